@@ -1,0 +1,424 @@
+//! The record of a run (`record.json`, schema version 1): plain data, as written to disk.
+//!
+//! A record holds what was counted (`rounds`), what was derived from it (`summary`, `comparisons`, `targets`) and what
+//! it was derived on (`machine`, `stack`, `workload`, `subjects`). `reports` draws it without computing anything.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Version of this format. A reader refuses a newer one.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One run of the harness.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Always [`SCHEMA_VERSION`] in what this build writes.
+    pub schema_version: u32,
+    /// Unique and sortable by time, e.g. `20261123T101500-7f3a`.
+    pub id: String,
+    /// When the run started.
+    pub created_at: DateTime<Utc>,
+    /// The command line that repeats the run.
+    pub command: String,
+    /// The harness itself.
+    pub tool: Tool,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Servers by name: `postgres`, `redis`, `kafka`.
+    pub stack: BTreeMap<String, Server>,
+    /// What load was driven.
+    pub workload: WorkloadId,
+    /// What was measured; the first is the one compared against ("before").
+    pub subjects: Vec<Subject>,
+    /// One entry per launch of a subject, in the order in which they ran.
+    pub rounds: Vec<Round>,
+    /// Per subject name: figures over all its rounds.
+    pub summary: BTreeMap<String, Summary>,
+    /// Second subject against the first, one entry per endpoint and family.
+    pub comparisons: Vec<Comparison>,
+    /// The targets file, judged.
+    pub targets: Vec<TargetResult>,
+    /// Self-checks of the harness and the machine.
+    pub checks: Vec<Check>,
+    /// The overall judgement.
+    pub verdict: Verdict,
+    /// The exit code that goes with it (docs/ARCHITECTURE.md lists them).
+    pub exit_code: u8,
+    /// One sentence for people: why this verdict.
+    pub verdict_reason: String,
+}
+
+/// The harness that wrote a record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Crate version.
+    pub version: String,
+    /// Git revision it was built from, `-dirty` appended when the tree had changes, `unknown` outside a checkout.
+    pub git: String,
+    /// `release` or `debug`.
+    pub build: String,
+}
+
+/// The machine a record was measured on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// CPU model name.
+    pub cpu: String,
+    /// Logical cores available to the process.
+    pub cores: u32,
+    /// Total memory, MiB.
+    pub memory_mb: u64,
+    /// Kernel release.
+    pub kernel: String,
+    /// `none`, or what the kernel says it runs under.
+    pub virtualisation: String,
+}
+
+/// One server of the stack.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// `external`, `containers`, `native` or `embedded`.
+    pub provider: String,
+    /// As the server itself says.
+    pub version: String,
+    /// Settings that bear on the figures, e.g. `fsync = on`.
+    pub settings: BTreeMap<String, String>,
+    /// What a reader must know, e.g. that an embedded Kafka says nothing about throughput.
+    pub note: Option<String>,
+}
+
+/// Identity of a workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadId {
+    /// Its `name`.
+    pub name: String,
+    /// Hash of the file's bytes, hexadecimal.
+    pub sha256: String,
+    /// Seed of every random choice of the run.
+    pub seed: u64,
+    /// Closed or open.
+    pub model: Model,
+    /// Concurrent users (closed model).
+    pub users: Option<u32>,
+    /// Arrivals per second (open model).
+    pub rate_per_s: Option<f64>,
+    /// Mean think time over the mix, milliseconds (closed model).
+    pub think_time_mean_ms: Option<f64>,
+    /// Seconds of warm-up per launch, not recorded.
+    pub warm_up_s: f64,
+    /// Seconds measured per launch.
+    pub measure_s: f64,
+    /// Blocks: each launches every subject once.
+    pub blocks: u32,
+}
+
+/// Load model (Schroeder, Wierman, Harchol-Balter, NSDI 2006). Never mixed within a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// A fixed number of users, each waiting for its answer and thinking before the next request.
+    Closed,
+    /// Arrivals at a rate that does not depend on the answers.
+    Open,
+}
+
+/// One thing measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subject {
+    /// Name used in `rounds` and `summary`, unique within the record, e.g. `phase1`.
+    pub name: String,
+    /// `profile`, `bin`, `git` or `url`.
+    pub kind: String,
+    /// Profile of the reference service, when it has one.
+    pub profile: Option<String>,
+    /// Git revision of the build, when known.
+    pub git: Option<String>,
+    /// SHA-256 of the measured binary, hexadecimal, when it was started by the harness.
+    pub binary_sha256: Option<String>,
+    /// Environment given to it, secrets left out.
+    pub env: BTreeMap<String, String>,
+}
+
+/// One launch of one subject under load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// Block number from 0; a block launches every subject once.
+    pub block: u32,
+    /// Position within the whole run, from 0.
+    pub order: u32,
+    /// Subject name.
+    pub subject: String,
+    /// When its load started.
+    pub started_at: DateTime<Utc>,
+    /// What happened when; times in milliseconds since `started_at`.
+    pub phases: Vec<Phase>,
+    /// One-second windows of the measured phase.
+    pub slices: Vec<Slice>,
+    /// Values of probes over the measured phase by metric name, e.g. `service.rss_mb`.
+    pub probes: BTreeMap<String, f64>,
+    /// Metrics that count something in something, e.g. `cache.hit_ratio` = hits in lookups.
+    pub ratios: BTreeMap<String, Ratio>,
+}
+
+/// A counted ratio: kept as counts so that it merges exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// Events.
+    pub numerator: u64,
+    /// Opportunities.
+    pub denominator: u64,
+}
+
+/// A span of a round. Only `measure` counts for verdicts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// `warm_up`, `measure` or `drain`.
+    pub name: String,
+    /// Milliseconds since the round's start.
+    pub start_ms: u64,
+    /// Milliseconds since the round's start.
+    pub end_ms: u64,
+    /// By endpoint name. A request belongs to the phase in which it started.
+    pub endpoints: BTreeMap<String, EndpointCounts>,
+}
+
+/// What was counted for one endpoint in one phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointCounts {
+    /// Answers as expected; their times are in `hdr`.
+    pub count: u64,
+    /// Answers not as expected, refused connections, time-outs; their times are not in `hdr`.
+    pub errors: u64,
+    /// Still in flight at the deadline of the phase (invariant 8).
+    pub censored: u64,
+    /// Bytes of bodies.
+    pub bytes: u64,
+    /// `HdrHistogram` V2-deflate, base64, microseconds, of the `count` answers: from send to the last byte of the body.
+    pub hdr: String,
+}
+
+/// One second of the measured phase, all endpoints together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Milliseconds since the start of the measured phase.
+    pub start_ms: u64,
+    /// Answers as expected.
+    pub count: u64,
+    /// Everything else.
+    pub errors: u64,
+    /// Median, absent without answers.
+    pub p50_ms: Option<f64>,
+    /// 95th percentile, absent without answers.
+    pub p95_ms: Option<f64>,
+}
+
+/// Figures of one subject over all its rounds.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// By endpoint name, and `all` for the whole mix.
+    pub endpoints: BTreeMap<String, EndpointSummary>,
+    /// By metric name.
+    pub metrics: BTreeMap<String, MetricSummary>,
+}
+
+/// The name under which the whole mix stands in [`Summary::endpoints`].
+pub const ALL_ENDPOINTS: &str = "all";
+
+/// Latency of one endpoint, from the merged histograms (percentiles are never averaged).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointSummary {
+    /// Answers as expected.
+    pub count: u64,
+    /// Answers as expected per second of measured time.
+    pub rps: f64,
+    /// Errors over everything sent, 0 to 1.
+    pub error_rate: f64,
+    /// Requests still in flight at a deadline.
+    pub censored: u64,
+    /// Mean, milliseconds.
+    pub mean_ms: f64,
+    /// Percentiles, milliseconds.
+    pub p50_ms: f64,
+    /// 90th.
+    pub p90_ms: f64,
+    /// 95th.
+    pub p95_ms: f64,
+    /// 99th.
+    pub p99_ms: f64,
+    /// 99.9th.
+    pub p999_ms: f64,
+    /// Largest.
+    pub max_ms: f64,
+    /// 95 % interval of the 95th percentile (Woodruff, cluster = round); absent with fewer than two rounds.
+    pub p95_ci_ms: Option<(f64, f64)>,
+    /// The percentile curve: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
+    pub curve: Vec<(f64, f64)>,
+}
+
+/// One metric over the rounds of a subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricSummary {
+    /// Mean of the rounds, or the ratio of the summed counts.
+    pub value: f64,
+    /// 95 % t interval over the rounds; absent with fewer than two.
+    pub ci: Option<(f64, f64)>,
+    /// Rounds it was seen in.
+    pub rounds: u32,
+}
+
+/// The second subject against the first, for one endpoint and family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// `latency_p95` or `cpu_per_request`.
+    pub family: String,
+    /// Endpoint name, or `all`.
+    pub endpoint: String,
+    /// Subject compared against.
+    pub before: String,
+    /// Subject judged.
+    pub after: String,
+    /// Blocks that entered.
+    pub blocks: u32,
+    /// after / before, exp of the Hodges-Lehmann estimate; 0.25 means four times as fast.
+    pub ratio: f64,
+    /// One-sided 95 % lower bound of the ratio; absent where the number of blocks allows none.
+    pub ratio_low: Option<f64>,
+    /// One-sided 95 % upper bound of the ratio.
+    pub ratio_high: Option<f64>,
+    /// Adjusted p of "slower", Westfall-Young over the endpoints of the family.
+    pub p_slower: f64,
+    /// Adjusted p of "faster".
+    pub p_faster: f64,
+    /// The smallest slowdown that this run could see, as a share (0.1 = 10 %); absent with fewer than two blocks.
+    pub mde: Option<f64>,
+    /// What follows.
+    pub outcome: Outcome,
+}
+
+/// What a comparison says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Faster, beyond chance.
+    Improved,
+    /// Not slower by more than the margin.
+    Pass,
+    /// Slower beyond chance, below the tolerance.
+    SlowerWithinTolerance,
+    /// Slower beyond chance and tolerance.
+    Regress,
+    /// The run cannot tell.
+    Inconclusive,
+    /// Too few requests or blocks to judge.
+    InsufficientData,
+}
+
+/// How much a target matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Priority {
+    /// Must have: a miss fails the run.
+    P0,
+    /// Should have: a miss fails the run.
+    P1,
+    /// Nice to have: shown, never fails the run.
+    P2,
+}
+
+/// One target, judged on the last subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetResult {
+    /// Identifier from the targets file.
+    pub id: String,
+    /// How much it matters.
+    pub priority: Priority,
+    /// Metric name, e.g. `http.p95_ms`.
+    pub metric: String,
+    /// Endpoint it is about; absent for metrics that have none.
+    pub endpoint: Option<String>,
+    /// The line of the plan it stands for.
+    pub source: String,
+    /// What must hold.
+    pub limit: Limit,
+    /// What was seen, in the unit of the metric (for reductions: the reduction, 0 to 1).
+    pub observed: Option<f64>,
+    /// 95 % interval of `observed`.
+    pub interval: Option<(f64, f64)>,
+    /// The judgement.
+    pub verdict: TargetVerdict,
+    /// Why, where it is not obvious (what is missing, how wide the interval is).
+    pub detail: String,
+}
+
+/// What a target asks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// Below this value.
+    Below(f64),
+    /// Above this value.
+    Above(f64),
+    /// Reduced by at least this share (0 to 1) against the first subject.
+    ReducedBy(f64),
+}
+
+/// Judgement on one target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetVerdict {
+    /// Holds, with the interval on the right side of the limit.
+    Pass,
+    /// Missed, with the interval on the wrong side.
+    Fail,
+    /// The interval covers the limit.
+    Inconclusive,
+    /// Nothing measured it: never counted as passed.
+    NotMeasured,
+}
+
+/// One self-check. A failed one makes the run invalid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// e.g. `fsync is on`.
+    pub name: String,
+    /// Whether it held.
+    pub ok: bool,
+    /// The figures behind it.
+    pub detail: String,
+}
+
+/// The overall judgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything measured holds. Exit code 0.
+    Pass,
+    /// The subject or the stack was not available. Exit code 3.
+    Unavailable,
+    /// A self-check failed. Exit code 4.
+    Invalid,
+    /// A P0 or P1 target was missed. Exit code 5.
+    TargetsMissed,
+    /// Slower than the first subject. Exit code 6.
+    Regression,
+    /// Some P0 or P1 target, or comparison, could not be decided. Exit code 7.
+    Inconclusive,
+    /// Stopped by the user. Exit code 130, as shells report an interrupt.
+    Interrupted,
+}
+
+impl Verdict {
+    /// The process exit code that stands for this verdict.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Unavailable => 3,
+            Self::Invalid => 4,
+            Self::TargetsMissed => 5,
+            Self::Regression => 6,
+            Self::Inconclusive => 7,
+            Self::Interrupted => 130,
+        }
+    }
+}
