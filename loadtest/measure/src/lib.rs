@@ -2,5 +2,23 @@
 //!
 //! What belongs here: everything that turns counted events into figures and judgements. What does not: tokio, sockets,
 //! processes, and any I/O beyond reading and writing records (invariant 2 of docs/ARCHITECTURE.md).
+//!
+//! The way of a figure: [`recorder`] counts -> [`record::Round`] -> [`checks`], [`summary`], [`compare`], [`targets`]
+//! -> [`verdict`] -> [`record::Record`], which [`store`] keeps on disk.
 
+pub mod checks;
+pub mod compare;
+pub mod figures;
+pub mod histogram;
+pub mod percentile;
 pub mod record;
+pub mod recorder;
+pub mod rounds;
+pub mod stats;
+pub mod store;
+pub mod summary;
+pub mod targets;
+pub mod verdict;
+
+#[cfg(test)]
+mod testing;

@@ -171,6 +171,13 @@ pub struct Ratio {
     pub denominator: u64,
 }
 
+/// Name of the phase before the measured one.
+pub const PHASE_WARM_UP: &str = "warm_up";
+/// Name of the phase that verdicts are made of.
+pub const PHASE_MEASURE: &str = "measure";
+/// Name of the phase in which requests in flight may end.
+pub const PHASE_DRAIN: &str = "drain";
+
 /// A span of a round. Only `measure` counts for verdicts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
@@ -204,9 +211,9 @@ pub struct EndpointCounts {
 pub struct Slice {
     /// Milliseconds since the start of the measured phase.
     pub start_ms: u64,
-    /// Answers as expected.
+    /// Answers as expected to requests that started in this second.
     pub count: u64,
-    /// Everything else.
+    /// Answers not as expected; censored requests stand in the phase only.
     pub errors: u64,
     /// Median, absent without answers.
     pub p50_ms: Option<f64>,
@@ -226,7 +233,8 @@ pub struct Summary {
 /// The name under which the whole mix stands in [`Summary::endpoints`].
 pub const ALL_ENDPOINTS: &str = "all";
 
-/// Latency of one endpoint, from the merged histograms (percentiles are never averaged).
+/// Latency of one endpoint, from the merged histograms (percentiles are never averaged). With a `count` of 0 its times
+/// are 0 and the curve is empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndpointSummary {
     /// Answers as expected.

@@ -1,0 +1,286 @@
+//! Self-checks that need nothing but the rounds: was everything counted once, and was there something to count?
+//!
+//! What belongs here: identities between what a record holds. What does not: checks of the machine and the servers
+//! (the command), and verdicts on the subject.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::figures::percent;
+use crate::histogram::LatencyHistogram;
+use crate::record::{Check, EndpointCounts, Phase, Round};
+use crate::rounds::measured_phase;
+
+/// What a valid run may show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CheckLimits {
+    /// Largest share of errors of a subject in its measured phases, 0 to 1. Above it, latencies describe the fast
+    /// failing of a broken subject.
+    pub max_error_rate: f64,
+}
+
+impl Default for CheckLimits {
+    fn default() -> Self {
+        Self { max_error_rate: 0.01 }
+    }
+}
+
+/// All checks of this module, each with the figures behind it.
+pub fn of_rounds(rounds: &[Round], limits: CheckLimits) -> Vec<Check> {
+    vec![
+        check("every answer has its time", histograms_hold_the_counts(rounds)),
+        check("the seconds add up to the measured phase", slices_add_up(rounds)),
+        check("few errors", errors_stay_few(rounds, limits)),
+        check("every endpoint was measured", endpoints_were_measured(rounds)),
+    ]
+}
+
+/// The first fault found, or the figures of what held.
+type Found = Result<String, String>;
+
+fn check(name: &str, found: Found) -> Check {
+    let ok = found.is_ok();
+    Check {
+        name: name.to_owned(),
+        ok,
+        detail: found.unwrap_or_else(|fault| fault),
+    }
+}
+
+fn place(round: &Round) -> String {
+    format!("block {}, subject {}", round.block, round.subject)
+}
+
+/// Histogram count = answers, in every phase.
+fn histograms_hold_the_counts(rounds: &[Round]) -> Found {
+    let mut histograms = 0_u64;
+    let mut answers = 0_u64;
+    for round in rounds {
+        for phase in &round.phases {
+            for (endpoint, counts) in &phase.endpoints {
+                times_of(counts).map_err(|fault| format!("{}, {} of {endpoint}: {fault}", place(round), phase.name))?;
+                histograms += 1;
+                answers += counts.count;
+            }
+        }
+    }
+    Ok(format!("{answers} answers in {histograms} histograms"))
+}
+
+fn times_of(counts: &EndpointCounts) -> Result<(), String> {
+    let times = LatencyHistogram::decode(&counts.hdr)
+        .map_err(|error| error.to_string())?
+        .len();
+    if times == counts.count {
+        Ok(())
+    } else {
+        Err(format!("{times} times for {} answers", counts.count))
+    }
+}
+
+/// The sum of the slices = the sum over the endpoints, answers and errors.
+fn slices_add_up(rounds: &[Round]) -> Found {
+    for round in rounds {
+        let seconds = round
+            .slices
+            .iter()
+            .fold((0, 0), |sum, slice| (sum.0 + slice.count, sum.1 + slice.errors));
+        let phase = measured_phase(round).map_or((0, 0), answers_and_errors);
+        if seconds != phase {
+            return Err(format!(
+                "{}: answers and errors are {seconds:?} by second, {phase:?} by endpoint",
+                place(round)
+            ));
+        }
+    }
+    Ok(format!("{} rounds", rounds.len()))
+}
+
+fn answers_and_errors(phase: &Phase) -> (u64, u64) {
+    phase
+        .endpoints
+        .values()
+        .fold((0, 0), |sum, counts| (sum.0 + counts.count, sum.1 + counts.errors))
+}
+
+fn errors_stay_few(rounds: &[Round], limits: CheckLimits) -> Found {
+    let rates: Vec<(String, f64)> = by_subject(rounds)
+        .into_iter()
+        .map(|(subject, phases)| (subject.to_owned(), error_rate(&phases)))
+        .collect();
+    let shown: Vec<String> = rates
+        .iter()
+        .map(|(subject, rate)| format!("{subject} {}", percent(*rate)))
+        .collect();
+    let detail = format!("{} (at most {})", shown.join(", "), percent(limits.max_error_rate));
+    if rates.iter().all(|(_, rate)| *rate <= limits.max_error_rate) {
+        Ok(detail)
+    } else {
+        Err(detail)
+    }
+}
+
+/// Errors over everything sent; 0 of nothing, which another check calls.
+fn error_rate(phases: &[&Phase]) -> f64 {
+    let counts = || phases.iter().flat_map(|phase| phase.endpoints.values());
+    let errors: u64 = counts().map(|counts| counts.errors).sum();
+    let sent: u64 = counts()
+        .map(|counts| counts.count + counts.errors + counts.censored)
+        .sum();
+    errors as f64 / sent.max(1) as f64
+}
+
+/// Every endpoint that any round knows has an answer from every subject.
+fn endpoints_were_measured(rounds: &[Round]) -> Found {
+    let subjects = by_subject(rounds);
+    let known: BTreeSet<&String> = subjects
+        .values()
+        .flatten()
+        .flat_map(|phase| phase.endpoints.keys())
+        .collect();
+    let answered = |phases: &[&Phase], endpoint: &String| {
+        phases
+            .iter()
+            .any(|phase| phase.endpoints.get(endpoint).is_some_and(|counts| counts.count > 0))
+    };
+    let missing: Vec<String> = subjects
+        .iter()
+        .flat_map(|(subject, phases)| {
+            known
+                .iter()
+                .filter(|name| !answered(phases, name))
+                .map(move |name| format!("{name} by {subject}"))
+        })
+        .collect();
+    if known.is_empty() {
+        Err("no round came to its measured phase".to_owned())
+    } else if missing.is_empty() {
+        Ok(format!("{} endpoints, {} subjects", known.len(), subjects.len()))
+    } else {
+        Err(format!("never answered as expected: {}", missing.join(", ")))
+    }
+}
+
+/// Measured phases of each subject; a subject whose rounds have none stands with an empty list.
+fn by_subject(rounds: &[Round]) -> BTreeMap<&str, Vec<&Phase>> {
+    let mut subjects: BTreeMap<&str, Vec<&Phase>> = BTreeMap::new();
+    for round in rounds {
+        subjects
+            .entry(&round.subject)
+            .or_default()
+            .extend(measured_phase(round));
+    }
+    subjects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::round;
+
+    fn rounds() -> Vec<Round> {
+        vec![
+            round(0, "old", &[("a", (1..=200).collect()), ("b", vec![5])]),
+            round(0, "new", &[("a", (1..=99).collect()), ("b", vec![5])]).with_errors("a", 1),
+        ]
+    }
+
+    fn failing(rounds: &[Round]) -> Vec<(String, String)> {
+        let checks = of_rounds(rounds, CheckLimits::default());
+        assert_eq!(checks.len(), 4);
+        checks
+            .into_iter()
+            .filter(|check| !check.ok)
+            .map(|check| (check.name, check.detail))
+            .collect()
+    }
+
+    #[track_caller]
+    fn assert_fails(rounds: &[Round], name: &str, detail: &str) {
+        assert_eq!(failing(rounds), [(name.to_owned(), detail.to_owned())]);
+    }
+
+    #[test]
+    fn sound_rounds_pass_with_their_figures() {
+        let checks = of_rounds(&rounds(), CheckLimits::default());
+        let details: Vec<_> = checks.iter().map(|check| (check.ok, check.detail.as_str())).collect();
+        assert_eq!(
+            details,
+            [
+                (true, "301 answers in 4 histograms"),
+                (true, "2 rounds"),
+                (true, "new 0.99 %, old 0 % (at most 1 %)"),
+                (true, "2 endpoints, 2 subjects"),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_answer_without_a_time_is_found() {
+        let mut bad = rounds();
+        bad[1].phases[0].endpoints.get_mut("b").unwrap().count += 1;
+        bad[1].slices[0].count += 1;
+        assert_fails(
+            &bad,
+            "every answer has its time",
+            "block 0, subject new, measure of b: 1 times for 2 answers",
+        );
+    }
+
+    #[test]
+    fn an_unreadable_histogram_is_found() {
+        let mut bad = rounds();
+        bad[0].phases[0].endpoints.get_mut("a").unwrap().hdr = "?".to_owned();
+        let found = failing(&bad);
+        assert!(
+            found[0].1.starts_with("block 0, subject old, measure of a: not base64"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_second_that_lost_an_answer_is_found() {
+        let mut bad = rounds();
+        bad[0].slices[0].count -= 1;
+        assert_fails(
+            &bad,
+            "the seconds add up to the measured phase",
+            "block 0, subject old: answers and errors are (200, 0) by second, (201, 0) by endpoint",
+        );
+    }
+
+    #[test]
+    fn errors_of_one_subject_are_not_diluted_by_the_other() {
+        let mut bad = rounds();
+        bad[1] = bad[1].clone().with_errors("a", 1);
+        assert_fails(&bad, "few errors", "new 1.96 %, old 0 % (at most 1 %)");
+        let lenient = of_rounds(&bad, CheckLimits { max_error_rate: 0.02 });
+        assert!(lenient.iter().all(|check| check.ok), "{lenient:?}");
+    }
+
+    #[test]
+    fn an_endpoint_that_never_answered_is_named() {
+        let mut bad = rounds();
+        bad[1] = round(0, "new", &[("a", (1..=99).collect()), ("b", vec![])]);
+        assert_fails(
+            &bad,
+            "every endpoint was measured",
+            "never answered as expected: b by new",
+        );
+        bad[1].phases.clear();
+        bad[1].slices.clear();
+        assert_fails(
+            &bad,
+            "every endpoint was measured",
+            "never answered as expected: a by new, b by new",
+        );
+    }
+
+    #[test]
+    fn no_rounds_at_all_are_not_sound() {
+        assert_fails(
+            &[],
+            "every endpoint was measured",
+            "no round came to its measured phase",
+        );
+    }
+}

@@ -1,0 +1,445 @@
+//! The second subject against the first, closed model (MEASURE section 1; DESIGN "Two kinds of comparison").
+//!
+//! What belongs here: which differences enter a family, and what follows from the test. What does not: the estimators
+//! (`stats`), and the interleaved slices of the gate, which end in the same [`judge_family`].
+//!
+//! The unit is the block: one fresh launch of each subject. Per block and endpoint d = ln(after / before). Latency and
+//! CPU time per request are two families, judged apart: on an oversubscribed machine p95 measures the machine.
+
+use std::collections::BTreeSet;
+
+use crate::record::{ALL_ENDPOINTS, Comparison, Outcome, Round};
+use crate::rounds::{MeasuredRound, RoundError, measured, pairs};
+use crate::stats::hodges_lehmann::{self, Location};
+use crate::stats::signflip::{self, Flips};
+use crate::stats::student;
+
+/// Family of 95th percentiles: what users feel.
+pub const LATENCY_FAMILY: &str = "latency_p95";
+/// Family of CPU time per request: what the code costs.
+pub const CPU_FAMILY: &str = "cpu_per_request";
+/// The probe behind [`CPU_FAMILY`], microseconds of CPU time per request, one value per round.
+pub const CPU_PROBE: &str = "service.cpu_us_per_request";
+
+/// When a difference counts. Ratios are after / before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// A slowdown of at least this ratio, beyond chance, is a regression.
+    pub tolerance: f64,
+    /// Smaller effects than this ratio are of no interest either way.
+    pub effect: f64,
+    /// Not slower than this ratio with 95 % confidence passes.
+    pub margin: f64,
+    /// Largest adjusted p that counts as beyond chance.
+    pub alpha: f64,
+    /// Blocks below which nothing is judged: with n blocks no p is below 2^-n, so four never reach 5 %.
+    pub min_blocks: usize,
+    /// Answers that an endpoint needs per block and side: a 95th percentile of fewer is its largest time.
+    pub min_requests: u64,
+    /// Seed of the sign flips, where there are too many to try all.
+    pub seed: u64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            tolerance: 1.05,
+            effect: 1.03,
+            margin: 1.10,
+            alpha: 0.05,
+            min_blocks: 5,
+            min_requests: 20,
+            seed: 1,
+        }
+    }
+}
+
+/// Names of the subjects compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Sides<'a> {
+    /// The one compared against.
+    pub before: &'a str,
+    /// The one judged.
+    pub after: &'a str,
+}
+
+/// The differences of one endpoint within a family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Endpoint name, or `all`.
+    pub endpoint: String,
+    /// `ln(after / before)` per block.
+    pub differences: Vec<f64>,
+    /// Whether every block had enough requests to enter the test.
+    pub tested: bool,
+}
+
+/// Compares all rounds of two subjects, family by family. Blocks without both subjects are left out.
+pub fn compare(rounds: &[Round], sides: Sides, rules: &Rules) -> Result<Vec<Comparison>, RoundError> {
+    let before = measured(rounds, sides.before)?;
+    let after = measured(rounds, sides.after)?;
+    let blocks = pairs(&before, &after);
+    let mut comparisons = judge_family(LATENCY_FAMILY, &latency_series(&blocks, rules), sides, rules);
+    comparisons.extend(judge_family(CPU_FAMILY, &cpu_series(&blocks, rules), sides, rules));
+    Ok(comparisons)
+}
+
+type Block<'r, 'a> = (&'r MeasuredRound<'a>, &'r MeasuredRound<'a>);
+
+/// One series per endpoint of either subject, and one for the whole mix.
+fn latency_series(blocks: &[Block], rules: &Rules) -> Vec<Series> {
+    let names: BTreeSet<&String> = blocks
+        .iter()
+        .flat_map(|(before, after)| before.endpoints.keys().chain(after.endpoints.keys()))
+        .collect();
+    names
+        .into_iter()
+        .map(|name| series(name, blocks, rules, |round| p95_us(round, name)))
+        .collect()
+}
+
+/// The whole mix, if the probe saw any block.
+fn cpu_series(blocks: &[Block], rules: &Rules) -> Vec<Series> {
+    let all = series(ALL_ENDPOINTS, blocks, rules, |round| round.metric(CPU_PROBE));
+    if all.differences.is_empty() { vec![] } else { vec![all] }
+}
+
+fn series(endpoint: &str, blocks: &[Block], rules: &Rules, value: impl Fn(&MeasuredRound) -> Option<f64>) -> Series {
+    let difference = |(before, after): &Block| {
+        let ratio = value(after)? / value(before)?;
+        (ratio.is_finite() && ratio > 0.0).then(|| ratio.ln())
+    };
+    let differences: Vec<f64> = blocks.iter().filter_map(difference).collect();
+    let enough = |round: &MeasuredRound| answers(round, endpoint) >= rules.min_requests;
+    let tested =
+        differences.len() == blocks.len() && blocks.iter().all(|(before, after)| enough(before) && enough(after));
+    Series {
+        endpoint: endpoint.to_owned(),
+        differences,
+        tested,
+    }
+}
+
+fn p95_us(round: &MeasuredRound, endpoint: &str) -> Option<f64> {
+    round
+        .endpoints
+        .get(endpoint)?
+        .latency
+        .quantile_us(0.95)
+        .map(|us| us as f64)
+}
+
+fn answers(round: &MeasuredRound, endpoint: &str) -> u64 {
+    round
+        .endpoints
+        .get(endpoint)
+        .map_or(0, |measured| measured.latency.len())
+}
+
+/// Tests the series of one family together and says what follows for each. Series that are not `tested` stay out of
+/// the test; the tested ones have one difference per block.
+pub fn judge_family(family: &str, series: &[Series], sides: Sides, rules: &Rules) -> Vec<Comparison> {
+    let mut evidence = test_together(series, rules).into_iter();
+    series
+        .iter()
+        .map(|one| {
+            let p = if one.tested {
+                evidence.next().unwrap_or(NOT_TESTED)
+            } else {
+                NOT_TESTED
+            };
+            comparison(family, one, p, sides, rules)
+        })
+        .collect()
+}
+
+/// Adjusted p of both directions.
+#[derive(Debug, Clone, Copy)]
+struct Adjusted {
+    slower: f64,
+    faster: f64,
+}
+
+const NOT_TESTED: Adjusted = Adjusted {
+    slower: 1.0,
+    faster: 1.0,
+};
+
+fn test_together(series: &[Series], rules: &Rules) -> Vec<Adjusted> {
+    let slower: Vec<&[f64]> = series
+        .iter()
+        .filter(|one| one.tested)
+        .map(|one| one.differences.as_slice())
+        .collect();
+    let mirrored: Vec<Vec<f64>> = slower
+        .iter()
+        .map(|row| row.iter().map(|value| -value).collect())
+        .collect();
+    let faster: Vec<&[f64]> = mirrored.iter().map(Vec::as_slice).collect();
+    let flips = Flips::new(slower.first().map_or(0, |row| row.len()), rules.seed);
+    let both = signflip::test_above_zero(&slower, &flips)
+        .into_iter()
+        .zip(signflip::test_above_zero(&faster, &flips));
+    both.map(|(slower, faster)| Adjusted {
+        slower: slower.p_adjusted,
+        faster: faster.p_adjusted,
+    })
+    .collect()
+}
+
+fn comparison(family: &str, series: &Series, p: Adjusted, sides: Sides, rules: &Rules) -> Comparison {
+    let nowhere = Location {
+        estimate: 0.0,
+        bounds: None,
+    };
+    let location = hodges_lehmann::location(&series.differences).unwrap_or(nowhere);
+    let outcome = if series.tested && series.differences.len() >= rules.min_blocks {
+        decide(location, p, rules)
+    } else {
+        Outcome::InsufficientData
+    };
+    Comparison {
+        family: family.to_owned(),
+        endpoint: series.endpoint.clone(),
+        before: sides.before.to_owned(),
+        after: sides.after.to_owned(),
+        blocks: u32::try_from(series.differences.len()).unwrap_or(u32::MAX),
+        ratio: location.estimate.exp(),
+        ratio_low: location.bounds.map(|(low, _)| low.exp()),
+        ratio_high: location.bounds.map(|(_, high)| high.exp()),
+        p_slower: p.slower,
+        p_faster: p.faster,
+        mde: smallest_visible(&series.differences),
+        outcome,
+    }
+}
+
+/// The rule of the report, on the logarithmic scale.
+fn decide(location: Location, p: Adjusted, rules: &Rules) -> Outcome {
+    let slower = p.slower <= rules.alpha;
+    if slower && location.estimate >= rules.tolerance.ln() {
+        Outcome::Regress
+    } else if slower && location.estimate >= rules.effect.ln() {
+        Outcome::SlowerWithinTolerance
+    } else if p.faster <= rules.alpha && location.estimate <= -rules.effect.ln() {
+        Outcome::Improved
+    } else if location.bounds.is_some_and(|(_, high)| high <= rules.margin.ln()) {
+        Outcome::Pass
+    } else {
+        Outcome::Inconclusive
+    }
+}
+
+/// `exp(4.35 sd / sqrt n) - 1`: the slowdown found with 95 % power after correction over about twelve endpoints.
+fn smallest_visible(differences: &[f64]) -> Option<f64> {
+    let sd = student::standard_deviation(differences)?;
+    Some((4.35 * sd / (differences.len() as f64).sqrt()).exp_m1())
+}
+
+impl Comparison {
+    /// Why there is no judgement, for people; `None` where there is one.
+    pub fn why_insufficient(&self, rules: &Rules) -> Option<String> {
+        if self.outcome != Outcome::InsufficientData {
+            return None;
+        }
+        Some(if (self.blocks as usize) < rules.min_blocks {
+            format!(
+                "{} usable blocks, at least {} are needed (raise the workload's `blocks`)",
+                self.blocks, rules.min_blocks
+            )
+        } else {
+            format!(
+                "a block with no value or fewer than {} answers on one side (measure longer, or give it more weight)",
+                rules.min_requests
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, golden_series, round};
+
+    const SIDES: Sides = Sides {
+        before: "old",
+        after: "new",
+    };
+
+    fn golden_family() -> Vec<Comparison> {
+        let names = ["one", "two", "three"];
+        let series: Vec<Series> = names
+            .iter()
+            .zip(golden_series())
+            .map(|(name, differences)| Series {
+                endpoint: (*name).to_owned(),
+                differences,
+                tested: true,
+            })
+            .collect();
+        judge_family(LATENCY_FAMILY, &series, SIDES, &Rules::default())
+    }
+
+    #[test]
+    fn the_golden_case() {
+        let family = golden_family();
+        let p: Vec<f64> = family.iter().map(|one| one.p_slower).collect();
+        assert_eq!(p, [0.003_906_25, 0.367_187_5, 0.539_062_5]);
+        // The mirrored test, computed apart in exact fractions.
+        let p_faster: Vec<f64> = family.iter().map(|one| one.p_faster).collect();
+        assert_eq!(p_faster, [1.0, 0.933_593_75, 0.867_187_5]);
+        assert_close(family[0].ratio.ln(), 0.0825, 1e-9);
+        assert_close(family[0].ratio_low.unwrap().ln(), 0.060, 1e-9);
+        assert_close(family[0].ratio_high.unwrap().ln(), 0.105, 1e-9);
+        // sd of the first series is .030443, so exp(4.35 x .030443 / sqrt 8) - 1.
+        assert_close(family[0].mde.unwrap(), 0.047_93, 1e-5);
+        assert_eq!(
+            family.iter().map(|one| one.outcome).collect::<Vec<_>>(),
+            [Outcome::Regress, Outcome::Pass, Outcome::Pass]
+        );
+    }
+
+    /// Rounds of `blocks` blocks, 100 requests each, times around 10 ms, those of `new` multiplied by `factor`.
+    fn rounds(blocks: u32, factor: f64) -> Vec<Round> {
+        (0..blocks)
+            .flat_map(|block| {
+                let base_us = 10_000.0 * (1.0 + f64::from(block % 3) / 100.0);
+                let noise = 1.0 + f64::from(block % 4) / 400.0;
+                [
+                    answered(block, "old", base_us),
+                    answered(block, "new", base_us * factor * noise),
+                ]
+            })
+            .collect()
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "times of about 10,000"
+    )]
+    fn answered(block: u32, subject: &str, typical_us: f64) -> Round {
+        let times = (0..100)
+            .map(|i| (typical_us * (0.5 + f64::from(i) / 100.0)) as u64)
+            .collect();
+        round(block, subject, &[("a", times)]).with_probe(CPU_PROBE, typical_us / 10.0)
+    }
+
+    fn outcomes(rounds: &[Round]) -> Vec<(String, String, Outcome)> {
+        let comparisons = compare(rounds, SIDES, &Rules::default()).unwrap();
+        comparisons
+            .into_iter()
+            .map(|one| (one.family, one.endpoint, one.outcome))
+            .collect()
+    }
+
+    #[test]
+    fn both_families_see_the_same_change() {
+        for (factor, expected) in [
+            (1.2, Outcome::Regress),
+            (1.035, Outcome::SlowerWithinTolerance),
+            (1.0, Outcome::Pass),
+            (0.25, Outcome::Improved),
+        ] {
+            let family = |family: &str, endpoint: &str| (family.to_owned(), endpoint.to_owned(), expected);
+            assert_eq!(
+                outcomes(&rounds(6, factor)),
+                [
+                    family(LATENCY_FAMILY, "a"),
+                    family(LATENCY_FAMILY, "all"),
+                    family(CPU_FAMILY, "all")
+                ],
+                "factor {factor}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_ratio_is_after_over_before() {
+        let all = &compare(&rounds(6, 0.25), SIDES, &Rules::default()).unwrap()[1];
+        assert_close(all.ratio, 0.25, 0.002);
+        assert!(all.ratio_low.unwrap() <= all.ratio && all.ratio <= all.ratio_high.unwrap());
+        assert_close(all.p_faster, 1.0 / 64.0, 1e-12);
+        assert_eq!((all.before.as_str(), all.after.as_str(), all.blocks), ("old", "new", 6));
+    }
+
+    #[test]
+    fn noise_above_the_margin_is_inconclusive() {
+        let differences = vec![0.3, -0.25, 0.2, -0.3, 0.25, -0.1];
+        let noisy = [Series {
+            endpoint: "a".to_owned(),
+            differences,
+            tested: true,
+        }];
+        let comparison = &judge_family(LATENCY_FAMILY, &noisy, SIDES, &Rules::default())[0];
+        assert_eq!(comparison.outcome, Outcome::Inconclusive);
+        assert!(comparison.mde.unwrap() > 0.3);
+    }
+
+    #[test]
+    fn four_blocks_are_too_few_and_said_so() {
+        let comparison = &compare(&rounds(4, 2.0), SIDES, &Rules::default()).unwrap()[0];
+        assert_eq!(
+            (comparison.outcome, comparison.ratio_high),
+            (Outcome::InsufficientData, None)
+        );
+        assert_close(comparison.p_slower, 1.0 / 16.0, 1e-12);
+        let why = comparison.why_insufficient(&Rules::default()).unwrap();
+        assert!(why.starts_with("4 usable blocks, at least 5"), "{why}");
+    }
+
+    #[test]
+    fn an_endpoint_with_few_requests_is_left_out_of_the_test() {
+        let mut sparse = rounds(6, 1.0);
+        for one in &mut sparse {
+            let rare = round(0, "", &[("rare", vec![9_000; 19])]).phases.remove(0).endpoints;
+            one.phases[0].endpoints.extend(rare);
+        }
+        let with_rare = compare(&sparse, SIDES, &Rules::default()).unwrap();
+        let rare = with_rare.iter().find(|one| one.endpoint == "rare").unwrap();
+        assert_eq!((rare.outcome, rare.blocks), (Outcome::InsufficientData, 6));
+        assert_close(rare.p_slower, 1.0, 1e-12);
+        assert!(
+            rare.why_insufficient(&Rules::default())
+                .unwrap()
+                .contains("fewer than 20 answers")
+        );
+        assert_eq!(
+            with_rare[0].outcome,
+            Outcome::Pass,
+            "the others are judged all the same"
+        );
+    }
+
+    #[test]
+    fn an_endpoint_that_never_answered_or_one_side_alone_is_insufficient() {
+        let silent: Vec<_> = (0..6)
+            .flat_map(|block| ["old", "new"].map(|side| round(block, side, &[("a", vec![])])))
+            .collect();
+        let comparison = &compare(&silent, SIDES, &Rules::default()).unwrap()[0];
+        assert_eq!(
+            (comparison.outcome, comparison.blocks, comparison.mde),
+            (Outcome::InsufficientData, 0, None)
+        );
+        assert_close(comparison.ratio, 1.0, 1e-12);
+        assert!(
+            compare(&[round(0, "old", &[])], SIDES, &Rules::default())
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn the_same_data_gives_the_same_verdict() {
+        let data = rounds(16, 1.02);
+        assert_eq!(
+            compare(&data, SIDES, &Rules::default()).unwrap(),
+            compare(&data, SIDES, &Rules::default()).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_judged_comparison_needs_no_excuse() {
+        assert_eq!(golden_family()[0].why_insufficient(&Rules::default()), None);
+    }
+}

@@ -1,0 +1,10 @@
+//! The estimators of docs/MEASURING.md as functions of plain numbers.
+//!
+//! What belongs here: formulas that know neither rounds nor endpoints, so that the closed comparison and the gate share
+//! them. What does not: which numbers enter (`compare`, `percentile`, `targets`) and what follows from a result.
+
+pub mod cluster;
+pub mod hodges_lehmann;
+pub mod signflip;
+pub mod student;
+pub mod wilcoxon;

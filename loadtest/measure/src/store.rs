@@ -1,0 +1,194 @@
+//! Records on disk: written whole or not at all, read with errors that say where.
+//!
+//! What belongs here: the file, its completeness (invariant 9) and its version. What does not: the shape of a record
+//! (`record`).
+
+use std::fs::{File, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::record::{Record, SCHEMA_VERSION, Subject};
+
+/// Why a record cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It lacks what says what was measured, with which load, where and by which build.
+    #[error("a record cannot be saved without {}", .missing.join(", "))]
+    Incomplete {
+        /// What is missing.
+        missing: Vec<String>,
+    },
+    /// It holds a figure that JSON cannot (NaN or infinite), so it could not be read again.
+    #[error("the record would not be readable again: {source}")]
+    NotReadableAgain {
+        /// Where in the JSON text, and why.
+        source: serde_json::Error,
+    },
+    /// The file system refused.
+    #[error("{}: cannot {action}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// Written by a later build.
+    #[error("{}: a record of schema version {found}, this build reads up to {SCHEMA_VERSION}: use a newer loadtest", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// The file ends in the middle.
+    #[error("{}: the file ends in the middle, at line {line} column {column} (byte {bytes}): it was cut short, get a whole copy", .path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Last line, from 1.
+        line: usize,
+        /// Last column, from 1.
+        column: usize,
+        /// Length of the file.
+        bytes: usize,
+    },
+    /// The file is not a record.
+    #[error("{}:{}:{}: not a record: {source}", .path.display(), .source.line(), .source.column())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where in the JSON text, and why.
+        source: serde_json::Error,
+    },
+}
+
+impl Record {
+    /// Writes the record to `path`, replacing what stands there only when everything is on disk: temporary file in
+    /// the same directory, fsync, rename. Refuses a record that lacks its workload hash, machine, build identity or id.
+    pub fn save(&self, path: &Path) -> Result<(), RecordError> {
+        self.check_complete()?;
+        let bytes = self.to_json()?;
+        write_whole(path, &bytes)
+    }
+
+    /// Reads a record; refuses one of a newer schema version.
+    pub fn load(path: &Path) -> Result<Self, RecordError> {
+        let bytes = std::fs::read(path).map_err(|source| io_error(path, "read it", source))?;
+        let version: Version = parse(path, &bytes)?;
+        if version.schema_version > SCHEMA_VERSION {
+            return Err(RecordError::Newer {
+                path: path.to_owned(),
+                found: version.schema_version,
+            });
+        }
+        parse(path, &bytes)
+    }
+
+    fn check_complete(&self) -> Result<(), RecordError> {
+        let missing = self.missing();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(RecordError::Incomplete { missing })
+        }
+    }
+
+    /// What invariant 9 asks for and the record lacks. The seed is always there: 0 is one like any other.
+    fn missing(&self) -> Vec<String> {
+        let machine = &self.machine;
+        let required = [
+            ("its id", !self.id.is_empty()),
+            ("the workload's name", !self.workload.name.is_empty()),
+            ("the workload's hash", !self.workload.sha256.is_empty()),
+            (
+                "the machine",
+                !machine.cpu.is_empty() && machine.cores > 0 && machine.memory_mb > 0,
+            ),
+            ("the machine's kernel", !machine.kernel.is_empty()),
+            ("the harness's git revision", !self.tool.git.is_empty()),
+            ("a subject", !self.subjects.is_empty()),
+        ];
+        let absent = required
+            .into_iter()
+            .filter(|(_, present)| !present)
+            .map(|(what, _)| what.to_owned());
+        absent
+            .chain(self.subjects.iter().filter_map(missing_of_subject))
+            .collect()
+    }
+
+    /// JSON text that is known to read back.
+    fn to_json(&self) -> Result<Vec<u8>, RecordError> {
+        let unreadable = |source| RecordError::NotReadableAgain { source };
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(unreadable)?;
+        serde_json::from_slice::<Self>(&bytes).map_err(unreadable)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+/// A subject that runs elsewhere (`url`) has no binary that the harness could hash.
+fn missing_of_subject(subject: &Subject) -> Option<String> {
+    let identified = subject.kind == "url" || subject.binary_sha256.as_ref().is_some_and(|hash| !hash.is_empty());
+    (!identified).then(|| format!("the binary hash of subject {}", subject.name))
+}
+
+/// The one field that every version of the format has.
+#[derive(Deserialize)]
+struct Version {
+    schema_version: u32,
+}
+
+fn parse<'a, T: Deserialize<'a>>(path: &Path, bytes: &'a [u8]) -> Result<T, RecordError> {
+    serde_json::from_slice(bytes).map_err(|source| {
+        let path = path.to_owned();
+        if source.is_eof() {
+            RecordError::Truncated {
+                path,
+                line: source.line(),
+                column: source.column(),
+                bytes: bytes.len(),
+            }
+        } else {
+            RecordError::Malformed { path, source }
+        }
+    })
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let failed = |action| move |source| io_error(path, action, source);
+    // Readable like any other file of the user (the umask applies), not only to the owner as temporary files are.
+    let mut file = tempfile::Builder::new()
+        .prefix(".record-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)
+        .map_err(failed("create a temporary file beside it"))?;
+    file.write_all(bytes).map_err(failed("write it"))?;
+    file.as_file().sync_all().map_err(failed("flush it to disk"))?;
+    file.persist(path)
+        .map_err(|error| io_error(path, "put it in its place", error.error))?;
+    // The rename itself is on disk only once the directory is.
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("flush its directory to disk"))
+}
+
+fn io_error(path: &Path, action: &'static str, source: std::io::Error) -> RecordError {
+    RecordError::Io {
+        path: path.to_owned(),
+        action,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Figures of one subject over all its rounds, for the record and its report.
+//!
+//! What belongs here: merging and describing. What does not: judging (`targets`, `compare`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::figures::us_to_ms;
+use crate::histogram::LatencyHistogram;
+use crate::percentile;
+use crate::record::{EndpointSummary, MetricSummary, Ratio, Round, Summary};
+use crate::rounds::{Measured, MeasuredRound, RoundError, measured};
+use crate::stats::cluster::ClusterRatio;
+use crate::stats::student;
+
+/// Points of a percentile curve.
+const CURVE_POINTS: u32 = 60;
+/// The curve goes to the percentile that one answer in so many (10^5) exceeds, or as far as the answers go.
+const CURVE_DECADES: f64 = 5.0;
+
+/// Why a subject has no summary.
+#[derive(Debug, thiserror::Error)]
+pub enum SummaryError {
+    /// No round of it came to its measured phase.
+    #[error("subject {subject} has no measured round: nothing to summarise")]
+    NoRounds {
+        /// The subject.
+        subject: String,
+    },
+    /// A histogram cannot be read.
+    #[error(transparent)]
+    Round(#[from] RoundError),
+}
+
+/// Summarises the measured phases of all rounds of `subject`.
+pub fn summarise(rounds: &[Round], subject: &str) -> Result<Summary, SummaryError> {
+    let rounds = measured(rounds, subject)?;
+    if rounds.is_empty() {
+        return Err(SummaryError::NoRounds {
+            subject: subject.to_owned(),
+        });
+    }
+    Ok(Summary {
+        endpoints: endpoints(&rounds),
+        metrics: metrics(&rounds),
+    })
+}
+
+fn endpoints(rounds: &[MeasuredRound]) -> BTreeMap<String, EndpointSummary> {
+    let seconds = rounds.iter().map(|round| round.seconds).sum();
+    let names: BTreeSet<&String> = rounds.iter().flat_map(|round| round.endpoints.keys()).collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let counted: Vec<_> = rounds.iter().filter_map(|round| round.endpoints.get(name)).collect();
+            (name.clone(), endpoint(&counted, seconds))
+        })
+        .collect()
+}
+
+fn endpoint(rounds: &[&Measured], seconds: f64) -> EndpointSummary {
+    let mut all = Measured::default();
+    for round in rounds {
+        all.merge(round);
+    }
+    let latencies: Vec<_> = rounds.iter().map(|round| &round.latency).collect();
+    let quantile_ms = |quantile| all.latency.quantile_us(quantile).map_or(0.0, us_to_ms);
+    EndpointSummary {
+        count: all.count,
+        rps: share(all.count as f64, seconds),
+        error_rate: share(all.errors as f64, all.sent() as f64),
+        censored: all.censored,
+        mean_ms: all.latency.mean_us().map_or(0.0, |mean_us| mean_us / 1000.0),
+        p50_ms: quantile_ms(0.5),
+        p90_ms: quantile_ms(0.9),
+        p95_ms: quantile_ms(0.95),
+        p99_ms: quantile_ms(0.99),
+        p999_ms: quantile_ms(0.999),
+        max_ms: quantile_ms(1.0),
+        p95_ci_ms: percentile::interval_us(&latencies, 0.95).map(|(low, high)| (us_to_ms(low), us_to_ms(high))),
+        curve: curve(&all.latency),
+    }
+}
+
+/// `part / whole`, 0 of nothing.
+fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+/// (quantile, milliseconds), evenly spaced on a scale of -log10(1 - quantile).
+fn curve(latency: &LatencyHistogram) -> Vec<(f64, f64)> {
+    let decades = (latency.len() as f64).log10().clamp(1.0, CURVE_DECADES);
+    let quantile_of = |point: u32| 1.0 - 10_f64.powf(-decades * f64::from(point) / f64::from(CURVE_POINTS - 1));
+    (0..CURVE_POINTS)
+        .map(quantile_of)
+        .filter_map(|quantile| latency.quantile_us(quantile).map(|us| (quantile, us_to_ms(us))))
+        .collect()
+}
+
+fn metrics(rounds: &[MeasuredRound]) -> BTreeMap<String, MetricSummary> {
+    let names: BTreeSet<&String> = rounds
+        .iter()
+        .flat_map(|round| round.round.probes.keys().chain(round.round.ratios.keys()))
+        .collect();
+    names
+        .into_iter()
+        .filter_map(|name| metric(rounds, name).map(|summary| (name.clone(), summary)))
+        .collect()
+}
+
+/// A metric counted as a ratio in any round is summed as one; a probe is averaged over its rounds.
+fn metric(rounds: &[MeasuredRound], name: &str) -> Option<MetricSummary> {
+    let ratios: Vec<_> = rounds.iter().filter_map(|round| round.round.ratios.get(name)).collect();
+    if ratios.is_empty() {
+        mean_of_rounds(rounds, name)
+    } else {
+        ratio_of_sums(&ratios)
+    }
+}
+
+fn mean_of_rounds(rounds: &[MeasuredRound], name: &str) -> Option<MetricSummary> {
+    let values: Vec<f64> = rounds.iter().filter_map(|round| round.metric(name)).collect();
+    student::mean(&values).map(|mean| MetricSummary {
+        value: mean.value,
+        ci: mean.interval,
+        rounds: small(values.len()),
+    })
+}
+
+fn ratio_of_sums(ratios: &[&Ratio]) -> Option<MetricSummary> {
+    let clusters: Vec<_> = ratios
+        .iter()
+        .map(|ratio| (ratio.numerator, ratio.denominator))
+        .collect();
+    ClusterRatio::of(&clusters).map(|ratio| MetricSummary {
+        value: ratio.value,
+        ci: ratio.interval(),
+        rounds: small(ratio.clusters),
+    })
+}
+
+/// A number of rounds as the record keeps it.
+fn small(rounds: usize) -> u32 {
+    u32::try_from(rounds).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ALL_ENDPOINTS;
+    use crate::testing::{assert_close, histogram_of, round};
+
+    fn rounds() -> Vec<Round> {
+        vec![
+            round(0, "s", &[("a", (1..=1000).collect()), ("b", vec![10_000])])
+                .with_errors("b", 1)
+                .with_probe("rss", 10.0)
+                .with_ratio("hits", 90, 100)
+                .with_ratio("nothing", 0, 0),
+            round(0, "other", &[("a", vec![59_000_000])]),
+            round(1, "s", &[("a", (1001..=2000).collect()), ("b", vec![])])
+                .with_probe("rss", 14.0)
+                .with_ratio("hits", 150, 200)
+                .with_ratio("nothing", 0, 0),
+        ]
+    }
+
+    #[test]
+    fn percentiles_come_from_merged_histograms() {
+        let summary = summarise(&rounds(), "s").unwrap();
+        let a = &summary.endpoints["a"];
+        assert_eq!((a.count, a.censored), (2000, 0));
+        assert_close(a.rps, 100.0, 1e-9);
+        assert_close(a.p50_ms, 1.0, 1e-9);
+        assert_close(a.p95_ms, 1.9, 1e-9);
+        assert_close(a.max_ms, 2.0, 1e-9);
+        assert_close(a.mean_ms, 1.0005, 1e-4);
+        assert!(a.p95_ci_ms.is_some());
+        assert_eq!(summary.endpoints[ALL_ENDPOINTS].count, 2001);
+    }
+
+    #[test]
+    fn errors_count_against_everything_sent() {
+        let summary = summarise(&rounds(), "s").unwrap();
+        assert_close(summary.endpoints["b"].error_rate, 0.5, 1e-12);
+        assert_close(summary.endpoints[ALL_ENDPOINTS].error_rate, 1.0 / 2002.0, 1e-12);
+    }
+
+    #[test]
+    fn metrics_are_means_and_ratios_are_sums() {
+        let metrics = summarise(&rounds(), "s").unwrap().metrics;
+        let rss = &metrics["rss"];
+        let (low, high) = rss.ci.unwrap();
+        // sd 2.828, t_1 = 12.7062: half width 12.7062 x 2.
+        assert_close(rss.value, 12.0, 1e-9);
+        assert_close(low, 12.0 - 25.4124, 1e-3);
+        assert_close(high, 12.0 + 25.4124, 1e-3);
+        assert_close(metrics["hits"].value, 0.8, 1e-12);
+        assert_eq!(metrics["hits"].rounds, 2);
+        assert!(!metrics.contains_key("nothing"), "a ratio of nothing has no value");
+    }
+
+    #[test]
+    fn an_endpoint_without_answers_has_zeros_and_no_curve() {
+        let summary = summarise(&[round(0, "s", &[("a", vec![])]).with_errors("a", 5)], "s").unwrap();
+        let a = &summary.endpoints["a"];
+        assert_eq!((a.count, a.p95_ci_ms, a.curve.len()), (0, None, 0));
+        assert_close(a.error_rate, 1.0, 1e-12);
+        assert_close(a.p95_ms, 0.0, 1e-12);
+    }
+
+    #[test]
+    fn a_subject_that_never_ran_has_no_summary() {
+        let error = summarise(&rounds(), "third").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "subject third has no measured round: nothing to summarise"
+        );
+    }
+
+    #[test]
+    fn the_curve_ascends_and_is_dense_in_the_tail() {
+        let curve = curve(&histogram_of(1..=1_000_000));
+        assert_eq!(curve.len(), 60);
+        assert!(
+            curve
+                .windows(2)
+                .all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1)
+        );
+        assert_close(curve[0].0, 0.0, 1e-12);
+        assert_close(curve[59].0, 0.99999, 1e-9);
+        assert_eq!(curve.iter().filter(|(quantile, _)| *quantile > 0.99).count(), 36);
+    }
+}

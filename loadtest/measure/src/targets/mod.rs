@@ -1,0 +1,151 @@
+//! Targets: what must hold, judged on the last subject (MEASURE section 2).
+//!
+//! What belongs here: finding what a target is about and the judgement on it. What does not: reading targets files
+//! (`scenarios`), and what a miss means for the run (`verdict`).
+//!
+//! Every judgement comes from an interval with the round as the unit, never from a point. What nothing measured is
+//! "not measured", never passed.
+
+mod absolute;
+mod finding;
+mod reduction;
+
+use std::collections::BTreeMap;
+
+use crate::record::{ALL_ENDPOINTS, EndpointSummary, Limit, Priority, Round, Summary, TargetResult};
+use crate::rounds::{MeasuredRound, RoundError, measured};
+use finding::Finding;
+
+/// One target as the targets file states it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetSpec {
+    /// Identifier, unique within the file.
+    pub id: String,
+    /// How much it matters.
+    pub priority: Priority,
+    /// `http.p50_ms`, `.p90_ms`, `.p95_ms`, `.p99_ms`, `.p999_ms`, `http.error_rate`, or the name of a probe or ratio
+    /// of the record.
+    pub metric: String,
+    /// Endpoint of an `http.` metric, absent for the whole mix; of another metric see [`metric_key`].
+    pub endpoint: Option<String>,
+    /// What must hold, in the unit of the metric.
+    pub limit: Limit,
+    /// The line of the plan it stands for.
+    pub source: String,
+}
+
+/// Judges `items` on `after`; reductions are against `before`, which is absent when one subject was measured alone.
+/// `summaries` are those of [`crate::summary::summarise`] by subject name.
+pub fn judge(
+    items: &[TargetSpec],
+    summaries: &BTreeMap<String, Summary>,
+    rounds: &[Round],
+    before: Option<&str>,
+    after: &str,
+) -> Result<Vec<TargetResult>, RoundError> {
+    let evidence = Evidence {
+        summary: summaries.get(after),
+        before: before.map(|subject| measured(rounds, subject)).transpose()?,
+        after: measured(rounds, after)?,
+    };
+    Ok(items
+        .iter()
+        .map(|item| finding(item, &evidence).into_result(item))
+        .collect())
+}
+
+/// The key under which a metric of one endpoint stands among probes and ratios: `cache.hit_ratio{driver_details}`;
+/// without endpoint the name itself.
+pub fn metric_key(metric: &str, endpoint: Option<&str>) -> String {
+    endpoint.map_or_else(|| metric.to_owned(), |endpoint| format!("{metric}{{{endpoint}}}"))
+}
+
+/// What the judgements are made from.
+struct Evidence<'a> {
+    summary: Option<&'a Summary>,
+    before: Option<Vec<MeasuredRound<'a>>>,
+    after: Vec<MeasuredRound<'a>>,
+}
+
+/// A percentile that a target may name.
+#[derive(Debug, Clone, Copy)]
+struct Percentile {
+    quantile: f64,
+    /// 1 - quantile, written out so that 0.05 is 0.05.
+    tail: f64,
+    of: fn(&EndpointSummary) -> f64,
+}
+
+const PERCENTILES: [(&str, Percentile); 5] = [
+    (
+        "http.p50_ms",
+        Percentile {
+            quantile: 0.5,
+            tail: 0.5,
+            of: |endpoint| endpoint.p50_ms,
+        },
+    ),
+    (
+        "http.p90_ms",
+        Percentile {
+            quantile: 0.9,
+            tail: 0.1,
+            of: |endpoint| endpoint.p90_ms,
+        },
+    ),
+    (
+        "http.p95_ms",
+        Percentile {
+            quantile: 0.95,
+            tail: 0.05,
+            of: |endpoint| endpoint.p95_ms,
+        },
+    ),
+    (
+        "http.p99_ms",
+        Percentile {
+            quantile: 0.99,
+            tail: 0.01,
+            of: |endpoint| endpoint.p99_ms,
+        },
+    ),
+    (
+        "http.p999_ms",
+        Percentile {
+            quantile: 0.999,
+            tail: 0.001,
+            of: |endpoint| endpoint.p999_ms,
+        },
+    ),
+];
+const ERROR_RATE: &str = "http.error_rate";
+
+/// What a target is about.
+enum Metric<'a> {
+    Percentile(Percentile, &'a str),
+    ErrorRate(&'a str),
+    Named(String),
+}
+
+impl<'a> Metric<'a> {
+    fn of(item: &'a TargetSpec) -> Self {
+        let endpoint = item.endpoint.as_deref().unwrap_or(ALL_ENDPOINTS);
+        match PERCENTILES.iter().find(|(name, _)| *name == item.metric) {
+            Some((_, percentile)) => Self::Percentile(*percentile, endpoint),
+            None if item.metric == ERROR_RATE => Self::ErrorRate(endpoint),
+            None => Self::Named(metric_key(&item.metric, item.endpoint.as_deref())),
+        }
+    }
+}
+
+fn finding(item: &TargetSpec, evidence: &Evidence) -> Finding {
+    let metric = Metric::of(item);
+    match (evidence.summary, item.limit) {
+        (None, _) => Finding::not_measured("the subject was not measured".to_owned()),
+        (Some(_), Limit::ReducedBy(share)) => reduction::find(&metric, share, evidence),
+        (Some(summary), limit) => absolute::find(&metric, limit, summary, &evidence.after),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! Targets judged on small hand-made rounds.
+
+use super::*;
+use crate::record::TargetVerdict;
+use crate::summary::summarise;
+use crate::testing::{assert_close, round};
+
+fn target(metric: &str, endpoint: Option<&str>, limit: Limit) -> TargetSpec {
+    TargetSpec {
+        id: format!("{metric} {limit:?}"),
+        priority: Priority::P0,
+        metric: metric.to_owned(),
+        endpoint: endpoint.map(ToOwned::to_owned),
+        limit,
+        source: "a line of the plan".to_owned(),
+    }
+}
+
+/// Judges one target on the rounds of `new` against those of `old`.
+fn judged(rounds: &[Round], item: TargetSpec) -> TargetResult {
+    let summaries = ["old", "new"]
+        .into_iter()
+        .filter_map(|subject| Some((subject.to_owned(), summarise(rounds, subject).ok()?)))
+        .collect();
+    judge(&[item], &summaries, rounds, Some("old"), "new")
+        .unwrap()
+        .remove(0)
+}
+
+fn verdict(rounds: &[Round], metric: &str, limit: Limit) -> TargetVerdict {
+    judged(rounds, target(metric, None, limit)).verdict
+}
+
+/// One round of `new`: `above` of `count` answers of `a` take longer than 5 ms.
+fn round_above(block: u32, count: u64, above: u64) -> Round {
+    let times = (0..count - above)
+        .map(|_| 2000)
+        .chain((0..above).map(|_| 8000))
+        .collect();
+    round(block, "new", &[("a", times)])
+}
+
+fn rounds_above(counts: &[(u64, u64)]) -> Vec<Round> {
+    (0..)
+        .zip(counts)
+        .map(|(block, (count, above))| round_above(block, *count, *above))
+        .collect()
+}
+
+/// The golden case of MEASURE section 2.
+const GOLDEN: [(u64, u64); 6] = [(1000, 40), (1200, 70), (900, 45), (1100, 60), (1000, 50), (800, 35)];
+
+#[test]
+fn the_golden_case_stands_exactly_on_the_limit() {
+    let result = judged(
+        &rounds_above(&GOLDEN),
+        target("http.p95_ms", Some("a"), Limit::Below(5.0)),
+    );
+    assert_eq!(result.verdict, TargetVerdict::Inconclusive);
+    // t_5(.95) = 2.01505 times .002887.
+    assert_eq!(
+        result.detail,
+        "5 % of answers above 5 ms +- 0.582 % (one-sided 95 %), decided against 5 %; 6 rounds, design effect 1.05"
+    );
+    assert_eq!(result.interval, Some((2.0, 8.003)));
+}
+
+#[test]
+fn the_share_above_the_limit_decides_a_percentile() {
+    let halved = GOLDEN.map(|(count, above)| (count, above / 2));
+    let doubled = GOLDEN.map(|(count, above)| (count, above * 2));
+    assert_eq!(
+        verdict(&rounds_above(&halved), "http.p95_ms", Limit::Below(5.0)),
+        TargetVerdict::Pass
+    );
+    assert_eq!(
+        verdict(&rounds_above(&doubled), "http.p95_ms", Limit::Below(5.0)),
+        TargetVerdict::Fail
+    );
+    assert_eq!(
+        verdict(&rounds_above(&doubled), "http.p95_ms", Limit::Above(5.0)),
+        TargetVerdict::Pass
+    );
+    assert_eq!(
+        verdict(&rounds_above(&doubled), "http.p50_ms", Limit::Below(5.0)),
+        TargetVerdict::Pass
+    );
+    assert_eq!(
+        verdict(&rounds_above(&halved), "http.p99_ms", Limit::Below(5.0)),
+        TargetVerdict::Fail
+    );
+}
+
+#[test]
+fn observed_is_the_merged_percentile() {
+    let result = judged(
+        &rounds_above(&[(1000, 100), (1000, 100)]),
+        target("http.p95_ms", Some("a"), Limit::Below(5.0)),
+    );
+    assert_close(result.observed.unwrap(), 8.003, 1e-9);
+    assert_eq!(
+        (result.interval, result.verdict),
+        (Some((8.003, 8.003)), TargetVerdict::Fail)
+    );
+}
+
+#[test]
+fn rounds_that_agree_exactly_need_no_margin() {
+    let rounds = rounds_above(&[(1000, 49), (1000, 49)]);
+    assert_eq!(verdict(&rounds, "http.p95_ms", Limit::Below(5.0)), TargetVerdict::Pass);
+}
+
+#[test]
+fn one_round_is_inconclusive_however_fast() {
+    let result = judged(
+        &rounds_above(&[(1000, 0)]),
+        target("http.p95_ms", None, Limit::Below(5.0)),
+    );
+    assert_eq!((result.verdict, result.interval), (TargetVerdict::Inconclusive, None));
+    assert_close(result.observed.unwrap(), 2.0, 0.01);
+    assert!(
+        result.detail.contains("one round gives no interval"),
+        "{}",
+        result.detail
+    );
+}
+
+#[test]
+fn the_error_rate_is_pooled_over_rounds() {
+    let rounds: Vec<_> = (0..3)
+        .map(|block| round_above(block, 990, 0).with_errors("a", 10))
+        .collect();
+    let result = judged(&rounds, target("http.error_rate", None, Limit::Below(0.02)));
+    assert_close(result.observed.unwrap(), 0.01, 1e-12);
+    assert_eq!(result.verdict, TargetVerdict::Pass);
+    assert_eq!(
+        verdict(&rounds, "http.error_rate", Limit::Below(0.01)),
+        TargetVerdict::Fail,
+        "below is strict"
+    );
+    let uneven: Vec<_> = [0, 30]
+        .into_iter()
+        .zip(0..)
+        .map(|(errors, block)| round_above(block, 970, 0).with_errors("a", errors))
+        .collect();
+    assert_eq!(
+        verdict(&uneven, "http.error_rate", Limit::Below(0.01)),
+        TargetVerdict::Inconclusive
+    );
+}
+
+#[test]
+fn metrics_are_judged_by_their_interval_over_rounds() {
+    let rounds: Vec<_> = [(0, 85), (1, 86), (2, 87)]
+        .map(|(block, hits)| {
+            round_above(block, 10, 0)
+                .with_ratio("cache.hit_ratio", hits, 100)
+                .with_probe("service.rss_mb", 60.0)
+        })
+        .into();
+    let result = judged(&rounds, target("cache.hit_ratio", None, Limit::Above(0.8)));
+    assert_close(result.observed.unwrap(), 0.86, 1e-12);
+    assert_eq!(result.verdict, TargetVerdict::Pass);
+    assert_eq!(
+        verdict(&rounds, "cache.hit_ratio", Limit::Above(0.86)),
+        TargetVerdict::Inconclusive
+    );
+    assert_eq!(
+        verdict(&rounds, "cache.hit_ratio", Limit::Above(0.9)),
+        TargetVerdict::Fail
+    );
+    assert_eq!(
+        verdict(&rounds, "service.rss_mb", Limit::Below(700.0)),
+        TargetVerdict::Pass
+    );
+}
+
+#[test]
+fn a_metric_of_one_endpoint_has_its_own_key() {
+    let key = metric_key("cache.hit_ratio", Some("a"));
+    assert_eq!(key, "cache.hit_ratio{a}");
+    let rounds: Vec<_> = (0..2)
+        .map(|block| round_above(block, 10, 0).with_ratio(&key, 9, 10))
+        .collect();
+    assert_eq!(
+        judged(&rounds, target("cache.hit_ratio", Some("a"), Limit::Above(0.8))).verdict,
+        TargetVerdict::Pass
+    );
+    assert_eq!(
+        judged(&rounds, target("cache.hit_ratio", None, Limit::Above(0.8))).verdict,
+        TargetVerdict::NotMeasured
+    );
+}
+
+/// Three blocks of `old` and `new`, with the given queries per request and times.
+fn both_sides(old: [f64; 3], new: [f64; 3]) -> Vec<Round> {
+    let one = |block, subject, us, queries| {
+        round(block, subject, &[("a", vec![us; 50])]).with_probe("db.queries_per_request", queries)
+    };
+    (0..3_u32)
+        .zip(old.into_iter().zip(new))
+        .flat_map(|(block, (old, new))| [one(block, "old", 1600, old), one(block, "new", 400, new)])
+        .collect()
+}
+
+#[test]
+fn reductions_are_taken_block_by_block() {
+    let rounds = both_sides([10.0, 11.0, 12.0], [2.0, 2.3, 2.3]);
+    let result = judged(&rounds, target("db.queries_per_request", None, Limit::ReducedBy(0.5)));
+    assert_close(
+        result.observed.unwrap(),
+        1.0 - (0.2 + 2.3 / 11.0 + 2.3 / 12.0) / 3.0,
+        1e-12,
+    );
+    assert_eq!(result.verdict, TargetVerdict::Pass);
+    assert_eq!(
+        verdict(&rounds, "db.queries_per_request", Limit::ReducedBy(0.9)),
+        TargetVerdict::Fail
+    );
+    assert_eq!(
+        verdict(&rounds, "db.queries_per_request", Limit::ReducedBy(0.8)),
+        TargetVerdict::Inconclusive
+    );
+    assert_eq!(
+        verdict(&rounds, "http.p95_ms", Limit::ReducedBy(0.75)),
+        TargetVerdict::Pass,
+        "exactly a quarter is left"
+    );
+}
+
+#[test]
+fn what_nothing_measured_is_never_passed() {
+    let rounds: Vec<_> = (0..2)
+        .map(|block| {
+            round_above(block, 10, 0)
+                .with_ratio("cache.hit_ratio", 0, 0)
+                .with_errors("a", 0)
+        })
+        .collect();
+    let cases = [
+        (
+            target("kafka.lag_p99_ms", None, Limit::Below(9.0)),
+            "nothing measures `kafka.lag_p99_ms` in this run",
+        ),
+        (
+            target("cache.hit_ratio", None, Limit::Above(0.8)),
+            "`cache.hit_ratio` had nothing to count",
+        ),
+        (
+            target("http.p95_ms", Some("b"), Limit::Below(9.0)),
+            "no endpoint `b` in this workload",
+        ),
+        (
+            target("http.p95_ms", None, Limit::ReducedBy(0.5)),
+            "`all` was not answered on both sides of any block",
+        ),
+        (
+            target("cache.hit_ratio", None, Limit::ReducedBy(0.5)),
+            "`cache.hit_ratio` had nothing to count",
+        ),
+    ];
+    for (item, why) in cases {
+        let result = judged(&rounds, item);
+        assert_eq!(
+            (result.verdict, result.observed, result.detail.as_str()),
+            (TargetVerdict::NotMeasured, None, why)
+        );
+    }
+}
+
+#[test]
+fn nothing_to_reduce_and_nothing_to_compare_with() {
+    let rounds = both_sides([0.0; 3], [1.0; 3]);
+    let item = target("db.queries_per_request", None, Limit::ReducedBy(0.5));
+    let result = judged(&rounds, item.clone());
+    assert_eq!(result.verdict, TargetVerdict::NotMeasured);
+    let summaries = BTreeMap::from([("new".to_owned(), summarise(&rounds, "new").unwrap())]);
+    let alone = judge(std::slice::from_ref(&item), &summaries, &rounds, None, "new")
+        .unwrap()
+        .remove(0);
+    assert!(
+        alone
+            .detail
+            .starts_with("a reduction needs a subject to compare against"),
+        "{}",
+        alone.detail
+    );
+    let absent = judge(&[item], &BTreeMap::new(), &rounds, None, "new")
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        (absent.verdict, absent.detail.as_str()),
+        (TargetVerdict::NotMeasured, "the subject was not measured")
+    );
+}
+
+#[test]
+fn an_endpoint_that_only_failed_has_no_percentile() {
+    let rounds: Vec<_> = (0..2)
+        .map(|block| round(block, "new", &[("a", vec![])]).with_errors("a", 7))
+        .collect();
+    let result = judged(&rounds, target("http.p95_ms", Some("a"), Limit::Below(5.0)));
+    assert_eq!(
+        (result.verdict, result.detail.as_str()),
+        (TargetVerdict::NotMeasured, "no answer as expected (100 % errors)")
+    );
+}

@@ -1,0 +1,264 @@
+//! The overall judgement: which exit code a run ends with, and one sentence saying why.
+//!
+//! What belongs here: the order of importance. What does not: the judgements it weighs (`checks`, `targets`,
+//! `compare`), and the verdicts of a run that never got so far (unavailable, interrupted), which the command knows.
+
+use crate::figures::{figure, percent};
+use crate::record::{Check, Comparison, Limit, Outcome, Priority, TargetResult, TargetVerdict, Verdict};
+
+/// Offenders named in the sentence; the rest is counted.
+const NAMED: usize = 3;
+
+/// Weighs everything that was judged. The first of these decides:
+///
+/// 1. a failed self-check: [`Verdict::Invalid`], nothing else can be trusted;
+/// 2. a missed P0 or P1 target: [`Verdict::TargetsMissed`];
+/// 3. a comparison that regressed: [`Verdict::Regression`];
+/// 4. a P0 or P1 target that could not be decided: [`Verdict::Inconclusive`];
+/// 5. else [`Verdict::Pass`].
+///
+/// Comparisons that are inconclusive or have too little data do not change the verdict of a before/after report: it is
+/// about targets and large effects, and each comparison shows its own outcome. Targets that nothing measured are
+/// counted in the sentence, never passed silently; P2 targets never fail a run.
+pub fn overall(checks: &[Check], targets: &[TargetResult], comparisons: &[Comparison]) -> (Verdict, String) {
+    let decided = [
+        (Verdict::Invalid, "the run is invalid: ", failed_checks(checks)),
+        (
+            Verdict::TargetsMissed,
+            "missed: ",
+            binding(targets, TargetVerdict::Fail),
+        ),
+        (Verdict::Regression, "slower than before: ", regressions(comparisons)),
+        (
+            Verdict::Inconclusive,
+            "not decided: ",
+            binding(targets, TargetVerdict::Inconclusive),
+        ),
+    ];
+    decided
+        .into_iter()
+        .find(|(_, _, offenders)| !offenders.is_empty())
+        .map_or_else(
+            || (Verdict::Pass, passed(targets)),
+            |(verdict, lead, names)| (verdict, sentence(lead, &names)),
+        )
+}
+
+fn sentence(lead: &str, offenders: &[String]) -> String {
+    let named = &offenders[..offenders.len().min(NAMED)];
+    let more = offenders.len() - named.len();
+    let rest = if more > 0 {
+        format!("; and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{lead}{}{rest}", named.join("; "))
+}
+
+fn failed_checks(checks: &[Check]) -> Vec<String> {
+    checks
+        .iter()
+        .filter(|check| !check.ok)
+        .map(|check| format!("{} ({})", check.name, check.detail))
+        .collect()
+}
+
+/// P0 and P1 targets with this verdict, the most important first.
+fn binding(targets: &[TargetResult], verdict: TargetVerdict) -> Vec<String> {
+    let mut found: Vec<&TargetResult> = targets
+        .iter()
+        .filter(|target| target.priority < Priority::P2 && target.verdict == verdict)
+        .collect();
+    found.sort_by_key(|target| target.priority);
+    found.into_iter().map(describe_target).collect()
+}
+
+fn describe_target(target: &TargetResult) -> String {
+    let of = target
+        .endpoint
+        .as_ref()
+        .map_or_else(String::new, |endpoint| format!(" of {endpoint}"));
+    let TargetResult {
+        priority, id, metric, ..
+    } = target;
+    format!(
+        "{priority:?} `{id}`: {metric}{of} {}",
+        describe_limit(target.limit, target.observed.unwrap_or(f64::NAN))
+    )
+}
+
+fn describe_limit(limit: Limit, observed: f64) -> String {
+    match limit {
+        Limit::Below(limit) => format!("is {}, must be below {}", figure(observed), figure(limit)),
+        Limit::Above(limit) => format!("is {}, must be above {}", figure(observed), figure(limit)),
+        Limit::ReducedBy(share) => format!("fell by {}, must fall by {}", percent(observed), percent(share)),
+    }
+}
+
+fn regressions(comparisons: &[Comparison]) -> Vec<String> {
+    let regressed = comparisons
+        .iter()
+        .filter(|comparison| comparison.outcome == Outcome::Regress);
+    regressed
+        .map(|one| {
+            format!(
+                "{} of {} is {} times that of {}",
+                one.family,
+                one.endpoint,
+                figure(one.ratio),
+                one.before
+            )
+        })
+        .collect()
+}
+
+fn passed(targets: &[TargetResult]) -> String {
+    if targets.is_empty() {
+        return "every check holds; no targets were given".to_owned();
+    }
+    let count = |verdict| targets.iter().filter(|target| target.verdict == verdict).count();
+    let (held, absent) = (count(TargetVerdict::Pass), count(TargetVerdict::NotMeasured));
+    let open = targets.len() - held - absent;
+    let sentence = if open == 0 {
+        format!("all {held} measured targets hold")
+    } else {
+        format!(
+            "{held} of {} measured targets hold, the others are nice to have (P2)",
+            held + open
+        )
+    };
+    if absent > 0 {
+        format!("{sentence}; {absent} not measured")
+    } else {
+        sentence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(ok: bool) -> Check {
+        Check {
+            name: "fsync is on".to_owned(),
+            ok,
+            detail: "fsync = off".to_owned(),
+        }
+    }
+
+    fn target(id: &str, priority: Priority, verdict: TargetVerdict) -> TargetResult {
+        TargetResult {
+            id: id.to_owned(),
+            priority,
+            metric: "http.p95_ms".to_owned(),
+            endpoint: Some("driver_details".to_owned()),
+            source: String::new(),
+            limit: Limit::Below(5.0),
+            observed: Some(7.25),
+            interval: None,
+            verdict,
+            detail: String::new(),
+        }
+    }
+
+    fn comparison(outcome: Outcome) -> Comparison {
+        Comparison {
+            family: "latency_p95".to_owned(),
+            endpoint: "all".to_owned(),
+            before: "phase1".to_owned(),
+            after: "phase2".to_owned(),
+            blocks: 6,
+            ratio: 1.2,
+            ratio_low: None,
+            ratio_high: None,
+            p_slower: 0.01,
+            p_faster: 1.0,
+            mde: None,
+            outcome,
+        }
+    }
+
+    use Priority::{P0, P1, P2};
+    use TargetVerdict::{Fail, Inconclusive, NotMeasured, Pass};
+
+    #[test]
+    fn the_gravest_finding_decides() {
+        let missed = [target("a", P1, Fail), target("b", P0, Inconclusive)];
+        let undecided = [target("b", P0, Inconclusive)];
+        let regressed = [comparison(Outcome::Regress)];
+        let cases = [
+            (overall(&[check(false)], &missed, &regressed), Verdict::Invalid),
+            (overall(&[check(true)], &missed, &regressed), Verdict::TargetsMissed),
+            (overall(&[check(true)], &undecided, &regressed), Verdict::Regression),
+            (overall(&[check(true)], &undecided, &[]), Verdict::Inconclusive),
+            (overall(&[check(true)], &[], &[]), Verdict::Pass),
+        ];
+        for ((verdict, reason), expected) in cases {
+            assert_eq!(verdict, expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn the_sentence_names_the_first_offenders() {
+        let missed = [
+            target("late", P1, Fail),
+            target("fine", P0, Pass),
+            target("first", P0, Fail),
+            target("third", P1, Fail),
+            target("fourth", P1, Fail),
+        ];
+        let (_, reason) = overall(&[], &missed, &[]);
+        assert!(
+            reason.starts_with("missed: P0 `first`: http.p95_ms of driver_details is 7.25, must be below 5; P1 `late`")
+        );
+        assert!(reason.ends_with("; and 1 more"), "{reason}");
+        assert_eq!(
+            overall(&[check(false)], &[], &[]).1,
+            "the run is invalid: fsync is on (fsync = off)"
+        );
+        let (_, slower) = overall(&[], &[], &[comparison(Outcome::Regress)]);
+        assert_eq!(
+            slower,
+            "slower than before: latency_p95 of all is 1.2 times that of phase1"
+        );
+    }
+
+    #[test]
+    fn nice_to_have_and_unmeasured_targets_never_fail_a_run() {
+        let targets = [
+            target("a", P0, Pass),
+            target("b", P2, Fail),
+            target("c", P0, NotMeasured),
+        ];
+        let (verdict, reason) = overall(&[], &targets, &[]);
+        assert_eq!(verdict, Verdict::Pass);
+        assert_eq!(
+            reason,
+            "1 of 2 measured targets hold, the others are nice to have (P2); 1 not measured"
+        );
+    }
+
+    #[test]
+    fn undecided_comparisons_do_not_change_the_verdict() {
+        for outcome in [
+            Outcome::Inconclusive,
+            Outcome::InsufficientData,
+            Outcome::SlowerWithinTolerance,
+        ] {
+            let (verdict, reason) = overall(&[check(true)], &[target("a", P0, Pass)], &[comparison(outcome)]);
+            assert_eq!(
+                (verdict, reason.as_str()),
+                (Verdict::Pass, "all 1 measured targets hold")
+            );
+        }
+    }
+
+    #[test]
+    fn a_missed_reduction_reads_as_one() {
+        let mut reduction = target("queries", P0, Fail);
+        reduction.limit = Limit::ReducedBy(0.5);
+        reduction.observed = Some(0.25);
+        let (_, reason) = overall(&[], &[reduction], &[]);
+        assert!(reason.ends_with("fell by 25 %, must fall by 50 %"), "{reason}");
+    }
+}

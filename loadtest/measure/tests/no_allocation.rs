@@ -1,0 +1,65 @@
+//! Recording a request on the load path does not allocate.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use measure::recorder::{Outcome, Shard, Windows};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+#[expect(
+    unsafe_code,
+    reason = "a global allocator is an unsafe trait; every call is handed on to the system's"
+)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_of(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.with(Cell::get);
+    work();
+    ALLOCATIONS.with(Cell::get) - before
+}
+
+#[test]
+fn recording_does_not_allocate() {
+    let windows = Windows {
+        warm_up_end_us: 1_000_000,
+        measure_end_us: 11_000_000,
+    };
+    let mut shard = Shard::new(4, windows);
+    let recording = allocations_of(|| {
+        for request in 0..100_000_u64 {
+            let (endpoint, started_us) = (usize::try_from(request % 4).unwrap_or(0), request * 130);
+            let outcome = if request % 50 == 0 {
+                Outcome::Error
+            } else {
+                Outcome::Ok { bytes: 600 }
+            };
+            shard.record(
+                endpoint,
+                started_us,
+                started_us + request * request % 90_000_000,
+                outcome,
+            );
+            shard.censored(endpoint, started_us);
+        }
+    });
+    assert_eq!(recording, 0);
+    assert!(allocations_of(|| drop(shard.clone())) > 0, "the counter counts");
+}

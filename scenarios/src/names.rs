@@ -1,0 +1,46 @@
+//! The nearest valid name for one that is not valid.
+
+/// From this similarity (0 to 1) on, a name is taken for a slip of the pen: `p95_ms` against `http.p95_ms` is .55,
+/// `dashboard` against `dashboard_summary` .53.
+const SIMILAR: f64 = 0.5;
+
+/// Names listed when none is similar: enough for any table of these formats, short enough for one line.
+const MAX_LISTED: usize = 12;
+
+/// What to write instead of `wrong`: the nearest of `valid`, or all of them, nearest first. `None` if there are none.
+pub(crate) fn hint<'v>(wrong: &str, valid: impl IntoIterator<Item = &'v str>) -> Option<String> {
+    let wrong = wrong.to_lowercase();
+    let mut ranked: Vec<(f64, &str)> = valid.into_iter().map(|name| (similarity(&wrong, name), name)).collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let &(best, nearest) = ranked.first()?;
+    if best >= SIMILAR {
+        return Some(format!("did you mean `{nearest}`?"));
+    }
+    let listed: Vec<String> = ranked
+        .iter()
+        .take(MAX_LISTED)
+        .map(|(_, name)| format!("`{name}`"))
+        .collect();
+    Some(format!("valid here, nearest first: {}", listed.join(", ")))
+}
+
+fn similarity(wrong: &str, name: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(wrong, &name.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hint;
+
+    #[test]
+    fn a_slip_gets_the_nearest_name_and_anything_else_the_list() {
+        let valid = ["endpoint", "think", "weight"];
+        assert_eq!(hint("thnik", valid).as_deref(), Some("did you mean `think`?"));
+        assert_eq!(hint("WEIGHT", valid).as_deref(), Some("did you mean `weight`?"));
+        assert_eq!(
+            hint("zzz", valid).as_deref(),
+            Some("valid here, nearest first: `endpoint`, `think`, `weight`")
+        );
+        assert_eq!(hint("zzz", []), None);
+    }
+}

@@ -1,0 +1,274 @@
+//! One input file: its bytes, hash and lines, and the collection of what is wrong in it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
+
+use crate::error::{InputError, Mistake};
+use crate::names;
+
+/// A file that has been read.
+pub(crate) struct Source {
+    file: PathBuf,
+    text: String,
+    /// Hash of the file's bytes, hexadecimal.
+    pub(crate) sha256: String,
+}
+
+impl Source {
+    /// Reads `file`.
+    pub(crate) fn read(file: &Path) -> Result<Self, InputError> {
+        let text = std::fs::read_to_string(file).map_err(|error| InputError {
+            file: file.to_owned(),
+            mistakes: vec![Mistake {
+                line: None,
+                what: format!("cannot be read: {error}"),
+                hint: None,
+            }],
+        })?;
+        Ok(Self::from_text(file, text))
+    }
+
+    /// Takes `text` as the content of `file`.
+    pub(crate) fn from_text(file: &Path, text: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            sha256: hex::encode(Sha256::digest(&text)),
+            text,
+        }
+    }
+
+    /// The line of a byte offset, from 1.
+    fn line(&self, offset: usize) -> usize {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        before.split(|byte| *byte == b'\n').count()
+    }
+
+    /// Reads the TOML into `T`.
+    ///
+    /// serde stops at the first key it does not know. So that all of them are reported, each is noted, taken out of the
+    /// parsed tree, and the reading starts again; any other mistake ends it.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, InputError> {
+        let mut findings = Findings::new(self);
+        let mut table = self.syntax(&mut findings)?;
+        loop {
+            match T::deserialize(Deserializer::from(table.clone())) {
+                Ok(value) => return findings.finish(value),
+                Err(error) => {
+                    let span = error.span().unwrap_or_default();
+                    let unknown_key = error.message().starts_with(UNKNOWN_FIELD);
+                    findings.schema(&span, error.message());
+                    if !(unknown_key && remove_key(table.get_mut(), &span)) {
+                        return Err(findings.into_error());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Parses the TOML. One mistake is reported per table: what follows it there is mostly its consequence (each key of a
+    /// table that stands there twice, say).
+    fn syntax(&self, findings: &mut Findings<'_>) -> Result<Spanned<DeTable<'_>>, InputError> {
+        let (table, mut errors) = DeTable::parse_recoverable(&self.text);
+        errors.dedup_by_key(|error| self.tables_before(error.span().unwrap_or_default().end));
+        for error in &errors {
+            let span = error.span().unwrap_or_default();
+            let culprit = self
+                .text
+                .get(span.clone())
+                .filter(|_| error.message() == "duplicate key");
+            let name = culprit.map(|text| format!(" `{text}`")).unwrap_or_default();
+            findings.add(&span, format!("{}{name}", error.message()), None);
+        }
+        if errors.is_empty() {
+            Ok(table)
+        } else {
+            Err(findings.take_error())
+        }
+    }
+
+    /// How many table headers begin before a byte offset.
+    fn tables_before(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset).unwrap_or_default();
+        before.lines().filter(|line| line.starts_with('[')).count()
+    }
+}
+
+/// serde's wording for a key that a structure does not have.
+const UNKNOWN_FIELD: &str = "unknown field";
+/// serde's wording for a name that an enumeration does not have.
+const UNKNOWN_VARIANT: &str = "unknown variant";
+/// serde's wording for a key that must be there.
+const MISSING_FIELD: &str = "missing field";
+
+/// Everything found wrong in one file so far.
+pub(crate) struct Findings<'s> {
+    source: &'s Source,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'s> Findings<'s> {
+    pub(crate) fn new(source: &'s Source) -> Self {
+        Self {
+            source,
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Notes a mistake at a byte range of the file.
+    pub(crate) fn add(&mut self, at: &Range<usize>, what: impl Into<String>, hint: Option<String>) {
+        let line = Some(self.source.line(at.start));
+        self.mistakes.push(Mistake {
+            line,
+            what: what.into(),
+            hint,
+        });
+    }
+
+    /// Notes a name that is not one of `valid`, with the nearest that is.
+    pub(crate) fn unknown<'v>(
+        &mut self,
+        kind: &str,
+        name: &str,
+        at: &Range<usize>,
+        valid: impl IntoIterator<Item = &'v str>,
+    ) {
+        let hint = names::hint(name, valid).or_else(|| Some(format!("no {kind} is defined")));
+        self.add(at, format!("unknown {kind} `{name}`"), hint);
+    }
+
+    /// Notes `what` unless `holds`.
+    pub(crate) fn require(&mut self, holds: bool, at: &Range<usize>, what: impl FnOnce() -> String) {
+        if !holds {
+            self.add(at, what(), None);
+        }
+    }
+
+    /// A number that must be finite and above zero.
+    pub(crate) fn positive(&mut self, key: &str, number: &Spanned<f64>) -> f64 {
+        let value = *number.get_ref();
+        let holds = value.is_finite() && value > 0.0;
+        self.require(holds, &number.span(), || {
+            format!("`{key}` is {value}: it must be above 0")
+        });
+        value
+    }
+
+    /// A number that must be finite and not below zero.
+    pub(crate) fn not_negative(&mut self, key: &str, number: &Spanned<f64>) -> f64 {
+        let value = *number.get_ref();
+        let holds = value.is_finite() && value >= 0.0;
+        self.require(holds, &number.span(), || {
+            format!("`{key}` is {value}: it must be 0 or more")
+        });
+        value
+    }
+
+    /// A count that must be at least one.
+    pub(crate) fn at_least_one(&mut self, key: &str, number: &Spanned<u32>) -> u32 {
+        let value = *number.get_ref();
+        self.require(value > 0, &number.span(), || {
+            format!("`{key}` is 0: it must be 1 or more")
+        });
+        value
+    }
+
+    /// Notes what serde said, in the words of these files.
+    fn schema(&mut self, at: &Range<usize>, message: &str) {
+        let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        let Some((&name, valid)) = quoted.split_first() else {
+            return self.add(at, plain(message), None);
+        };
+        if message.starts_with(UNKNOWN_FIELD) {
+            self.add(
+                at,
+                format!("unknown key `{name}`"),
+                names::hint(name, valid.iter().copied()),
+            );
+        } else if message.starts_with(UNKNOWN_VARIANT) {
+            self.add(
+                at,
+                format!("unknown name `{name}`"),
+                names::hint(name, valid.iter().copied()),
+            );
+        } else if !message.starts_with(MISSING_FIELD) {
+            self.add(at, plain(message), None);
+        } else if !self.already_suggested(name) {
+            self.add(at, format!("missing key `{name}`"), None);
+        }
+    }
+
+    /// A missing key that stands there misspelt has been reported as the misspelling.
+    fn already_suggested(&self, key: &str) -> bool {
+        let suggestion = format!("did you mean `{key}`?");
+        self.mistakes
+            .iter()
+            .any(|mistake| mistake.hint.as_deref() == Some(&suggestion))
+    }
+
+    /// `value`, if nothing is wrong.
+    pub(crate) fn finish<T>(self, value: T) -> Result<T, InputError> {
+        if self.mistakes.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.into_error())
+        }
+    }
+
+    fn into_error(mut self) -> InputError {
+        self.take_error()
+    }
+
+    fn take_error(&mut self) -> InputError {
+        let mut mistakes = std::mem::take(&mut self.mistakes);
+        mistakes.sort_by_key(|mistake| mistake.line);
+        mistakes.dedup();
+        InputError {
+            file: self.source.file.clone(),
+            mistakes,
+        }
+    }
+}
+
+/// serde's and toml's own wording where it would puzzle a reader of the file.
+fn plain(message: &str) -> String {
+    if message.starts_with("wanted exactly 1 element") {
+        return "exactly one kind must be given here".to_owned();
+    }
+    let Some((what, rust_type)) = message.rsplit_once(", expected ") else {
+        return message.to_owned();
+    };
+    let wanted = match rust_type {
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" => "a whole number of 0 or more",
+        "i64" => "a whole number",
+        "f64" => "a number",
+        "a sequence" => "a list in brackets",
+        other => other,
+    };
+    format!("{what}, expected {wanted}")
+}
+
+/// Takes the key that stands at `span` out of the tree; false if there is none.
+fn remove_key(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+    let found = table.keys().find(|key| key.span() == *span).cloned();
+    match found {
+        Some(key) => table.remove(&key).is_some(),
+        None => table
+            .iter_mut()
+            .any(|(_, value)| remove_key_within(value.get_mut(), span)),
+    }
+}
+
+fn remove_key_within(value: &mut DeValue<'_>, span: &Range<usize>) -> bool {
+    match value {
+        DeValue::Table(table) => remove_key(table, span),
+        DeValue::Array(items) => items.iter_mut().any(|item| remove_key_within(item.get_mut(), span)),
+        _ => false,
+    }
+}

@@ -1,0 +1,220 @@
+//! What must hold: a targets file, checked against the metrics that exist and the endpoints that the workload has.
+
+use std::ops::Range;
+use std::path::Path;
+
+use measure::record::{ALL_ENDPOINTS, Limit};
+use measure::targets::TargetSpec;
+use toml::Spanned;
+
+use crate::check::not_empty;
+use crate::error::InputError;
+use crate::raw::{RawTarget, RawTargets, in_file_order};
+use crate::source::{Findings, Source};
+
+/// A targets file that has been checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Targets {
+    /// Its name in reports.
+    pub name: String,
+    /// In the order of the file.
+    pub items: Vec<TargetSpec>,
+}
+
+/// A metric that a target can be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricName {
+    /// As it stands in targets files and records; ends in its unit.
+    pub name: &'static str,
+    /// Measured per endpoint (and for the whole mix), so that a target on it names one.
+    pub per_endpoint: bool,
+    /// A share of something: its limits lie between 0 and 1.
+    pub is_share: bool,
+}
+
+const fn metric(name: &'static str) -> MetricName {
+    MetricName {
+        name,
+        per_endpoint: false,
+        is_share: false,
+    }
+}
+
+const fn per_endpoint(name: &'static str, is_share: bool) -> MetricName {
+    MetricName {
+        name,
+        per_endpoint: true,
+        is_share,
+    }
+}
+
+const fn share(name: &'static str) -> MetricName {
+    MetricName {
+        name,
+        per_endpoint: false,
+        is_share: true,
+    }
+}
+
+/// Every metric that a target can be about. Those that no probe measures yet show as "not measured".
+pub const METRICS: &[MetricName] = &[
+    per_endpoint("http.p50_ms", false),
+    per_endpoint("http.p90_ms", false),
+    per_endpoint("http.p95_ms", false),
+    per_endpoint("http.p99_ms", false),
+    per_endpoint("http.p999_ms", false),
+    per_endpoint("http.error_rate", true),
+    share("cache.hit_ratio"),
+    metric("cache.invalidation_p99_ms"),
+    metric("cache.stale_reads"),
+    metric("db.queries_per_request"),
+    metric("db.queries_per_minute"),
+    metric("redis.used_memory_mb"),
+    metric("service.rss_mb"),
+    metric("service.cpu_percent"),
+    metric("service.cpu_us_per_request"),
+    metric("ws.latency_p95_ms"),
+    metric("kafka.throughput_msgs_per_s"),
+    metric("kafka.bytes_per_message"),
+    metric("kafka.lag_p99_ms"),
+];
+
+impl Targets {
+    /// Reads and checks a file. `known_endpoints` are the workload's ([`crate::Workload::endpoint_names`]); a target may
+    /// also be about one that the file itself lists as planned, or about the whole mix.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it, with lines.
+    pub fn load(file: &Path, known_endpoints: &[&str]) -> Result<Self, InputError> {
+        check(&Source::read(file)?, known_endpoints)
+    }
+
+    /// The same from text; `file` only stands in error messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it, with lines.
+    pub fn parse(file: &Path, text: &str, known_endpoints: &[&str]) -> Result<Self, InputError> {
+        check(&Source::from_text(file, text.to_owned()), known_endpoints)
+    }
+}
+
+fn check(source: &Source, known_endpoints: &[&str]) -> Result<Targets, InputError> {
+    let raw: RawTargets = source.parse()?;
+    let mut findings = Findings::new(source);
+    let planned = raw.planned_endpoints.iter().map(String::as_str);
+    let endpoints: Vec<&str> = known_endpoints
+        .iter()
+        .copied()
+        .chain(planned)
+        .chain([ALL_ENDPOINTS])
+        .collect();
+    let name = not_empty("name", &raw.name, &mut findings);
+    if raw.targets.is_empty() {
+        findings.add(
+            &(0..0),
+            "there are no targets",
+            Some("add a table `[targets.ID]`".to_owned()),
+        );
+    }
+    let entries = in_file_order(raw.targets).into_iter();
+    let items = entries
+        .filter_map(|(id, raw)| target(&id, &raw, &endpoints, &mut findings))
+        .collect();
+    findings.finish(Targets { name, items })
+}
+
+fn target(
+    id: &Spanned<String>,
+    raw: &RawTarget,
+    endpoints: &[&str],
+    findings: &mut Findings<'_>,
+) -> Option<TargetSpec> {
+    let metric = METRICS.iter().find(|metric| metric.name == raw.metric.get_ref());
+    match metric {
+        None => findings.unknown(
+            "metric",
+            raw.metric.get_ref(),
+            &raw.metric.span(),
+            METRICS.iter().map(|metric| metric.name),
+        ),
+        Some(metric) => check_endpoint(*metric, raw, endpoints, findings),
+    }
+    let limit = limit(id, raw, metric.is_some_and(|metric| metric.is_share), findings);
+    Some(TargetSpec {
+        id: not_empty("id", id, findings),
+        priority: raw.priority,
+        metric: raw.metric.get_ref().clone(),
+        endpoint: raw.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
+        limit: limit?,
+        source: not_empty("source", &raw.source, findings),
+    })
+}
+
+fn check_endpoint(metric: MetricName, raw: &RawTarget, endpoints: &[&str], findings: &mut Findings<'_>) {
+    let name = metric.name;
+    match (&raw.endpoint, metric.per_endpoint) {
+        (Some(endpoint), true) if !endpoints.contains(&endpoint.get_ref().as_str()) => {
+            findings.unknown(
+                "endpoint",
+                endpoint.get_ref(),
+                &endpoint.span(),
+                endpoints.iter().copied(),
+            );
+        }
+        (Some(endpoint), false) => {
+            findings.add(
+                &endpoint.span(),
+                format!("`{name}` is not measured per endpoint: leave `endpoint` out"),
+                None,
+            );
+        }
+        (None, true) => {
+            let hint = format!("add `endpoint`, with `{ALL_ENDPOINTS}` for the whole mix");
+            findings.add(
+                &raw.metric.span(),
+                format!("`{name}` is measured per endpoint"),
+                Some(hint),
+            );
+        }
+        _ => {}
+    }
+}
+
+/// The one limit that a target must give.
+fn limit(id: &Spanned<String>, raw: &RawTarget, is_share: bool, findings: &mut Findings<'_>) -> Option<Limit> {
+    let below = raw
+        .below
+        .as_ref()
+        .map(|value| (Limit::Below(*value.get_ref()), value.span()));
+    let above = raw
+        .above
+        .as_ref()
+        .map(|value| (Limit::Above(*value.get_ref()), value.span()));
+    let reduced_by = raw
+        .reduced_by
+        .as_ref()
+        .map(|value| (Limit::ReducedBy(*value.get_ref()), value.span()));
+    let given: Vec<(Limit, Range<usize>)> = [below, above, reduced_by].into_iter().flatten().collect();
+    let [(limit, at)] = given.as_slice() else {
+        let what = format!("target `{id}` must give exactly one of `below`, `above` and `reduced_by`");
+        findings.add(&id.span(), what, None);
+        return None;
+    };
+    let (holds, range) = limit_range(*limit, is_share);
+    findings.require(holds, at, || format!("the limit must be {range}"));
+    Some(*limit)
+}
+
+/// Whether a limit lies in its range, and the range in words.
+fn limit_range(limit: Limit, is_share: bool) -> (bool, &'static str) {
+    match limit {
+        Limit::ReducedBy(share) => (
+            share > 0.0 && share <= 1.0,
+            "a share above 0 and up to 1, like 0.5 for 50 %",
+        ),
+        Limit::Below(value) | Limit::Above(value) if is_share => {
+            ((0.0..=1.0).contains(&value), "a share from 0 to 1, like 0.8 for 80 %")
+        }
+        Limit::Below(value) | Limit::Above(value) => (value.is_finite() && value >= 0.0, "0 or more"),
+    }
+}

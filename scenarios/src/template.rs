@@ -1,0 +1,246 @@
+//! Text with variables, `/risk/{driver}/current`, compiled once and rendered into the caller's buffer.
+//!
+//! `{{` and `}}` stand for the braces themselves. JSON bodies are in [`crate::body`].
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use serde_json::Value;
+use toml::Spanned;
+
+use crate::vars::{Scope, Vars};
+
+/// A path or header with variables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    parts: Vec<Part>,
+    escape: Escape,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Slot(usize),
+}
+
+/// How values are written into the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Escape {
+    /// As they are: headers.
+    Nothing,
+    /// Percent-encoded, so that a value can neither end a path segment nor start a query.
+    Path,
+}
+
+impl Template {
+    /// Compiles `text`; mistakes go to the scope.
+    pub(crate) fn compile(text: &Spanned<String>, escape: Escape, scope: &mut Scope<'_, '_>) -> Self {
+        let at = text.span();
+        let parts = pieces(text.get_ref(), &at, scope)
+            .into_iter()
+            .filter_map(|piece| match piece {
+                Piece::Text(text) => Some(Part::Text(text)),
+                Piece::Var(name) => scope.slot(name, &at).map(Part::Slot),
+            });
+        Self {
+            parts: parts.collect(),
+            escape,
+        }
+    }
+
+    /// A template without variables.
+    pub(crate) fn literal(text: &str) -> Self {
+        Self {
+            parts: vec![Part::Text(text.to_owned())],
+            escape: Escape::Nothing,
+        }
+    }
+
+    /// Appends the text with the values of `vars`. Allocates only when `out` must grow.
+    pub fn render(&self, vars: &Vars, out: &mut String) {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Slot(slot) => self.push_value(vars.get(*slot), out),
+            }
+        }
+    }
+
+    fn push_value(&self, value: &Value, out: &mut String) {
+        match (value, self.escape) {
+            (Value::String(text), Escape::Nothing) => out.push_str(text),
+            (Value::String(text), Escape::Path) => push_percent_encoded(text, out),
+            (scalar, _) => push_display(scalar, out),
+        }
+    }
+
+    /// The variables it uses.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Slot(slot) => Some(*slot),
+            Part::Text(_) => None,
+        })
+    }
+}
+
+/// One stretch of a template's source.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece<'t> {
+    Text(String),
+    Var(&'t str),
+}
+
+/// Splits `text` at its variables. An unbalanced brace is noted and ends the splitting.
+pub(crate) fn pieces<'t>(text: &'t str, at: &Range<usize>, scope: &mut Scope<'_, '_>) -> Vec<Piece<'t>> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut rest = text;
+    while let Some(brace) = rest.find(['{', '}']) {
+        literal.push_str(&rest[..brace]);
+        rest = &rest[brace..];
+        if let Some(doubled) = ["{{", "}}"].into_iter().find(|doubled| rest.starts_with(doubled)) {
+            literal.push_str(&doubled[1..]);
+            rest = &rest[2..];
+        } else if let Some((name, after)) = rest.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            push_literal(&mut literal, &mut pieces);
+            pieces.push(Piece::Var(name));
+            rest = after;
+        } else {
+            let hint = "write `{{` or `}}` for a brace that is meant as text".to_owned();
+            scope
+                .findings
+                .add(at, format!("unbalanced brace in `{text}`"), Some(hint));
+            return pieces;
+        }
+    }
+    literal.push_str(rest);
+    push_literal(&mut literal, &mut pieces);
+    pieces
+}
+
+fn push_literal(literal: &mut String, pieces: &mut Vec<Piece<'_>>) {
+    if !literal.is_empty() {
+        pieces.push(Piece::Text(std::mem::take(literal)));
+    }
+}
+
+/// Appends the JSON text of a value, which for numbers and booleans is their plain text.
+pub(crate) fn push_display(value: &Value, out: &mut String) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{value}");
+}
+
+/// RFC 3986: everything but unreserved characters becomes %XX.
+fn push_percent_encoded(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::source::{Findings, Source};
+    use crate::vars::VarNames;
+
+    /// Compiles `text` with the variables `a` and `b` defined; returns the mistakes as text.
+    fn compile(text: &str, escape: Escape) -> Result<Template, String> {
+        let source = Source::from_text(Path::new("t.toml"), String::new());
+        let (mut names, mut findings) = (VarNames::default(), Findings::new(&source));
+        for name in ["a", "b"] {
+            names.define(&Spanned::new(0..0, name.to_owned()), &mut findings);
+        }
+        let mut scope = Scope {
+            names: &names,
+            findings: &mut findings,
+        };
+        let template = Template::compile(&Spanned::new(0..0, text.to_owned()), escape, &mut scope);
+        findings.finish(template).map_err(|error| error.to_string())
+    }
+
+    fn render(template: &Template, a: Value, b: Value) -> String {
+        let mut vars = Vars::new(2);
+        vars.set(0, a);
+        vars.set(1, b);
+        let mut out = String::new();
+        template.render(&vars, &mut out);
+        out
+    }
+
+    #[test]
+    fn values_are_written_as_text_and_escaped_in_paths() {
+        let path = compile("/x/{a}/y?z={b}", Escape::Path).unwrap();
+        assert_eq!(
+            render(&path, json!(42), json!("a b/c?d=é")),
+            "/x/42/y?z=a%20b%2Fc%3Fd%3D%C3%A9"
+        );
+        let header = compile("Bearer {a}", Escape::Nothing).unwrap();
+        assert_eq!(render(&header, json!("a b/c"), json!(1)), "Bearer a b/c");
+    }
+
+    #[test]
+    fn mistakes_name_the_variable_or_the_brace() {
+        insta::assert_snapshot!(compile("/{aa}", Escape::Path).unwrap_err(), @"t.toml:1: unknown variable `aa`; did you mean `a`?");
+        insta::assert_snapshot!(compile("/{a", Escape::Path).unwrap_err(), @"t.toml:1: unbalanced brace in `/{a`; write `{{` or `}}` for a brace that is meant as text");
+        assert!(compile("/a}", Escape::Path).unwrap_err().contains("unbalanced brace"));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Chunk {
+        Text(String),
+        A,
+        B,
+    }
+
+    fn chunks() -> impl Strategy<Value = Vec<Chunk>> {
+        let chunk = prop_oneof![".*".prop_map(Chunk::Text), Just(Chunk::A), Just(Chunk::B)];
+        proptest::collection::vec(chunk, 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_and_variables_come_out_as_they_went_in(chunks in chunks(), a: i64, b in ".*") {
+            let source: String = chunks.iter().map(|chunk| match chunk {
+                Chunk::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+                Chunk::A => "{a}".to_owned(),
+                Chunk::B => "{b}".to_owned(),
+            }).collect();
+            let expected: String = chunks.iter().map(|chunk| match chunk {
+                Chunk::Text(text) => text.clone(),
+                Chunk::A => a.to_string(),
+                Chunk::B => b.clone(),
+            }).collect();
+            let template = compile(&source, Escape::Nothing).expect("every variable is defined");
+            prop_assert_eq!(render(&template, json!(a), json!(b)), expected);
+        }
+
+        #[test]
+        fn a_value_in_a_path_stays_one_segment(b in ".*") {
+            let template = compile("/p/{b}/q", Escape::Path).unwrap();
+            let rendered = render(&template, json!(0), json!(b));
+            prop_assert_eq!(rendered.matches('/').count(), 3);
+            prop_assert!(!rendered.contains(['?', '#', ' ']));
+        }
+    }
+
+    #[test]
+    fn rendering_does_not_allocate_beyond_the_buffer() {
+        let template = compile("/x/{a}/y/{b}", Escape::Path).unwrap();
+        let mut vars = Vars::new(2);
+        vars.set(0, json!(i64::MIN));
+        vars.set(1, json!("some text"));
+        let mut out = String::with_capacity(256);
+        let before = (out.as_ptr(), out.capacity());
+        template.render(&vars, &mut out);
+        assert_eq!((out.as_ptr(), out.capacity()), before);
+    }
+}

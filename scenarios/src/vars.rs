@@ -1,0 +1,73 @@
+//! Variables of a workload: names while a file is checked, numbered slots while load is driven.
+
+use serde_json::Value;
+use toml::Spanned;
+
+use crate::source::Findings;
+
+/// The values of one user's variables, by slot.
+///
+/// Made once per user (a clone of what the setup left), then overwritten by each journey's draws.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vars {
+    values: Vec<Value>,
+}
+
+impl Vars {
+    /// `slots` variables without a value (JSON `null`).
+    pub(crate) fn new(slots: usize) -> Self {
+        Self {
+            values: vec![Value::Null; slots],
+        }
+    }
+
+    /// Sets a variable. Slots come from [`crate::Feeder`] and [`crate::Extract`] of the same workload.
+    pub fn set(&mut self, slot: usize, value: Value) {
+        self.values[slot] = value;
+    }
+
+    /// The value in a slot; `null` until it was set.
+    pub fn get(&self, slot: usize) -> &Value {
+        &self.values[slot]
+    }
+}
+
+/// The variables that are defined so far, in the order of their slots.
+#[derive(Debug, Default)]
+pub(crate) struct VarNames(Vec<String>);
+
+impl VarNames {
+    /// Defines a variable and returns its slot. A name that exists is a mistake.
+    pub(crate) fn define(&mut self, name: &Spanned<String>, findings: &mut Findings<'_>) -> usize {
+        let taken = self.0.contains(name.get_ref());
+        findings.require(!taken, &name.span(), || format!("variable `{name}` is defined twice"));
+        self.0.push(name.get_ref().clone());
+        self.0.len() - 1
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn slot(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|defined| defined == name)
+    }
+}
+
+/// What a template is compiled against: the variables it may use and where its mistakes go.
+pub(crate) struct Scope<'a, 's> {
+    pub(crate) names: &'a VarNames,
+    pub(crate) findings: &'a mut Findings<'s>,
+}
+
+impl Scope<'_, '_> {
+    /// The slot of a variable; an unknown one is noted with the nearest that exists.
+    pub(crate) fn slot(&mut self, name: &str, at: &std::ops::Range<usize>) -> Option<usize> {
+        let slot = self.names.slot(name);
+        if slot.is_none() {
+            self.findings
+                .unknown("variable", name, at, self.names.0.iter().map(String::as_str));
+        }
+        slot
+    }
+}

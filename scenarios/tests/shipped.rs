@@ -1,0 +1,235 @@
+//! The files that ship with the project: they load, and they are what the report says of them.
+
+use std::path::{Path, PathBuf};
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use scenarios::{Method, ModelSpec, Targets, Workload};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+fn shipped(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+fn phase2_mix() -> Workload {
+    Workload::load(&shipped("workloads/phase2-mix.toml")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn phase2_targets() -> Targets {
+    let workload = phase2_mix();
+    Targets::load(&shipped("targets/phase2.toml"), &workload.endpoint_names()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn the_mix_has_the_shares_it_promises() {
+    let workload = phase2_mix();
+    assert!(
+        (workload.write_share() - 0.05).abs() < 0.003,
+        "writes {}",
+        workload.write_share()
+    );
+    let shares: Vec<(&str, f64)> = workload
+        .endpoint_names()
+        .into_iter()
+        .zip(workload.request_shares())
+        .collect();
+    let expected = [
+        ("dashboard_summary", 0.15),
+        ("driver_details", 0.18),
+        ("risk_current", 0.62),
+        ("trip_upload", 0.05),
+    ];
+    for ((name, share), (expected_name, expected_share)) in shares.into_iter().zip(expected) {
+        assert_eq!(name, expected_name);
+        assert!((share - expected_share).abs() < 0.003, "{name} {share}");
+    }
+    let per_journey: f64 = workload.requests_per_journey().iter().sum();
+    assert!((per_journey - 200.0 / 69.0).abs() < 1e-9, "{per_journey}");
+}
+
+#[test]
+fn picked_journeys_give_the_write_share() {
+    let workload = phase2_mix();
+    let mix = workload.journey_mix();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let (mut requests, mut writes) = (0_u32, 0_u32);
+    for _ in 0..100_000 {
+        for step in &workload.journeys[mix.pick(&mut rng)].steps {
+            requests += 1;
+            writes += u32::from(workload.endpoints[step.endpoint].write);
+        }
+    }
+    let share = f64::from(writes) / f64::from(requests);
+    assert!((share - 0.05).abs() < 0.003, "{share}");
+}
+
+#[test]
+fn a_hundred_users_make_about_fifty_requests_a_second() {
+    let workload = phase2_mix();
+    let ModelSpec::Closed { users, .. } = workload.model;
+    assert_eq!(users, 100);
+    let rate_per_s = f64::from(users) / workload.mean_think_ms() * 1000.0;
+    assert!((48.0..52.0).contains(&rate_per_s), "{rate_per_s}");
+}
+
+#[test]
+fn the_schedules_are_the_planned_ones() {
+    let workload = phase2_mix();
+    insta::assert_debug_snapshot!((workload.schedule(false), workload.schedule(true)), @r"
+    (
+        Schedule {
+            warm_up_s: 10.0,
+            measure_s: 30.0,
+            drain_s: 5.0,
+            blocks: 6,
+        },
+        Schedule {
+            warm_up_s: 2.0,
+            measure_s: 5.0,
+            drain_s: 5.0,
+            blocks: 5,
+        },
+    )
+    ");
+    assert!((workload.warm_up.think_time_scale - 0.05).abs() < f64::EPSILON);
+    assert_eq!(
+        workload.dataset.seed_command,
+        ["seed", "--drivers", "10000", "--seed", "42"]
+    );
+}
+
+#[test]
+fn the_hash_is_that_of_the_file() {
+    let bytes = std::fs::read(shipped("workloads/phase2-mix.toml")).unwrap();
+    assert_eq!(phase2_mix().sha256, hex::encode(Sha256::digest(bytes)));
+}
+
+/// The setup's token and a journey's draws, rendered into every request.
+#[test]
+fn every_request_renders_as_the_service_expects_it() {
+    let workload = phase2_mix();
+    let mut vars = workload.new_vars();
+    let setup = &workload.setup[0];
+    let (mut path, mut body) = (String::new(), String::new());
+    setup.request.path.render(&vars, &mut path);
+    setup.request.body.as_ref().unwrap().render(&vars, &mut body);
+    assert_eq!((setup.request.method, path.as_str()), (Method::Post, "/auth/token"));
+    assert_eq!(body, r#"{"username":"admin","password":"admin-password"}"#);
+    setup.keep(&json!({ "access_token": "abc" }), &mut vars).unwrap();
+
+    let upload = workload
+        .journeys
+        .iter()
+        .find(|journey| journey.name == "trip-upload")
+        .unwrap();
+    workload.draw(upload, &mut ChaCha8Rng::seed_from_u64(1), &mut vars);
+    let request = &workload.endpoints[upload.steps[0].endpoint];
+    let mut rendered = String::new();
+    request.path.render(&vars, &mut rendered);
+    for (name, value) in &request.headers {
+        rendered.extend(["\n", name, ": "]);
+        value.render(&vars, &mut rendered);
+    }
+    rendered.push('\n');
+    request.body.as_ref().unwrap().render(&vars, &mut rendered);
+    insta::assert_snapshot!(rendered, @r#"
+    /drivers/26/trips
+    authorization: Bearer abc
+    content-type: application/json
+    {"distance_m":12738,"duration_s":863,"night_share_pct":28,"events":{"speeding":2,"harsh_braking":0,"harsh_acceleration":0,"harsh_cornering":1}}
+    "#);
+    let body: Value = serde_json::from_str(rendered.lines().last().unwrap()).unwrap();
+    assert!(body["events"]["speeding"].is_i64() && body["distance_m"].is_i64());
+}
+
+#[test]
+fn the_same_seed_draws_the_same_users() {
+    let workload = phase2_mix();
+    let draws = |seed: u64| {
+        let (mix, mut rng, mut vars) = (
+            workload.journey_mix(),
+            ChaCha8Rng::seed_from_u64(seed),
+            workload.new_vars(),
+        );
+        let draw = |_| {
+            let journey = &workload.journeys[mix.pick(&mut rng)];
+            workload.draw(journey, &mut rng, &mut vars);
+            (
+                journey.name.clone(),
+                vars.clone(),
+                journey.steps[0].think.sample(&mut rng),
+            )
+        };
+        (0..50).map(draw).collect::<Vec<_>>()
+    };
+    assert_eq!(draws(1), draws(1));
+    assert_ne!(draws(1), draws(2));
+}
+
+#[test]
+fn an_answer_without_the_token_says_what_is_missing() {
+    let workload = phase2_mix();
+    let mut vars = workload.new_vars();
+    let missing = workload.setup[0]
+        .keep(&json!({ "token": "abc" }), &mut vars)
+        .unwrap_err();
+    insta::assert_snapshot!(missing, @"the answer to setup request `admin_login` has nothing at `/access_token`, which `admin_token` is taken from");
+    let list = workload.setup[0]
+        .keep(&json!({ "access_token": ["abc"] }), &mut vars)
+        .unwrap_err();
+    insta::assert_snapshot!(list, @"the answer to setup request `admin_login` has something that is no text, number or boolean at `/access_token`, which `admin_token` is taken from");
+}
+
+#[test]
+fn every_figure_of_the_plan_is_a_target() {
+    let lines: Vec<String> = phase2_targets()
+        .items
+        .iter()
+        .map(|item| {
+            let endpoint = item.endpoint.as_deref().unwrap_or("-");
+            format!(
+                "{:?} {} {} {endpoint} {:?}",
+                item.priority, item.id, item.metric, item.limit
+            )
+        })
+        .collect();
+    assert_eq!(lines.len(), 23);
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    P0 cache-hit-ratio cache.hit_ratio - Above(0.8)
+    P1 cache-hit-ratio-initial cache.hit_ratio - Above(0.7)
+    P1 cache-invalidation cache.invalidation_p99_ms - Below(100.0)
+    P0 stale-reads cache.stale_reads - Below(1.0)
+    P1 redis-memory redis.used_memory_mb - Below(500.0)
+    P0 cached-dashboard-summary-p95 http.p95_ms dashboard_summary Below(10.0)
+    P0 cached-driver-details-p95 http.p95_ms driver_details Below(10.0)
+    P0 cached-risk-current-p95 http.p95_ms risk_current Below(10.0)
+    P1 all-p95 http.p95_ms all Below(15.0)
+    P1 dashboard-summary-p95 http.p95_ms dashboard_summary Below(5.0)
+    P1 baseline-driver-details-p95 http.p95_ms driver_details Below(15.0)
+    P1 trip-activity-p95 http.p95_ms trip_activity Below(8.0)
+    P1 risk-distribution-p95 http.p95_ms risk_distribution Below(6.0)
+    P1 risk-score-p95 http.p95_ms risk_current Below(15.0)
+    P0 db-queries-per-request db.queries_per_request - ReducedBy(0.5)
+    P2 db-queries-per-request-far-end db.queries_per_request - ReducedBy(0.7)
+    P1 db-queries-per-minute db.queries_per_minute - ReducedBy(0.5)
+    P1 service-memory service.rss_mb - Below(700.0)
+    P1 service-cpu service.cpu_percent - Below(40.0)
+    P1 websocket-latency ws.latency_p95_ms - Below(50.0)
+    P1 kafka-throughput kafka.throughput_msgs_per_s - Above(82000.0)
+    P1 kafka-message-size kafka.bytes_per_message - ReducedBy(0.4)
+    P1 kafka-lag kafka.lag_p99_ms - Below(1000.0)
+    ");
+}
+
+#[test]
+fn a_target_on_an_endpoint_that_is_neither_there_nor_planned_is_refused() {
+    let error = Targets::load(&shipped("targets/phase2.toml"), &["driver_details", "risk_current"]).unwrap_err();
+    let said: Vec<String> = error.mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said.iter()
+            .all(|what| what.starts_with("unknown endpoint `dashboard_summary`")),
+        "{said:?}"
+    );
+}

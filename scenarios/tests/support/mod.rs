@@ -1,0 +1,23 @@
+//! Wrong files on disk, and what is said of them.
+
+use std::path::Path;
+
+use scenarios::InputError;
+
+/// `text` with its first `from` replaced by `to`; the edit must apply.
+pub(crate) fn edited(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "nothing to edit: {from}");
+    text.replacen(from, to, 1)
+}
+
+/// Writes `text` to `w.toml`, loads it and returns the refusal without the directory's name.
+pub(crate) fn refusal(text: &str, load: impl Fn(&Path) -> Result<(), InputError>) -> String {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("w.toml");
+    std::fs::write(&file, text).expect("a writable directory");
+    let error = load(&file).expect_err("the file is wrong");
+    assert_eq!(error.file, file);
+    error
+        .to_string()
+        .replace(&format!("{}/", directory.path().display()), "")
+}
