@@ -1,1 +1,59 @@
-//! See docs/ARCHITECTURE.md.
+//! Draws a record: one offline HTML file, Markdown for a pull request, `JUnit` XML for a build server.
+//!
+//! Here belongs what turns figures into words, tables and pictures. Here does not belong anything that derives a figure
+//! from another one (invariant 6: `reports` computes no statistic): every number shown stands in the record, and only
+//! its unit, its rounding and its place on an axis are decided here.
+//!
+//! | room | for |
+//! |---|---|
+//! | `view` | looking things up in a record in the order in which reports show them |
+//! | `words`, `metrics`, `format` | verdicts, metric names and numbers as text |
+//! | `charts` | the plots, as inline SVG |
+//! | `html`, `markdown`, `junit` | the three outputs; the HTML itself is in `templates/` |
+//!
+//! A record may be partial, for example of a run that was interrupted: what is missing is shown as missing.
+
+mod charts;
+mod format;
+mod html;
+mod junit;
+mod markdown;
+mod metrics;
+mod view;
+mod words;
+
+use measure::record::Record;
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A plot could not be drawn.
+    #[error("the plot `{figure}` could not be drawn: {reason}; the record itself is not affected")]
+    Plot {
+        /// Which plot.
+        figure: String,
+        /// What the drawing library said.
+        reason: String,
+    },
+    /// The page could not be put together.
+    #[error("the HTML page could not be put together: {0}; the record itself is not affected")]
+    Page(#[from] askama::Error),
+}
+
+/// The record as one self-contained HTML page: no script, and nothing is loaded from elsewhere.
+pub fn html(record: &Record) -> Result<String, ReportError> {
+    html::page(record)
+}
+
+/// The record as Markdown for a pull request: the verdict, the targets, the endpoints.
+pub fn markdown(record: &Record) -> String {
+    markdown::summary(record)
+}
+
+/// The record as a `JUnit` test suite: the run, each self-check, each target and each comparison is a test case.
+///
+/// A missed target, a failed check and a regression are failures; what was not measured or could not be decided is
+/// skipped with its reason; a run that did not come about is an error.
+pub fn junit(record: &Record) -> String {
+    junit::suite(record)
+}

@@ -1,0 +1,58 @@
+//! The plots, as inline SVG.
+//!
+//! plotters draws; where a value lies is decided in `scale`, and how a plot takes on the page's colours in `theme`. A
+//! plot that has nothing to show is `None`, never an empty frame.
+
+mod bars;
+mod canvas;
+mod curves;
+mod scale;
+mod theme;
+mod timeline;
+
+pub(crate) use bars::p95_bars;
+pub(crate) use canvas::Marker;
+pub(crate) use curves::percentile_curves;
+pub(crate) use timeline::latency_over_time;
+
+/// For which place a plot is drawn: text keeps its size, so a narrow screen gets a plot of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// From 860 px.
+    Wide,
+    /// Phones.
+    Narrow,
+}
+
+impl Width {
+    /// Class name and suffix of identifiers.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Wide => "wide",
+            Self::Narrow => "narrow",
+        }
+    }
+}
+
+/// Identity and text alternative of a plot.
+#[derive(Debug, Clone)]
+pub(crate) struct Figure {
+    /// Unique on the page; also the prefix of the identifiers within.
+    pub(crate) id: String,
+    /// Class names.
+    pub(crate) class: String,
+    /// What it shows, in a few words.
+    pub(crate) title: String,
+    /// What can be read off it, for those who do not see it.
+    pub(crate) description: String,
+}
+
+/// Which of the palette's colours the subject at this index has.
+pub(crate) fn series(index: usize) -> usize {
+    index % theme::SERIES
+}
+
+/// Dash pattern of the lines of the subject at this index.
+pub(crate) fn dashes(index: usize) -> &'static str {
+    theme::Ink::Line(index).dashes()
+}

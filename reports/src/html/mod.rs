@@ -1,0 +1,116 @@
+//! The HTML page: what each section shows, as text ready to be placed. The markup is in `templates/`.
+//!
+//! askama escapes every text; only plots, which `charts` escapes itself, are placed as they are.
+
+mod banner;
+mod endpoints;
+mod environment;
+mod resources;
+mod targets;
+
+use askama::Template;
+use measure::record::{Check, Record};
+
+use crate::ReportError;
+use crate::charts::{self, Marker, Width};
+use crate::view::View;
+use crate::words::{self, Word};
+
+/// Everything on the page.
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page {
+    banner: banner::Banner,
+    keys: Vec<Key>,
+    bars: Vec<String>,
+    endpoints: Vec<endpoints::Group>,
+    /// Whether the table of endpoints has columns for a comparison.
+    has_comparison: bool,
+    targets: targets::Targets,
+    curves: Vec<String>,
+    timeline: Vec<String>,
+    resources: resources::Resources,
+    checks: Vec<CheckRow>,
+    environment: environment::Environment,
+}
+
+/// One subject in a legend.
+struct Key {
+    name: String,
+    role: &'static str,
+    series: usize,
+    dashes: &'static str,
+    shape: &'static str,
+}
+
+/// One self-check.
+struct CheckRow {
+    name: String,
+    word: Word,
+    detail: String,
+}
+
+/// The whole page.
+pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
+    let view = View { record };
+    let page = Page {
+        banner: banner::banner(view),
+        keys: keys(view),
+        bars: both_widths(view, charts::p95_bars)?,
+        endpoints: endpoints::groups(view),
+        has_comparison: record.subjects.len() != 1,
+        targets: targets::targets(view),
+        curves: curves(view)?,
+        timeline: both_widths(view, charts::latency_over_time)?,
+        resources: resources::resources(view),
+        checks: checks(record),
+        environment: environment::environment(record),
+    };
+    Ok(page.render()?)
+}
+
+/// A plot for wide screens and one for phones; the style sheet shows one of them.
+fn both_widths(
+    view: View<'_>,
+    plot: impl Fn(View<'_>, Width) -> Result<Option<String>, ReportError>,
+) -> Result<Vec<String>, ReportError> {
+    let wide = plot(view, Width::Wide)?;
+    let narrow = plot(view, Width::Narrow)?;
+    Ok(wide.into_iter().chain(narrow).collect())
+}
+
+fn curves(view: View<'_>) -> Result<Vec<String>, ReportError> {
+    let endpoints = view.endpoints();
+    let plots = endpoints
+        .iter()
+        .enumerate()
+        .map(|(index, name)| charts::percentile_curves(view, name, index));
+    Ok(plots.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+fn keys(view: View<'_>) -> Vec<Key> {
+    let keys = view.numbered().map(|(index, subject)| Key {
+        name: subject.name.clone(),
+        role: view.role(index),
+        series: charts::series(index),
+        dashes: charts::dashes(index),
+        shape: match Marker::of(index) {
+            Marker::Circle => "circle",
+            Marker::Square => "square",
+            Marker::Triangle => "triangle",
+        },
+    });
+    keys.collect()
+}
+
+/// Failed ones first.
+fn checks(record: &Record) -> Vec<CheckRow> {
+    let mut checks: Vec<&Check> = record.checks.iter().collect();
+    checks.sort_by_key(|check| check.ok);
+    let row = |check: &Check| CheckRow {
+        name: check.name.clone(),
+        word: words::check(check.ok),
+        detail: check.detail.clone(),
+    };
+    checks.into_iter().map(row).collect()
+}

@@ -1,0 +1,180 @@
+//! The record as Markdown, for a pull request: verdict first, then targets, endpoints and failed checks.
+
+use measure::record::{EndpointSummary, Record, TargetResult};
+
+use crate::format;
+use crate::metrics;
+use crate::view::{TARGET_ORDER, View, endpoint_title};
+use crate::words::{self, Word};
+
+/// The whole text.
+pub(crate) fn summary(record: &Record) -> String {
+    let view = View { record };
+    let parts = [
+        heading(view),
+        failed_checks(record),
+        targets(view),
+        endpoints(view),
+        footer(view),
+    ];
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n\n")
+        + "\n"
+}
+
+fn heading(view: View<'_>) -> String {
+    let record = view.record;
+    let word = words::verdict(record.verdict);
+    let title = format!("## {}: {}", mark(word), prose(&view.compared()));
+    let reason = format!("{} (exit code {})", prose(&record.verdict_reason), record.exit_code);
+    let headlines: Vec<_> = view
+        .headlines()
+        .into_iter()
+        .filter_map(|headline| headline.value.map(|value| format!("- {}: **{value}**", headline.label)))
+        .collect();
+    let parts = [title, reason, headlines.join("\n")];
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
+fn failed_checks(record: &Record) -> String {
+    let failed: Vec<_> = record
+        .checks
+        .iter()
+        .filter(|check| !check.ok)
+        .map(|check| format!("- {}: {}", prose(&check.name), prose(&check.detail)))
+        .collect();
+    if failed.is_empty() {
+        String::new()
+    } else {
+        format!("### Self-checks that failed\n\n{}", failed.join("\n"))
+    }
+}
+
+fn targets(view: View<'_>) -> String {
+    let rows: Vec<_> = TARGET_ORDER
+        .iter()
+        .flat_map(|verdict| view.targets(*verdict))
+        .map(target_row)
+        .collect();
+    if rows.is_empty() {
+        return "### Targets\n\nNo targets were judged.".to_owned();
+    }
+    let head = "| State | Priority | Target | Asked | Observed | Detail |\n|---|---|---|---:|---:|---|";
+    format!("### Targets: {}\n\n{head}\n{}", view.target_counts(), rows.join("\n"))
+}
+
+fn target_row(target: &TargetResult) -> String {
+    let interval = words::observed_interval(target).map_or(String::new(), |interval| format!(" ({interval})"));
+    let observed = words::observed(target).map_or("–".to_owned(), |observed| observed + &interval);
+    format!(
+        "| {} | {} | {} | {} | {observed} | {} |",
+        mark(words::target(target.verdict)),
+        words::priority(target.priority),
+        prose(&words::target_title(target)),
+        prose(&words::limit(target.limit, metrics::describe(&target.metric).unit)),
+        prose(&target.detail),
+    )
+}
+
+fn endpoints(view: View<'_>) -> String {
+    let endpoints = view.endpoints();
+    if endpoints.is_empty() {
+        return "### Endpoints\n\nNo latency was measured.".to_owned();
+    }
+    let subjects = view.subjects();
+    let names = cells(subjects.iter().map(|subject| prose(&subject.name)));
+    let rule = "---:|".repeat(subjects.len());
+    let rows: Vec<_> = endpoints
+        .into_iter()
+        .map(|endpoint| endpoint_row(view, endpoint))
+        .collect();
+    format!(
+        "### Endpoints: p50 / p95 / p99, milliseconds\n\n\
+         | Endpoint |{names} After ÷ before, p95 | Outcome |\n|---|{rule}---:|---|\n{}",
+        rows.join("\n")
+    )
+}
+
+fn endpoint_row(view: View<'_>, endpoint: &str) -> String {
+    let latencies = view
+        .subjects()
+        .iter()
+        .map(|subject| view.latency(&subject.name, endpoint));
+    let cells = cells(latencies.map(percentiles));
+    let comparison = view
+        .judged()
+        .and_then(|subject| view.comparison(words::LATENCY, endpoint, &subject.name));
+    let (ratio, outcome) = comparison.map_or(("–".to_owned(), "–".to_owned()), |comparison| {
+        let bounds = words::ratio_bounds(comparison).map_or(String::new(), |bounds| format!(" ({bounds})"));
+        (
+            format!("{}{bounds}", format::number(comparison.ratio)),
+            mark(words::outcome(comparison.outcome)),
+        )
+    });
+    format!("| {} |{cells} {ratio} | {outcome} |", prose(endpoint_title(endpoint)))
+}
+
+/// ` a | b |`
+fn cells(texts: impl Iterator<Item = String>) -> String {
+    texts.fold(String::new(), |row, text| row + " " + &text + " |")
+}
+
+fn percentiles(latency: Option<&EndpointSummary>) -> String {
+    let Some(latency) = latency else {
+        return "not measured".to_owned();
+    };
+    if latency.count == 0 {
+        return "no answers".to_owned();
+    }
+    [latency.p50_ms, latency.p95_ms, latency.p99_ms]
+        .map(format::number)
+        .join(" / ")
+}
+
+fn footer(view: View<'_>) -> String {
+    let record = view.record;
+    format!(
+        "Workload {}: {}. {}, record {}. Repeat with:\n\n{}",
+        prose(&record.workload.name),
+        view.method(),
+        format::moment(&record.created_at),
+        prose(&record.id),
+        block(&record.command),
+    )
+}
+
+fn mark(word: Word) -> String {
+    format!("{} {}", word.symbol, word.text)
+}
+
+/// Text from a record as Markdown that shows exactly that text, on one line and within one table cell.
+fn prose(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in words::printable(text).chars() {
+        match character {
+            '\n' | '\r' | '\t' => out.push(' '),
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            // An at sign would notify whoever bears the name.
+            '@' => out.push_str("&#64;"),
+            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '#' | '~' => out.extend(['\\', character]),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A code block, by a fence longer than any run of backticks in it.
+fn block(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}sh\n{}\n{fence}", words::printable(text))
+}

@@ -1,0 +1,7 @@
+//! The three outputs, drawn from one fixture (`support`). One binary, so that the fixture is built once.
+
+mod contrast;
+mod html;
+mod junit;
+mod markdown;
+mod support;
