@@ -1,0 +1,115 @@
+//! Time, as the cache sees it. The only module that reads the machine's clocks: everything else asks a [`Clock`], so that
+//! a test of expiry moves the time instead of waiting for it.
+//!
+//! Time-outs and pauses around Redis are not here: they guard real sockets and use the runtime's timer.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Where the cache reads the time from.
+///
+/// The implementor guarantees that [`monotonic`](Clock::monotonic) never goes back. The wall clock may jump; it decides
+/// only the age of L2 entries, never whether an entry was invalidated.
+pub trait Clock: Send + Sync + 'static {
+    /// Time since a fixed moment in the past, chosen by the clock. Ages in this process are differences of it.
+    fn monotonic(&self) -> Duration;
+
+    /// Milliseconds since 1970-01-01 UTC. Stored in L2 entries, because replicas share no monotonic clock.
+    fn wall_ms(&self) -> u64;
+}
+
+/// The machine's clocks.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time starts now.
+    pub fn new() -> Self {
+        Self {
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn wall_ms(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, as_millis)
+    }
+}
+
+/// A clock that stands still until it is told to move; for tests of code that caches.
+#[derive(Debug)]
+pub struct ManualClock {
+    elapsed_ms: AtomicU64,
+}
+
+/// What [`ManualClock`] shows as wall time before it was moved: 2026-01-01 UTC.
+const MANUAL_START_WALL_MS: u64 = 1_767_225_600_000;
+
+impl ManualClock {
+    /// A clock that stands at zero (monotonic) and at 2026-01-01 UTC (wall).
+    pub fn new() -> Self {
+        Self {
+            elapsed_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Moves both times forward by `step`, rounded down to milliseconds.
+    pub fn advance(&self, step: Duration) {
+        self.elapsed_ms.fetch_add(as_millis(step), Ordering::SeqCst);
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for ManualClock {
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.elapsed_ms.load(Ordering::SeqCst))
+    }
+
+    fn wall_ms(&self) -> u64 {
+        MANUAL_START_WALL_MS + self.elapsed_ms.load(Ordering::SeqCst)
+    }
+}
+
+/// Whole milliseconds of `duration`, saturating.
+pub(crate) fn as_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole microseconds of `duration`, saturating.
+pub(crate) fn as_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_moves_both_times_together() {
+        let clock = ManualClock::new();
+        let wall = clock.wall_ms();
+        clock.advance(Duration::from_secs(3));
+        assert_eq!(clock.monotonic(), Duration::from_secs(3));
+        assert_eq!(clock.wall_ms() - wall, 3_000);
+    }
+}

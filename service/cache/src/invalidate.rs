@@ -1,0 +1,80 @@
+//! The write side: Redis first, then this replica, then the caller. Also repeats what Redis did not take.
+
+use std::sync::Arc;
+
+use crate::{
+    entry::Invalidated,
+    error::{InvalidateError, RedisFailure},
+    l2::L2,
+    state::Core,
+    tag::Tag,
+};
+
+/// Tags in one repeated invalidation: a script of some milliseconds, so that Redis serves others in between.
+const REPEAT_TAGS: usize = 1_000;
+
+impl Core {
+    /// Ends every answer that depends on one of `tags`, everywhere if Redis takes it, here in any case.
+    pub(crate) async fn invalidate(self: &Arc<Self>, tags: &[Tag]) -> Result<Invalidated, InvalidateError> {
+        if self.l2.is_none() || tags.is_empty() {
+            self.l1.stamps().bump(tags);
+            return Ok(Invalidated { seq: None });
+        }
+        // Its own task: a caller that goes away between Redis and the stamps would leave this replica stale.
+        let job = tokio::spawn(publish(Arc::clone(self), tags.to_vec()));
+        let result = job.await.unwrap_or_else(|_| {
+            self.distrust(tags);
+            Err(RedisFailure::Aborted)
+        });
+        result
+            .map(|seq| Invalidated { seq: Some(seq) })
+            .map_err(|cause| InvalidateError {
+                tags: tags.len(),
+                cause,
+            })
+    }
+
+    /// Repeats invalidations that Redis did not take. Called on a timer; stops at the first that fails again.
+    pub(crate) async fn repeat_failed(self: &Arc<Self>) {
+        loop {
+            let tags = self.bypass.to_repeat(REPEAT_TAGS);
+            let count = tags.len();
+            if count == 0 || publish(Arc::clone(self), tags).await.is_err() {
+                return;
+            }
+            tracing::info!(tags = count, "invalidations that Redis had not taken were repeated");
+        }
+    }
+
+    /// Redis still has the old generations of `tags`. First the set, then the stamps: a load that starts with the new
+    /// stamps must find the tags in the set, or it would take an old entry out of Redis as new.
+    fn distrust(&self, tags: &[Tag]) {
+        self.bypass.add(tags);
+        self.l1.stamps().bump(tags);
+    }
+}
+
+/// First Redis, then the stamps: bumped earlier, a load here could refill L1 from an entry that Redis still takes for
+/// valid, and nothing would end it.
+async fn publish(core: Arc<Core>, tags: Vec<Tag>) -> Result<u64, RedisFailure> {
+    let Some(l2) = &core.l2 else {
+        return Err(RedisFailure::Aborted);
+    };
+    let started = core.context.now();
+    let result = send(&core, l2, &tags).await;
+    core.context
+        .observe(|observer| observer.invalidated(tags.len(), core.context.since(started), result.is_ok()));
+    result
+}
+
+async fn send(core: &Core, l2: &L2, tags: &[Tag]) -> Result<u64, RedisFailure> {
+    let began = core.bypass.mark();
+    let result = l2.invalidate(tags).await;
+    if result.is_ok() {
+        core.bypass.confirm(tags, began);
+        core.l1.stamps().bump(tags);
+    } else {
+        core.distrust(tags);
+    }
+    result
+}

@@ -1,0 +1,106 @@
+//! Keys: what is asked for. A key is the endpoint and every input that changes the answer, written so that no two
+//! different inputs give the same text. What an answer depends on is not here (see [`Tag`](crate::Tag)).
+
+use std::fmt::{self, Display, Write as _};
+
+/// Names one cached answer.
+///
+/// The text is a row of netstrings (`length:bytes,`), the endpoint first: `12:risk_current,2:42,`. Each part carries its
+/// length, so `("ab", "c")` and `("a", "bc")` never meet.
+///
+/// ```
+/// use tiered_cache::Key;
+/// let key = Key::new("driver_trips").part(42).part("2026-01");
+/// assert_eq!(key.as_str(), "12:driver_trips,2:42,7:2026-01,");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    endpoint: &'static str,
+    text: String,
+}
+
+impl Key {
+    /// A key for `endpoint`, which is also the label of its metrics; a fixed name, so that labels stay few.
+    pub fn new(endpoint: &'static str) -> Self {
+        let mut key = Self {
+            endpoint,
+            // Endpoint plus one or two short parts: one allocation for the usual key.
+            text: String::with_capacity(endpoint.len() + 48),
+        };
+        key.append(&endpoint);
+        key
+    }
+
+    /// Adds an input that changes the answer. The order of parts matters.
+    ///
+    /// # Panics
+    /// If the `Display` implementation of `value` returns an error, as `to_string` does.
+    #[must_use]
+    pub fn part(mut self, value: impl Display) -> Self {
+        self.append(&value);
+        self
+    }
+
+    /// The endpoint given to [`Key::new`].
+    pub fn endpoint(&self) -> &'static str {
+        self.endpoint
+    }
+
+    /// The whole key as text; different keys have different texts.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn append(&mut self, value: &dyn Display) {
+        let start = self.text.len();
+        write!(self.text, "{value}").expect("a Display implementation returned an error");
+        let length = self.text.len() - start;
+        self.text.insert_str(start, &format!("{length}:"));
+        self.text.push(',');
+    }
+}
+
+impl Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key_of(parts: &[String]) -> Key {
+        parts.iter().fold(Key::new("endpoint"), Key::part)
+    }
+
+    /// Parts made of the characters that a careless encoding would confuse with its own.
+    fn parts() -> impl Strategy<Value = Vec<String>> {
+        prop::collection::vec("[0-9a:,]{0,4}", 0..4)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn different_parts_give_different_keys(left in parts(), right in parts()) {
+            prop_assert_eq!(left == right, key_of(&left) == key_of(&right));
+            prop_assert_eq!(left == right, key_of(&left).as_str() == key_of(&right).as_str());
+        }
+
+        #[test]
+        fn moving_a_border_between_parts_changes_the_key(text in "[0-9a:,]{2,8}", at in 0usize..8, other in 0usize..8) {
+            let (at, other) = (at.min(text.len()), other.min(text.len()));
+            let cut = |i: usize| key_of(&[text[..i].to_owned(), text[i..].to_owned()]);
+            prop_assert_eq!(at == other, cut(at) == cut(other));
+        }
+    }
+
+    #[test]
+    fn endpoint_and_part_do_not_mix() {
+        assert_ne!(Key::new("ab").part("c"), Key::new("a").part("bc"));
+        assert_ne!(Key::new("a"), Key::new("a").part(""));
+        assert_eq!(Key::new("a").part(1).endpoint(), "a");
+    }
+}

@@ -1,0 +1,281 @@
+//! The bytes of an L2 entry: a small header and the body. Reading checks everything and trusts nothing: what is damaged,
+//! of another format, of another key, or of older tag generations is not an entry.
+//!
+//! Layout, little-endian: `"TC"`, format `u8`, flags `u8` (0), CRC-32 of all that follows `u32`, key length `u32` and key,
+//! tag count `u32`, for each tag length `u32`, name and nonce (8 bytes), created `u64` (ms since 1970), load time `u64` (µs),
+//! soft and hard TTL `u64` (ms), version `i64`, body length `u32` and body, end.
+
+use bytes::Bytes;
+
+use super::Nonce;
+use crate::{entry::Entry, policy::Lifetime, tag::Tag};
+
+const MAGIC: [u8; 2] = *b"TC";
+/// Raised with every change of the layout: replicas of two releases read each other's entries as misses.
+const FORMAT: u8 = 1;
+/// Room for kinds of entries to come, such as "there is no such thing".
+const FLAGS: u8 = 0;
+/// Where the bytes that the checksum covers begin.
+const CHECKED_FROM: usize = 8;
+
+/// An entry with what readers need to judge its age.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) entry: Entry,
+    /// When the load ended, by the loading replica's wall clock.
+    pub(crate) created_ms: u64,
+    /// How long the load took.
+    pub(crate) load_us: u64,
+    pub(crate) lifetime: Lifetime,
+}
+
+/// What an entry belongs to: readers compare all of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) tags: &'a [Tag],
+    /// One for each tag, in the same order.
+    pub(crate) nonces: &'a [Nonce],
+}
+
+/// Why bytes are not the entry that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// Not an entry, damaged, or of another format or key.
+    Damaged,
+    /// A whole entry, but one of its tags has another generation now.
+    Outdated,
+}
+
+/// The bytes of an entry; `None` if a part is too long for the format (4 GiB), which Redis would refuse too.
+pub(crate) fn encode(identity: Identity<'_>, stored: &Stored) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(stored.entry.body.len() + identity.key.len() + 32 * identity.tags.len() + 96);
+    out.extend_from_slice(&[MAGIC[0], MAGIC[1], FORMAT, FLAGS, 0, 0, 0, 0]);
+    put_bytes(&mut out, identity.key.as_bytes())?;
+    out.extend_from_slice(&u32::try_from(identity.tags.len()).ok()?.to_le_bytes());
+    for (tag, nonce) in identity.tags.iter().zip(identity.nonces) {
+        put_bytes(&mut out, tag.name().as_bytes())?;
+        out.extend_from_slice(nonce.as_bytes());
+    }
+    let lifetime = stored.lifetime;
+    for number in [stored.created_ms, stored.load_us, lifetime.soft_ms, lifetime.hard_ms] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+    out.extend_from_slice(&stored.entry.version.to_le_bytes());
+    put_bytes(&mut out, &stored.entry.body)?;
+    let sum = crc32fast::hash(&out[CHECKED_FROM..]);
+    out[4..CHECKED_FROM].copy_from_slice(&sum.to_le_bytes());
+    Some(out)
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+    out.extend_from_slice(&u32::try_from(bytes.len()).ok()?.to_le_bytes());
+    out.extend_from_slice(bytes);
+    Some(())
+}
+
+/// The entry in `raw`, if it is whole and has this identity. The body is a part of `raw`, not a copy.
+pub(crate) fn decode(raw: &Bytes, identity: Identity<'_>) -> Result<Stored, Rejected> {
+    let mut reader = open(raw).ok_or(Rejected::Damaged)?;
+    let current = read_identity(&mut reader, identity).ok_or(Rejected::Damaged)?;
+    let stored = read_stored(&mut reader, raw).ok_or(Rejected::Damaged)?;
+    if current { Ok(stored) } else { Err(Rejected::Outdated) }
+}
+
+/// Checks format and checksum.
+fn open(raw: &Bytes) -> Option<Reader<'_>> {
+    let mut reader = Reader { rest: raw };
+    let head_is_ours = reader.array()? == [MAGIC[0], MAGIC[1], FORMAT, FLAGS];
+    let sum = u32::from_le_bytes(reader.array()?);
+    (head_is_ours && sum == crc32fast::hash(reader.rest)).then_some(reader)
+}
+
+/// Whether the tags have their current nonces; `None` if it is an entry of something else.
+fn read_identity(reader: &mut Reader<'_>, identity: Identity<'_>) -> Option<bool> {
+    let is_it = reader.bytes()? == identity.key.as_bytes() && reader.length()? == identity.tags.len();
+    if !is_it {
+        return None;
+    }
+    let mut current = identity.nonces.len() == identity.tags.len();
+    for (tag, nonce) in identity.tags.iter().zip(identity.nonces) {
+        if reader.bytes()? != tag.name().as_bytes() {
+            return None;
+        }
+        current &= Nonce::from_bytes(reader.array()?) == *nonce;
+    }
+    Some(current)
+}
+
+fn read_stored(reader: &mut Reader<'_>, raw: &Bytes) -> Option<Stored> {
+    let [created_ms, load_us, soft_ms, hard_ms] =
+        [reader.number()?, reader.number()?, reader.number()?, reader.number()?];
+    let version = i64::from_le_bytes(reader.array()?);
+    let body = raw.slice_ref(reader.bytes()?);
+    reader.rest.is_empty().then_some(Stored {
+        entry: Entry { body, version },
+        created_ms,
+        load_us,
+        lifetime: Lifetime { soft_ms, hard_ms },
+    })
+}
+
+/// Takes parts from the front; `None` as soon as something is missing.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*head)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn length(&mut self) -> Option<usize> {
+        usize::try_from(u32::from_le_bytes(self.array()?)).ok()
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.length()?;
+        let (head, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        Some(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stored(body: Vec<u8>, version: i64) -> Stored {
+        Stored {
+            entry: Entry::new(body, version),
+            created_ms: 1_767_225_600_000,
+            load_us: 1_234,
+            lifetime: Lifetime {
+                soft_ms: 60_000,
+                hard_ms: 120_000,
+            },
+        }
+    }
+
+    /// Owned parts of an identity.
+    struct Owner {
+        key: String,
+        tags: Vec<Tag>,
+        nonces: Vec<Nonce>,
+    }
+
+    impl Owner {
+        fn new(key: &str, tags: &[(&str, u64)]) -> Self {
+            Self {
+                key: key.to_owned(),
+                tags: tags.iter().map(|&(name, _)| Tag::new(name)).collect(),
+                nonces: tags
+                    .iter()
+                    .map(|&(_, nonce)| Nonce::from_bytes(nonce.to_be_bytes()))
+                    .collect(),
+            }
+        }
+
+        fn identity(&self) -> Identity<'_> {
+            Identity {
+                key: &self.key,
+                tags: &self.tags,
+                nonces: &self.nonces,
+            }
+        }
+    }
+
+    fn sample() -> (Owner, Bytes) {
+        let owner = Owner::new("4:risk,2:42,", &[("driver:42", 7), ("all", 9)]);
+        let raw = encode(owner.identity(), &stored(b"{\"points\":12.5}".to_vec(), 3)).expect("encodes");
+        (owner, raw.into())
+    }
+
+    fn decode_with(raw: &Bytes, key: &str, tags: &[(&str, u64)]) -> Result<Stored, Rejected> {
+        decode(raw, Owner::new(key, tags).identity())
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(body in prop::collection::vec(any::<u8>(), 0..300), version: i64,
+                                    key in ".{0,40}", names in prop::collection::vec(".{0,12}", 0..4)) {
+            let tags: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 5)).collect();
+            let owner = Owner::new(&key, &tags);
+            let stored = stored(body, version);
+            let raw = Bytes::from(encode(owner.identity(), &stored).expect("encodes"));
+            prop_assert_eq!(decode(&raw, owner.identity()), Ok(stored));
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_damaged(raw in prop::collection::vec(any::<u8>(), 0..200)) {
+            let (owner, _) = sample();
+            prop_assert_eq!(decode(&raw.into(), owner.identity()), Err(Rejected::Damaged));
+        }
+    }
+
+    #[test]
+    fn every_truncation_and_every_extension_is_damaged() {
+        let (owner, raw) = sample();
+        for length in 0..raw.len() {
+            assert_eq!(
+                decode(&raw.slice(..length), owner.identity()),
+                Err(Rejected::Damaged),
+                "{length} bytes"
+            );
+        }
+        let longer = Bytes::from([&raw[..], b"x"].concat());
+        assert_eq!(decode(&longer, owner.identity()), Err(Rejected::Damaged));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_damaged() {
+        let (owner, raw) = sample();
+        for bit in 0..raw.len() * 8 {
+            let mut flipped = raw.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(
+                decode(&flipped.into(), owner.identity()),
+                Err(Rejected::Damaged),
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_key_or_other_tags_are_foreign() {
+        let (_, raw) = sample();
+        let tags = [("driver:42", 7), ("all", 9)];
+        assert!(decode_with(&raw, "4:risk,2:42,", &tags).is_ok());
+        assert_eq!(decode_with(&raw, "4:risk,2:43,", &tags), Err(Rejected::Damaged));
+        assert_eq!(
+            decode_with(&raw, "4:risk,2:42,", &[("driver:42", 7)]),
+            Err(Rejected::Damaged)
+        );
+        assert_eq!(
+            decode_with(&raw, "4:risk,2:42,", &[("driver:43", 7), ("all", 9)]),
+            Err(Rejected::Damaged)
+        );
+    }
+
+    #[test]
+    fn another_generation_of_any_tag_is_outdated() {
+        let (_, raw) = sample();
+        for tags in [[("driver:42", 8), ("all", 9)], [("driver:42", 7), ("all", 8)]] {
+            assert_eq!(decode_with(&raw, "4:risk,2:42,", &tags), Err(Rejected::Outdated));
+        }
+    }
+
+    #[test]
+    fn the_body_is_not_copied() {
+        let (owner, raw) = sample();
+        let body = decode(&raw, owner.identity()).expect("decodes").entry.body;
+        assert!(raw.as_ptr_range().contains(&body.as_ptr()));
+    }
+}
