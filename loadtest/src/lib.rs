@@ -1,1 +1,18 @@
-//! See docs/ARCHITECTURE.md.
+//! The harness: drives load, probes the system, judges.
+//!
+//! What belongs here: everything that touches processes, sockets and the terminal while a run goes on. What does not:
+//! statistics (`measure`), drawing (`reports`), the reading of workloads (`scenarios`), and any knowledge of the
+//! reference service beyond its binary, its environment variables and its HTTP interface (invariant 1).
+
+pub mod cli;
+mod commands;
+mod compare;
+mod error;
+mod interrupt;
+mod load;
+mod machine;
+mod probes;
+mod progress;
+mod subject;
+
+pub use commands::run;

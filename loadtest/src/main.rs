@@ -1,3 +1,9 @@
-//! Entry point.
+//! `loadtest`: parse the command line, run the command, turn its outcome into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    loadtest::run(loadtest::cli::Cli::parse())
+}

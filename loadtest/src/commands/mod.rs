@@ -1,0 +1,34 @@
+//! One file per subcommand: what it reads, does and leaves behind, in that order.
+
+mod compare;
+mod report;
+
+use std::process::ExitCode;
+
+use crate::{
+    cli::{Cli, Command},
+    error::HarnessError,
+};
+
+/// Runs a command; its outcome is the exit code, errors are printed.
+pub fn run(cli: Cli) -> ExitCode {
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(HarnessError::internal)
+        .and_then(|runtime| runtime.block_on(dispatch(cli.command)));
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> Result<u8, HarnessError> {
+    match command {
+        Command::Compare(arguments) => compare::compare(&arguments).await,
+        Command::Report(arguments) => report::report(&arguments),
+    }
+}

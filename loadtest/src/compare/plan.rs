@@ -1,0 +1,101 @@
+//! What a comparison will do, fixed before it starts: blocks, the order within them, durations, seeds.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use scenarios::{ModelSpec, Schedule, Workload};
+
+use crate::{cli::CompareArgs, subject::Subject};
+
+/// Streams of the seed: the order of launches must not share one with the users' choices.
+const ORDER_STREAM: u64 = u64::MAX;
+
+/// A comparison to be run.
+pub(crate) struct Plan {
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) subjects: Vec<Subject>,
+    pub(crate) schedule: Schedule,
+    pub(crate) seed: u64,
+    /// The command line that repeats it.
+    pub(crate) command: String,
+}
+
+/// One launch of the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// From 0.
+    pub(crate) block: u32,
+    /// Position in the whole run, from 0.
+    pub(crate) order: u32,
+    /// Index of the subject.
+    pub(crate) subject: usize,
+}
+
+impl Plan {
+    pub(crate) fn new(workload: Workload, subjects: Vec<Subject>, arguments: &CompareArgs) -> Self {
+        let mut schedule = workload.schedule(arguments.quick);
+        schedule.blocks = arguments.blocks.unwrap_or(schedule.blocks);
+        let command = std::env::args().collect::<Vec<_>>().join(" ");
+        Self {
+            workload: Arc::new(workload),
+            subjects,
+            schedule,
+            seed: arguments.seed,
+            command,
+        }
+    }
+
+    /// Every launch in its order: each block holds each subject once, in random (seeded) order.
+    pub(crate) fn slots(&self) -> Vec<Slot> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(ORDER_STREAM);
+        let mut order = 0..;
+        let mut slots = Vec::new();
+        for block in 0..self.schedule.blocks {
+            let mut subjects: Vec<usize> = (0..self.subjects.len()).collect();
+            subjects.shuffle(&mut rng);
+            slots.extend(
+                order
+                    .by_ref()
+                    .zip(subjects)
+                    .map(|(order, subject)| Slot { block, order, subject }),
+            );
+        }
+        slots
+    }
+
+    /// The seed of the users of a block: both subjects get the same journeys, another block other ones.
+    pub(crate) fn block_seed(&self, block: u32) -> u64 {
+        self.seed
+            .wrapping_add(u64::from(block).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    /// Load of one launch, without its drain.
+    pub(crate) fn load_per_launch(&self) -> Duration {
+        Duration::from_secs_f64(self.schedule.warm_up_s + self.schedule.measure_s)
+    }
+
+    pub(crate) fn total_load(&self) -> Duration {
+        self.load_per_launch() * self.schedule.blocks * u32::try_from(self.subjects.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What is about to happen, for the terminal.
+    pub(crate) fn announcement(&self) -> String {
+        let ModelSpec::Closed { users, .. } = self.workload.model;
+        let names: Vec<&str> = self.subjects.iter().map(|subject| subject.name.as_str()).collect();
+        let Schedule {
+            warm_up_s,
+            measure_s,
+            blocks,
+            ..
+        } = self.schedule;
+        format!(
+            "{}: {users} users, {blocks} blocks of {} ({warm_up_s} s warm-up, {measure_s} s measured each): {} s of load, \
+             plus setting up and launching",
+            self.workload.name,
+            names.join(" and "),
+            self.total_load().as_secs(),
+        )
+    }
+}

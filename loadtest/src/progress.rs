@@ -1,0 +1,62 @@
+//! What a user sees while a run goes on: a bar on a terminal, plain lines elsewhere.
+
+use std::{io::IsTerminal, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Progress of one command, on stderr.
+pub(crate) struct Progress {
+    /// `None` when stderr is not a terminal.
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// A bar when stderr is a terminal.
+    pub(crate) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{spinner} [{elapsed_precise}] {wide_bar} {eta} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(0).with_style(style);
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        Self { bar }
+    }
+
+    /// A line that stays.
+    pub(crate) fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// A line for those who have no bar to look at.
+    pub(crate) fn step(&self, text: &str) {
+        if self.bar.is_none() {
+            eprintln!("{text}");
+        }
+    }
+
+    /// The length of the whole load, in milliseconds: what the bar fills up to.
+    pub(crate) fn expect_ms(&self, total_ms: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total_ms);
+        }
+    }
+
+    /// Where the load is now; only a terminal shows it.
+    pub(crate) fn at(&self, done_ms: u64, message: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done_ms);
+            bar.set_message(message);
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

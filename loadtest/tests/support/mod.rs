@@ -1,0 +1,258 @@
+//! The test kit of the end-to-end tests: starts the real `loadtest` binary in a directory of its own, follows what it
+//! says, and knows every process it started.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    time::Duration,
+};
+
+use measure::record::Record;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+/// Longer than any run of these tests takes on a slow machine; a hang fails instead of blocking for ever.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Lines of a run that may wait for the test to read them.
+const LINES: usize = 10_000;
+
+/// The directory of the release binaries, as `cargo xtask test` gives it or where plain cargo puts them.
+pub(crate) fn bin_dir() -> PathBuf {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release");
+    let dir = std::env::var_os("LOADTEST_BIN_DIR").map_or_else(default, PathBuf::from);
+    for name in ["loadtest", "insurance-service"] {
+        assert!(
+            dir.join(name).is_file(),
+            "{} is missing: run `cargo xtask test`, or `cargo build --release -p loadtest -p insurance-service` first",
+            dir.join(name).display()
+        );
+    }
+    dir
+}
+
+/// A file of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(path)
+        .canonicalize()
+        .unwrap()
+}
+
+/// A file of these tests.
+pub(crate) fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// A directory for one run: its output, and the temporary directory of everything it starts.
+pub(crate) struct Workplace {
+    dir: TempDir,
+}
+
+impl Workplace {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        // Postgres runs as another user and must be able to pass through.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let workplace = Self { dir };
+        fs::create_dir(workplace.tmp()).unwrap();
+        fs::set_permissions(workplace.tmp(), fs::Permissions::from_mode(0o1777)).unwrap();
+        workplace
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
+        self.dir.path().join("out")
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.dir.path().join("tmp")
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        Record::load(&self.out().join("record.json")).unwrap()
+    }
+
+    /// Starts `loadtest compare`, output going to `out()`.
+    pub(crate) fn compare(&self, arguments: &[&str]) -> Running {
+        let mut command = Command::new(bin_dir().join("loadtest"));
+        command
+            .arg("compare")
+            .args(arguments)
+            .args(["--out", self.out().to_str().unwrap()]);
+        command
+            .args(["profile:phase1", "profile:phase2"])
+            .env("TMPDIR", self.tmp());
+        Running::start(command)
+    }
+
+    /// Nothing is left of a run: no directory, and none of the processes it started.
+    pub(crate) fn assert_nothing_left(&self, finished: &Finished) {
+        let left: Vec<_> = fs::read_dir(self.tmp())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+        for (pid, name) in &finished.started {
+            let still = process_name(*pid).is_some_and(|now| now == *name);
+            assert!(!still, "process {pid} ({name}) is left behind");
+        }
+    }
+}
+
+/// A run under way.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    /// Pid and name of everything the run has been seen to start.
+    started: BTreeSet<(i32, String)>,
+}
+
+/// A run that ended.
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    /// Everything it said, on both channels.
+    pub(crate) text: String,
+    pub(crate) started: BTreeSet<(i32, String)>,
+}
+
+impl Finished {
+    pub(crate) fn assert_code(&self, code: i32) {
+        assert_eq!(self.status.code(), Some(code), "it said:\n{}", self.text);
+    }
+
+    pub(crate) fn assert_says(&self, part: &str) {
+        assert!(self.text.contains(part), "it does not say {part:?}:\n{}", self.text);
+    }
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (send, lines) = sync_channel(LINES);
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let forward = send.clone();
+        std::thread::spawn(move || {
+            BufReader::new(stdout)
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| forward.send(line))
+        });
+        std::thread::spawn(move || {
+            BufReader::new(stderr)
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| send.send(line))
+        });
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+            started: BTreeSet::new(),
+        }
+    }
+
+    /// Reads on until a line contains `part`.
+    pub(crate) fn wait_for(&mut self, part: &str) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    let found = line.contains(part);
+                    self.keep(line);
+                    if found {
+                        return;
+                    }
+                }
+                Err(error) => panic!("{error} before {part:?}; it said:\n{}", self.seen.join("\n")),
+            }
+        }
+    }
+
+    /// Sends a signal to the harness.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Kills the service that the harness runs now.
+    pub(crate) fn kill_service(&self) {
+        let (pid, _) = descendants(self.child.id().cast_signed())
+            .into_iter()
+            .find(|(_, name)| name.starts_with("insurance-serv"))
+            .expect("the service runs");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+
+    /// Waits for the end.
+    pub(crate) fn finish(mut self) -> Finished {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.keep(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it hangs; it said:\n{}", self.seen.join("\n")),
+            }
+        }
+        Finished {
+            status: self.child.wait().unwrap(),
+            text: self.seen.join("\n"),
+            started: std::mem::take(&mut self.started),
+        }
+    }
+
+    /// Each line is a moment to look at what runs: servers and services say something when they are up.
+    fn keep(&mut self, line: String) {
+        self.started.extend(descendants(self.child.id().cast_signed()));
+        self.seen.push(line);
+    }
+}
+
+impl Drop for Running {
+    /// A test that failed half way must not leave its run behind; the harness then stops what it started.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::SIGINT);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Every process below `root`, with its name.
+fn descendants(root: i32) -> BTreeSet<(i32, String)> {
+    let all: Vec<_> = procfs::process::all_processes()
+        .unwrap()
+        .filter_map(|process| process.ok()?.stat().ok())
+        .map(|stat| (stat.pid, stat.ppid, stat.comm))
+        .collect();
+    let mut found = BTreeSet::new();
+    let mut parents = vec![root];
+    while let Some(parent) = parents.pop() {
+        for (pid, _, name) in all.iter().filter(|(_, ppid, _)| *ppid == parent) {
+            parents.push(*pid);
+            found.insert((*pid, name.clone()));
+        }
+    }
+    found
+}
+
+fn process_name(pid: i32) -> Option<String> {
+    let stat = procfs::process::Process::new(pid).ok()?.stat().ok()?;
+    (stat.state != 'Z').then_some(stat.comm)
+}
