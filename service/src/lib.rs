@@ -1,1 +1,23 @@
-//! See docs/ARCHITECTURE.md.
+//! The reference service: a cached auto-insurance backend.
+//!
+//! Rooms, from the door inwards: [`boot`] wires the parts of [`app`] by [`config`] and serves [`router`]; [`routes`] turn
+//! HTTP into calls of [`usecases`], the only room that joins the cache, the [`store`] and the [`events`]; [`domain`] is
+//! pure. All SQL stands under [`store`] (with [`seed`] filling it); [`auth`] knows who may ask.
+
+pub mod app;
+pub mod auth;
+pub mod boot;
+pub mod config;
+pub mod domain;
+pub mod errors;
+pub mod events;
+pub mod metrics;
+pub mod router;
+pub mod routes;
+pub mod seed;
+pub mod shutdown;
+pub mod store;
+pub mod usecases;
+
+/// Crate version and git revision, as `--version` prints them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SERVICE_GIT_REVISION"), ")");

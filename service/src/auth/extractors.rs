@@ -1,0 +1,80 @@
+//! The guards of the routes. A handler that takes one of these cannot run for anybody else, and since an extractor runs
+//! before the handler, authorisation comes before the cache.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use super::Caller;
+use crate::app::AppState;
+use crate::domain::ids::DriverId;
+use crate::errors::ApiError;
+use crate::routes::extract::path_driver;
+
+/// The caller is an administrator.
+#[derive(Debug, Clone, Copy)]
+pub struct Admin;
+
+/// The caller may see the driver named by `{id}` in the path: an administrator, or that driver.
+#[derive(Debug, Clone, Copy)]
+pub struct DriverScope(pub DriverId);
+
+impl FromRequestParts<AppState> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        match caller(parts, app)? {
+            Caller::Admin => Ok(Self),
+            Caller::Driver(_) => Err(ApiError::Forbidden),
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for DriverScope {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let caller = caller(parts, app)?;
+        let wanted = path_driver(parts, app).await?;
+        match caller {
+            Caller::Admin => Ok(Self(wanted)),
+            Caller::Driver(own) if own == wanted => Ok(Self(wanted)),
+            Caller::Driver(_) => Err(ApiError::Forbidden),
+        }
+    }
+}
+
+fn caller(parts: &Parts, app: &AppState) -> Result<Caller, ApiError> {
+    let header = parts
+        .headers
+        .get(AUTHORIZATION)
+        .ok_or(ApiError::Unauthorized("no access token was sent"))?;
+    let token = header
+        .to_str()
+        .ok()
+        .and_then(bearer)
+        .ok_or(ApiError::Unauthorized("not a bearer token"))?;
+    app.tokens.verify(token).map_err(|error| {
+        tracing::debug!(%error, "refused a token");
+        ApiError::Unauthorized("the access token is not valid")
+    })
+}
+
+/// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110, section 11.1).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_found_whatever_the_case_of_its_scheme() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc "), Some("abc"));
+        assert_eq!(bearer("Basic abc"), None);
+        assert_eq!(bearer("Bearer"), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! Who is asking, and may they: tokens, passwords and the extractors that stand before every protected route.
+//!
+//! What belongs here: proving an identity and a scope. Where users are stored is the store's business, and logging in
+//! (which joins both) is a use case.
+
+mod extractors;
+mod passwords;
+mod tokens;
+
+pub use extractors::{Admin, DriverScope};
+pub use passwords::{PasswordError, PasswordGate};
+pub use tokens::{Caller, IssuedToken, TokenError, TokenKeys};

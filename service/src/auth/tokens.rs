@@ -1,0 +1,179 @@
+//! Access tokens: JWT with HS256, carrying the role and, for a driver, the driver's id.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, get_current_timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::config::AuthConfig;
+use crate::domain::ids::DriverId;
+
+/// Seconds by which the clocks of two replicas may differ before a token counts as expired.
+const LEEWAY_S: u64 = 5;
+
+/// Who a verified token says is asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// May see everything.
+    Admin,
+    /// May see this driver's rows only.
+    Driver(DriverId),
+}
+
+/// Why a token is not accepted. The client learns only that it is not; the log of a proxy may learn more.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Wrong shape, signature, algorithm or age.
+    #[error("the token is not valid: {0}")]
+    Invalid(#[from] jsonwebtoken::errors::Error),
+    /// Well signed, but its role and driver do not go together.
+    #[error("the token's role `{role}` does not go with its driver")]
+    Role {
+        /// The role it names.
+        role: String,
+    },
+}
+
+/// A token and its age.
+#[derive(Debug)]
+pub struct IssuedToken {
+    /// The token itself.
+    pub token: String,
+    /// How long it is accepted from now on.
+    pub ttl: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    /// The user's name.
+    sub: String,
+    role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver_id: Option<i64>,
+    iat: u64,
+    exp: u64,
+}
+
+/// Signs and verifies. Made once per start: building the keys per request would cost more than the check.
+pub struct TokenKeys {
+    signing: EncodingKey,
+    verifying: DecodingKey,
+    validation: Validation,
+    ttl: Duration,
+}
+
+impl TokenKeys {
+    /// Keys from the configured secret, or from a random one when there is none.
+    pub fn new(config: &AuthConfig) -> Self {
+        if let Some(secret) = &config.jwt_secret {
+            return Self::from_secret(secret.reveal().as_bytes(), config.token_ttl);
+        }
+        tracing::warn!("JWT_SECRET is not set: signing with a random key, so tokens end with this process");
+        Self::from_secret(&rand::random::<[u8; 32]>(), config.token_ttl)
+    }
+
+    fn from_secret(secret: &[u8], ttl: Duration) -> Self {
+        // Exactly one algorithm: a token that names another (or `none`) is refused before its signature is looked at.
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY_S;
+        validation.required_spec_claims = HashSet::from(["exp".to_owned(), "sub".to_owned()]);
+        Self {
+            signing: EncodingKey::from_secret(secret),
+            verifying: DecodingKey::from_secret(secret),
+            validation,
+            ttl,
+        }
+    }
+
+    /// A token for a user who has proven to be one.
+    pub fn issue(&self, username: &str, caller: Caller) -> Result<IssuedToken, TokenError> {
+        let (role, driver_id) = match caller {
+            Caller::Admin => ("admin", None),
+            Caller::Driver(id) => ("driver", Some(id.0)),
+        };
+        let iat = get_current_timestamp();
+        let exp = iat + self.ttl.as_secs();
+        let claims = Claims {
+            sub: username.to_owned(),
+            role: role.to_owned(),
+            driver_id,
+            iat,
+            exp,
+        };
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)?;
+        Ok(IssuedToken { token, ttl: self.ttl })
+    }
+
+    /// Who a token stands for.
+    pub fn verify(&self, token: &str) -> Result<Caller, TokenError> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)?.claims;
+        match (claims.role.as_str(), claims.driver_id) {
+            ("admin", None) => Ok(Caller::Admin),
+            ("driver", Some(id)) => Ok(Caller::Driver(DriverId(id))),
+            _ => Err(TokenError::Role { role: claims.role }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn keys(secret: u8) -> TokenKeys {
+        TokenKeys::from_secret(&[secret; 32], HOUR)
+    }
+
+    fn signed(claims: &serde_json::Value, algorithm: Algorithm) -> String {
+        let key = EncodingKey::from_secret(&[1; 32]);
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &key).expect("signs")
+    }
+
+    fn in_an_hour() -> u64 {
+        get_current_timestamp() + HOUR.as_secs()
+    }
+
+    #[test]
+    fn a_token_comes_back_as_its_caller() {
+        for caller in [Caller::Admin, Caller::Driver(DriverId(7))] {
+            let issued = keys(1).issue("someone", caller).expect("signs");
+            assert_eq!(keys(1).verify(&issued.token).expect("verifies"), caller);
+            assert_eq!(issued.ttl, HOUR);
+        }
+    }
+
+    #[test]
+    fn another_key_is_refused() {
+        let token = keys(2).issue("someone", Caller::Admin).expect("signs").token;
+        assert!(matches!(keys(1).verify(&token), Err(TokenError::Invalid(_))));
+    }
+
+    #[test]
+    fn another_algorithm_is_refused_even_with_the_right_key() {
+        let claims = serde_json::json!({"sub": "x", "role": "admin", "iat": 0, "exp": in_an_hour()});
+        assert!(keys(1).verify(&signed(&claims, Algorithm::HS256)).is_ok());
+        assert!(keys(1).verify(&signed(&claims, Algorithm::HS384)).is_err());
+    }
+
+    #[test]
+    fn an_expired_token_is_refused() {
+        let exp = get_current_timestamp() - LEEWAY_S - 1;
+        let claims = serde_json::json!({"sub": "x", "role": "admin", "iat": 0, "exp": exp});
+        assert!(keys(1).verify(&signed(&claims, Algorithm::HS256)).is_err());
+    }
+
+    #[test]
+    fn a_role_that_does_not_go_with_its_driver_is_refused() {
+        for (role, driver_id) in [("admin", Some(7)), ("driver", None), ("root", None)] {
+            let claims =
+                serde_json::json!({"sub": "x", "role": role, "driver_id": driver_id, "iat": 0, "exp": in_an_hour()});
+            let verified = keys(1).verify(&signed(&claims, Algorithm::HS256));
+            assert!(
+                matches!(verified, Err(TokenError::Role { .. })),
+                "{role} {driver_id:?}: {verified:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Starting and stopping: builds the parts by the configuration, starts the roles, serves, and drains all of it in order.
+//!
+//! The caller hands in the listener and the stop signal, so that a test can start several services in one process.
+
+use std::future::IntoFuture;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use sqlx::PgPool;
+use tiered_cache::{RedisSettings, TieredCache};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::{App, AppState};
+use crate::auth::{PasswordError, PasswordGate, TokenKeys};
+use crate::config::{CacheConfig, Config, HttpConfig, Queries, Switches};
+use crate::events::{Consumer, ConsumerState, KafkaSetupError, Publisher, Relay};
+use crate::metrics::Metrics;
+use crate::router::router;
+use crate::shutdown::drain;
+use crate::store::{self, Phase1Store, Store, StoreError, TunedStore};
+use crate::usecases::{Invalidator, Login, Readiness, Reads, RecordTrip, RedisProbe, Rescore, WarmProgress, Warming};
+
+/// Why the service did not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address} (set BIND_ADDR; port 0 takes a free one)")]
+    Bind {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The database does not answer, or its schema cannot be brought up to date.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The cache's settings are wrong.
+    #[error("the cache cannot be built (check REDIS_URL and CACHE_NAMESPACE)")]
+    Cache(#[from] tiered_cache::BuildError),
+    /// The Redis address is wrong.
+    #[error("REDIS_URL cannot be used")]
+    Redis(#[from] redis::RedisError),
+    /// Kafka's settings are wrong.
+    #[error(transparent)]
+    Kafka(#[from] KafkaSetupError),
+    /// Password hashing does not work.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The listener has no address, or accepting connections failed.
+    #[error("the HTTP server failed")]
+    Server(#[source] io::Error),
+    /// A part ended without being told to.
+    #[error("{what} ended by itself; the log says more")]
+    Ended {
+        /// Which one.
+        what: &'static str,
+    },
+    /// A part panicked.
+    #[error("a part of the service panicked")]
+    Panicked(#[from] JoinError),
+}
+
+/// The listener of the configured address.
+pub async fn bind(config: &HttpConfig) -> Result<TcpListener, BootError> {
+    TcpListener::bind(config.bind).await.map_err(|source| BootError::Bind {
+        address: config.bind,
+        source,
+    })
+}
+
+/// Builds everything and begins to serve on `listener`, until `stop`. What `/health/ready` says is another matter.
+pub async fn start(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<Running, BootError> {
+    let address = local_address(&listener)?;
+    let pool = store::connect(config.database.url.reveal(), config.database.pool_size).await?;
+    store::migrate(&pool).await?;
+    let metrics = Metrics::default();
+    let cache = open_cache(config, &metrics).await?;
+    let parts = Parts::new(config, pool, cache);
+    let mut roles = JoinSet::new();
+    parts.start_roles(config, &metrics, &stop, &mut roles)?;
+    let (pool, cache, writes) = (parts.pool.clone(), parts.cache.clone(), parts.writes.clone());
+    let app = parts.into_app(config, metrics)?;
+    let server = serve(listener, app, stop.clone());
+    tracing::info!(%address, switches = ?config.switches, "serving");
+    Ok(Running {
+        address,
+        stop,
+        server,
+        roles,
+        writes,
+        cache,
+        pool,
+        drain: config.http.drain,
+    })
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, BootError> {
+    listener.local_addr().map_err(BootError::Server)
+}
+
+async fn open_cache(config: &Config, metrics: &Metrics) -> Result<Option<TieredCache>, BootError> {
+    if !config.switches.cache_enabled {
+        return Ok(None);
+    }
+    let builder = TieredCache::builder(&config.cache.namespace)
+        .l1_capacity_bytes(config.cache.l1_capacity_bytes)
+        .redis(redis_settings(&config.cache))
+        .observer(metrics.cache.observer());
+    Ok(Some(builder.build().await?))
+}
+
+fn redis_settings(config: &CacheConfig) -> RedisSettings {
+    let mut settings = RedisSettings::new(config.redis_url.reveal());
+    settings.password = config
+        .redis_password
+        .as_ref()
+        .map(|password| password.reveal().to_owned());
+    settings
+}
+
+fn open_store(pool: &PgPool, switches: Switches) -> Arc<dyn Store> {
+    match switches.queries {
+        Queries::Phase1 => Arc::new(Phase1Store::new(pool.clone())),
+        Queries::Tuned => Arc::new(TunedStore::new(pool.clone())),
+    }
+}
+
+/// What the roles and the routes share.
+struct Parts {
+    pool: PgPool,
+    store: Arc<dyn Store>,
+    cache: Option<TieredCache>,
+    reads: Reads,
+    invalidator: Invalidator,
+    outbox: Arc<Notify>,
+    writes: TaskTracker,
+    consumer: Arc<ConsumerState>,
+    warm: Arc<WarmProgress>,
+}
+
+impl Parts {
+    fn new(config: &Config, pool: PgPool, cache: Option<TieredCache>) -> Self {
+        let store = open_store(&pool, config.switches);
+        Self {
+            reads: Reads::new(Arc::clone(&store), cache.clone(), &config.cache),
+            invalidator: Invalidator::new(cache.clone()),
+            outbox: Arc::default(),
+            writes: TaskTracker::new(),
+            consumer: Arc::default(),
+            warm: Arc::default(),
+            pool,
+            store,
+            cache,
+        }
+    }
+
+    /// The roles: relay, consumer, warming. The first two run until `stop`.
+    fn start_roles(
+        &self,
+        config: &Config,
+        metrics: &Metrics,
+        stop: &CancellationToken,
+        roles: &mut JoinSet<Role>,
+    ) -> Result<(), BootError> {
+        let events = &metrics.events;
+        let publisher = Publisher::new(&config.kafka, config.switches)?;
+        let relay = Relay::new(self.pool.clone(), publisher, Arc::clone(&self.outbox), events.clone());
+        let rescore = Rescore::new(Arc::clone(&self.store), self.invalidator.clone(), events.clone());
+        let consumer = Consumer::new(
+            &config.kafka,
+            Arc::clone(&self.consumer),
+            Arc::new(rescore),
+            events.clone(),
+        )?;
+        roles.spawn(role(Role::UntilStop, relay.run(stop.clone())));
+        roles.spawn(role(Role::UntilStop, consumer.run(stop.clone())));
+        roles.spawn(role(Role::Once, self.warming(config.switches).run(stop.clone())));
+        Ok(())
+    }
+
+    fn warming(&self, switches: Switches) -> Warming {
+        let drivers = if switches.cache_enabled {
+            switches.warm_drivers
+        } else {
+            0
+        };
+        Warming::new(
+            Arc::clone(&self.store),
+            self.reads.clone(),
+            drivers,
+            Arc::clone(&self.warm),
+        )
+    }
+
+    fn into_app(self, config: &Config, metrics: Metrics) -> Result<AppState, BootError> {
+        let tokens = Arc::new(TokenKeys::new(&config.auth));
+        let redis = self
+            .cache
+            .as_ref()
+            .map(|_| RedisProbe::new(&config.cache))
+            .transpose()?;
+        let readiness = Readiness::new(
+            config.switches,
+            Arc::clone(&self.store),
+            redis,
+            self.consumer,
+            self.warm,
+        );
+        Ok(AppState::new(App {
+            login: Login::new(self.pool, PasswordGate::new()?, Arc::clone(&tokens)),
+            tokens,
+            reads: self.reads,
+            record_trip: RecordTrip::new(self.store, self.invalidator, self.outbox, self.writes),
+            readiness,
+            metrics,
+            cache: self.cache,
+        }))
+    }
+}
+
+/// How long a background task is meant to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    UntilStop,
+    Once,
+}
+
+async fn role(kind: Role, work: impl Future<Output = ()>) -> Role {
+    work.await;
+    kind
+}
+
+fn serve(listener: TcpListener, app: AppState, stop: CancellationToken) -> JoinHandle<io::Result<()>> {
+    // Small answers must not wait for the acknowledgement of the packet before (Nagle's algorithm).
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
+        }
+    });
+    let server = axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned());
+    tokio::spawn(server.into_future())
+}
+
+/// A service that runs.
+#[must_use = "the service stops when this is dropped without `finished`"]
+pub struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<io::Result<()>>,
+    roles: JoinSet<Role>,
+    writes: TaskTracker,
+    cache: Option<TieredCache>,
+    pool: PgPool,
+    drain: Duration,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the stop signal, then until everything has ended: no connection is accepted any more, requests in flight
+    /// and their writes end, then the roles, then what all of them used. Errors: something ended before the signal.
+    pub async fn finished(mut self) -> Result<(), BootError> {
+        // In this order: at a stop the roles and the server end too, and that is no failure.
+        let outcome = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Ok(()),
+            error = first_failure(&mut self.roles) => Err(error),
+            ended = &mut self.server => Err(server_error(ended)),
+        };
+        self.stop.cancel();
+        self.drain().await;
+        outcome
+    }
+
+    async fn drain(mut self) {
+        let deadline = Instant::now() + self.drain;
+        if !self.server.is_finished() {
+            drain("requests in flight", deadline, self.server).await;
+        }
+        self.writes.close();
+        drain("writes whose client went away", deadline, self.writes.wait()).await;
+        drain("background roles", deadline, async {
+            while self.roles.join_next().await.is_some() {}
+        })
+        .await;
+        if let Some(cache) = self.cache {
+            drain("cache", deadline, cache.shutdown()).await;
+        }
+        drain("database connections", deadline, self.pool.close()).await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Waits until a role fails; roles that run once may end.
+async fn first_failure(roles: &mut JoinSet<Role>) -> BootError {
+    loop {
+        match roles.join_next().await {
+            Some(Ok(Role::Once)) => {}
+            Some(Ok(Role::UntilStop)) => {
+                return BootError::Ended {
+                    what: "a background role",
+                };
+            }
+            Some(Err(panicked)) => return BootError::Panicked(panicked),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn server_error(ended: Result<io::Result<()>, JoinError>) -> BootError {
+    match ended {
+        Ok(Ok(())) => BootError::Ended {
+            what: "the HTTP server",
+        },
+        Ok(Err(error)) => BootError::Server(error),
+        Err(panicked) => BootError::Panicked(panicked),
+    }
+}

@@ -1,0 +1,75 @@
+//! The endpoint cache: its Redis, its sizes and its lifetimes. Whether it is on at all is a profile switch.
+
+use std::time::Duration;
+
+use super::profile::Switches;
+use super::reader::{Reader, Secret, whole_from_1};
+
+const DEFAULT_NAMESPACE: &str = "ins";
+/// 64 MiB holds the details and the score of some 20,000 drivers at about 1.5 KB each with moka's overhead.
+const DEFAULT_L1_BYTES: u64 = 64 << 20;
+const MAX_TTL_S: u64 = 86_400;
+
+/// The cache side.
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    /// `REDIS_URL`, `redis://host:port`, no default; needed only while the cache is on.
+    pub redis_url: Secret,
+    /// `REDIS_PASSWORD`, text, default none.
+    pub redis_password: Option<Secret>,
+    /// `CACHE_NAMESPACE`, text, default `ins`: the prefix of every Redis key and channel.
+    pub namespace: String,
+    /// `CACHE_L1_BYTES`, bytes, default 67108864: the bound of the in-process tier.
+    pub l1_capacity_bytes: u64,
+    /// `CACHE_TTL_DEFAULT`, seconds, default 300: the lifetime of every endpoint without a variable of its own
+    /// (today: driver details).
+    pub ttl_default: Duration,
+    /// `CACHE_TTL_DASHBOARD`, seconds, default 60.
+    pub ttl_dashboard: Duration,
+    /// `CACHE_TTL_RISK`, seconds, default 600.
+    pub ttl_risk: Duration,
+}
+
+impl CacheConfig {
+    pub(super) fn read(reader: &mut Reader<'_>, switches: Switches) -> Self {
+        Self {
+            redis_url: Secret::new(redis_url(reader, switches.cache_enabled)),
+            redis_password: reader.text("REDIS_PASSWORD").map(Secret::new),
+            namespace: reader.or("CACHE_NAMESPACE", DEFAULT_NAMESPACE.to_owned(), namespace),
+            l1_capacity_bytes: reader.or("CACHE_L1_BYTES", DEFAULT_L1_BYTES, whole_from_1(1 << 40)),
+            ttl_default: seconds(reader, "CACHE_TTL_DEFAULT", 300),
+            ttl_dashboard: seconds(reader, "CACHE_TTL_DASHBOARD", 60),
+            ttl_risk: seconds(reader, "CACHE_TTL_RISK", 600),
+        }
+    }
+}
+
+fn redis_url(reader: &mut Reader<'_>, cache_enabled: bool) -> String {
+    if !cache_enabled {
+        return reader.text("REDIS_URL").unwrap_or_default();
+    }
+    let url = reader.required(
+        "REDIS_URL",
+        "redis://127.0.0.1:6379, or turn the cache off by CACHE_ENABLED=false",
+    );
+    if !(url.is_empty() || url.starts_with("redis://") || url.starts_with("rediss://")) {
+        reader.refuse("REDIS_URL", "does not start with redis://".to_owned());
+    }
+    url
+}
+
+/// Letters, digits, `-`, `_` and `.`: a namespace stands inside Redis keys, where `:` and braces have a meaning.
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "`{text}` holds something else than letters, digits, `-`, `_` and `.`"
+        ))
+    }
+}
+
+fn seconds(reader: &mut Reader<'_>, variable: &'static str, default_s: u64) -> Duration {
+    Duration::from_secs(reader.or(variable, default_s, whole_from_1(MAX_TTL_S)))
+}

@@ -1,0 +1,33 @@
+//! Where the service listens and how it stops.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::reader::{Reader, whole_from_1};
+
+const DEFAULT_BIND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_DRAIN_MS: u64 = 10_000;
+
+/// The HTTP side.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// `BIND_ADDR`, address and port, default `127.0.0.1:8080`; port 0 lets the system choose a free one.
+    pub bind: SocketAddr,
+    /// `SHUTDOWN_DRAIN_MS`, milliseconds, default 10000: how long a stop waits for requests in flight and for the roles
+    /// before it lets go of them. Below the 30 s after which container runtimes kill.
+    pub drain: Duration,
+}
+
+impl HttpConfig {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            bind: reader.or("BIND_ADDR", DEFAULT_BIND, address),
+            drain: Duration::from_millis(reader.or("SHUTDOWN_DRAIN_MS", DEFAULT_DRAIN_MS, whole_from_1(600_000))),
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not an address with a port; give for example 127.0.0.1:8080"))
+}

@@ -1,0 +1,83 @@
+//! What the environment says, one file per concern; every field names its variable, default and unit.
+//!
+//! What belongs here: reading and refusing. Nothing here connects to anything, and nothing outside reads a variable.
+
+mod auth;
+mod cache;
+mod database;
+mod http;
+mod kafka;
+mod log;
+mod profile;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use auth::AuthConfig;
+pub use cache::CacheConfig;
+pub use database::DatabaseConfig;
+pub use http::HttpConfig;
+pub use kafka::KafkaConfig;
+pub use log::{LogConfig, LogFormat};
+pub use profile::{Profile, Queries, Switches};
+pub use reader::{ConfigError, ConfigProblem, Lookup, Secret};
+
+use reader::Reader;
+
+/// Everything `serve` needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The profile and its switches.
+    pub switches: Switches,
+    /// HTTP.
+    pub http: HttpConfig,
+    /// Postgres.
+    pub database: DatabaseConfig,
+    /// The endpoint cache.
+    pub cache: CacheConfig,
+    /// Kafka.
+    pub kafka: KafkaConfig,
+    /// Tokens.
+    pub auth: AuthConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Reads everything. Errors: every mistake at once, each with its variable.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let switches = Switches::read(&mut reader);
+        let config = Self {
+            switches,
+            http: HttpConfig::read(&mut reader),
+            database: DatabaseConfig::read(&mut reader),
+            cache: CacheConfig::read(&mut reader, switches),
+            kafka: KafkaConfig::read(&mut reader),
+            auth: AuthConfig::read(&mut reader),
+            log: LogConfig::read(&mut reader),
+        };
+        reader.finish(config)
+    }
+}
+
+/// What `migrate` and `seed` need: they touch the database only, so nothing else has to be set for them.
+#[derive(Debug, Clone)]
+pub struct OfflineConfig {
+    /// Postgres.
+    pub database: DatabaseConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+impl OfflineConfig {
+    /// Reads both. Errors: every mistake at once, each with its variable.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config = Self {
+            database: DatabaseConfig::read(&mut reader),
+            log: LogConfig::read(&mut reader),
+        };
+        reader.finish(config)
+    }
+}

@@ -1,0 +1,98 @@
+//! The profiles: presets of the switches that make the service the one before or the one after.
+//!
+//! What belongs here: the switches and their presets, so that a report can show what each change bought. The settings
+//! that a profile does not touch stand with their concern.
+
+use super::reader::{Reader, one_of, switch, whole_from_0};
+
+/// A named preset of all switches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Before: no cache, N+1 queries and aggregates per request, one Kafka message at a time.
+    Phase1,
+    /// After: tiered cache, joined queries, batched and compressed Kafka messages.
+    Phase2,
+}
+
+impl Profile {
+    /// As `PROFILE` spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Phase1 => "phase1",
+            Self::Phase2 => "phase2",
+        }
+    }
+}
+
+const PROFILES: &[(&str, Profile)] = &[
+    (Profile::Phase1.name(), Profile::Phase1),
+    (Profile::Phase2.name(), Profile::Phase2),
+];
+
+/// Which queries the store runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queries {
+    /// As they were: N+1 and per-request aggregates.
+    Phase1,
+    /// Joins and incremental aggregates.
+    Tuned,
+}
+
+const QUERIES: &[(&str, Queries)] = &[("phase1", Queries::Phase1), ("tuned", Queries::Tuned)];
+
+/// The most drivers to warm: beyond it the first minutes of a replica would go into warming rather than serving.
+const MAX_WARM_DRIVERS: u64 = 100_000;
+
+/// The profile's switches. Each starts from the preset and can be set alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switches {
+    /// `PROFILE`, `phase1` or `phase2`, default `phase2`: the preset of everything below.
+    pub profile: Profile,
+    /// `CACHE_ENABLED`, true or false, default from the profile (phase1 false, phase2 true): the endpoint cache.
+    pub cache_enabled: bool,
+    /// `QUERIES`, `phase1` or `tuned`, default from the profile: which SQL the store runs.
+    pub queries: Queries,
+    /// `KAFKA_BATCHING`, on or off, default from the profile (phase1 off, phase2 on): linger and lz4, or neither.
+    pub kafka_batching: bool,
+    /// `CACHE_WARM_DRIVERS`, drivers, default from the profile (phase1 0, phase2 2000), 0 = off: how many of the busiest
+    /// drivers are loaded into the cache at start-up. Means nothing while the cache is off.
+    pub warm_drivers: u32,
+}
+
+impl Switches {
+    /// The preset of a profile.
+    pub fn preset(profile: Profile) -> Self {
+        match profile {
+            Profile::Phase1 => Self {
+                profile,
+                cache_enabled: false,
+                queries: Queries::Phase1,
+                kafka_batching: false,
+                warm_drivers: 0,
+            },
+            Profile::Phase2 => Self {
+                profile,
+                cache_enabled: true,
+                queries: Queries::Tuned,
+                kafka_batching: true,
+                warm_drivers: 2_000,
+            },
+        }
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        let preset = Self::preset(reader.or("PROFILE", Profile::Phase2, one_of(PROFILES)));
+        let warm_drivers = reader.or(
+            "CACHE_WARM_DRIVERS",
+            u64::from(preset.warm_drivers),
+            whole_from_0(MAX_WARM_DRIVERS),
+        );
+        Self {
+            profile: preset.profile,
+            cache_enabled: reader.or("CACHE_ENABLED", preset.cache_enabled, switch),
+            queries: reader.or("QUERIES", preset.queries, one_of(QUERIES)),
+            kafka_batching: reader.or("KAFKA_BATCHING", preset.kafka_batching, switch),
+            warm_drivers: u32::try_from(warm_drivers).unwrap_or(preset.warm_drivers),
+        }
+    }
+}

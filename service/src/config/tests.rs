@@ -1,0 +1,171 @@
+//! The environment in and out: defaults, presets, switches alone, and every mistake at once.
+
+use std::time::Duration;
+
+use super::*;
+
+const NEEDED: &[(&str, &str)] = &[
+    ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/db"),
+    ("REDIS_URL", "redis://127.0.0.1:2"),
+    ("KAFKA_BROKERS", "127.0.0.1:3"),
+];
+
+fn read(extra: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    read_only(&[extra, NEEDED].concat())
+}
+
+fn read_only(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::read(&|name| {
+        variables
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    })
+}
+
+fn message_of(error: &ConfigError, variable: &str) -> String {
+    error
+        .0
+        .iter()
+        .find(|problem| problem.variable == variable)
+        .expect("a problem of that variable")
+        .message
+        .clone()
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let config = read(&[]).expect("a valid environment");
+    assert_eq!(config.switches, Switches::preset(Profile::Phase2));
+    assert_eq!(config.http.bind.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.database.pool_size, 20);
+    assert_eq!(config.cache.ttl_default, Duration::from_mins(5));
+    assert_eq!(config.cache.ttl_dashboard, Duration::from_mins(1));
+    assert_eq!(config.cache.ttl_risk, Duration::from_mins(10));
+    assert_eq!(config.cache.namespace, "ins");
+    assert_eq!(
+        (config.kafka.topic.as_str(), config.kafka.group.as_str()),
+        ("trip-events", "insurance-service")
+    );
+    assert_eq!(config.log.format, LogFormat::Text);
+}
+
+#[test]
+fn phase1_turns_everything_off() {
+    let switches = read(&[("PROFILE", "phase1")]).expect("a valid environment").switches;
+    assert!(!switches.cache_enabled && !switches.kafka_batching);
+    assert_eq!((switches.queries, switches.warm_drivers), (Queries::Phase1, 0));
+}
+
+#[test]
+fn each_switch_is_settable_alone() {
+    let phase1 = Switches::preset(Profile::Phase1);
+    let with = |variable, value| {
+        read(&[("PROFILE", "phase1"), (variable, value)])
+            .expect("a valid environment")
+            .switches
+    };
+    assert_eq!(
+        with("CACHE_ENABLED", "true"),
+        Switches {
+            cache_enabled: true,
+            ..phase1
+        }
+    );
+    assert_eq!(
+        with("QUERIES", "tuned"),
+        Switches {
+            queries: Queries::Tuned,
+            ..phase1
+        }
+    );
+    assert_eq!(
+        with("KAFKA_BATCHING", "on"),
+        Switches {
+            kafka_batching: true,
+            ..phase1
+        }
+    );
+    assert_eq!(
+        with("CACHE_WARM_DRIVERS", "7"),
+        Switches {
+            warm_drivers: 7,
+            ..phase1
+        }
+    );
+}
+
+#[test]
+fn an_unknown_profile_is_answered_with_the_valid_names_and_the_nearest() {
+    let error = read(&[("PROFILE", "phse1")]).expect_err("no such profile");
+    assert_eq!(
+        message_of(&error, "PROFILE"),
+        "`phse1` is unknown; valid are phase1, phase2; did you mean `phase1`?"
+    );
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let error = read_only(&[
+        ("PROFILE", "planed"),
+        ("BIND_ADDR", "here"),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("CACHE_TTL_DEFAULT", "5m"),
+        ("JWT_SECRET", "short"),
+        ("LOG_FORMAT", "xml"),
+        ("KAFKA_TOPIC", "trip events"),
+    ])
+    .expect_err("ten mistakes");
+    let variables: Vec<_> = error.0.iter().map(|problem| problem.variable).collect();
+    let expected = [
+        "PROFILE",
+        "BIND_ADDR",
+        "DATABASE_URL",
+        "DATABASE_POOL_SIZE",
+        "REDIS_URL",
+        "CACHE_TTL_DEFAULT",
+        "KAFKA_BROKERS",
+        "KAFKA_TOPIC",
+        "JWT_SECRET",
+        "LOG_FORMAT",
+    ];
+    assert_eq!(variables, expected);
+    let text = error.to_string();
+    assert!(expected.iter().all(|variable| text.contains(variable)), "{text}");
+}
+
+#[test]
+fn redis_is_needed_only_while_the_cache_is_on() {
+    let without_redis = [("DATABASE_URL", "postgres://x"), ("KAFKA_BROKERS", "k:1")];
+    let error = read_only(&without_redis).expect_err("phase2 needs Redis");
+    assert!(message_of(&error, "REDIS_URL").contains("CACHE_ENABLED=false"));
+    read_only(&[&[("CACHE_ENABLED", "off")], &without_redis[..]].concat()).expect("no cache, no Redis");
+}
+
+#[test]
+fn an_empty_variable_is_an_unset_one() {
+    let config = read(&[("REDIS_PASSWORD", ""), ("CACHE_TTL_DEFAULT", " ")]).expect("a valid environment");
+    assert_eq!(config.cache.redis_password, None);
+    assert_eq!(config.cache.ttl_default, Duration::from_mins(5));
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let config = read(&[("JWT_SECRET", secret), ("REDIS_PASSWORD", "hunter2")]).expect("a valid environment");
+    let shown = format!("{config:?}");
+    assert!(
+        !shown.contains(secret) && !shown.contains("hunter2") && !shown.contains("u:p@"),
+        "{shown}"
+    );
+    assert_eq!(config.auth.jwt_secret.expect("given").reveal(), secret);
+}
+
+#[test]
+fn migrate_and_seed_need_the_database_only() {
+    let error = OfflineConfig::read(&|_| None).expect_err("the database is missing");
+    assert_eq!(
+        error.0.iter().map(|problem| problem.variable).collect::<Vec<_>>(),
+        ["DATABASE_URL"]
+    );
+}

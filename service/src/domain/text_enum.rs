@@ -1,0 +1,89 @@
+//! Closed sets of words: one spelling for the database, for JSON and for the code.
+
+/// A word that is not one of a closed set, such as a status written by a newer release.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is not a {set}; known are: {known}")]
+pub struct UnknownText {
+    /// The set that was asked, by its type's name.
+    pub set: &'static str,
+    /// The word that was found.
+    pub found: String,
+    /// The words of the set.
+    pub known: String,
+}
+
+/// Declares an enum whose variants are words, with `as_str`, `ALL`, `Display`, `FromStr`, `TryFrom<String>` and serde,
+/// all by the same spelling.
+macro_rules! text_enum {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident => $text:literal,)+ }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        $vis enum $name {
+            $($(#[$variant_meta])* #[serde(rename = $text)] $variant,)+
+        }
+
+        impl $name {
+            /// Every value, in order of declaration.
+            $vis const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The one spelling of this value.
+            $vis const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::domain::UnknownText;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let found = Self::ALL.iter().copied().find(|value| value.as_str() == text);
+                found.ok_or_else(|| $crate::domain::UnknownText {
+                    set: stringify!($name),
+                    found: text.to_owned(),
+                    known: [$($text,)+].join(", "),
+                })
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::domain::UnknownText;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                text.parse()
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    text_enum! {
+        /// Two words.
+        enum Side { Left => "left", FarRight => "far_right", }
+    }
+
+    #[test]
+    fn every_word_reads_back() {
+        for side in Side::ALL {
+            assert_eq!(side.as_str().parse(), Ok(*side));
+            assert_eq!(serde_json::to_string(side).unwrap(), format!("\"{side}\""));
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_names_the_known_ones() {
+        let error = "up".parse::<Side>().unwrap_err();
+        assert_eq!(error.to_string(), "`up` is not a Side; known are: left, far_right");
+    }
+}

@@ -1,0 +1,87 @@
+//! How an event is written on the wire. Version 1 is JSON; a header names the schema, so that a second version can come
+//! while messages of the first are still in the topic.
+
+use rdkafka::message::{Header, Headers, OwnedHeaders};
+use serde::Deserialize;
+
+use crate::domain::ids::DriverId;
+
+/// Name of the header that names the schema.
+const SCHEMA_HEADER: &str = "schema";
+/// The one schema so far: the outbox payload (`domain::trips::TripRecorded`) as JSON.
+const TRIP_RECORDED_V1: &str = "trip-recorded/1+json";
+
+/// Why a message cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// No schema header, or one of a schema that this build does not know.
+    #[error("schema `{0}` is unknown; known is {TRIP_RECORDED_V1}")]
+    Schema(String),
+    /// The schema is known, the bytes do not follow it.
+    #[error("not a {TRIP_RECORDED_V1} message")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What the consumer needs of an event; the rest of the message is for others.
+#[derive(Deserialize)]
+struct TripRecordedV1 {
+    driver_id: DriverId,
+}
+
+/// The headers of a version 1 message.
+pub(super) fn headers_v1() -> OwnedHeaders {
+    OwnedHeaders::new().insert(Header {
+        key: SCHEMA_HEADER,
+        value: Some(TRIP_RECORDED_V1),
+    })
+}
+
+/// The payload of a version 1 message.
+pub(super) fn encode_v1(payload: &serde_json::Value) -> Vec<u8> {
+    payload.to_string().into_bytes()
+}
+
+/// The schema that a message's headers name; empty when they name none.
+pub(super) fn schema<H: Headers>(headers: Option<&H>) -> String {
+    let named = headers.and_then(|headers| headers.iter().find(|header| header.key == SCHEMA_HEADER)?.value);
+    named
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .unwrap_or_default()
+}
+
+/// The driver whose trip was recorded.
+pub(super) fn decode(schema: &str, payload: &[u8]) -> Result<DriverId, CodecError> {
+    if schema != TRIP_RECORDED_V1 {
+        return Err(CodecError::Schema(schema.to_owned()));
+    }
+    Ok(serde_json::from_slice::<TripRecordedV1>(payload)?.driver_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let payload = serde_json::json!({"driver_id": 42, "trip_id": "0190", "version": 3});
+        let named = schema(Some(&headers_v1()));
+        assert_eq!(decode(&named, &encode_v1(&payload)).expect("readable"), DriverId(42));
+    }
+
+    #[test]
+    fn an_unknown_schema_is_refused_whatever_its_bytes() {
+        let payload = br#"{"driver_id": 42}"#;
+        assert!(
+            matches!(decode("trip-recorded/9", payload), Err(CodecError::Schema(name)) if name == "trip-recorded/9")
+        );
+        assert!(matches!(
+            decode(&schema(None::<&OwnedHeaders>), payload),
+            Err(CodecError::Schema(_))
+        ));
+    }
+
+    #[test]
+    fn bytes_that_do_not_follow_the_schema_are_refused() {
+        assert!(matches!(decode(TRIP_RECORDED_V1, b"{}"), Err(CodecError::Json(_))));
+    }
+}

@@ -1,0 +1,241 @@
+//! Cache lookups by endpoint and tier, as the cache's observer reports them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tiered_cache::{Observer, Tier};
+
+use super::LATENCY_BUCKETS_S;
+use crate::usecases::Endpoint;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HitLabels {
+    endpoint: &'static str,
+    tier: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabels {
+    endpoint: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MemoryLabels {
+    tier: &'static str,
+}
+
+/// Held handles; cheap to clone. No series exists before the first lookup, so with the cache off none is counted.
+#[derive(Clone)]
+pub struct CacheMetrics {
+    hits: Family<HitLabels, Counter>,
+    misses: Family<EndpointLabels, Counter>,
+    latency: Family<HitLabels, Histogram, fn() -> Histogram>,
+    l1_bytes: Gauge,
+    unconfirmed_invalidations: Counter,
+    fills_rejected: Counter,
+    redis_failures: Counter,
+}
+
+impl CacheMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let memory = Family::<MemoryLabels, Gauge>::default();
+        let metrics = Self {
+            hits: Family::default(),
+            misses: Family::default(),
+            latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
+            l1_bytes: memory.get_or_create_owned(&MemoryLabels { tier: "l1" }),
+            unconfirmed_invalidations: Counter::default(),
+            fills_rejected: Counter::default(),
+            redis_failures: Counter::default(),
+        };
+        registry.register("cache_hits", "Requests answered by the cache", metrics.hits.clone());
+        registry.register(
+            "cache_misses",
+            "Requests that the cache could not answer",
+            metrics.misses.clone(),
+        );
+        registry.register(
+            "cache_latency_seconds",
+            "From the question to the cache until its answer, loads included",
+            metrics.latency.clone(),
+        );
+        registry.register("cache_memory_bytes", "Bytes held by this process's tier", memory);
+        let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
+        counter(
+            "cache_unconfirmed_invalidations",
+            "Invalidations that Redis did not confirm: other replicas do not know of them yet",
+            &metrics.unconfirmed_invalidations,
+        );
+        counter(
+            "cache_fills_rejected",
+            "Loads that an invalidation overtook",
+            &metrics.fills_rejected,
+        );
+        counter(
+            "cache_redis_failures",
+            "Redis operations that failed or timed out",
+            &metrics.redis_failures,
+        );
+        metrics
+    }
+
+    /// Sets the memory gauge; called when metrics are rendered, so that nothing has to run on a timer.
+    pub fn set_l1_bytes(&self, bytes: u64) {
+        self.l1_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// The observer to give to the cache. It resolves every endpoint's handles now.
+    pub fn observer(&self) -> Arc<dyn Observer> {
+        let endpoints = Endpoint::ALL.map(|known| EndpointHandles::resolve(self, known.name()));
+        Arc::new(CacheObserver {
+            endpoints,
+            metrics: self.clone(),
+        })
+    }
+}
+
+tokio::task_local! {
+    /// Present in tasks whose lookups are no requests.
+    static UNCOUNTED: ();
+}
+
+/// Runs `work` without counting its cache lookups: warming is no request, and must not spoil the hit ratio.
+pub async fn uncounted<F: Future>(work: F) -> F::Output {
+    UNCOUNTED.scope((), work).await
+}
+
+/// One endpoint's handles, resolved when the cache is built.
+struct EndpointHandles {
+    l1: TierHandles,
+    l2: TierHandles,
+    stale: TierHandles,
+    misses: Counter,
+    miss_latency: Histogram,
+}
+
+struct TierHandles {
+    hits: Counter,
+    latency: Histogram,
+}
+
+impl EndpointHandles {
+    fn resolve(metrics: &CacheMetrics, endpoint: &'static str) -> Self {
+        let latency = |tier: Tier| {
+            metrics.latency.get_or_create_owned(&HitLabels {
+                endpoint,
+                tier: tier.as_str(),
+            })
+        };
+        let tier = |tier: Tier| TierHandles {
+            hits: metrics.hits.get_or_create_owned(&HitLabels {
+                endpoint,
+                tier: tier.as_str(),
+            }),
+            latency: latency(tier),
+        };
+        Self {
+            l1: tier(Tier::L1),
+            l2: tier(Tier::L2),
+            stale: tier(Tier::Stale),
+            misses: metrics.misses.get_or_create_owned(&EndpointLabels { endpoint }),
+            miss_latency: latency(Tier::Db),
+        }
+    }
+
+    fn record(&self, tier: Tier, elapsed: Duration) {
+        let (counter, latency) = match tier {
+            Tier::L1 => (&self.l1.hits, &self.l1.latency),
+            Tier::L2 => (&self.l2.hits, &self.l2.latency),
+            Tier::Stale => (&self.stale.hits, &self.stale.latency),
+            Tier::Db => (&self.misses, &self.miss_latency),
+        };
+        counter.inc();
+        latency.observe(elapsed.as_secs_f64());
+    }
+}
+
+struct CacheObserver {
+    endpoints: [EndpointHandles; Endpoint::ALL.len()],
+    metrics: CacheMetrics,
+}
+
+impl Observer for CacheObserver {
+    fn lookup(&self, endpoint: &'static str, tier: Tier, elapsed: Duration) {
+        if UNCOUNTED.try_with(|()| ()).is_ok() {
+            return;
+        }
+        let index = Endpoint::ALL.iter().position(|known| known.name() == endpoint);
+        if let Some(handles) = index.and_then(|index| self.endpoints.get(index)) {
+            handles.record(tier, elapsed);
+        }
+    }
+
+    fn fill_rejected(&self, _endpoint: &'static str) {
+        self.metrics.fills_rejected.inc();
+    }
+
+    fn invalidated(&self, _tags: usize, _elapsed: Duration, confirmed: bool) {
+        if !confirmed {
+            self.metrics.unconfirmed_invalidations.inc();
+        }
+    }
+
+    fn redis_failed(&self, _operation: &'static str) {
+        self.metrics.redis_failures.inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn a_lookup_counts_one_hit_or_one_miss() {
+        let metrics = Metrics::default();
+        let observer = metrics.cache.observer();
+        observer.lookup("driver_details", Tier::L1, Duration::from_micros(3));
+        observer.lookup("driver_details", Tier::Db, Duration::from_millis(2));
+        let text = metrics.render().expect("renders");
+        assert!(
+            text.contains("cache_hits_total{endpoint=\"driver_details\",tier=\"l1\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("cache_hits_total{endpoint=\"driver_details\",tier=\"l2\"} 0\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("cache_misses_total{endpoint=\"driver_details\"} 1\n"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn warming_is_not_counted() {
+        let metrics = Metrics::default();
+        let observer = metrics.cache.observer();
+        uncounted(async { observer.lookup("risk_current", Tier::Db, Duration::ZERO) }).await;
+        observer.lookup("risk_current", Tier::Db, Duration::ZERO);
+        let text = metrics.render().expect("renders");
+        assert!(
+            text.contains("cache_misses_total{endpoint=\"risk_current\"} 1\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_a_cache_there_is_no_series_at_all() {
+        let text = Metrics::default().render().expect("renders");
+        assert!(
+            !text.contains("cache_hits_total{") && !text.contains("cache_misses_total{"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! Puts drivers together, chunk by chunk, as rows ready for COPY.
+
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Days, NaiveTime, Utc};
+use rand::SeedableRng as _;
+
+use super::calendar::Calendar;
+use super::draws::DriverRng;
+use super::driving::{self, DrivenTrip};
+use super::totals::{DriverRecord, Totals};
+use super::{SeedOptions, claims, people};
+use crate::domain::ids::DriverId;
+use crate::domain::risk::{Exposure, score};
+use crate::store::seed_copy::{
+    ClaimRow, CopyBuffer, DriverRow, EventRow, ExposureRow, PolicyRow, ScoreRow, TripRow, VehicleRow,
+};
+
+/// Rows of some drivers, table by table.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) drivers: CopyBuffer<DriverRow>,
+    pub(super) vehicles: CopyBuffer<VehicleRow>,
+    pub(super) policies: CopyBuffer<PolicyRow>,
+    pub(super) trips: CopyBuffer<TripRow>,
+    pub(super) events: CopyBuffer<EventRow>,
+    pub(super) claims: CopyBuffer<ClaimRow>,
+    pub(super) exposures: CopyBuffer<ExposureRow>,
+    pub(super) scores: CopyBuffer<ScoreRow>,
+}
+
+impl Chunk {
+    fn new() -> Self {
+        Self {
+            drivers: CopyBuffer::new(),
+            vehicles: CopyBuffer::new(),
+            policies: CopyBuffer::new(),
+            trips: CopyBuffer::new(),
+            events: CopyBuffer::new(),
+            claims: CopyBuffer::new(),
+            exposures: CopyBuffer::new(),
+            scores: CopyBuffer::new(),
+        }
+    }
+
+    fn push_trip(&mut self, driver_id: DriverId, driven: &DrivenTrip) {
+        let trip = &driven.trip;
+        self.trips.push(&TripRow {
+            id: driven.id,
+            driver_id,
+            started_at: trip.started_at,
+            duration_s: trip.duration_s,
+            distance_m: trip.distance_m,
+            night_share_pct: trip.night_share_pct,
+        });
+        for event in &driven.events {
+            self.events.push(&EventRow {
+                trip_id: driven.id,
+                driver_id,
+                kind: event.kind,
+                severity: event.severity,
+                occurred_at: event.occurred_at,
+            });
+        }
+    }
+
+    fn push_score(&mut self, driver_id: DriverId, exposure: Exposure, scored_at: DateTime<Utc>) {
+        self.exposures.push(&ExposureRow { driver_id, exposure });
+        self.scores.push(&ScoreRow {
+            driver_id,
+            score: score(&exposure),
+            exposure,
+            scored_at,
+        });
+    }
+}
+
+/// Makes one driver after the other and keeps the totals.
+#[derive(Debug)]
+pub(super) struct Generator {
+    options: SeedOptions,
+    calendar: Calendar,
+    next_vehicle_id: i64,
+    totals: Totals,
+}
+
+impl Generator {
+    pub(super) fn new(options: SeedOptions) -> Self {
+        Self {
+            options,
+            calendar: Calendar::new(options.as_of),
+            next_vehicle_id: 1,
+            totals: Totals::new(),
+        }
+    }
+
+    /// The drivers with these numbers. Calling it in ascending order gives vehicles ascending numbers.
+    pub(super) fn chunk(&mut self, ids: RangeInclusive<u32>) -> Chunk {
+        let mut chunk = Chunk::new();
+        for id in ids {
+            self.driver(&mut chunk, DriverId(i64::from(id)));
+        }
+        chunk
+    }
+
+    pub(super) fn into_totals(self) -> Totals {
+        self.totals
+    }
+
+    fn driver(&mut self, chunk: &mut Chunk, id: DriverId) {
+        let mut rng = self.rng(id);
+        let as_of = self.options.as_of;
+        let insured_days = people::insured_days(id, self.options.drivers);
+        let driver = people::driver(&mut rng, id, as_of - Days::new(insured_days.unsigned_abs()));
+        let claims_trait = claims::claims_trait(&mut rng);
+        let claims = claims::claims(&mut rng, id, insured_days, as_of, claims_trait);
+        let trips = driving::trips(&mut rng, &self.calendar, driver.joined_on, claims_trait);
+        let exposure = exposure(&trips, &claims);
+
+        self.totals.add(&DriverRecord {
+            driver: &driver,
+            exposure: &exposure,
+            trips: &trips,
+            claims: &claims,
+        });
+        self.push_vehicles(chunk, &mut rng, id, insured_days, exposure.claims);
+        for driven in &trips {
+            chunk.push_trip(id, driven);
+        }
+        for claim in &claims {
+            chunk.claims.push(claim);
+        }
+        chunk.push_score(id, exposure, as_of.and_time(NaiveTime::MIN).and_utc());
+        chunk.drivers.push(&DriverRow(driver));
+    }
+
+    /// The same for a driver whatever else is made: a stream of its own under the one seed.
+    fn rng(&self, id: DriverId) -> DriverRng {
+        let mut rng = DriverRng::seed_from_u64(self.options.seed);
+        rng.set_stream(id.0.unsigned_abs());
+        rng
+    }
+
+    fn push_vehicles(&mut self, chunk: &mut Chunk, rng: &mut DriverRng, id: DriverId, insured_days: i64, claims: i64) {
+        let as_of = self.options.as_of;
+        for (vehicle, price_pct) in people::vehicles(rng, id, self.next_vehicle_id, as_of) {
+            self.next_vehicle_id = vehicle.id + 1;
+            chunk
+                .policies
+                .push(&people::policy(rng, vehicle.id, price_pct, insured_days, claims, as_of));
+            chunk.vehicles.push(&vehicle);
+        }
+    }
+}
+
+fn exposure(trips: &[DrivenTrip], claims: &[ClaimRow]) -> Exposure {
+    let mut exposure = Exposure::default();
+    for driven in trips {
+        exposure.add_trip(&driven.trip);
+    }
+    exposure.claims = claims.iter().map(|claim| i64::from(claim.status.counts())).sum();
+    exposure
+}

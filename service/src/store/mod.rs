@@ -1,0 +1,154 @@
+//! All SQL of the service, twice behind one trait.
+//!
+//! [`Phase1Store`] asks as the system did before: one query per row of a result and aggregates over the raw rows at
+//! each request. [`TunedStore`] asks once, by joins, covering indexes and the totals that writers keep. On data that
+//! nobody is writing both give the same answers to the byte, so that whatever differs in a measurement is the way of
+//! asking. Writing is shared ([`record`], [`scores`]): either may run on a database that the other has written.
+//!
+//! Beside the trait stand the event [`outbox`], the [`users`] and the bulk load of [`seed_copy`]. What an answer means
+//! belongs to [`domain`](crate::domain); when it is cached, to the use cases.
+
+use async_trait::async_trait;
+use chrono::{NaiveDate, Utc};
+use serde::Serialize;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::domain::ids::{DriverId, TripId};
+use crate::domain::trips::NewTrip;
+
+mod error;
+pub mod outbox;
+mod phase1;
+mod record;
+mod scores;
+pub(crate) mod seed_copy;
+mod tuned;
+pub mod users;
+pub mod views;
+
+use error::Doing;
+pub use error::StoreError;
+pub use phase1::Phase1Store;
+pub(crate) use record::shard;
+pub use tuned::TunedStore;
+pub use views::{CurrentRisk, DashboardSummary, DriverDetails};
+
+/// Shards of the totals over all drivers, see `migrations/0004_aggregates.sql`; a driver's shard is `driver_id %
+/// SHARDS`.
+pub(crate) const SHARDS: i16 = 16;
+/// Trips that a driver's details show.
+const RECENT_TRIPS: i64 = 10;
+/// How long a request waits for a free connection before it fails: longer than any healthy statement takes, short
+/// enough that the client has not yet given up.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An answer with the version of the driver whose rows it shows. Versions of one driver only grow.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Versioned<T> {
+    /// The answer.
+    pub value: T,
+    /// `drivers.version` when it was read: the answer is at least as new.
+    pub version: i64,
+}
+
+/// What is told about a recorded trip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TripReceipt {
+    /// The name given to the trip.
+    pub trip_id: TripId,
+    /// The driver's version from this trip on.
+    pub version: i64,
+}
+
+/// The service's view of its database.
+///
+/// Every implementation MUST give the same answers on the same data, and its writes MUST leave the raw rows and the
+/// totals derived from them in agreement.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The whole portfolio in figures.
+    async fn dashboard_summary(&self) -> Result<DashboardSummary, StoreError>;
+
+    /// All about one driver. `None`: there is no such driver.
+    async fn driver_details(&self, id: DriverId) -> Result<Option<Versioned<DriverDetails>>, StoreError>;
+
+    /// A driver's risk score and the exposure behind it. `None`: there is no such driver.
+    async fn current_risk(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError>;
+
+    /// Records a trip, its events, the totals, the driver's new version and the outbox row in one transaction. `None`:
+    /// there is no such driver, and nothing was written. The caller guarantees that the trip
+    /// [validates](NewTrip::validate).
+    async fn record_trip(&self, id: DriverId, trip: &NewTrip) -> Result<Option<TripReceipt>, StoreError>;
+
+    /// Scores a driver anew and stores the score. The version grows only if the score or its exposure changed, so doing
+    /// it twice is harmless. `None`: there is no such driver.
+    async fn rescore(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError>;
+
+    /// The drivers with most trips, most first, at most `limit`: whom to warm a cache for.
+    async fn busiest_drivers(&self, limit: i64) -> Result<Vec<DriverId>, StoreError>;
+
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// Which day the dashboard takes for today, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Today {
+    /// The machine's clock says.
+    System,
+    /// Always this one: for tests, and for looking at a portfolio as it was.
+    Fixed(NaiveDate),
+}
+
+impl Today {
+    fn date(self) -> NaiveDate {
+        match self {
+            Self::System => Utc::now().date_naive(),
+            Self::Fixed(date) => date,
+        }
+    }
+}
+
+/// Opens a pool of at most `pool_size` connections, the first of them at once.
+pub async fn connect(url: &str, pool_size: u32) -> Result<PgPool, StoreError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|cause| StoreError::Connect {
+            address: "the given URL".to_owned(),
+            cause,
+        })?
+        .application_name("insurance-service")
+        // Formatting each statement for a log that nobody reads costs more than a cached answer.
+        .disable_statement_logging();
+    let address = address(&options);
+    PgPoolOptions::new()
+        .max_connections(pool_size)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A round trip per request to ask whether the connection lives; a dead one shows itself by its first statement.
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await
+        .map_err(|cause| StoreError::Connect { address, cause })
+}
+
+/// Host, port and database, never user and password.
+fn address(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or_default();
+    format!("{}:{}/{database}", options.get_host(), options.get_port())
+}
+
+/// Brings the schema up to date. Safe to call from several replicas at once (an advisory lock queues them).
+pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
+    sqlx::migrate!("./migrations")
+        .run(pool)
+        .await
+        .map_err(StoreError::Migrate)
+}
+
+/// Asks the database for nothing.
+async fn ping(pool: &PgPool) -> Result<(), StoreError> {
+    sqlx::query("SELECT 1").execute(pool).await.doing("ping the database")?;
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Events that were committed together with their rows and wait to be published.
+//!
+//! A relay [claims](claim) a batch, publishes it and reports it [done](ClaimedBatch::done). Claimed rows stay locked
+//! until then and others skip them, so several relays share the work; a relay that dies drops its lock, and its events
+//! are claimed again. Delivery is therefore at least once, and only roughly in order: consumers must not mind either.
+
+use sqlx::{FromRow, PgPool, Postgres, Transaction};
+
+use super::StoreError;
+use super::error::Doing;
+use crate::domain::ids::DriverId;
+
+/// An event to be published.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+pub struct OutboxEvent {
+    /// Number, growing with the time of insertion (not of commit).
+    pub id: i64,
+    /// Whose rows changed: the key that keeps one driver's events together.
+    #[sqlx(try_from = "i64")]
+    pub driver_id: DriverId,
+    /// What happened, a [`TripRecorded`](crate::domain::trips::TripRecorded).
+    pub payload: serde_json::Value,
+}
+
+/// Events that nobody else will claim while this value lives. Dropping it gives them back.
+#[derive(Debug)]
+pub struct ClaimedBatch {
+    tx: Transaction<'static, Postgres>,
+    events: Vec<OutboxEvent>,
+}
+
+/// Claims up to `limit` of the oldest events that no other relay holds. The batch may be empty.
+pub async fn claim(pool: &PgPool, limit: i64) -> Result<ClaimedBatch, StoreError> {
+    let mut tx = pool.begin().await.doing("begin claiming events")?;
+    let events =
+        sqlx::query_as("SELECT id, driver_id, payload FROM event_outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED")
+            .bind(limit)
+            .fetch_all(&mut *tx)
+            .await
+            .doing("claim events of the outbox")?;
+    Ok(ClaimedBatch { tx, events })
+}
+
+impl ClaimedBatch {
+    /// The events, oldest first.
+    pub fn events(&self) -> &[OutboxEvent] {
+        &self.events
+    }
+
+    /// Removes the events from the outbox. The caller guarantees that all of them are published.
+    pub async fn done(mut self) -> Result<(), StoreError> {
+        let ids: Vec<i64> = self.events.iter().map(|event| event.id).collect();
+        if !ids.is_empty() {
+            sqlx::query("DELETE FROM event_outbox WHERE id = ANY($1)")
+                .bind(ids)
+                .execute(&mut *self.tx)
+                .await
+                .doing("remove published events from the outbox")?;
+        }
+        self.tx.commit().await.doing("commit published events")
+    }
+}

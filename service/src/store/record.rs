@@ -1,0 +1,185 @@
+//! Recording a trip: one transaction, shared by both stores.
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::error::Doing;
+use super::{SHARDS, StoreError, TripReceipt};
+use crate::domain::ids::{DriverId, TripId};
+use crate::domain::trips::{NewTrip, SEVERITY_UNKNOWN, TripRecorded};
+
+/// See [`Store::record_trip`](super::Store::record_trip).
+///
+/// Rows are locked in one order by all writers: driver, exposure, shard, day. The last two are shared with other
+/// drivers (one in [`SHARDS`]), so they come last and are held for the shortest time.
+pub(super) async fn record_trip(
+    pool: &PgPool,
+    id: DriverId,
+    trip: &NewTrip,
+) -> Result<Option<TripReceipt>, StoreError> {
+    let mut tx = pool.begin().await.doing("begin recording a trip")?;
+    let Some(version) = next_version(&mut tx, id).await? else {
+        return Ok(None);
+    };
+    let recorded = TripRecorded {
+        driver_id: id,
+        trip_id: TripId(Uuid::now_v7()),
+        version,
+        trip: trip.clone(),
+    };
+    insert_trip(&mut tx, &recorded).await?;
+    insert_events(&mut tx, &recorded).await?;
+    add_to_exposure(&mut tx, &recorded).await?;
+    insert_into_outbox(&mut tx, &recorded).await?;
+    add_to_shard(&mut tx, &recorded).await?;
+    add_to_day(&mut tx, &recorded).await?;
+    tx.commit().await.doing("commit a trip")?;
+    Ok(Some(TripReceipt {
+        trip_id: recorded.trip_id,
+        version,
+    }))
+}
+
+/// Counts a change of the driver, and locks the driver's row until the transaction ends.
+pub(super) async fn next_version(conn: &mut PgConnection, id: DriverId) -> Result<Option<i64>, StoreError> {
+    sqlx::query_scalar("UPDATE drivers SET version = version + 1 WHERE id = $1 RETURNING version")
+        .bind(id.0)
+        .fetch_optional(conn)
+        .await
+        .doing("count a change of the driver")
+}
+
+/// The shard of the totals that a driver counts in.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the remainder is below SHARDS, which is an i16"
+)]
+pub(crate) fn shard(id: DriverId) -> i16 {
+    id.0.rem_euclid(i64::from(SHARDS)) as i16
+}
+
+async fn insert_trip(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
+    let trip = &recorded.trip;
+    sqlx::query(
+        "INSERT INTO trips (id, driver_id, started_at, duration_s, distance_m, night_share_pct)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(recorded.trip_id.0)
+    .bind(recorded.driver_id.0)
+    .bind(trip.started_at)
+    .bind(trip.duration_s)
+    .bind(trip.distance_m)
+    .bind(trip.night_share_pct)
+    .execute(conn)
+    .await
+    .doing("insert a trip")?;
+    Ok(())
+}
+
+async fn insert_events(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
+    let (kinds, times): (Vec<_>, Vec<_>) = recorded
+        .trip
+        .event_times()
+        .map(|(kind, occurred_at)| (kind.as_str(), occurred_at))
+        .unzip();
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO safety_events (trip_id, driver_id, kind, severity, occurred_at)
+         SELECT $1, $2, kind, $3, occurred_at FROM unnest($4::text[], $5::timestamptz[]) AS event (kind, occurred_at)",
+    )
+    .bind(recorded.trip_id.0)
+    .bind(recorded.driver_id.0)
+    .bind(SEVERITY_UNKNOWN)
+    .bind(kinds)
+    .bind(times)
+    .execute(conn)
+    .await
+    .doing("insert the events of a trip")?;
+    Ok(())
+}
+
+async fn add_to_exposure(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
+    let trip = &recorded.trip;
+    sqlx::query(
+        "INSERT INTO driver_exposure AS total (driver_id, trips, distance_m, night_distance_m, speeding, harsh_braking,
+                                               harsh_acceleration, harsh_cornering)
+         VALUES ($1, 1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (driver_id) DO UPDATE
+            SET trips = total.trips + 1,
+                distance_m = total.distance_m + excluded.distance_m,
+                night_distance_m = total.night_distance_m + excluded.night_distance_m,
+                speeding = total.speeding + excluded.speeding,
+                harsh_braking = total.harsh_braking + excluded.harsh_braking,
+                harsh_acceleration = total.harsh_acceleration + excluded.harsh_acceleration,
+                harsh_cornering = total.harsh_cornering + excluded.harsh_cornering",
+    )
+    .bind(recorded.driver_id.0)
+    .bind(i64::from(trip.distance_m))
+    .bind(trip.night_distance_m())
+    .bind(i64::from(trip.events.speeding))
+    .bind(i64::from(trip.events.harsh_braking))
+    .bind(i64::from(trip.events.harsh_acceleration))
+    .bind(i64::from(trip.events.harsh_cornering))
+    .execute(conn)
+    .await
+    .doing("add a trip to the driver's exposure")?;
+    Ok(())
+}
+
+async fn insert_into_outbox(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
+    let payload = serde_json::to_value(recorded).map_err(|cause| StoreError::Encode {
+        what: "the event of a trip",
+        cause,
+    })?;
+    sqlx::query("INSERT INTO event_outbox (driver_id, payload) VALUES ($1, $2)")
+        .bind(recorded.driver_id.0)
+        .bind(payload)
+        .execute(conn)
+        .await
+        .doing("put the event of a trip into the outbox")?;
+    Ok(())
+}
+
+async fn add_to_shard(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE portfolio_shards
+            SET trips = trips + 1, distance_m = distance_m + $2, safety_events = safety_events + $3
+          WHERE shard = $1",
+    )
+    .bind(shard(recorded.driver_id))
+    .bind(i64::from(recorded.trip.distance_m))
+    .bind(recorded.trip.events.total())
+    .execute(conn)
+    .await
+    .doing("add a trip to the portfolio's totals")?;
+    Ok(())
+}
+
+async fn add_to_day(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
+    let trip = &recorded.trip;
+    sqlx::query(
+        "INSERT INTO portfolio_daily AS total (day, shard, trips, distance_m, speeding, harsh_braking,
+                                               harsh_acceleration, harsh_cornering)
+         VALUES ($1, $2, 1, $3, $4, $5, $6, $7)
+         ON CONFLICT (day, shard) DO UPDATE
+            SET trips = total.trips + 1,
+                distance_m = total.distance_m + excluded.distance_m,
+                speeding = total.speeding + excluded.speeding,
+                harsh_braking = total.harsh_braking + excluded.harsh_braking,
+                harsh_acceleration = total.harsh_acceleration + excluded.harsh_acceleration,
+                harsh_cornering = total.harsh_cornering + excluded.harsh_cornering",
+    )
+    .bind(trip.started_at.date_naive())
+    .bind(shard(recorded.driver_id))
+    .bind(i64::from(trip.distance_m))
+    .bind(i64::from(trip.events.speeding))
+    .bind(i64::from(trip.events.harsh_braking))
+    .bind(i64::from(trip.events.harsh_acceleration))
+    .bind(i64::from(trip.events.harsh_cornering))
+    .execute(conn)
+    .await
+    .doing("add a trip to the totals of its day")?;
+    Ok(())
+}

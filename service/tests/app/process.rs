@@ -1,0 +1,117 @@
+//! The executable itself: what it prints, which signals it obeys, which codes it exits with.
+
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::support::Scene;
+
+fn executable() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_insurance-service"));
+    command
+        .env_clear()
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+async fn signal(child: &Child, name: &str) {
+    let pid = child.id().expect("runs").to_string();
+    let sent = Command::new("kill")
+        .args(["-s", name, &pid])
+        .status()
+        .await
+        .expect("kill is there");
+    assert!(sent.success());
+}
+
+async fn serve_until(name: &str, scene: &Scene) {
+    let mut command = executable();
+    command
+        .envs(scene.environment())
+        .env("BIND_ADDR", "127.0.0.1:0")
+        .env("CACHE_WARM_DRIVERS", "0");
+    let mut child = command.stderr(Stdio::inherit()).spawn().expect("starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).await.expect("a line");
+    let url = line
+        .trim_end()
+        .strip_prefix("listening on ")
+        .unwrap_or_else(|| panic!("not the promised line: {line:?}"));
+    assert_eq!(
+        reqwest::get(format!("{url}/health/live"))
+            .await
+            .expect("an answer")
+            .status(),
+        200
+    );
+
+    signal(&child, name).await;
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).await.expect("an end");
+    assert_eq!(rest, "", "exactly one line on stdout");
+    assert_eq!(child.wait().await.expect("an end").code(), Some(0));
+}
+
+#[tokio::test]
+async fn it_serves_until_a_signal_and_exits_with_0() {
+    let scene = Scene::new().await;
+    serve_until("TERM", &scene).await;
+    serve_until("INT", &scene).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_wrong_environment_is_refused_as_a_whole() {
+    let output = executable()
+        .env("PROFILE", "phase3")
+        .env("DATABASE_POOL_SIZE", "many")
+        .output()
+        .await
+        .expect("runs");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for variable in [
+        "PROFILE",
+        "DATABASE_URL",
+        "DATABASE_POOL_SIZE",
+        "REDIS_URL",
+        "KAFKA_BROKERS",
+    ] {
+        assert!(told.contains(variable), "{variable} is missing in {told}");
+    }
+    assert_eq!(output.stdout, b"");
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_named_without_its_password() {
+    let mut command = executable();
+    command
+        .env("DATABASE_URL", "postgres://user:hunter2@127.0.0.1:1/portfolio")
+        .arg("migrate");
+    let output = command.output().await.expect("runs");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("127.0.0.1:1/portfolio") && !told.contains("hunter2"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn version_and_help_tell_what_there_is_to_know() {
+    let run = async |arguments: &[&str]| {
+        let output = executable().args(arguments).output().await.expect("runs");
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(run(&["--version"]).await.contains(env!("CARGO_PKG_VERSION")));
+    for command in ["serve", "migrate", "seed"] {
+        assert!(run(&[command, "--help"]).await.contains("Example:"), "{command}");
+    }
+    assert!(run(&["--help"]).await.contains("seed"));
+}

@@ -1,0 +1,119 @@
+//! A client that keeps what came back.
+
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use super::Token;
+
+/// Sends requests as somebody.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: Option<String>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Client {
+    pub(crate) fn new(url: &str, token: Option<&Token>) -> Self {
+        // No pool: an idle connection would be one more thing to end at a stop.
+        let http = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .build()
+            .expect("a client");
+        Self {
+            http,
+            url: url.to_owned(),
+            token: token.map(|token| token.0.clone()),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.http.get(format!("{}{path}", self.url))).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.http.post(format!("{}{path}", self.url)).json(body))
+            .await
+    }
+
+    /// A body as it is, under a content type (none when that is empty).
+    pub(crate) async fn post_raw(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.url)).body(body);
+        let request = if content_type.is_empty() {
+            request
+        } else {
+            request.header("content-type", content_type)
+        };
+        self.send(request).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(self.http.delete(format!("{}{path}", self.url))).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer {
+            status,
+            headers,
+            body: response.text().await.expect("a body"),
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> &str {
+        &self.body
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("a readable header"))
+    }
+
+    /// The `x-cache` header.
+    pub(crate) fn tier(&self) -> &str {
+        self.header("x-cache").unwrap_or_else(|| panic!("no x-cache: {self:?}"))
+    }
+
+    /// The `x-version` header.
+    pub(crate) fn version(&self) -> i64 {
+        let header = self
+            .header("x-version")
+            .unwrap_or_else(|| panic!("no x-version: {self:?}"));
+        header.parse().expect("a number")
+    }
+
+    /// Checks status and form of a problem document (RFC 9457) and gives its detail.
+    pub(crate) fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let document = self.json();
+        assert_eq!(document["status"], status, "{self:?}");
+        assert_eq!(document["request_id"].as_str(), self.header("x-request-id"), "{self:?}");
+        let kind = document["type"].as_str().expect("a type");
+        assert!(kind.starts_with("urn:insurance-service:problem:"), "{self:?}");
+        document["detail"].as_str().expect("a detail").to_owned()
+    }
+}

@@ -1,0 +1,151 @@
+//! Servers shared by the tests that run at the same time, and each test's own corner of them.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use chrono::Utc;
+use insurance_service::seed::{self, SeedOptions};
+use insurance_service::store;
+use stack::{Stack, StackOptions};
+use tokio::sync::Mutex;
+
+use super::{AppBuilder, eventually};
+
+/// Drivers in every scene's database.
+pub(crate) const DRIVERS: u32 = 200;
+const PARTITIONS: i32 = 2;
+
+/// Held weakly: a static is never dropped, so that the last test to end must be the one that stops the servers.
+static SHARED: Mutex<Weak<Servers>> = Mutex::const_new(Weak::new());
+static SCENES: AtomicU32 = AtomicU32::new(0);
+
+/// Running servers with a seeded database to copy.
+pub(crate) struct Servers {
+    pub(crate) stack: Stack,
+    template: String,
+}
+
+impl Servers {
+    async fn start() -> Self {
+        let options = StackOptions::from_env().expect("a valid stack environment");
+        let stack = Stack::start(&options, &mut |line| println!("{line}"))
+            .await
+            .expect("servers");
+        let template = format!("app_template_{}", std::process::id());
+        stack.postgres.create_database(&template).await.expect("a database");
+        let pool = store::connect(&stack.postgres.url(&template), 4).await.expect("a pool");
+        store::migrate(&pool).await.expect("the schema");
+        let options = SeedOptions {
+            drivers: DRIVERS,
+            seed: 7,
+            as_of: Utc::now().date_naive(),
+        };
+        seed::run(&pool, &options, |_| {}).await.expect("a portfolio");
+        pool.close().await;
+        Self { stack, template }
+    }
+
+    async fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock().await;
+        if let Some(running) = shared.upgrade() {
+            return running;
+        }
+        let started = Arc::new(Self::start().await);
+        *shared = Arc::downgrade(&started);
+        started
+    }
+}
+
+/// One test's corner: a database, a topic and a namespace that nobody else uses.
+pub(crate) struct Scene {
+    servers: Arc<Servers>,
+    name: String,
+}
+
+impl Scene {
+    /// On servers that other tests use too.
+    pub(crate) async fn new() -> Self {
+        Self::on(Servers::shared().await).await
+    }
+
+    /// On servers of its own, to do them harm.
+    pub(crate) async fn isolated() -> Self {
+        Self::on(Arc::new(Servers::start().await)).await
+    }
+
+    async fn on(servers: Arc<Servers>) -> Self {
+        let name = format!("app_{}_{}", std::process::id(), SCENES.fetch_add(1, Ordering::Relaxed));
+        servers
+            .stack
+            .postgres
+            .clone_database(&servers.template, &name)
+            .await
+            .expect("a copy");
+        servers
+            .stack
+            .kafka
+            .create_topic(&name, PARTITIONS)
+            .await
+            .expect("a topic");
+        Self { servers, name }
+    }
+
+    /// A service on this scene; several make replicas of each other.
+    pub(crate) fn app(&self) -> AppBuilder {
+        AppBuilder::new(self.environment())
+    }
+
+    /// The variables that lead a service here.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        let Stack { postgres, redis, kafka } = &self.servers.stack;
+        [
+            ("DATABASE_URL", postgres.url(&self.name)),
+            ("REDIS_URL", redis.url()),
+            ("KAFKA_BROKERS", kafka.brokers()),
+            ("KAFKA_TOPIC", self.name.clone()),
+            ("KAFKA_GROUP", self.name.clone()),
+            ("CACHE_NAMESPACE", self.name.clone()),
+        ]
+        .map(|(variable, value)| (variable.to_owned(), value))
+        .to_vec()
+    }
+
+    /// The broker and the topic, for what comes past the service.
+    pub(crate) fn kafka(&self) -> (String, &str) {
+        (self.servers.stack.kafka.brokers(), &self.name)
+    }
+
+    /// Stops Postgres under a running service. Needs [`Scene::isolated`].
+    pub(crate) async fn stop_postgres(self) {
+        let servers = Arc::into_inner(self.servers).expect("servers of its own");
+        servers.stack.postgres.stop().await.expect("stops");
+    }
+
+    /// Checks that no task and no database session is left of a service, and removes the database.
+    pub(crate) async fn end(self) {
+        let tasks = tokio::runtime::Handle::current().metrics();
+        eventually("no task is left", async || (tasks.num_alive_tasks() == 0).then_some(())).await;
+        let pool = store::connect(&self.servers.stack.postgres.admin_url(), 1)
+            .await
+            .expect("a pool");
+        eventually("no session is left", async || {
+            self.sessions(&pool).await.is_empty().then_some(())
+        })
+        .await;
+        pool.close().await;
+        self.servers
+            .stack
+            .postgres
+            .drop_database(&self.name)
+            .await
+            .expect("dropped");
+    }
+
+    async fn sessions(&self, pool: &sqlx::PgPool) -> Vec<String> {
+        sqlx::query_scalar("SELECT query FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()")
+            .bind(&self.name)
+            .fetch_all(pool)
+            .await
+            .expect("the sessions")
+    }
+}

@@ -1,0 +1,151 @@
+//! Recording trips, and what everybody sees afterwards.
+
+use chrono::{TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App, Client, Scene, eventually};
+
+/// A trip of now: the newest, so that a driver's details show it.
+fn trip() -> Value {
+    json!({
+        "duration_s": 1_800, "distance_m": 24_000, "night_share_pct": 25,
+        "events": {"speeding": 3, "harsh_braking": 1, "harsh_acceleration": 0, "harsh_cornering": 2},
+    })
+}
+
+async fn record(client: &Client, driver: i64) -> Answer {
+    let answer = client.post(&format!("/drivers/{driver}/trips"), &trip()).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer
+}
+
+fn shows_trip(details: &Answer, trip_id: &Value) -> bool {
+    let details = details.json();
+    let trips = details["recent_trips"].as_array().expect("trips").clone();
+    trips.iter().any(|trip| trip["id"] == *trip_id)
+}
+
+/// Reads a driver's details until the score has followed the trip of `version`; no read may go back.
+async fn rescored(client: &Client, driver: i64, version: i64) -> i64 {
+    let mut newest = version;
+    eventually("the score follows the trip", async || {
+        let seen = client.get(&format!("/risk/{driver}/current")).await.version();
+        assert!(seen >= newest, "the version went back from {newest} to {seen}");
+        newest = seen;
+        (seen > version).then_some(seen)
+    })
+    .await
+}
+
+async fn a_trip_is_seen_at_once_and_scored_soon(app: &App) {
+    let (admin, driver) = (app.admin(), app.driver(9));
+    // Fill the cache first, so that there is something to be out of date.
+    let old = admin.get("/admin/drivers/9").await.version();
+    let old_trips = admin.get("/admin/dashboard/summary").await.json()["trips"]
+        .as_i64()
+        .expect("a number");
+    admin.get("/risk/9/current").await;
+
+    let recorded = record(&driver, 9).await;
+    let receipt = recorded.json();
+    assert_eq!(
+        (&receipt["driver_id"], receipt["version"].as_i64()),
+        (&json!(9), Some(recorded.version()))
+    );
+    assert!(recorded.version() > old);
+
+    let details = admin.get("/admin/drivers/9").await;
+    assert!(details.version() >= recorded.version());
+    assert!(shows_trip(&details, &receipt["trip_id"]), "{details:?}");
+    let trips = admin.get("/admin/dashboard/summary").await.json()["trips"]
+        .as_i64()
+        .expect("a number");
+    assert_eq!(trips, old_trips + 1);
+    rescored(&admin, 9, recorded.version()).await;
+}
+
+#[tokio::test]
+async fn a_trip_is_seen_by_the_next_read_and_scored_soon() {
+    let scene = Scene::new().await;
+    for profile in ["phase1", "phase2"] {
+        let app = scene.app().profile(profile).start_ready().await;
+        a_trip_is_seen_at_once_and_scored_soon(&app).await;
+        app.stop().await;
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_score_itself_follows_the_trip() {
+    let scene = Scene::new().await;
+    let app = scene.app().start_ready().await;
+    let trips = async || {
+        app.admin().get("/risk/4/current").await.json()["exposure"]["trips"]
+            .as_i64()
+            .expect("a number")
+    };
+    let before = trips().await;
+    let recorded = record(&app.driver(4), 4).await;
+    rescored(&app.admin(), 4, recorded.version()).await;
+    assert_eq!(trips().await, before + 1);
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_write_tells_the_place_of_its_invalidation_while_the_cache_is_on() {
+    let scene = Scene::new().await;
+    let on = scene.app().start().await;
+    let seq = |answer: &Answer| {
+        answer
+            .header("x-cache-seq")
+            .map(|seq| seq.parse::<u64>().expect("a number"))
+    };
+    let (first, second) = (
+        seq(&record(&on.driver(6), 6).await),
+        seq(&record(&on.driver(6), 6).await),
+    );
+    assert!(first.expect("a place") < second.expect("a place"));
+    on.stop().await;
+    let off = scene.app().profile("phase1").start().await;
+    assert_eq!(seq(&record(&off.driver(6), 6).await), None);
+    off.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn another_replica_soon_sees_the_trip_and_never_goes_back() {
+    let scene = Scene::new().await;
+    let (one, other) = (scene.app().start().await, scene.app().start().await);
+    let old = other.admin().get("/admin/drivers/8").await.version();
+    let recorded = record(&one.driver(8), 8).await;
+    let mut newest = old;
+    let reader = other.admin();
+    eventually("the other replica sees the trip", async || {
+        let details = reader.get("/admin/drivers/8").await;
+        assert!(
+            details.version() >= newest,
+            "the version went back from {newest} to {}",
+            details.version()
+        );
+        newest = details.version();
+        (newest >= recorded.version()).then(|| assert!(shows_trip(&details, &recorded.json()["trip_id"])))
+    })
+    .await;
+    one.stop().await;
+    other.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_trip_may_tell_its_start_and_leave_out_its_events() {
+    let scene = Scene::new().await;
+    let app = scene.app().start().await;
+    let started_at = Utc::now() - TimeDelta::hours(3);
+    let body =
+        json!({"started_at": started_at, "duration_s": 60, "distance_m": 500, "night_share_pct": 0, "events": {}});
+    let answer = app.driver(3).post("/drivers/3/trips", &body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    app.stop().await;
+    scene.end().await;
+}

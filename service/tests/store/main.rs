@@ -1,0 +1,9 @@
+//! The store and the seed on a real Postgres.
+
+mod outbox;
+mod parity;
+mod seed;
+mod statements;
+mod support;
+mod users;
+mod writes;

@@ -1,0 +1,169 @@
+//! What a write leaves behind, whichever store made it.
+
+use futures_util::future::join_all;
+use insurance_service::domain::ids::DriverId;
+use insurance_service::domain::risk::score;
+use insurance_service::domain::trips::TripRecorded;
+use insurance_service::store::{CurrentRisk, Store, outbox};
+
+use crate::support::{Fixture, NOBODY, trip};
+
+const DRIVER: DriverId = DriverId(17);
+
+#[tokio::test]
+async fn a_trip_moves_the_version_the_totals_and_the_outbox_together() {
+    let fixture = Fixture::seeded().await;
+    for store in [&fixture.phase1 as &dyn Store, &fixture.tuned] {
+        let before = store.current_risk(DRIVER).await.unwrap().expect("a driver");
+        let summary = store.dashboard_summary().await.unwrap();
+        let receipt = store.record_trip(DRIVER, &trip()).await.unwrap().expect("a driver");
+        assert_eq!(receipt.version, before.version + 1);
+
+        let details = store.driver_details(DRIVER).await.unwrap().expect("a driver");
+        assert_eq!(details.version, receipt.version);
+        let newest = details
+            .value
+            .recent_trips
+            .iter()
+            .find(|trip| trip.id == receipt.trip_id)
+            .expect("the trip");
+        assert_eq!(newest.events.len(), 7);
+        let after = store.dashboard_summary().await.unwrap();
+        assert_eq!(after.trips, summary.trips + 1);
+        assert_eq!(after.trips_last_30_days, summary.trips_last_30_days + 1);
+        assert_eq!(after.distance_m, summary.distance_m + 20_123);
+        assert_eq!(after.safety_events, summary.safety_events + 7);
+
+        let batch = outbox::claim(&fixture.pool, 10).await.unwrap();
+        let event: TripRecorded = serde_json::from_value(batch.events()[0].payload.clone()).unwrap();
+        assert_eq!(
+            (event.driver_id, event.trip_id, event.version),
+            (DRIVER, receipt.trip_id, receipt.version)
+        );
+        assert_eq!(event.trip, trip());
+        batch.done().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_trip_of_nobody_writes_nothing() {
+    let fixture = Fixture::seeded().await;
+    let trips = fixture.number("SELECT count(*) FROM trips").await;
+    for store in [&fixture.phase1 as &dyn Store, &fixture.tuned] {
+        assert_eq!(store.record_trip(NOBODY, &trip()).await.unwrap(), None);
+        assert_eq!(store.rescore(NOBODY).await.unwrap(), None);
+    }
+    assert_eq!(fixture.number("SELECT count(*) FROM trips").await, trips);
+    assert_eq!(fixture.number("SELECT count(*) FROM event_outbox").await, 0);
+}
+
+#[tokio::test]
+async fn a_refused_trip_leaves_no_trace_and_names_the_constraint() {
+    let fixture = Fixture::seeded().await;
+    let before = fixture.tuned.driver_details(DRIVER).await.unwrap();
+    let mut faulty = trip();
+    faulty.night_share_pct = 101;
+    let error = fixture.tuned.record_trip(DRIVER, &faulty).await.unwrap_err();
+    assert_eq!(error.constraint(), Some("trips_night_share_is_a_share"));
+    assert!(!error.is_unavailable());
+    assert_eq!(fixture.tuned.driver_details(DRIVER).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn rescoring_follows_the_record_and_is_idempotent() {
+    let fixture = Fixture::seeded().await;
+    for store in [&fixture.phase1 as &dyn Store, &fixture.tuned] {
+        let before = store.current_risk(DRIVER).await.unwrap().expect("a driver");
+        let mut bad = trip();
+        bad.events.harsh_braking = 900;
+        let receipt = store.record_trip(DRIVER, &bad).await.unwrap().expect("a driver");
+        let rescored = store.rescore(DRIVER).await.unwrap().expect("a driver");
+        assert_eq!(rescored.version, receipt.version + 1);
+        assert!(rescored.value.points > before.value.points);
+        assert_eq!(rescored.value.exposure.trips, before.value.exposure.trips + 1);
+        let score = score(&rescored.value.exposure);
+        assert_eq!(CurrentRisk::new(DRIVER, score, rescored.value.exposure), rescored.value);
+
+        assert_eq!(store.current_risk(DRIVER).await.unwrap().as_ref(), Some(&rescored));
+        assert_eq!(store.rescore(DRIVER).await.unwrap(), Some(rescored));
+    }
+}
+
+#[tokio::test]
+async fn a_seeded_score_is_what_rescoring_gives() {
+    let fixture = Fixture::seeded().await;
+    for id in (1..=30).map(DriverId) {
+        let seeded = fixture.tuned.current_risk(id).await.unwrap();
+        assert_eq!(fixture.phase1.rescore(id).await.unwrap(), seeded);
+        assert_eq!(fixture.tuned.rescore(id).await.unwrap(), seeded);
+    }
+}
+
+/// Interleaving: trips and rescorings of the same and of different drivers overlap, from both stores. Versions must
+/// come out as many as there were changes, and totals must equal a recount, which is what the other store answers.
+#[tokio::test]
+async fn concurrent_writers_lose_nothing() {
+    let fixture = Fixture::seeded().await;
+    let drivers = [DriverId(1), DriverId(17), DriverId(33), DriverId(2)];
+    let one = async |turn: usize| {
+        let store: &dyn Store = if turn.is_multiple_of(3) {
+            &fixture.phase1
+        } else {
+            &fixture.tuned
+        };
+        let id = drivers[turn % drivers.len()];
+        let receipt = store.record_trip(id, &trip()).await.unwrap().expect("a driver");
+        store.rescore(id).await.unwrap().expect("a driver");
+        (id, receipt.version)
+    };
+    let mut versions = join_all((0..40).map(one)).await;
+    versions.sort_unstable();
+    versions.dedup();
+    assert_eq!(
+        versions.len(),
+        40,
+        "two trips of one driver were given the same version"
+    );
+
+    let phase1 = fixture.phase1.dashboard_summary().await.unwrap();
+    assert_eq!(phase1, fixture.tuned.dashboard_summary().await.unwrap());
+    for id in drivers {
+        let tuned = fixture.tuned.current_risk(id).await.unwrap();
+        assert_eq!(fixture.phase1.current_risk(id).await.unwrap(), tuned);
+    }
+    assert_eq!(fixture.number("SELECT count(*) FROM event_outbox").await, 40);
+}
+
+/// Interleaving:
+/// 1. a writer holds the driver's row and has not yet changed the totals;
+/// 2. a rescoring of the same driver starts and has to wait;
+/// 3. the writer changes the totals and commits;
+/// 4. the rescoring goes on.
+///
+/// Had it read the totals before it waited, it would now store a score that is older than the rows.
+#[tokio::test]
+async fn a_rescoring_that_waited_for_a_writer_sees_what_it_wrote() {
+    let fixture = Fixture::seeded().await;
+    let before = fixture.tuned.current_risk(DRIVER).await.unwrap().expect("a driver");
+    let mut writer = fixture.pool.begin().await.unwrap();
+    sqlx::query("UPDATE drivers SET version = version + 1 WHERE id = $1")
+        .bind(DRIVER.0)
+        .execute(&mut *writer)
+        .await
+        .unwrap();
+
+    let store = fixture.tuned.clone();
+    let rescoring = tokio::spawn(async move { store.rescore(DRIVER).await });
+    fixture.until_somebody_waits_for_a_lock().await;
+
+    sqlx::query("UPDATE driver_exposure SET claims = claims + 3 WHERE driver_id = $1")
+        .bind(DRIVER.0)
+        .execute(&mut *writer)
+        .await
+        .unwrap();
+    writer.commit().await.unwrap();
+    let rescored = rescoring.await.unwrap().unwrap().expect("a driver");
+    assert_eq!(rescored.value.exposure.claims, before.value.exposure.claims + 3);
+    assert!(rescored.value.points > before.value.points);
+    assert_eq!(rescored.version, before.version + 2);
+}

@@ -1,0 +1,170 @@
+//! Everything that can go wrong with a server: what, where, and what to do about it, in one message that needs no chain.
+//! A message never shows a password.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::info::Server;
+
+/// Why a server could not be provided, used or removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StackError {
+    /// An option or environment variable has a value that is not understood.
+    #[error("{name}: {problem}; {advice}")]
+    Option {
+        /// The variable's or option's name.
+        name: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+        /// What would be right.
+        advice: String,
+    },
+    /// The external provider was asked for, but nothing says where the server is.
+    #[error(
+        "{server}: the external provider needs {}, which is not set; set it (for example {0}={1}) or choose another \
+         provider (STACK_PROVIDER=auto)",
+        server.variable(), server.example()
+    )]
+    MissingUrl {
+        /// The server that is not pointed to.
+        server: Server,
+    },
+    /// An external server cannot be used.
+    #[error("{server} at {place} (from {}): {problem}; {advice}", server.variable())]
+    External {
+        /// The server in question.
+        server: Server,
+        /// Its address without the password.
+        place: String,
+        /// What it or the network answered.
+        problem: String,
+        /// What to look at.
+        advice: &'static str,
+    },
+    /// A program that the native provider needs is not there.
+    #[error("{server}: {searched}; install it with `{install}`, or set {} to a running server", server.variable())]
+    NotInstalled {
+        /// The server that cannot be started.
+        server: Server,
+        /// What was looked for, and where.
+        searched: String,
+        /// The command that installs it on Debian and its relatives.
+        install: &'static str,
+    },
+    /// Servers refuse to run as root, and no other user was found to run them as.
+    #[error(
+        "{server} must not run as root, and there is neither a user `{preferred}` nor `nobody` to run it as; create one \
+         (`useradd --system {preferred}`) or run this as an ordinary user"
+    )]
+    NoUser {
+        /// The server that cannot be started.
+        server: Server,
+        /// The user that was looked for first.
+        preferred: &'static str,
+    },
+    /// A program could not be started, or ended with an error before it was ready.
+    #[error("{server} did not start: {problem}{}", log_suffix(log_tail))]
+    Start {
+        /// The server in question.
+        server: Server,
+        /// What happened to which program.
+        problem: String,
+        /// The end of its log; empty when it never ran.
+        log_tail: String,
+    },
+    /// Another process took the port between its choice and the server's start. Retried a few times before it is reported.
+    #[error("{server} did not start: port {port} of 127.0.0.1 was taken by another process each time; try again")]
+    PortTaken {
+        /// The server in question.
+        server: Server,
+        /// The last port tried.
+        port: u16,
+    },
+    /// The process runs, but the server did not answer in time.
+    #[error("{server} was not ready after {:.0} s, its last answer was: {last}{}", waited.as_secs_f64(), log_suffix(log_tail))]
+    NotReady {
+        /// The server in question.
+        server: Server,
+        /// How long it was given.
+        waited: Duration,
+        /// What the last attempt met with.
+        last: String,
+        /// The end of its log.
+        log_tail: String,
+    },
+    /// The server ended by itself while it was needed.
+    #[error(
+        "{server} (pid {pid}) had ended by itself before it was stopped ({status}){}",
+        log_suffix(log_tail)
+    )]
+    Died {
+        /// The server in question.
+        server: Server,
+        /// The process that ended.
+        pid: u32,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of its log.
+        log_tail: String,
+    },
+    /// The server could not be brought to an end.
+    #[error("{server} could not be stopped: {problem}")]
+    Stop {
+        /// The server in question.
+        server: Server,
+        /// What is left, and why.
+        problem: String,
+    },
+    /// The server refused or failed an administrative request.
+    #[error("{server}: cannot {action}: {problem}")]
+    Request {
+        /// The server in question.
+        server: Server,
+        /// What was asked of it ("create database `x`").
+        action: String,
+        /// What it answered.
+        problem: String,
+    },
+    /// A file or directory of a server could not be handled.
+    #[error("cannot {action} {}: {cause}", path.display())]
+    File {
+        /// What was tried ("create", "remove").
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the operating system answered.
+        cause: io::Error,
+    },
+}
+
+impl StackError {
+    /// For `map_err`: an administrative request that failed.
+    pub(crate) fn request<E: ToString>(server: Server, action: impl Into<String>) -> impl FnOnce(E) -> Self {
+        move |problem| Self::Request {
+            server,
+            action: action.into(),
+            problem: problem.to_string(),
+        }
+    }
+
+    /// For `map_err`: a file operation that failed.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |cause| Self::File {
+            action,
+            path: path.to_owned(),
+            cause,
+        }
+    }
+}
+
+/// The log's end as a paragraph of its own, or nothing when there is none.
+fn log_suffix(log_tail: &str) -> String {
+    if log_tail.is_empty() {
+        String::new()
+    } else {
+        format!("\nthe end of its log:\n{log_tail}")
+    }
+}

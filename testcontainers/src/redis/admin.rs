@@ -1,0 +1,129 @@
+//! The administrative commands: facts about the server, and emptying it. Each call opens a connection of its own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
+use url::Url;
+
+use crate::info::join_notes;
+
+/// A server that accepts the connection but does not answer must not be waited for until TCP gives up.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Removing half a gigabyte of keys takes a moment; anything beyond this is a server that hangs.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// The settings that a reader of the record needs to know.
+const RECORDED_SETTINGS: [&str; 4] = ["maxmemory", "maxmemory-policy", "appendonly", "save"];
+
+/// What the server says about itself.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) version: String,
+    /// The server's own process id, on its machine.
+    pub(super) process_id: Option<u32>,
+    /// Empty where `CONFIG` is not permitted.
+    pub(super) settings: BTreeMap<String, String>,
+}
+
+impl Facts {
+    /// What makes figures from this server incomplete or not comparable.
+    pub(super) fn note(&self) -> Option<String> {
+        let mut notes = Vec::new();
+        if self.settings.is_empty() {
+            notes.push("its settings are unknown: CONFIG GET was refused".to_owned());
+        }
+        if self.settings.get("maxmemory").is_some_and(|bytes| bytes == "0") {
+            notes.push("maxmemory is 0, so the cache grows without a bound and nothing is evicted".to_owned());
+        }
+        join_notes(&notes)
+    }
+}
+
+/// Asks for everything that goes into the record.
+pub(super) async fn facts(url: &Url) -> RedisResult<Facts> {
+    let mut connection = connect(url).await?;
+    let info: String = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
+    let version = field(&info, "redis_version").unwrap_or("unknown").to_owned();
+    let process_id = field(&info, "process_id").and_then(|id| id.parse().ok());
+    Ok(Facts {
+        version,
+        process_id,
+        settings: settings(&mut connection).await?,
+    })
+}
+
+pub(super) async fn flush(url: &Url) -> RedisResult<()> {
+    let mut connection = connect(url).await?;
+    ::redis::cmd("FLUSHALL").arg("SYNC").query_async(&mut connection).await
+}
+
+async fn connect(url: &Url) -> RedisResult<MultiplexedConnection> {
+    let client = Client::open(url.as_str())?;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_LIMIT))
+        .set_response_timeout(Some(ANSWER_LIMIT));
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// Managed servers rename or forbid `CONFIG`; that costs the settings, not the run.
+async fn settings(connection: &mut MultiplexedConnection) -> RedisResult<BTreeMap<String, String>> {
+    let mut settings = BTreeMap::new();
+    for name in RECORDED_SETTINGS {
+        let answer: RedisResult<HashMap<String, String>> = ::redis::cmd("CONFIG")
+            .arg("GET")
+            .arg(name)
+            .query_async(connection)
+            .await;
+        match answer {
+            Ok(found) => settings.extend(found),
+            Err(error) if is_refusal(&error) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(settings)
+}
+
+/// The server answered, and the answer was no.
+fn is_refusal(error: &RedisError) -> bool {
+    error.code().is_some()
+}
+
+/// The value of a `name:value` line.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let info = "# Server\r\nredis_version_long:x\r\nredis_version:7.0.15\r\nprocess_id:42\r\n";
+        assert_eq!(field(info, "redis_version"), Some("7.0.15"));
+        assert_eq!(field(info, "process_id"), Some("42"));
+        assert_eq!(field(info, "redis"), None);
+    }
+
+    #[test]
+    fn a_server_without_a_memory_bound_is_noted() {
+        let settings = BTreeMap::from([("maxmemory".to_owned(), "0".to_owned())]);
+        let facts = Facts {
+            version: String::new(),
+            process_id: None,
+            settings,
+        };
+        assert!(facts.note().is_some_and(|note| note.contains("maxmemory is 0")));
+    }
+
+    #[test]
+    fn unknown_settings_are_noted() {
+        let facts = Facts {
+            version: String::new(),
+            process_id: None,
+            settings: BTreeMap::new(),
+        };
+        assert!(facts.note().is_some_and(|note| note.contains("CONFIG GET was refused")));
+    }
+}
