@@ -50,6 +50,11 @@ pub fn markdown(record: &Record) -> String {
     markdown::summary(record)
 }
 
+/// The same for a terminal, without Markdown's escapes.
+pub fn text(record: &Record) -> String {
+    markdown::plain(&markdown::summary(record))
+}
+
 /// The record as a `JUnit` test suite: the run, each self-check, each target and each comparison is a test case.
 ///
 /// A missed target, a failed check and a regression are failures; what was not measured or could not be decided is

@@ -172,9 +172,38 @@ fn prose(text: &str) -> String {
     out
 }
 
+/// The text that `prose` made Markdown of, for a terminal: the tables and headings stay, the escapes go.
+pub(crate) fn plain(markdown: &str) -> String {
+    let mut out = String::with_capacity(markdown.len());
+    let mut characters = markdown.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => out.extend(characters.next()),
+            other => out.push(other),
+        }
+    }
+    let entities = [("&lt;", "<"), ("&gt;", ">"), ("&#64;", "@"), ("&amp;", "&")];
+    entities
+        .iter()
+        .fold(out.replace("**", ""), |text, (entity, character)| {
+            text.replace(entity, character)
+        })
+}
+
 /// A code block, by a fence longer than any run of backticks in it.
 fn block(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}sh\n{}\n{fence}", words::printable(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_shows_the_text_that_prose_escaped() {
+        let text = r"a_b <script> & 5 > 3 @you `x` [y] #1 ~z";
+        assert_eq!(plain(&prose(text)), text);
+    }
 }

@@ -59,7 +59,7 @@ fn conclude(judged: Judged<'_>, out: &OutputDir) -> Result<u8, HarnessError> {
     let failure = judged.failure.as_ref().map(ToString::to_string);
     let record = judge::record(judged)?;
     let report = out.write(&record)?;
-    println!("{}", reports::markdown(&record));
+    println!("{}", reports::text(&record));
     println!("report: {}", report.display());
     if let Some(failure) = failure {
         eprintln!("error: {failure}");

@@ -36,7 +36,8 @@ impl Plan {
     pub(crate) fn new(workload: Workload, subjects: Vec<Subject>, arguments: &CompareArgs) -> Self {
         let mut schedule = workload.schedule(arguments.quick);
         schedule.blocks = arguments.blocks.unwrap_or(schedule.blocks);
-        let command = std::env::args().collect::<Vec<_>>().join(" ");
+        let words = std::iter::once("loadtest".to_owned()).chain(std::env::args().skip(1));
+        let command = words.collect::<Vec<_>>().join(" ");
         Self {
             workload: Arc::new(workload),
             subjects,

@@ -32,7 +32,7 @@ use crate::{error::HarnessError, interrupt::Interrupt};
 
 /// Share of the warm-up that runs at its faster pace; the rest lets queues that the pace built up drain before anything
 /// is measured.
-const ACCELERATED_SHARE: f64 = 0.7;
+const ACCELERATED_SHARE: f64 = 0.5;
 
 /// When the phases of a round end, microseconds since its start.
 #[derive(Debug, Clone, Copy)]
