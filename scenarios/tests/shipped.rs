@@ -86,13 +86,13 @@ fn the_schedules_are_the_planned_ones() {
         },
         Schedule {
             warm_up_s: 4.0,
-            measure_s: 6.0,
+            measure_s: 8.0,
             drain_s: 5.0,
             blocks: 5,
         },
     )
     ");
-    assert!((workload.warm_up.think_time_scale - 0.05).abs() < f64::EPSILON);
+    assert!((workload.warm_up.think_time_scale - 0.02).abs() < f64::EPSILON);
     assert_eq!(
         workload.dataset.seed_command,
         ["seed", "--drivers", "10000", "--seed", "42"]

@@ -54,7 +54,7 @@ pub struct Switches {
     pub queries: Queries,
     /// `KAFKA_BATCHING`, on or off, default from the profile (phase1 off, phase2 on): linger and lz4, or neither.
     pub kafka_batching: bool,
-    /// `CACHE_WARM_DRIVERS`, drivers, default from the profile (phase1 0, phase2 2000), 0 = off: how many of the busiest
+    /// `CACHE_WARM_DRIVERS`, drivers, default from the profile (phase1 0, phase2 4000), 0 = off: how many of the busiest
     /// drivers are loaded into the cache at start-up. Means nothing while the cache is off.
     pub warm_drivers: u32,
 }
@@ -75,7 +75,7 @@ impl Switches {
                 cache_enabled: true,
                 queries: Queries::Tuned,
                 kafka_batching: true,
-                warm_drivers: 2_000,
+                warm_drivers: 4_000,
             },
         }
     }
