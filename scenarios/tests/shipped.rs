@@ -134,10 +134,10 @@ fn every_request_renders_as_the_service_expects_it() {
     rendered.push('\n');
     request.body.as_ref().unwrap().render(&vars, &mut rendered);
     insta::assert_snapshot!(rendered, @r#"
-    /drivers/26/trips
+    /drivers/5966/trips
     authorization: Bearer abc
     content-type: application/json
-    {"distance_m":12738,"duration_s":863,"night_share_pct":28,"events":{"speeding":2,"harsh_braking":0,"harsh_acceleration":0,"harsh_cornering":1}}
+    {"distance_m":5948,"duration_s":940,"night_share_pct":71,"events":{"speeding":1,"harsh_braking":0,"harsh_acceleration":1,"harsh_cornering":1}}
     "#);
     let body: Value = serde_json::from_str(rendered.lines().last().unwrap()).unwrap();
     assert!(body["events"]["speeding"].is_i64() && body["distance_m"].is_i64());

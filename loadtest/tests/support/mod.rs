@@ -8,7 +8,10 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
     time::Duration,
 };
 
@@ -52,17 +55,23 @@ pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
+/// Runs measure: a second one on the same cores would be measured too, so tests take turns.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// A directory for one run: its output, and the temporary directory of everything it starts.
 pub(crate) struct Workplace {
     dir: TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Workplace {
     pub(crate) fn new() -> Self {
+        // A test that failed has no state that another could find broken.
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         // Postgres runs as another user and must be able to pass through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let workplace = Self { dir };
+        let workplace = Self { dir, _turn: turn };
         fs::create_dir(workplace.tmp()).unwrap();
         fs::set_permissions(workplace.tmp(), fs::Permissions::from_mode(0o1777)).unwrap();
         workplace
