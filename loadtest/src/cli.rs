@@ -24,7 +24,7 @@ pub struct Cli {
 pub enum Command {
     /// Drive the same load at two subjects in alternation, judge the targets and the difference, write the report
     #[command(after_help = concat!(
-        "Example: the reference service before and after, a minute of load\n",
+        "Example: the reference service before and after, short settings\n",
         "  loadtest compare --quick --workload scenarios/workloads/phase2-mix.toml \\\n",
         "    --targets scenarios/targets/phase2.toml profile:phase1 profile:phase2\n\n",
         "The report is target/loadtest/latest/report.html; the record beside it keeps every histogram."
@@ -53,7 +53,7 @@ pub struct CompareArgs {
     /// Load model
     #[arg(long, value_enum, default_value_t = ModelArg::Closed)]
     pub model: ModelArg,
-    /// The workload's short settings: about a minute of load
+    /// The workload's short settings, its `[quick]` table
     #[arg(long)]
     pub quick: bool,
     /// Blocks instead of the workload's; each launches both subjects once

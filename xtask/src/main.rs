@@ -28,7 +28,7 @@ enum Command {
     /// Set up what is missing, run the before/after comparison and write the report
     #[command(after_help = "\
 Examples:
-  cargo xtask report --quick              about a minute of load
+  cargo xtask report --quick              about a minute measured, two with warm-up
   cargo xtask report                      the full settings of the workload
   cargo xtask report -- --seed 7          options after -- go to `loadtest compare`
 
@@ -44,7 +44,7 @@ Examples:
 
 #[derive(Debug, Args)]
 struct ReportArgs {
-    /// About a minute of load
+    /// Short settings: about a minute measured, two with warm-up
     #[arg(long)]
     quick: bool,
     /// Options for `loadtest compare`
