@@ -3,7 +3,14 @@
 use std::process::Command;
 
 /// What the harness is made of, seen from this folder: a change there may make the tree dirty.
-const SOURCES: [&str; 6] = [".", "../reports", "../scenarios", "../testcontainers", "../Cargo.toml", "../Cargo.lock"];
+const SOURCES: [&str; 6] = [
+    ".",
+    "../reports",
+    "../scenarios",
+    "../testcontainers",
+    "../Cargo.toml",
+    "../Cargo.lock",
+];
 
 fn main() {
     println!("cargo:rustc-env=LOADTEST_GIT={}", revision());
