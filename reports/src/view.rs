@@ -123,7 +123,7 @@ impl<'a> View<'a> {
         };
         let below = |target: &TargetResult| match target.limit {
             Limit::Below(value) => Some(value),
-            Limit::Above(_) | Limit::ReducedBy(_) => None,
+            Limit::Above(_) | Limit::ReducedBy(_) | Limit::MultipliedBy(_) => None,
         };
         self.record.targets.iter().filter(fits).filter_map(below).collect()
     }

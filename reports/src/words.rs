@@ -112,6 +112,7 @@ pub(crate) fn limit(limit: Limit, unit: Unit) -> String {
         Limit::Below(value) => format!("< {}", format::exact(value, unit)),
         Limit::Above(value) => format!("> {}", format::exact(value, unit)),
         Limit::ReducedBy(share) => format!("at least {} lower", format::exact(share, Unit::Share)),
+        Limit::MultipliedBy(factor) => format!("at least {} times before", format::exact(factor, Unit::Plain)),
     }
 }
 
@@ -127,11 +128,12 @@ pub(crate) fn target_title(target: &TargetResult) -> String {
 /// What was seen, in words; none when nothing was.
 pub(crate) fn observed(target: &TargetResult) -> Option<String> {
     let value = target.observed?;
-    if !matches!(target.limit, Limit::ReducedBy(_)) {
-        return Some(format::quantity(value, metrics::describe(&target.metric).unit));
-    }
-    let direction = if value < 0.0 { "higher" } else { "lower" };
-    Some(format!("{} {direction}", format::percent(value.abs())))
+    Some(match target.limit {
+        Limit::Below(_) | Limit::Above(_) => format::quantity(value, metrics::describe(&target.metric).unit),
+        Limit::MultipliedBy(_) => format!("{} times before", format::number(value)),
+        Limit::ReducedBy(_) if value < 0.0 => format!("{} higher", format::percent(value.abs())),
+        Limit::ReducedBy(_) => format!("{} lower", format::percent(value)),
+    })
 }
 
 /// The interval of what was seen; none without one. A reduction below zero is an increase.
@@ -139,6 +141,7 @@ pub(crate) fn observed_interval(target: &TargetResult) -> Option<String> {
     let interval = target.interval?;
     Some(match target.limit {
         Limit::ReducedBy(_) => format::interval(interval, Unit::Share) + " lower",
+        Limit::MultipliedBy(_) => format::interval(interval, Unit::Plain) + " times before",
         Limit::Below(_) | Limit::Above(_) => format::interval(interval, metrics::describe(&target.metric).unit),
     })
 }
@@ -189,6 +192,7 @@ mod tests {
         assert_eq!(limit(Limit::Below(10.0), Unit::Milliseconds), "< 10 ms");
         assert_eq!(limit(Limit::Above(0.8), Unit::Share), "> 80 %");
         assert_eq!(limit(Limit::ReducedBy(0.5), Unit::Plain), "at least 50 % lower");
+        assert_eq!(limit(Limit::MultipliedBy(2.0), Unit::Plain), "at least 2 times before");
     }
 
     #[test]

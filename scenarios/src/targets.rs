@@ -212,6 +212,7 @@ fn limit_range(limit: Limit, is_share: bool) -> (bool, &'static str) {
             share > 0.0 && share <= 1.0,
             "a share above 0 and up to 1, like 0.5 for 50 %",
         ),
+        Limit::MultipliedBy(factor) => (factor > 0.0 && factor.is_finite(), "above 0, like 2 for twice as much"),
         Limit::Below(value) | Limit::Above(value) if is_share => {
             ((0.0..=1.0).contains(&value), "a share from 0 to 1, like 0.8 for 80 %")
         }

@@ -8,6 +8,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+mod consistency;
+mod flow;
+mod gate;
+mod series;
+
+pub use consistency::{Consistency, INVALIDATION_P99_MS, MAX_STALE_EXAMPLES, STALE_READS, StaleRead};
+pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
+pub use gate::{CANARY, FamilyVerdict, Gate, GateSlice};
+pub use series::{ProbeCost, Series};
+
 /// Version of this format. A reader refuses a newer one.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -48,6 +58,12 @@ pub struct Record {
     pub exit_code: u8,
     /// One sentence for people: why this verdict.
     pub verdict_reason: String,
+    /// How the gate decided; absent in other runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+    /// Ids of the records that this one was merged from; empty for one that was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged_from: Vec<String>,
 }
 
 /// The harness that wrote a record.
@@ -90,7 +106,7 @@ pub struct Server {
 }
 
 /// Identity of a workload.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkloadId {
     /// Its `name`.
     pub name: String,
@@ -102,8 +118,11 @@ pub struct WorkloadId {
     pub model: Model,
     /// Concurrent users (closed model).
     pub users: Option<u32>,
-    /// Arrivals per second (open model).
+    /// Requests due per second over the mix (open model), the mean over the measured phase where it changes.
     pub rate_per_s: Option<f64>,
+    /// How the arrivals of the open model come: `poisson`, `uniform`, `step`, `ramp`, ...
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<String>,
     /// Mean think time over the mix, milliseconds (closed model).
     pub think_time_mean_ms: Option<f64>,
     /// Seconds of warm-up per launch, not recorded.
@@ -115,10 +134,11 @@ pub struct WorkloadId {
 }
 
 /// Load model (Schroeder, Wierman, Harchol-Balter, NSDI 2006). Never mixed within a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Model {
     /// A fixed number of users, each waiting for its answer and thinking before the next request.
+    #[default]
     Closed,
     /// Arrivals at a rate that does not depend on the answers.
     Open,
@@ -142,7 +162,7 @@ pub struct Subject {
 }
 
 /// One launch of one subject under load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Round {
     /// Block number from 0; a block launches every subject once.
     pub block: u32,
@@ -160,6 +180,18 @@ pub struct Round {
     pub probes: BTreeMap<String, f64>,
     /// Metrics that count something in something, e.g. `cache.hit_ratio` = hits in lookups.
     pub ratios: BTreeMap<String, Ratio>,
+    /// The same probes over the whole round, warm-up included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<Series>,
+    /// What the probes themselves cost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probe_costs: Vec<ProbeCost>,
+    /// What following versions found; absent where the workload follows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Consistency>,
+    /// Interleaved slices of the gate, in order; empty in other runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gate_slices: Vec<GateSlice>,
 }
 
 /// A counted ratio: kept as counts so that it merges exactly.
@@ -179,7 +211,7 @@ pub const PHASE_MEASURE: &str = "measure";
 pub const PHASE_DRAIN: &str = "drain";
 
 /// A span of a round. Only `measure` counts for verdicts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// `warm_up`, `measure` or `drain`.
     pub name: String,
@@ -187,12 +219,21 @@ pub struct Phase {
     pub start_ms: u64,
     /// Milliseconds since the round's start.
     pub end_ms: u64,
-    /// By endpoint name. A request belongs to the phase in which it started.
+    /// By endpoint name. A request belongs to the phase in which it was due to start.
     pub endpoints: BTreeMap<String, EndpointCounts>,
+    /// Requests in flight; of the measured phase only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
+    /// Arrivals; of the measured phase of the open model only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Arrivals>,
+    /// The phase in tenths of a second; of the measured phase only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pulse: Option<Pulse>,
 }
 
 /// What was counted for one endpoint in one phase.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EndpointCounts {
     /// Answers as expected; their times are in `hdr`.
     pub count: u64,
@@ -202,12 +243,16 @@ pub struct EndpointCounts {
     pub censored: u64,
     /// Bytes of bodies.
     pub bytes: u64,
-    /// `HdrHistogram` V2-deflate, base64, microseconds, of the `count` answers: from send to the last byte of the body.
+    /// Response times of the `count` answers, from the intended start to the last byte of the body (in the closed model
+    /// the intended start is the send): `HdrHistogram` V2-deflate, base64, microseconds.
     pub hdr: String,
+    /// Service times of the same answers, from the actual send; the open model only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_hdr: Option<String>,
 }
 
 /// One second of the measured phase, all endpoints together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// Milliseconds since the start of the measured phase.
     pub start_ms: u64,
@@ -219,6 +264,13 @@ pub struct Slice {
     pub p50_ms: Option<f64>,
     /// 95th percentile, absent without answers.
     pub p95_ms: Option<f64>,
+    /// Response times with 2 digits, V2-deflate, base64, microseconds: what the percentiles come from, so that slices
+    /// merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hdr: Option<String>,
+    /// 99th percentile of the send lateness in this second; the open model only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lateness_p99_ms: Option<f64>,
 }
 
 /// Figures of one subject over all its rounds.
@@ -228,6 +280,58 @@ pub struct Summary {
     pub endpoints: BTreeMap<String, EndpointSummary>,
     /// By metric name.
     pub metrics: BTreeMap<String, MetricSummary>,
+    /// Arrivals over all rounds; the open model only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<ArrivalSummary>,
+    /// What following versions found over all rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<ConsistencySummary>,
+}
+
+/// Arrivals of the open model over all rounds of a subject.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ArrivalSummary {
+    /// Due by the schedule.
+    pub intended: u64,
+    /// Sent.
+    pub sent: u64,
+    /// Sent later than [`LATE_US`] against the schedule.
+    pub late: u64,
+    /// Not sent for want of a free worker.
+    pub dropped: u64,
+    /// Due per second.
+    pub intended_per_s: f64,
+    /// Answered per second, errors included.
+    pub achieved_per_s: f64,
+    /// Send lateness, milliseconds: median,
+    pub lateness_p50_ms: f64,
+    /// 99th percentile,
+    pub lateness_p99_ms: f64,
+    /// and largest.
+    pub lateness_max_ms: f64,
+    /// The percentile curve of the lateness: (quantile, milliseconds).
+    pub curve: Vec<(f64, f64)>,
+}
+
+/// Consistency over all rounds of a subject.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConsistencySummary {
+    /// The bound, milliseconds.
+    pub bound_ms: f64,
+    /// Reads judged.
+    pub reads: u64,
+    /// Writes acknowledged.
+    pub writes: u64,
+    /// Stale reads.
+    pub stale_reads: u64,
+    /// Propagation times, milliseconds: median,
+    pub propagation_p50_ms: f64,
+    /// 99th percentile,
+    pub propagation_p99_ms: f64,
+    /// and largest.
+    pub propagation_max_ms: f64,
+    /// The percentile curve of the propagation times: (quantile, milliseconds).
+    pub curve: Vec<(f64, f64)>,
 }
 
 /// The name under which the whole mix stands in [`Summary::endpoints`].
@@ -262,6 +366,31 @@ pub struct EndpointSummary {
     /// 95 % interval of the 95th percentile (Woodruff, cluster = round); absent with fewer than two rounds.
     pub p95_ci_ms: Option<(f64, f64)>,
     /// The percentile curve: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
+    pub curve: Vec<(f64, f64)>,
+    /// The same answers timed from the actual send; the open model only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceTimes>,
+}
+
+/// Service times: what the subject took once a request was sent. The response times beside them add the wait for the
+/// send, and are what verdicts use.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceTimes {
+    /// Mean, milliseconds.
+    pub mean_ms: f64,
+    /// Percentiles, milliseconds.
+    pub p50_ms: f64,
+    /// 90th.
+    pub p90_ms: f64,
+    /// 95th.
+    pub p95_ms: f64,
+    /// 99th.
+    pub p99_ms: f64,
+    /// 99.9th.
+    pub p999_ms: f64,
+    /// Largest.
+    pub max_ms: f64,
+    /// The percentile curve, as that of the response times.
     pub curve: Vec<(f64, f64)>,
 }
 
@@ -369,6 +498,8 @@ pub enum Limit {
     Above(f64),
     /// Reduced by at least this share (0 to 1) against the first subject.
     ReducedBy(f64),
+    /// At least this many times that of the first subject.
+    MultipliedBy(f64),
 }
 
 /// Judgement on one target.

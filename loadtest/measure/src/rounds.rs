@@ -32,18 +32,26 @@ pub struct Measured {
     pub errors: u64,
     /// Still in flight at the end.
     pub censored: u64,
-    /// Times of the answers.
+    /// Response times of the answers.
     pub latency: LatencyHistogram,
+    /// Their service times; the open model only.
+    pub service: Option<LatencyHistogram>,
 }
 
 impl Measured {
     fn decode(counts: &EndpointCounts) -> Result<Self, HistogramError> {
         let latency = LatencyHistogram::decode(&counts.hdr)?;
+        let service = counts
+            .service_hdr
+            .as_deref()
+            .map(LatencyHistogram::decode)
+            .transpose()?;
         Ok(Self {
             count: counts.count,
             errors: counts.errors,
             censored: counts.censored,
             latency,
+            service,
         })
     }
 
@@ -53,6 +61,9 @@ impl Measured {
         self.errors += other.errors;
         self.censored += other.censored;
         self.latency.merge(&other.latency);
+        if let Some(service) = &other.service {
+            self.service.get_or_insert_default().merge(service);
+        }
     }
 
     /// Everything sent.
@@ -66,6 +77,8 @@ impl Measured {
 pub struct MeasuredRound<'a> {
     /// The round itself.
     pub round: &'a Round,
+    /// Its measured phase.
+    pub phase: &'a Phase,
     /// Length of the measured phase.
     pub seconds: f64,
     /// By endpoint name, and [`ALL_ENDPOINTS`] for the whole mix.
@@ -82,7 +95,7 @@ impl MeasuredRound<'_> {
         }
     }
 
-    fn decode<'a>(round: &'a Round, phase: &Phase) -> Result<MeasuredRound<'a>, RoundError> {
+    fn decode<'a>(round: &'a Round, phase: &'a Phase) -> Result<MeasuredRound<'a>, RoundError> {
         let mut endpoints = BTreeMap::new();
         let mut all = Measured::default();
         for (name, counts) in &phase.endpoints {
@@ -93,13 +106,14 @@ impl MeasuredRound<'_> {
         endpoints.insert(ALL_ENDPOINTS.to_owned(), all);
         Ok(MeasuredRound {
             round,
+            phase,
             seconds: seconds_of(phase),
             endpoints,
         })
     }
 }
 
-fn unreadable(round: &Round, endpoint: &str, source: HistogramError) -> RoundError {
+pub(crate) fn unreadable(round: &Round, endpoint: &str, source: HistogramError) -> RoundError {
     RoundError {
         block: round.block,
         subject: round.subject.clone(),

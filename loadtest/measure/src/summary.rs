@@ -2,12 +2,14 @@
 //!
 //! What belongs here: merging and describing. What does not: judging (`targets`, `compare`).
 
+mod load;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::figures::us_to_ms;
 use crate::histogram::LatencyHistogram;
 use crate::percentile;
-use crate::record::{EndpointSummary, MetricSummary, Ratio, Round, Summary};
+use crate::record::{EndpointSummary, MetricSummary, Ratio, Round, ServiceTimes, Summary};
 use crate::rounds::{Measured, MeasuredRound, RoundError, measured};
 use crate::stats::cluster::ClusterRatio;
 use crate::stats::student;
@@ -39,9 +41,14 @@ pub fn summarise(rounds: &[Round], subject: &str) -> Result<Summary, SummaryErro
             subject: subject.to_owned(),
         });
     }
+    let consistency = load::consistency(&rounds)?;
+    let mut metrics = metrics(&rounds);
+    metrics.extend(load::consistency_metrics(&rounds)?);
     Ok(Summary {
         endpoints: endpoints(&rounds),
-        metrics: metrics(&rounds),
+        metrics,
+        arrivals: load::arrivals(&rounds)?,
+        consistency,
     })
 }
 
@@ -78,6 +85,21 @@ fn endpoint(rounds: &[&Measured], seconds: f64) -> EndpointSummary {
         max_ms: quantile_ms(1.0),
         p95_ci_ms: percentile::interval_us(&latencies, 0.95).map(|(low, high)| (us_to_ms(low), us_to_ms(high))),
         curve: curve(&all.latency),
+        service: all.service.as_ref().map(service_times),
+    }
+}
+
+fn service_times(service: &LatencyHistogram) -> ServiceTimes {
+    let quantile_ms = |quantile| service.quantile_us(quantile).map_or(0.0, us_to_ms);
+    ServiceTimes {
+        mean_ms: service.mean_us().map_or(0.0, |mean_us| mean_us / 1000.0),
+        p50_ms: quantile_ms(0.5),
+        p90_ms: quantile_ms(0.9),
+        p95_ms: quantile_ms(0.95),
+        p99_ms: quantile_ms(0.99),
+        p999_ms: quantile_ms(0.999),
+        max_ms: quantile_ms(1.0),
+        curve: curve(service),
     }
 }
 
@@ -229,5 +251,64 @@ mod tests {
         assert_close(curve[0].0, 0.0, 1e-12);
         assert_close(curve[59].0, 0.99999, 1e-9);
         assert_eq!(curve.iter().filter(|(quantile, _)| *quantile > 0.99).count(), 36);
+    }
+
+    #[test]
+    fn service_times_stand_beside_response_times_in_the_open_model() {
+        let mut open = rounds();
+        open.truncate(1);
+        open[0].phases[0].endpoints.get_mut("a").unwrap().service_hdr = Some(histogram_of(vec![100; 1000]).encode());
+        let summary = summarise(&open, "s").unwrap();
+        assert_close(summary.endpoints["a"].service.as_ref().unwrap().p95_ms, 0.1, 1e-9);
+        assert_eq!(summary.endpoints["b"].service, None);
+    }
+
+    #[test]
+    fn arrivals_add_up_over_rounds() {
+        let mut open = rounds();
+        for (round, lateness_us) in open.iter_mut().zip([50, 70, 2_000]) {
+            round.phases[0].arrivals = Some(crate::record::Arrivals {
+                intended: 1_010,
+                sent: 1_000,
+                late: 3,
+                dropped: 10,
+                lateness_hdr: histogram_of(vec![lateness_us; 1000]).encode(),
+            });
+        }
+        let arrivals = summarise(&open, "s").unwrap().arrivals.unwrap();
+        assert_eq!(
+            (arrivals.intended, arrivals.sent, arrivals.late, arrivals.dropped),
+            (2_020, 2_000, 6, 20)
+        );
+        assert_close(arrivals.intended_per_s, 101.0, 1e-9);
+        // 2001 answers and an error in 20 s.
+        assert_close(arrivals.achieved_per_s, 100.1, 1e-9);
+        assert_close(arrivals.lateness_p50_ms, 0.05, 1e-9);
+        assert_close(arrivals.lateness_max_ms, 2.0, 1e-9);
+    }
+
+    #[test]
+    fn stale_reads_are_counted_and_propagation_is_a_percentile() {
+        let mut followed = rounds();
+        for (round, stale_reads) in followed.iter_mut().zip([0, 9, 2]) {
+            round.consistency = Some(crate::record::Consistency {
+                bound_ms: 100.0,
+                reads: 500,
+                writes: 100,
+                stale_reads,
+                examples: vec![],
+                propagation_hdr: histogram_of(1..=100).encode(),
+            });
+        }
+        let summary = summarise(&followed, "s").unwrap();
+        let consistency = summary.consistency.unwrap();
+        assert_eq!(
+            (consistency.reads, consistency.writes, consistency.stale_reads),
+            (1000, 200, 2)
+        );
+        assert_close(consistency.propagation_p99_ms, 0.099, 1e-9);
+        let stale = &summary.metrics[crate::record::STALE_READS];
+        assert_eq!((stale.value, stale.ci), (2.0, Some((2.0, 2.0))));
+        assert_close(summary.metrics[crate::record::INVALIDATION_P99_MS].value, 0.099, 1e-9);
     }
 }

@@ -50,16 +50,15 @@ pub(crate) fn round(block: u32, subject: &str, endpoints: &[(&str, Vec<u64>)]) -
             start_ms: 2000,
             end_ms: 12_000,
             endpoints: counts,
+            ..Phase::default()
         }],
         slices: vec![Slice {
             start_ms: 0,
             count: answers,
             errors: 0,
-            p50_ms: None,
-            p95_ms: None,
+            ..Slice::default()
         }],
-        probes: BTreeMap::new(),
-        ratios: BTreeMap::new(),
+        ..Round::default()
     }
 }
 
@@ -67,10 +66,8 @@ fn counts_of(times_us: &[u64]) -> EndpointCounts {
     let histogram = histogram_of(times_us.iter().copied());
     EndpointCounts {
         count: histogram.len(),
-        errors: 0,
-        censored: 0,
-        bytes: 0,
         hdr: histogram.encode(),
+        ..EndpointCounts::default()
     }
 }
 
@@ -131,6 +128,8 @@ pub(crate) fn record() -> Record {
         verdict: Verdict::Pass,
         exit_code: 0,
         verdict_reason: "every measured target holds".to_owned(),
+        gate: None,
+        merged_from: vec![],
     }
 }
 
@@ -146,6 +145,7 @@ fn workload() -> WorkloadId {
         warm_up_s: 5.0,
         measure_s: 20.0,
         blocks: 3,
+        ..WorkloadId::default()
     }
 }
 

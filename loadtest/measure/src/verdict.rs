@@ -92,6 +92,9 @@ fn describe_limit(limit: Limit, observed: f64) -> String {
         Limit::Below(limit) => format!("is {}, must be below {}", figure(observed), figure(limit)),
         Limit::Above(limit) => format!("is {}, must be above {}", figure(observed), figure(limit)),
         Limit::ReducedBy(share) => format!("fell by {}, must fall by {}", percent(observed), percent(share)),
+        Limit::MultipliedBy(factor) => {
+            format!("is {} times before, must be {} times", figure(observed), figure(factor))
+        }
     }
 }
 

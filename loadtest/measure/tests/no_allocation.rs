@@ -3,7 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use measure::recorder::{Outcome, Shard, Windows};
+use measure::record::Model;
+use measure::recorder::{Outcome, Request, Shard, Unfinished, Windows};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -36,30 +37,45 @@ fn allocations_of(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.with(Cell::get) - before
 }
 
+/// Every call of the load path, many times.
+fn drive(shard: &mut Shard) {
+    for request in 0..100_000_u64 {
+        let (endpoint, intended_us) = (usize::try_from(request % 4).unwrap_or(0), request * 130);
+        let sent_us = intended_us + request % 3_000;
+        let outcome = if request % 50 == 0 {
+            Outcome::Error
+        } else {
+            Outcome::Ok { bytes: 600 }
+        };
+        let ended_us = sent_us + request * request % 90_000_000;
+        shard.arrival(intended_us);
+        shard.ended(Request {
+            endpoint,
+            intended_us,
+            sent_us,
+            ended_us,
+            outcome,
+        });
+        shard.unfinished(Unfinished {
+            endpoint,
+            intended_us,
+            sent_us,
+            given_up_us: ended_us,
+        });
+        shard.dropped(intended_us);
+        shard.pause(intended_us, 1_000, ended_us);
+    }
+}
+
 #[test]
 fn recording_does_not_allocate() {
     let windows = Windows {
         warm_up_end_us: 1_000_000,
         measure_end_us: 11_000_000,
     };
-    let mut shard = Shard::new(4, windows);
-    let recording = allocations_of(|| {
-        for request in 0..100_000_u64 {
-            let (endpoint, started_us) = (usize::try_from(request % 4).unwrap_or(0), request * 130);
-            let outcome = if request % 50 == 0 {
-                Outcome::Error
-            } else {
-                Outcome::Ok { bytes: 600 }
-            };
-            shard.record(
-                endpoint,
-                started_us,
-                started_us + request * request % 90_000_000,
-                outcome,
-            );
-            shard.censored(endpoint, started_us);
-        }
-    });
-    assert_eq!(recording, 0);
-    assert!(allocations_of(|| drop(shard.clone())) > 0, "the counter counts");
+    for model in [Model::Closed, Model::Open] {
+        let mut shard = Shard::new(4, windows, model);
+        assert_eq!(allocations_of(|| drive(&mut shard)), 0, "{model:?}");
+        assert!(allocations_of(|| drop(shard.clone())) > 0, "the counter counts");
+    }
 }

@@ -103,6 +103,8 @@ pub(crate) fn record(judged: Judged<'_>) -> Result<Record, HarnessError> {
         verdict,
         exit_code,
         verdict_reason,
+        gate: None,
+        merged_from: vec![],
     })
 }
 
@@ -127,6 +129,7 @@ fn workload_id(plan: &Plan) -> WorkloadId {
         warm_up_s: plan.schedule.warm_up_s,
         measure_s: plan.schedule.measure_s,
         blocks: plan.schedule.blocks,
+        ..WorkloadId::default()
     }
 }
 

@@ -252,5 +252,6 @@ fn round(
         slices: load.recorded.slices,
         probes,
         ratios,
+        ..Round::default()
     }
 }

@@ -45,6 +45,8 @@ pub(crate) fn record() -> Record {
         exit_code: Verdict::Pass.exit_code(),
         verdict_reason: "Every P0 and P1 target that was measured holds, and no endpoint is slower than before."
             .to_owned(),
+        gate: None,
+        merged_from: Vec::new(),
     }
 }
 
@@ -146,6 +148,7 @@ fn workload() -> WorkloadId {
         warm_up_s: 5.0,
         measure_s: f64::from(MEASURE_S),
         blocks: BLOCKS,
+        ..WorkloadId::default()
     }
 }
 
@@ -232,6 +235,7 @@ fn summary(shapes: &[Shape], metrics: &[(&str, f64, f64)]) -> Summary {
             .iter()
             .map(|(name, value, half)| ((*name).to_owned(), metric(*value, *half)))
             .collect(),
+        ..Summary::default()
     }
 }
 
@@ -255,6 +259,7 @@ fn endpoint(shape: &Shape) -> EndpointSummary {
             .map(|step| 1.0 - 10_f64.powf(-f64::from(step) / 24.0))
             .map(|q| (q, at(q)))
             .collect(),
+        service: None,
     }
 }
 
@@ -292,16 +297,15 @@ fn round(block: u32, order: u32, subject: &str, noise: &mut Noise) -> Round {
         errors: 0,
         p50_ms: Some(p95_ms / 5.0),
         p95_ms: Some(p95_ms * (1.0 + 0.5 * (noise.next() - 0.4)) * if noise.next() > 0.96 { 2.2 } else { 1.0 }),
+        ..Slice::default()
     });
     Round {
         block,
         order,
         subject: subject.to_owned(),
         started_at: start() + Duration::seconds(i64::from(order) * 34),
-        phases: Vec::new(),
         slices: slices.collect(),
-        probes: BTreeMap::new(),
-        ratios: BTreeMap::new(),
+        ..Round::default()
     }
 }
 

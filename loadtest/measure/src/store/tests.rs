@@ -333,6 +333,7 @@ fn judgements() -> (EndpointSummary, MetricSummary, Comparison, TargetResult) {
         max_ms: 9.0,
         p95_ci_ms: Some((8.25, 8.75)),
         curve: vec![(0.5, 3.0)],
+        service: None,
     };
     let metric = MetricSummary {
         value: 0.875,

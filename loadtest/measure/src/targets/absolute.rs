@@ -39,7 +39,8 @@ fn http(metric: &Metric, limit: Limit, figures: &EndpointSummary, rounds: &[&Mea
 
 /// A percentile is below T exactly when the share of answers above T is below its tail; that share is counted.
 fn latency(percentile: Percentile, limit: Limit, figures: &EndpointSummary, rounds: &[&LatencyHistogram]) -> Finding {
-    let (Limit::Below(limit_ms) | Limit::Above(limit_ms) | Limit::ReducedBy(limit_ms)) = limit;
+    let (Limit::Below(limit_ms) | Limit::Above(limit_ms) | Limit::ReducedBy(limit_ms) | Limit::MultipliedBy(limit_ms)) =
+        limit;
     let Some(share) = percentile::share_above(rounds, ms_to_us(limit_ms)) else {
         return Finding::not_measured(format!(
             "no answer as expected ({} errors)",
@@ -62,7 +63,7 @@ fn share_verdict(share: &ClusterRatio, tail: f64, limit: Limit) -> TargetVerdict
     let (surely_less, surely_more) = (share.value + half < tail, share.value - half > tail);
     match limit {
         Limit::Above(_) => verdict(surely_more, surely_less),
-        Limit::Below(_) | Limit::ReducedBy(_) => verdict(surely_less, surely_more),
+        Limit::Below(_) | Limit::ReducedBy(_) | Limit::MultipliedBy(_) => verdict(surely_less, surely_more),
     }
 }
 

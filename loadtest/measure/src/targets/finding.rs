@@ -64,12 +64,13 @@ impl Finding {
 pub(super) const NO_INTERVAL: &str =
     "one round gives no interval: at least two are needed (raise the workload's `blocks`)";
 
-/// A value that may lie anywhere in `low..=high` against the limit. "Below" and "above" are strict, "reduced by" is not.
+/// A value that may lie anywhere in `low..=high` against the limit. "Below" and "above" are strict, the relative
+/// ones are not.
 fn verdict_of(limit: Limit, low: f64, high: f64) -> TargetVerdict {
     let (holds, missed) = match limit {
         Limit::Below(limit) => (high < limit, low >= limit),
         Limit::Above(limit) => (low > limit, high <= limit),
-        Limit::ReducedBy(share) => (low >= share, high < share),
+        Limit::ReducedBy(least) | Limit::MultipliedBy(least) => (low >= least, high < least),
     };
     verdict(holds, missed)
 }

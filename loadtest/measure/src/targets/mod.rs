@@ -8,7 +8,7 @@
 
 mod absolute;
 mod finding;
-mod reduction;
+mod relative;
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,21 @@ pub struct TargetSpec {
     pub source: String,
 }
 
-/// Judges `items` on `after`; reductions are against `before`, which is absent when one subject was measured alone.
+impl TargetSpec {
+    /// The target that a record judged.
+    pub fn of_result(result: &TargetResult) -> Self {
+        Self {
+            id: result.id.clone(),
+            priority: result.priority,
+            metric: result.metric.clone(),
+            endpoint: result.endpoint.clone(),
+            limit: result.limit,
+            source: result.source.clone(),
+        }
+    }
+}
+
+/// Judges `items` on `after`; relative limits are against `before`, which is absent when one subject was measured alone.
 /// `summaries` are those of [`crate::summary::summarise`] by subject name.
 pub fn judge(
     items: &[TargetSpec],
@@ -58,6 +72,14 @@ pub fn judge(
 /// without endpoint the name itself.
 pub fn metric_key(metric: &str, endpoint: Option<&str>) -> String {
     endpoint.map_or_else(|| metric.to_owned(), |endpoint| format!("{metric}{{{endpoint}}}"))
+}
+
+/// Metric, endpoint and tail (0.05 of a p95) of a target that asks for a percentile; `None` for the others.
+pub(crate) fn asked_percentile(item: &TargetSpec) -> Option<(&str, &str, f64)> {
+    match Metric::of(item) {
+        Metric::Percentile(percentile, endpoint) => Some((&item.metric, endpoint, percentile.tail)),
+        _ => None,
+    }
 }
 
 /// What the judgements are made from.
@@ -142,7 +164,7 @@ fn finding(item: &TargetSpec, evidence: &Evidence) -> Finding {
     let metric = Metric::of(item);
     match (evidence.summary, item.limit) {
         (None, _) => Finding::not_measured("the subject was not measured".to_owned()),
-        (Some(_), Limit::ReducedBy(share)) => reduction::find(&metric, share, evidence),
+        (Some(_), Limit::ReducedBy(_) | Limit::MultipliedBy(_)) => relative::find(&metric, item.limit, evidence),
         (Some(summary), limit) => absolute::find(&metric, limit, summary, &evidence.after),
     }
 }

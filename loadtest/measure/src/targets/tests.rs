@@ -281,7 +281,7 @@ fn nothing_to_reduce_and_nothing_to_compare_with() {
     assert!(
         alone
             .detail
-            .starts_with("a reduction needs a subject to compare against"),
+            .starts_with("a relative limit needs a subject to compare against"),
         "{}",
         alone.detail
     );
@@ -304,4 +304,31 @@ fn an_endpoint_that_only_failed_has_no_percentile() {
         (result.verdict, result.detail.as_str()),
         (TargetVerdict::NotMeasured, "no answer as expected (100 % errors)")
     );
+}
+
+#[test]
+fn a_multiple_is_judged_block_by_block_on_the_logarithmic_scale() {
+    // 2, 4 and 2 times: the mean of the logarithms is that of 2.52.
+    let rounds: Vec<Round> = [(10.0, 20.0), (10.0, 40.0), (30.0, 60.0)]
+        .into_iter()
+        .zip(0..)
+        .flat_map(|((before, after), block)| {
+            [("old", before), ("new", after)]
+                .map(|(side, value)| round(block, side, &[]).with_probe("kafka.throughput_msgs_per_s", value))
+        })
+        .collect();
+    let multiple = |factor| {
+        judged(
+            &rounds,
+            target("kafka.throughput_msgs_per_s", None, Limit::MultipliedBy(factor)),
+        )
+    };
+    let two = multiple(2.0);
+    assert_close(two.observed.unwrap(), 2.0_f64.powf(4.0 / 3.0), 1e-9);
+    // sd of the logarithms .40019, t_2 = 4.302653, so the interval is exp(.924196 -+ .994137).
+    assert_close(two.interval.unwrap().0, 0.932_45, 1e-4);
+    assert_close(two.interval.unwrap().1, 6.809_6, 1e-3);
+    assert_eq!(two.verdict, TargetVerdict::Inconclusive);
+    assert_eq!(multiple(0.9).verdict, TargetVerdict::Pass);
+    assert_eq!(multiple(7.0).verdict, TargetVerdict::Fail);
 }

@@ -1,7 +1,13 @@
-//! Self-checks that need nothing but the rounds: was everything counted once, and was there something to count?
+//! Self-checks: named lines that say whether a run can be trusted at all.
 //!
-//! What belongs here: identities between what a record holds. What does not: checks of the machine and the servers
-//! (the command), and verdicts on the subject.
+//! What belongs here: identities between what a record holds ([`of_rounds`]), whether the load came as meant
+//! ([`of_load`]), whether the generator or its machine was in the way ([`of_machine`]), and whether there are answers
+//! enough ([`of_samples`]). What does not: checks of servers and builds (the command), and verdicts on the subject.
+
+mod load;
+mod machine;
+mod samples;
+mod worst;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +16,32 @@ use crate::histogram::LatencyHistogram;
 use crate::record::{Check, EndpointCounts, Phase, Round};
 use crate::rounds::measured_phase;
 
+pub use load::of_load;
+pub use machine::of_machine;
+pub use samples::{MIN_ANSWERS_ABOVE, of_samples};
+
 /// What a valid run may show.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CheckLimits {
     /// Largest share of errors of a subject in its measured phases, 0 to 1. Above it, latencies describe the fast
     /// failing of a broken subject.
     pub max_error_rate: f64,
+    /// Most CPU of the generator in a round, percent of all cores. Above it its own queueing is measured.
+    pub max_harness_cpu_percent: f64,
+    /// Most time that the hypervisor may take, percent of all cores.
+    pub max_steal_percent: f64,
+    /// Most CPU that jobs foreign to the run may use, percent of all cores.
+    pub max_other_cpu_percent: f64,
 }
 
 impl Default for CheckLimits {
     fn default() -> Self {
-        Self { max_error_rate: 0.01 }
+        Self {
+            max_error_rate: 0.01,
+            max_harness_cpu_percent: 80.0,
+            max_steal_percent: 10.0,
+            max_other_cpu_percent: 10.0,
+        }
     }
 }
 
@@ -67,14 +88,13 @@ fn histograms_hold_the_counts(rounds: &[Round]) -> Found {
 }
 
 fn times_of(counts: &EndpointCounts) -> Result<(), String> {
-    let times = LatencyHistogram::decode(&counts.hdr)
-        .map_err(|error| error.to_string())?
-        .len();
-    if times == counts.count {
-        Ok(())
-    } else {
-        Err(format!("{times} times for {} answers", counts.count))
+    for hdr in [Some(&counts.hdr), counts.service_hdr.as_ref()].into_iter().flatten() {
+        let times = LatencyHistogram::decode(hdr).map_err(|error| error.to_string())?.len();
+        if times != counts.count {
+            return Err(format!("{times} times for {} answers", counts.count));
+        }
     }
+    Ok(())
 }
 
 /// The sum of the slices = the sum over the endpoints, answers and errors.
@@ -253,7 +273,13 @@ mod tests {
         let mut bad = rounds();
         bad[1] = bad[1].clone().with_errors("a", 1);
         assert_fails(&bad, "few errors", "new 1.96 %, old 0 % (at most 1 %)");
-        let lenient = of_rounds(&bad, CheckLimits { max_error_rate: 0.02 });
+        let lenient = of_rounds(
+            &bad,
+            CheckLimits {
+                max_error_rate: 0.02,
+                ..CheckLimits::default()
+            },
+        );
         assert!(lenient.iter().all(|check| check.ok), "{lenient:?}");
     }
 

@@ -1,0 +1,307 @@
+//! Loads driven into a recorder, sound ones and one fault at a time.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use rand_distr::{Distribution as _, Poisson};
+
+use super::*;
+use crate::recorder::{Outcome, Request, RoundRecorder, Shard, Windows};
+use crate::testing::{record, some_time};
+
+/// Warm-up 1 s, measured 10 s.
+const WINDOWS: Windows = Windows {
+    warm_up_end_us: 1_000_000,
+    measure_end_us: 11_000_000,
+};
+const SECOND_US: u64 = 1_000_000;
+
+fn workload(model: Model) -> WorkloadId {
+    WorkloadId {
+        model,
+        users: (model == Model::Closed).then_some(10),
+        rate_per_s: (model == Model::Open).then_some(1000.0),
+        ..record().workload
+    }
+}
+
+fn round_of(model: Model, drive: impl FnOnce(&mut Shard)) -> Round {
+    let recorder = RoundRecorder::new(vec!["a".to_owned()], WINDOWS).with_model(model);
+    let mut shard = recorder.shard();
+    drive(&mut shard);
+    let counted = recorder.finish([&shard], 12_000_000);
+    Round {
+        subject: "s".to_owned(),
+        started_at: some_time(),
+        phases: counted.phases,
+        slices: counted.slices,
+        ..Round::default()
+    }
+}
+
+fn request(intended_us: u64, late_us: u64, took_us: u64) -> Request {
+    Request {
+        endpoint: 0,
+        intended_us,
+        sent_us: intended_us + late_us,
+        ended_us: intended_us + late_us + took_us,
+        outcome: Outcome::Ok { bytes: 1 },
+    }
+}
+
+/// Times that vary a little and repeat, around 2 ms.
+fn took_us(number: u64) -> u64 {
+    1_800 + number * 7919 % 401
+}
+
+/// Ten users: 2 ms of request, then a pause drawn as 48 ms that takes `overrun_us` longer.
+fn closed(overrun_us: u64) -> Round {
+    round_of(Model::Closed, |shard| {
+        for user in 0..10_u64 {
+            let mut now_us = user * 5_000;
+            let mut number = user;
+            while now_us < WINDOWS.measure_end_us {
+                let ended_us = now_us + took_us(number);
+                shard.ended(request(now_us, 0, took_us(number)));
+                now_us = ended_us + 48_000 + overrun_us;
+                shard.pause(ended_us, 48_000, now_us);
+                number += 1;
+            }
+        }
+    })
+}
+
+/// What an open round goes through.
+#[derive(Clone, Copy)]
+struct Open {
+    /// Time between arrivals.
+    gap_us: u64,
+    late_us: u64,
+    /// What a request takes longer than the one before.
+    slower_by_us: u64,
+    /// One in so many is dropped.
+    drop_one_in: u64,
+}
+
+const SOUND: Open = Open {
+    gap_us: 1_000,
+    late_us: 60,
+    slower_by_us: 0,
+    drop_one_in: u64::MAX,
+};
+
+fn open(how: Open) -> Round {
+    round_of(Model::Open, |shard| {
+        for number in 0..11 * SECOND_US / how.gap_us {
+            let intended_us = number * how.gap_us;
+            shard.arrival(intended_us);
+            if number % how.drop_one_in == 1 {
+                shard.dropped(intended_us);
+            } else {
+                let took_us = took_us(number) + number * how.slower_by_us;
+                shard.ended(request(intended_us, how.late_us, took_us));
+            }
+        }
+    })
+}
+
+/// Names of the failed checks, and the detail of the first.
+fn failed(rounds: &[Round], model: Model) -> (Vec<String>, String) {
+    let checks = of_load(rounds, &workload(model), &record().machine).unwrap();
+    let failed: Vec<_> = checks.into_iter().filter(|check| !check.ok).collect();
+    let detail = failed.first().map_or_else(String::new, |check| check.detail.clone());
+    (failed.into_iter().map(|check| check.name).collect(), detail)
+}
+
+#[track_caller]
+fn assert_fails(rounds: &[Round], model: Model, name: &str, detail: &str) {
+    let (names, found) = failed(rounds, model);
+    assert_eq!(names, [name], "{found}");
+    assert_eq!(found, detail);
+}
+
+#[test]
+fn a_sound_closed_load_passes_with_its_figures() {
+    let checks = of_load(&[closed(0)], &workload(Model::Closed), &record().machine).unwrap();
+    assert!(checks.iter().all(|check| check.ok), "{checks:?}");
+    let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(names, [LITTLE, UTILISATION, STEADY, PAUSES]);
+    assert_eq!(
+        checks[0].detail,
+        "0.401 in flight on average, rate x response time gives 0.401: 0.01 % apart, allowed 2 % (block 0, subject s)"
+    );
+}
+
+#[test]
+fn a_sound_open_load_passes() {
+    let checks = of_load(&[open(SOUND)], &workload(Model::Open), &record().machine).unwrap();
+    assert!(checks.iter().all(|check| check.ok), "{checks:?}");
+    assert_eq!(checks.len(), 8);
+}
+
+#[test]
+fn times_that_do_not_fill_the_time_in_flight_break_littles_law() {
+    for (mut round, model) in [(closed(0), Model::Closed), (open(SOUND), Model::Open)] {
+        let flow = round.phases[1].flow.as_mut().unwrap();
+        flow.in_flight_us = flow.in_flight_us * 105 / 100;
+        let (names, detail) = failed(&[round], model);
+        assert!(names.contains(&LITTLE.to_owned()), "{names:?}");
+        assert!(detail.contains("apart, allowed 2 %"), "{detail}");
+    }
+}
+
+#[test]
+fn a_long_request_over_the_edge_is_no_breach() {
+    let mut round = closed(0);
+    let flow = round.phases[1].flow.as_mut().unwrap();
+    // One request hung through the whole phase: in flight, and answered never.
+    flow.in_flight_us += 10 * SECOND_US;
+    (flow.at_start, flow.at_end, flow.longest_us) = (1, 1, 10 * SECOND_US);
+    let little = of_load(&[round], &workload(Model::Closed), &record().machine)
+        .unwrap()
+        .remove(0);
+    assert!(little.ok, "{little:?}");
+}
+
+#[test]
+fn hidden_think_time_is_found() {
+    assert_fails(
+        &[closed(0), closed(2_500)],
+        Model::Closed,
+        PAUSES,
+        "requests and intended pauses fill 95.2 % of the time of 10 users, must be within 2 % of all; pauses took 105 % \
+         of what was intended (block 0, subject s; the worst of 2 rounds)",
+    );
+}
+
+#[test]
+fn users_that_left_are_found() {
+    let mut fewer = workload(Model::Closed);
+    fewer.users = Some(11);
+    let checks = of_load(&[closed(0)], &fewer, &record().machine).unwrap();
+    assert!(checks.iter().any(|check| check.name == PAUSES && !check.ok));
+}
+
+#[test]
+fn a_dropped_arrival_is_found() {
+    let how = Open {
+        drop_one_in: 10_000,
+        ..SOUND
+    };
+    assert_fails(
+        &[open(how)],
+        Model::Open,
+        DROPPED,
+        "1 of 10000 arrivals dropped (block 0, subject s)",
+    );
+}
+
+#[test]
+fn an_arrival_that_nobody_sent_or_dropped_is_found() {
+    let mut round = open(SOUND);
+    round.phases[1].arrivals.as_mut().unwrap().intended += 1;
+    assert_fails(
+        &[round],
+        Model::Open,
+        ACCOUNTED,
+        "10001 due, 10000 sent, 0 dropped (block 0, subject s)",
+    );
+}
+
+#[test]
+fn a_rate_that_was_not_held_is_found() {
+    let how = Open { gap_us: 1_065, ..SOUND };
+    assert_fails(
+        &[open(how)],
+        Model::Open,
+        RATE,
+        "939/s ended of 1000/s intended: 6.12 % apart, allowed 5 % (block 0, subject s)",
+    );
+}
+
+#[test]
+fn a_growing_queue_is_found() {
+    let how = Open {
+        slower_by_us: 10,
+        ..SOUND
+    };
+    let (names, _) = failed(&[open(how)], Model::Open);
+    assert_eq!(
+        names,
+        [STEADY, QUEUE],
+        "112 ms at the end of a phase that began with 12 ms"
+    );
+}
+
+#[test]
+fn a_queue_that_stays_is_no_growing_one() {
+    // Poisson numbers in flight at both ends: exceeded by chance in at most 1 of 270 rounds.
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    for mean in [0.05_f64, 1.0, 20.0, 400.0] {
+        let poisson = Poisson::new(mean).unwrap();
+        let exceeded = (0..20_000)
+            .filter(|_| {
+                let (start, end): (f64, f64) = (poisson.sample(&mut rng), poisson.sample(&mut rng));
+                end > start + 3.0 * (2.0 * mean.max(1.0)).sqrt()
+            })
+            .count();
+        assert!(exceeded <= 110, "mean {mean}: {exceeded} of 20000");
+    }
+}
+
+#[test]
+fn late_sends_are_found_where_they_matter() {
+    let how = Open {
+        late_us: 1_500,
+        ..SOUND
+    };
+    assert_fails(
+        &[open(how)],
+        Model::Open,
+        LATENESS,
+        "p99 of the send lateness 1.5 ms, allowed 1 ms; 10000 of 10000 sends late (block 0, subject s)",
+    );
+}
+
+#[test]
+fn cpu_time_that_does_not_fit_the_rate_is_found() {
+    let with_cpu = |percent: f64| {
+        closed(0)
+            .with_probe(names::SERVICE_CPU_US_PER_REQUEST, 1_000.0)
+            .with_probe(names::SERVICE_CPU_PERCENT, percent)
+    };
+    // 200 requests/s of 1 ms on two cores.
+    assert_eq!(failed(&[with_cpu(10.2)], Model::Closed).0, Vec::<String>::new());
+    assert_fails(
+        &[with_cpu(12.0)],
+        Model::Closed,
+        UTILISATION,
+        "rate x CPU time per request uses 10 % of 2 cores, read as 12 %: 16.7 % apart, allowed 5 % (block 0, subject s)",
+    );
+}
+
+#[test]
+fn a_load_that_never_settles_is_found_unless_it_is_one_round_of_several() {
+    let unsteady = open(Open {
+        slower_by_us: 1,
+        ..SOUND
+    });
+    let (names, detail) = failed(&[unsteady.clone(), unsteady.clone(), open(SOUND)], Model::Open);
+    assert_eq!(names, [STEADY]);
+    assert!(detail.starts_with("2 of 3 rounds had not settled"), "{detail}");
+    assert_eq!(
+        failed(&[unsteady, open(SOUND), open(SOUND)], Model::Open).0,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn an_old_record_says_what_it_did_not_count() {
+    let old = crate::testing::round(0, "s", &[("a", vec![10; 100])]);
+    let checks = of_load(&[old], &workload(Model::Open), &record().machine).unwrap();
+    assert!(
+        checks
+            .iter()
+            .all(|check| check.ok && check.detail.starts_with(['n', 't'])),
+        "{checks:?}"
+    );
+}

@@ -1,0 +1,45 @@
+//! Are there enough answers for the percentiles that targets ask for?
+
+use crate::record::{Check, Round};
+use crate::rounds::{RoundError, measured};
+use crate::targets::{TargetSpec, asked_percentile};
+
+/// Answers that must be expected above a percentile for it to be one: of fewer, it is the largest time or near it.
+pub const MIN_ANSWERS_ABOVE: f64 = 5.0;
+
+const NAME: &str = "enough answers for the percentiles asked";
+
+/// One check for all targets that name a percentile, on the measured rounds of `subject` together.
+pub fn of_samples(rounds: &[Round], subject: &str, targets: &[TargetSpec]) -> Result<Check, RoundError> {
+    let rounds = measured(rounds, subject)?;
+    let asked: Vec<_> = targets.iter().filter_map(asked_percentile).collect();
+    let mut short: Vec<String> = Vec::new();
+    for (metric, endpoint, tail) in &asked {
+        let answers: u64 = rounds
+            .iter()
+            .filter_map(|round| round.endpoints.get(*endpoint))
+            .map(|measured| measured.count)
+            .sum();
+        // No answer at all is called by another check.
+        if answers > 0 && answers as f64 * tail < MIN_ANSWERS_ABOVE {
+            let needed = (MIN_ANSWERS_ABOVE / tail).round();
+            short.push(format!("{metric} of {endpoint} has {answers} answers, needs {needed}"));
+        }
+    }
+    short.sort();
+    short.dedup();
+    let ok = short.is_empty();
+    let detail = if ok {
+        format!("{} percentiles asked", asked.len())
+    } else {
+        format!("{} (measure longer, or give it more weight)", short.join("; "))
+    };
+    Ok(Check {
+        name: NAME.to_owned(),
+        ok,
+        detail,
+    })
+}
+
+#[cfg(test)]
+mod tests;

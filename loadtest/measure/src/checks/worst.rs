@@ -1,0 +1,89 @@
+//! A check over rounds: each round is measured against what it may show, and the worst one speaks for all.
+
+use crate::figures::figure;
+use crate::record::{Check, Round};
+use crate::rounds::{MeasuredRound, RoundError, measured};
+
+/// What one round shows, and what it may show, in the same unit.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Shown {
+    pub(super) value: f64,
+    pub(super) allowed: f64,
+    /// The figures in words.
+    pub(super) detail: String,
+}
+
+impl Shown {
+    /// How far into what is allowed, 1 being the limit; a limit of 0 allows 0 only.
+    fn strain(&self) -> f64 {
+        if self.value <= self.allowed {
+            (self.value / self.allowed.max(f64::MIN_POSITIVE)).min(1.0)
+        } else if self.allowed > 0.0 {
+            self.value / self.allowed
+        } else {
+            f64::INFINITY
+        }
+    }
+}
+
+/// The check `name` from what each round shows; rounds that show nothing are passed over, and where none shows
+/// anything the check holds and says so.
+pub(super) fn check(
+    name: &str,
+    rounds: &[MeasuredRound],
+    unread: &str,
+    show: impl Fn(&MeasuredRound) -> Option<Shown>,
+) -> Check {
+    let shown: Vec<(&MeasuredRound, Shown)> = rounds
+        .iter()
+        .filter_map(|round| show(round).map(|shown| (round, shown)))
+        .collect();
+    let worst = shown
+        .iter()
+        .max_by(|(_, one), (_, other)| one.strain().total_cmp(&other.strain()));
+    let Some((round, shown_worst)) = worst else {
+        return held(name, unread.to_owned());
+    };
+    let place = format!("block {}, subject {}", round.round.block, round.round.subject);
+    let among = if shown.len() > 1 {
+        format!("; the worst of {} rounds", shown.len())
+    } else {
+        String::new()
+    };
+    Check {
+        name: name.to_owned(),
+        ok: shown_worst.value <= shown_worst.allowed,
+        detail: format!("{} ({place}{among})", shown_worst.detail),
+    }
+}
+
+pub(super) fn held(name: &str, detail: String) -> Check {
+    Check {
+        name: name.to_owned(),
+        ok: true,
+        detail,
+    }
+}
+
+/// A probe against a limit in its unit.
+pub(super) fn probe(round: &MeasuredRound, metric: &str, allowed: f64, unit: &str) -> Option<Shown> {
+    let value = round.metric(metric)?;
+    Some(Shown {
+        value,
+        allowed,
+        detail: format!("{} {unit}, allowed {} {unit}", figure(value), figure(allowed)),
+    })
+}
+
+/// The measured rounds of every subject, in the order of the record.
+pub(super) fn all_measured(rounds: &[Round]) -> Result<Vec<MeasuredRound<'_>>, RoundError> {
+    let mut subjects: Vec<&str> = rounds.iter().map(|round| round.subject.as_str()).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    let mut all = Vec::with_capacity(rounds.len());
+    for subject in subjects {
+        all.extend(measured(rounds, subject)?);
+    }
+    all.sort_by_key(|round| round.round.order);
+    Ok(all)
+}

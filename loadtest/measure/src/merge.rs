@@ -1,0 +1,221 @@
+//! Records of several generators that drove one load, as one: counts and histograms are added, percentiles never
+//! averaged, and everything derived is derived again.
+//!
+//! What belongs here: which records are alike, and adding them. What does not: reading files (`store`, `hlog`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::checks::{self, CheckLimits};
+use crate::compare::{Rules, Sides, compare};
+use crate::histogram::{HistogramError, LatencyHistogram, SliceHistogram};
+use crate::record::{
+    Arrivals, Consistency, EndpointCounts, MAX_STALE_EXAMPLES, Phase, Record, Round, Slice, WorkloadId,
+};
+use crate::rounds::RoundError;
+use crate::summary::{SummaryError, summarise};
+use crate::targets::{self, TargetSpec};
+use crate::verdict;
+
+mod round;
+
+/// Why records do not merge.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// One record is one already.
+    #[error("merging needs two records or more, {0} given")]
+    TooFew(usize),
+    /// They are not of one load.
+    #[error("record {id} does not belong to record {first}: {what}")]
+    Unlike {
+        /// The first record.
+        first: String,
+        /// The one that differs.
+        id: String,
+        /// In what.
+        what: String,
+    },
+    /// A histogram cannot be read.
+    #[error("record {id}, {place}: {source}")]
+    Histogram {
+        /// The record.
+        id: String,
+        /// Where in it.
+        place: String,
+        /// What is wrong with it.
+        source: HistogramError,
+    },
+    /// The merged rounds cannot be judged.
+    #[error(transparent)]
+    Round(#[from] RoundError),
+    /// The merged rounds cannot be summarised.
+    #[error(transparent)]
+    Summary(#[from] SummaryError),
+}
+
+/// Merges the records of generators that drove the same subjects with the same workload at the same time.
+///
+/// The merged record keeps the machine, the stack and the probes of the subject from the first one (all generators read
+/// the same servers); of probes of a generator itself (`harness.`, `machine.`, `clock.`) the largest value; metrics per
+/// request are left out, since each generator divided by its own requests. Users and rates are added.
+pub fn records(records: &[Record]) -> Result<Record, MergeError> {
+    let [first, others @ ..] = records else {
+        return Err(MergeError::TooFew(0));
+    };
+    if others.is_empty() {
+        return Err(MergeError::TooFew(1));
+    }
+    others.iter().try_for_each(|other| like(first, other))?;
+    let mut merged = first.clone();
+    merged.rounds = round::merge_all(records)?;
+    merged.workload = workload(records);
+    merged.merged_from = records.iter().map(|record| record.id.clone()).collect();
+    merged.id = format!("{}-merged-{}", first.id, records.len());
+    judge(&mut merged)?;
+    Ok(merged)
+}
+
+/// Everything that follows from the rounds.
+fn judge(merged: &mut Record) -> Result<(), MergeError> {
+    merged.summary = BTreeMap::new();
+    for subject in &merged.subjects {
+        let summary = summarise(&merged.rounds, &subject.name)?;
+        merged.summary.insert(subject.name.clone(), summary);
+    }
+    let names: Vec<&str> = merged.subjects.iter().map(|subject| subject.name.as_str()).collect();
+    let (before, after) = (
+        names.first().filter(|_| names.len() > 1).copied(),
+        names[names.len() - 1],
+    );
+    merged.comparisons = match before {
+        Some(before) => compare(&merged.rounds, Sides { before, after }, &rules(&merged.workload))?,
+        None => vec![],
+    };
+    let specs: Vec<TargetSpec> = merged.targets.iter().map(TargetSpec::of_result).collect();
+    merged.targets = targets::judge(&specs, &merged.summary, &merged.rounds, before, after)?;
+    merged.checks = self_checks(merged)?;
+    (merged.verdict, merged.verdict_reason) = verdict::overall(&merged.checks, &merged.targets, &merged.comparisons);
+    merged.exit_code = merged.verdict.exit_code();
+    Ok(())
+}
+
+fn rules(workload: &WorkloadId) -> Rules {
+    Rules {
+        seed: workload.seed,
+        ..Rules::default()
+    }
+}
+
+/// The checks that the rounds allow, and those of the first record that they do not (build, servers).
+fn self_checks(merged: &Record) -> Result<Vec<crate::record::Check>, MergeError> {
+    let limits = CheckLimits::default();
+    let mut again = checks::of_rounds(&merged.rounds, limits);
+    again.extend(checks::of_load(&merged.rounds, &merged.workload, &merged.machine)?);
+    again.extend(checks::of_machine(&merged.rounds, limits)?);
+    let names: BTreeSet<String> = again.iter().map(|check| check.name.clone()).collect();
+    let mut all: Vec<_> = merged
+        .checks
+        .iter()
+        .filter(|check| !names.contains(&check.name))
+        .cloned()
+        .collect();
+    all.extend(again);
+    Ok(all)
+}
+
+/// Users and rates of generators add up; the seed is the first one's.
+fn workload(records: &[Record]) -> WorkloadId {
+    let users = records.iter().map(|record| record.workload.users).sum();
+    let rate_per_s = records.iter().map(|record| record.workload.rate_per_s).sum();
+    WorkloadId {
+        users,
+        rate_per_s,
+        ..records[0].workload.clone()
+    }
+}
+
+/// Refuses the first thing in which `other` is not of the load of `first`.
+fn like(first: &Record, other: &Record) -> Result<(), MergeError> {
+    let unlike = |what: String| MergeError::Unlike {
+        first: first.id.clone(),
+        id: other.id.clone(),
+        what,
+    };
+    if first.id == other.id {
+        return Err(unlike("it is the same record, and would be counted twice".to_owned()));
+    }
+    if first.gate.is_some() || other.gate.is_some() {
+        return Err(unlike("a gate's slices belong to one generator".to_owned()));
+    }
+    differences(first, other)
+        .into_iter()
+        .find(|(_, one, another)| one != another)
+        .map_or(Ok(()), |(what, one, another)| {
+            Err(unlike(format!("{what} is {another}, not {one}")))
+        })
+}
+
+/// What must be equal, as text: name, in the first record, in the other.
+fn differences(first: &Record, other: &Record) -> Vec<(&'static str, String, String)> {
+    let facts = |record: &Record| {
+        let WorkloadId {
+            name,
+            sha256,
+            model,
+            arrivals,
+            warm_up_s,
+            measure_s,
+            blocks,
+            ..
+        } = &record.workload;
+        [
+            ("the load model", format!("{model:?}").to_lowercase()),
+            ("the workload", format!("{name} ({sha256})")),
+            ("the arrival process", arrivals.clone().unwrap_or_default()),
+            ("the length", format!("{warm_up_s} s + {measure_s} s, {blocks} blocks")),
+            ("the harness", format!("{} {}", record.tool.version, record.tool.git)),
+            ("the stack", format!("{:?}", record.stack)),
+            ("the subjects", subjects(record)),
+            ("the rounds", rounds(record)),
+            ("the endpoints", endpoints(record)),
+            ("the targets", format!("{:?}", targets_of(record))),
+        ]
+    };
+    facts(first)
+        .into_iter()
+        .zip(facts(other))
+        .map(|((what, one), (_, another))| (what, one, another))
+        .collect()
+}
+
+fn subjects(record: &Record) -> String {
+    let shown = record.subjects.iter().map(|subject| {
+        let build = subject.binary_sha256.as_deref().unwrap_or("no binary");
+        format!("{} ({build})", subject.name)
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn rounds(record: &Record) -> String {
+    let shown = record
+        .rounds
+        .iter()
+        .map(|round| format!("{} in block {}", round.subject, round.block));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn endpoints(record: &Record) -> String {
+    let names: BTreeSet<&String> = record
+        .rounds
+        .iter()
+        .flat_map(|round| &round.phases)
+        .flat_map(|phase| phase.endpoints.keys())
+        .collect();
+    names.into_iter().cloned().collect::<Vec<_>>().join(", ")
+}
+
+fn targets_of(record: &Record) -> Vec<TargetSpec> {
+    record.targets.iter().map(TargetSpec::of_result).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! Adding the rounds of several generators, each to its counterpart.
+
+use super::{
+    Arrivals, Consistency, EndpointCounts, LatencyHistogram, MAX_STALE_EXAMPLES, MergeError, Phase, Record, Round,
+    Slice, SliceHistogram,
+};
+use crate::figures::us_to_ms;
+use crate::histogram::HistogramError;
+use crate::record::{Flow, Pulse};
+
+/// Probes that speak of a generator and its machine: the worst one counts.
+const OF_A_GENERATOR: [&str; 3] = ["harness.", "machine.", "clock."];
+/// Ends the name of a metric that each generator divided by its own requests.
+const PER_REQUEST: &str = "per_request";
+
+/// The rounds of all records, which are known to be alike.
+pub(super) fn merge_all(records: &[Record]) -> Result<Vec<Round>, MergeError> {
+    let mut merged = records[0].rounds.clone();
+    for (index, sum) in merged.iter_mut().enumerate() {
+        sum.probes.retain(|name, _| !name.ends_with(PER_REQUEST));
+        sum.ratios.retain(|name, _| !name.ends_with(PER_REQUEST));
+        for record in &records[1..] {
+            together(&records[0], record, sum, &record.rounds[index])?;
+            add(sum, &record.rounds[index]).map_err(|(place, source)| MergeError::Histogram {
+                id: record.id.clone(),
+                place: format!("block {}, subject {}, {place}", sum.block, sum.subject),
+                source,
+            })?;
+        }
+    }
+    Ok(merged)
+}
+
+/// Refuses rounds whose spans of time do not overlap, or whose phases and seconds are cut differently.
+fn together(first: &Record, record: &Record, sum: &Round, other: &Round) -> Result<(), MergeError> {
+    let unlike = |what: String| MergeError::Unlike {
+        first: first.id.clone(),
+        id: record.id.clone(),
+        what: format!("block {}, subject {}: {what}", sum.block, sum.subject),
+    };
+    let apart_ms = (sum.started_at - other.started_at).num_milliseconds().unsigned_abs();
+    let measured_ms = crate::rounds::measured_phase(sum).map_or(0, |phase| phase.end_ms - phase.start_ms);
+    if apart_ms > measured_ms / 2 {
+        return Err(unlike(format!(
+            "it started {apart_ms} ms apart, more than half of what was measured: they did not load the subject together"
+        )));
+    }
+    let phases = |round: &Round| round.phases.iter().map(|phase| phase.name.clone()).collect::<Vec<_>>();
+    if phases(sum) != phases(other) || sum.slices.len() != other.slices.len() {
+        return Err(unlike(
+            "it was cut into other phases or seconds, one of them was stopped early".to_owned(),
+        ));
+    }
+    if sum
+        .slices
+        .iter()
+        .chain(&other.slices)
+        .any(|slice| slice.hdr.is_none() && slice.count > 0)
+    {
+        return Err(unlike(
+            "its seconds hold no histograms (written by an older build)".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Where a histogram was unreadable, and why.
+type Unreadable = (String, HistogramError);
+
+fn add(sum: &mut Round, other: &Round) -> Result<(), Unreadable> {
+    for (sum, phase) in sum.phases.iter_mut().zip(&other.phases) {
+        add_phase(sum, phase)?;
+    }
+    for (sum, slice) in sum.slices.iter_mut().zip(&other.slices) {
+        add_slice(sum, slice).map_err(|source| (format!("second at {} ms", slice.start_ms), source))?;
+    }
+    for (name, value) in &other.probes {
+        if OF_A_GENERATOR.iter().any(|prefix| name.starts_with(prefix)) {
+            let worst = sum.probes.entry(name.clone()).or_insert(*value);
+            *worst = worst.max(*value);
+        }
+    }
+    match (&mut sum.consistency, &other.consistency) {
+        (Some(sum), Some(other)) => {
+            add_consistency(sum, other).map_err(|source| ("propagation times".to_owned(), source))?;
+        }
+        (sum @ None, Some(other)) => *sum = Some(other.clone()),
+        (_, None) => (),
+    }
+    Ok(())
+}
+
+fn add_phase(sum: &mut Phase, other: &Phase) -> Result<(), Unreadable> {
+    for (name, counts) in &other.endpoints {
+        let into = sum.endpoints.entry(name.clone()).or_insert_with(|| empty(counts));
+        add_counts(into, counts).map_err(|source| (format!("{} of {name}", other.name), source))?;
+    }
+    match (&mut sum.arrivals, &other.arrivals) {
+        (Some(sum), Some(other)) => {
+            add_arrivals(sum, other).map_err(|source| ("send lateness".to_owned(), source))?;
+        }
+        (sum, _) => *sum = None,
+    }
+    sum.flow = both(sum.flow.take(), other.flow.as_ref(), Flow::merge);
+    sum.pulse = both(sum.pulse.take(), other.pulse.as_ref(), Pulse::merge);
+    Ok(())
+}
+
+/// The sum where both sides counted; half a sum would be worse than none.
+fn both<T>(sum: Option<T>, other: Option<&T>, merge: impl FnOnce(&mut T, &T)) -> Option<T> {
+    let (mut sum, other) = (sum?, other?);
+    merge(&mut sum, other);
+    Some(sum)
+}
+
+/// Counts of an endpoint that the first generator never called in this phase.
+fn empty(like: &EndpointCounts) -> EndpointCounts {
+    let none = LatencyHistogram::new().encode();
+    EndpointCounts {
+        service_hdr: like.service_hdr.as_ref().map(|_| none.clone()),
+        hdr: none,
+        ..EndpointCounts::default()
+    }
+}
+
+fn add_counts(sum: &mut EndpointCounts, other: &EndpointCounts) -> Result<(), HistogramError> {
+    sum.count += other.count;
+    sum.errors += other.errors;
+    sum.censored += other.censored;
+    sum.bytes += other.bytes;
+    sum.hdr = added(&sum.hdr, &other.hdr)?;
+    if let (Some(sum), Some(other)) = (&mut sum.service_hdr, &other.service_hdr) {
+        *sum = added(sum, other)?;
+    }
+    Ok(())
+}
+
+fn added(one: &str, other: &str) -> Result<String, HistogramError> {
+    let mut sum = LatencyHistogram::decode(one)?;
+    sum.merge(&LatencyHistogram::decode(other)?);
+    Ok(sum.encode())
+}
+
+fn add_arrivals(sum: &mut Arrivals, other: &Arrivals) -> Result<(), HistogramError> {
+    sum.intended += other.intended;
+    sum.sent += other.sent;
+    sum.late += other.late;
+    sum.dropped += other.dropped;
+    sum.lateness_hdr = added(&sum.lateness_hdr, &other.lateness_hdr)?;
+    Ok(())
+}
+
+/// The lateness of a second is kept as a percentile only, which does not merge: the phase has its histogram.
+fn add_slice(sum: &mut Slice, other: &Slice) -> Result<(), HistogramError> {
+    sum.count += other.count;
+    sum.errors += other.errors;
+    sum.lateness_p99_ms = None;
+    if let (Some(one), Some(another)) = (&sum.hdr, &other.hdr) {
+        let mut times = SliceHistogram::decode(one)?;
+        times.merge(&SliceHistogram::decode(another)?);
+        sum.p50_ms = times.quantile_us(0.5).map(us_to_ms);
+        sum.p95_ms = times.quantile_us(0.95).map(us_to_ms);
+        sum.hdr = Some(times.encode());
+    }
+    Ok(())
+}
+
+fn add_consistency(sum: &mut Consistency, other: &Consistency) -> Result<(), HistogramError> {
+    sum.bound_ms = sum.bound_ms.max(other.bound_ms);
+    sum.reads += other.reads;
+    sum.writes += other.writes;
+    sum.stale_reads += other.stale_reads;
+    let room = MAX_STALE_EXAMPLES.saturating_sub(sum.examples.len());
+    sum.examples.extend(other.examples.iter().take(room).cloned());
+    sum.propagation_hdr = added(&sum.propagation_hdr, &other.propagation_hdr)?;
+    Ok(())
+}

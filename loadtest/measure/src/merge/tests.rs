@@ -1,0 +1,176 @@
+//! Records of two generators merged and compared with one that counted everything itself.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::{Model, Outcome};
+use crate::recorder::{self, Request, RoundRecorder, Windows};
+use crate::testing::{record, some_time, subject};
+
+const WINDOWS: Windows = Windows {
+    warm_up_end_us: 500_000,
+    measure_end_us: 2_500_000,
+};
+
+/// Due, late by, took, worked.
+type Sent = (u64, u64, u64, bool);
+
+fn recorded(id: &str, requests: &[Sent]) -> Record {
+    let recorder = RoundRecorder::new(vec!["a".to_owned()], WINDOWS).with_model(Model::Open);
+    let mut shard = recorder.shard();
+    for (intended_us, late_us, took_us, worked) in requests {
+        shard.arrival(*intended_us);
+        shard.ended(Request {
+            endpoint: 0,
+            intended_us: *intended_us,
+            sent_us: intended_us + late_us,
+            ended_us: intended_us + late_us + took_us,
+            outcome: if *worked {
+                recorder::Outcome::Ok { bytes: 5 }
+            } else {
+                recorder::Outcome::Error
+            },
+        });
+    }
+    let counted = recorder.finish([&shard], 3_000_000);
+    let mut record = record();
+    record.id = id.to_owned();
+    record.workload.model = Model::Open;
+    record.workload.users = None;
+    record.workload.rate_per_s = Some(requests.len() as f64 / 2.0);
+    record.subjects = vec![subject("s")];
+    record.rounds = vec![Round {
+        subject: "s".to_owned(),
+        started_at: some_time(),
+        phases: counted.phases,
+        slices: counted.slices,
+        probes: BTreeMap::from([
+            ("harness.cpu_percent".to_owned(), requests.len() as f64),
+            ("service.rss_mb".to_owned(), 50.0),
+            ("service.cpu_us_per_request".to_owned(), 200.0),
+        ]),
+        ..Round::default()
+    }];
+    record
+}
+
+fn steady(from_us: u64) -> Vec<Sent> {
+    (0..200).map(|i| (from_us + i * 10_000, 20, 1_000 + i, true)).collect()
+}
+
+fn refusal(one: &Record, other: &Record) -> String {
+    records(&[one.clone(), other.clone()]).unwrap_err().to_string()
+}
+
+#[test]
+fn two_generators_are_one_load() {
+    let merged = records(&[recorded("one", &steady(500_000)), recorded("two", &steady(505_000))]).unwrap();
+    assert_eq!(merged.id, "one-merged-2");
+    assert_eq!(merged.merged_from, ["one", "two"]);
+    assert_eq!(merged.workload.rate_per_s, Some(200.0));
+    let summary = &merged.summary["s"];
+    assert_eq!(
+        (
+            summary.endpoints["a"].count,
+            summary.arrivals.as_ref().unwrap().intended
+        ),
+        (400, 400)
+    );
+    let probes = &merged.rounds[0].probes;
+    assert_eq!(
+        probes.keys().collect::<Vec<_>>(),
+        ["harness.cpu_percent", "service.rss_mb"]
+    );
+    let failed: Vec<_> = merged.checks.iter().filter(|check| !check.ok).collect();
+    assert!(
+        failed
+            .iter()
+            .all(|check| check.name == "the generator was not saturated"),
+        "{failed:?}"
+    );
+    assert_eq!(merged.comparisons.len(), 0);
+    assert_ne!(merged.checks.len(), 0);
+}
+
+#[test]
+fn unlike_records_are_refused_with_the_reason() {
+    let one = recorded("one", &steady(500_000));
+    let mut other = recorded("two", &steady(505_000));
+    other.workload.sha256 = "ffff".to_owned();
+    assert_eq!(
+        refusal(&one, &other),
+        "record two does not belong to record one: the workload is phase2-mix (ffff), not phase2-mix (ab12)"
+    );
+    let mut closed = recorded("two", &steady(0));
+    closed.workload.model = Model::Closed;
+    assert!(refusal(&one, &closed).ends_with("the load model is closed, not open"));
+    let mut later = recorded("two", &steady(0));
+    later.rounds[0].started_at += chrono::Duration::seconds(60);
+    assert!(refusal(&one, &later).contains("it started 60000 ms apart"));
+    assert!(refusal(&one, &one.clone()).ends_with("it is the same record, and would be counted twice"));
+    assert!(matches!(records(&[one]), Err(MergeError::TooFew(1))));
+}
+
+#[test]
+fn a_histogram_that_cannot_be_read_is_named() {
+    let one = recorded("one", &steady(500_000));
+    let mut other = recorded("two", &steady(505_000));
+    other.rounds[0].phases[1].endpoints.get_mut("a").unwrap().hdr = "AAAA".to_owned();
+    let error = refusal(&one, &other);
+    assert!(
+        error.starts_with("record two, block 0, subject s, measure of a: not an HdrHistogram"),
+        "{error}"
+    );
+}
+
+#[test]
+fn relative_figures_are_judged_again() {
+    let with_both = |id: &str, factor: u64| {
+        let mut both = recorded(id, &steady(500_000));
+        both.subjects = vec![subject("old"), subject("new")];
+        both.rounds = (0..6)
+            .flat_map(|block| {
+                [("old", 1_000), ("new", 1_000 * factor)].map(|(side, us)| {
+                    let sent: Vec<Sent> = (0..100)
+                        .map(|i| (600_000 + i * 10_000, 0, us + i + block, true))
+                        .collect();
+                    let mut round = recorded(id, &sent).rounds.remove(0);
+                    (round.subject, round.block) = (side.to_owned(), u32::try_from(block).unwrap_or(0));
+                    round
+                })
+            })
+            .collect();
+        both
+    };
+    let merged = records(&[with_both("one", 2), with_both("two", 2)]).unwrap();
+    assert_eq!(merged.comparisons[0].outcome, Outcome::Regress);
+}
+
+fn requests() -> impl Strategy<Value = Vec<Sent>> {
+    prop::collection::vec(
+        (
+            0..2_600_000_u64,
+            0..5_000_u64,
+            1..700_000_u64,
+            prop::bool::weighted(0.9),
+        ),
+        1..80,
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn merging_equals_counting_together(a in requests(), b in requests()) {
+        let together: Vec<Sent> = a.iter().chain(&b).copied().collect();
+        let expected = recorded("all", &together);
+        let merged = records(&[recorded("one", &a), recorded("two", &b)]).unwrap();
+        let (merged, expected) = (&merged.rounds[0], &expected.rounds[0]);
+        prop_assert_eq!(&merged.phases, &expected.phases);
+        for (one, other) in merged.slices.iter().zip(&expected.slices) {
+            prop_assert_eq!((one.count, one.errors, one.p50_ms, one.p95_ms, &one.hdr),
+                            (other.count, other.errors, other.p50_ms, other.p95_ms, &other.hdr));
+        }
+    }
+}

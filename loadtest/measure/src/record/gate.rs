@@ -1,0 +1,66 @@
+//! The gate's own part of a record: interleaved slices (MEASURE section 1), and what the two-stage decision did.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EndpointCounts, Outcome};
+
+/// Endpoint name under which the canary stands in [`GateSlice::endpoints`].
+pub const CANARY: &str = "canary";
+
+/// One slice of a block: one subject under load for a second or two.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GateSlice {
+    /// Position within the block, 0 to 15. Positions 2j and 2j+1 are a pair: one slice of each subject.
+    pub position: u32,
+    /// Milliseconds since the round's start.
+    pub start_ms: u64,
+    /// Length, milliseconds.
+    pub length_ms: u64,
+    /// By endpoint name, and [`CANARY`] where one was driven. A request belongs to the slice of its intended start.
+    pub endpoints: BTreeMap<String, EndpointCounts>,
+    /// CPU time of the subject within the slice, microseconds; absent where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_cpu_us: Option<u64>,
+    /// CPU time of the generator within the slice, share of the cores it may use, 0 to 1.
+    pub generator_cpu: f64,
+    /// Time stolen by the hypervisor within the slice, share of all cores, 0 to 1; absent where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steal: Option<f64>,
+    /// 99th percentile of the send lateness, microseconds.
+    pub lateness_p99_us: u64,
+}
+
+/// How a gate came to its decision.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Blocks of stage 1 that entered.
+    pub stage1_blocks: u32,
+    /// Blocks of stage 2, or of the extension for PASS, that entered; 0 if stage 1 decided all.
+    pub stage2_blocks: u32,
+    /// Blocks that were run again because too many slices were invalid.
+    pub repeated_blocks: u32,
+    /// Slice pairs dropped as invalid in the blocks that entered.
+    pub dropped_pairs: u32,
+    /// Whether a canary took the shared noise out.
+    pub canary: bool,
+    /// The verdict of each family that was tested.
+    pub families: Vec<FamilyVerdict>,
+    /// Set where the host was oversubscribed: why p95 measures the host more than the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oversubscribed: Option<String>,
+}
+
+/// Verdict of one family of the gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FamilyVerdict {
+    /// `latency_p95`, `cpu_per_request` or `tail_share`.
+    pub family: String,
+    /// Regress if any endpoint regressed, else inconclusive if any is, else pass.
+    pub outcome: Outcome,
+    /// The smallest slowdown that this run could see in its worst endpoint, as a share; absent where unknown.
+    pub mde: Option<f64>,
+    /// The same for the people who read it.
+    pub detail: String,
+}
