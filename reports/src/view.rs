@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use measure::record::{
-    ALL_ENDPOINTS, Comparison, EndpointSummary, Limit, MetricSummary, Model, Record, Subject, TargetResult,
-    TargetVerdict, WorkloadId,
+    ALL_ENDPOINTS, ArrivalSummary, Comparison, ConsistencySummary, EndpointSummary, Limit, MetricSummary, Model,
+    Record, Subject, TargetResult, TargetVerdict, WorkloadId,
 };
 
 use crate::format;
@@ -96,6 +96,27 @@ impl<'a> View<'a> {
     /// One metric of one subject.
     pub(crate) fn metric(self, subject: &str, metric: &str) -> Option<&'a MetricSummary> {
         self.record.summary.get(subject)?.metrics.get(metric)
+    }
+
+    /// Arrivals of one subject; none in the closed model.
+    pub(crate) fn arrivals(self, subject: &str) -> Option<&'a ArrivalSummary> {
+        self.record.summary.get(subject)?.arrivals.as_ref()
+    }
+
+    /// What following versions found for one subject.
+    pub(crate) fn consistency(self, subject: &str) -> Option<&'a ConsistencySummary> {
+        self.record.summary.get(subject)?.consistency.as_ref()
+    }
+
+    /// Names of the metrics that any round has over time, by name.
+    pub(crate) fn series_names(self) -> Vec<&'a str> {
+        let names: BTreeSet<&str> = self
+            .record
+            .rounds
+            .iter()
+            .flat_map(|round| round.series.iter().map(|series| series.metric.as_str()))
+            .collect();
+        names.into_iter().collect()
     }
 
     /// Names of the metrics over all subjects: the usual ones first (whether measured or not), then by name.
@@ -276,6 +297,14 @@ pub(crate) fn counted(verdict: TargetVerdict, count: usize) -> &'static str {
     }
 }
 
+/// How the arrivals come, in front of their rate.
+fn process(workload: &WorkloadId) -> String {
+    workload
+        .arrivals
+        .as_ref()
+        .map_or_else(String::new, |process| format!("{process}, "))
+}
+
 /// How load was driven, as one line.
 fn method(workload: &WorkloadId) -> String {
     let mut parts = vec![match workload.model {
@@ -290,7 +319,7 @@ fn method(workload: &WorkloadId) -> String {
     parts.extend(
         workload
             .rate_per_s
-            .map(|rate| format!("{} arrivals/s", format::number(rate))),
+            .map(|rate| format!("{}{} arrivals/s", process(workload), format::number(rate))),
     );
     parts.extend(
         workload

@@ -1,9 +1,9 @@
-//! Latency against percentile, stretched towards 100 %, one plot per endpoint.
+//! Times against percentile, stretched towards 100 %: latency per endpoint, response beside service time, propagation.
 
-use measure::record::EndpointSummary;
+use measure::record::{ALL_ENDPOINTS, EndpointSummary, ServiceTimes, Subject};
 
 use super::Figure;
-use super::canvas::{self, Align, Canvas, Drawn, Lettering, Marker, Point, fit};
+use super::canvas::{self, Align, Canvas, Drawn, Lettering, Marker, Point, fit, text_width};
 use super::scale::Scale;
 use super::theme::Ink;
 use crate::ReportError;
@@ -31,20 +31,83 @@ const TICKS: [(f64, &str); 6] = [
 /// Beyond this quantile a curve shows single requests.
 const LAST_QUANTILE: f64 = 0.999_99;
 
-/// One subject's curve.
+/// One curve.
 struct Curve<'a> {
     series: usize,
-    subject: &'a str,
+    label: &'a str,
     /// (quantile, milliseconds), ascending.
     points: Vec<(f64, f64)>,
     /// The percentiles that the tables name.
     named: Vec<(f64, f64)>,
 }
 
-/// The plot of one endpoint; none when it has no answers. `index` makes its identifier unique.
+/// What a plot is about.
+struct About<'a> {
+    id: String,
+    title: String,
+    heading: &'a str,
+    limits_ms: Vec<f64>,
+    /// Whether the plot names its curves itself, because the legend of the page does not.
+    keyed: bool,
+}
+
+/// Latencies of one endpoint, one curve per subject; none when it has no answers. `index` makes its identifier unique.
 pub(crate) fn percentile_curves(view: View<'_>, endpoint: &str, index: usize) -> Result<Option<String>, ReportError> {
-    let curves = curves(view, endpoint);
-    let limits_ms = view.p95_limits_ms(endpoint);
+    let about = About {
+        id: format!("curve-{index}"),
+        title: format!("Latency by percentile, {}", endpoint_title(endpoint)),
+        heading: endpoint_title(endpoint),
+        limits_ms: view.p95_limits_ms(endpoint),
+        keyed: false,
+    };
+    plot(&about, &curves(view, endpoint))
+}
+
+/// Response and service times of the whole mix of one subject; none in the closed model.
+pub(crate) fn response_and_service(
+    view: View<'_>,
+    number: usize,
+    subject: &Subject,
+) -> Result<Option<String>, ReportError> {
+    let Some(latency) = view.latency(&subject.name, ALL_ENDPOINTS) else {
+        return Ok(None);
+    };
+    let Some(service) = latency.service.as_ref().filter(|_| latency.count > 0) else {
+        return Ok(None);
+    };
+    let about = About {
+        id: format!("response-service-{number}"),
+        title: format!("Response and service time by percentile, {}", subject.name),
+        heading: &subject.name,
+        limits_ms: vec![],
+        keyed: true,
+    };
+    let response = curve(number, "response time", &latency.curve, &named_percentiles(latency));
+    let service = curve(number + 2, "service time", &service.curve, &named_service(service));
+    plot(&about, &[response, service])
+}
+
+/// Times until acknowledged writes were seen, one curve per subject; none where no version was followed.
+pub(crate) fn propagation(view: View<'_>) -> Result<Option<String>, ReportError> {
+    let curves: Vec<Curve<'_>> = view
+        .numbered()
+        .filter_map(|(number, subject)| {
+            let found = view.consistency(&subject.name)?;
+            let named = [(0.5, found.propagation_p50_ms), (0.99, found.propagation_p99_ms)];
+            Some(curve(number, &subject.name, &found.curve, &drawable(&named)))
+        })
+        .collect();
+    let about = About {
+        id: "propagation".to_owned(),
+        title: "Time until a write was seen, by percentile".to_owned(),
+        heading: "time until a write was seen",
+        limits_ms: vec![],
+        keyed: false,
+    };
+    plot(&about, &curves)
+}
+
+fn plot(about: &About<'_>, curves: &[Curve<'_>]) -> Result<Option<String>, ReportError> {
     let values: Vec<f64> = curves
         .iter()
         .flat_map(|curve| &curve.points)
@@ -54,24 +117,42 @@ pub(crate) fn percentile_curves(view: View<'_>, endpoint: &str, index: usize) ->
     let shown: Vec<f64> = if values.is_empty() {
         values
     } else {
-        values.into_iter().chain(limits_ms.clone()).collect()
+        values.into_iter().chain(about.limits_ms.clone()).collect()
     };
     let Some(y) = Scale::logarithmic(&shown, (HEIGHT - BOTTOM, TOP), 9) else {
         return Ok(None);
     };
     let figure = Figure {
-        id: format!("curve-{index}"),
+        id: about.id.clone(),
         class: "chart curve".to_owned(),
-        title: format!("Latency by percentile, {}", endpoint_title(endpoint)),
-        description: describe(&curves),
+        title: about.title.clone(),
+        description: describe(curves),
     };
-    let x = quantile_axis(&curves);
+    let x = quantile_axis(curves);
     canvas::draw(&figure, (WIDTH, HEIGHT), |canvas| {
-        paint_frame(canvas, endpoint, &x, &y)?;
-        paint_limits(canvas, &limits_ms, &x, &y)?;
+        paint_frame(canvas, about.heading, &x, &y)?;
+        paint_limits(canvas, &about.limits_ms, &x, &y)?;
+        if about.keyed {
+            paint_key(canvas, curves)?;
+        }
         curves.iter().try_for_each(|curve| paint_curve(canvas, curve, &x, &y))
     })
     .map(Some)
+}
+
+/// A curve, or the named percentiles alone where the record has no curve.
+fn curve<'a>(series: usize, label: &'a str, points: &[(f64, f64)], named: &[(f64, f64)]) -> Curve<'a> {
+    let points = if points.is_empty() {
+        named.to_vec()
+    } else {
+        drawable(points)
+    };
+    Curve {
+        series,
+        label,
+        points,
+        named: named.to_vec(),
+    }
 }
 
 fn curves<'a>(view: View<'a>, endpoint: &str) -> Vec<Curve<'a>> {
@@ -79,18 +160,12 @@ fn curves<'a>(view: View<'a>, endpoint: &str) -> Vec<Curve<'a>> {
         let latency = view
             .latency(&subject.name, endpoint)
             .filter(|latency| latency.count > 0)?;
-        let named = named_percentiles(latency);
-        let points = if latency.curve.is_empty() {
-            named.clone()
-        } else {
-            drawable(&latency.curve)
-        };
-        Some(Curve {
+        Some(curve(
             series,
-            subject: subject.name.as_str(),
-            points,
-            named,
-        })
+            &subject.name,
+            &latency.curve,
+            &named_percentiles(latency),
+        ))
     });
     curves.collect()
 }
@@ -102,6 +177,16 @@ fn named_percentiles(latency: &EndpointSummary) -> Vec<(f64, f64)> {
         (0.95, latency.p95_ms),
         (0.99, latency.p99_ms),
         (0.999, latency.p999_ms),
+    ])
+}
+
+fn named_service(service: &ServiceTimes) -> Vec<(f64, f64)> {
+    drawable(&[
+        (0.5, service.p50_ms),
+        (0.9, service.p90_ms),
+        (0.95, service.p95_ms),
+        (0.99, service.p99_ms),
+        (0.999, service.p999_ms),
     ])
 }
 
@@ -132,10 +217,10 @@ fn quantile_axis(curves: &[Curve<'_>]) -> Scale {
     Scale::plain((0.0, end), (LEFT, WIDTH - RIGHT), ticks)
 }
 
-fn paint_frame(canvas: &Canvas<'_>, endpoint: &str, x: &Scale, y: &Scale) -> Drawn {
+fn paint_frame(canvas: &Canvas<'_>, heading: &str, x: &Scale, y: &Scale) -> Drawn {
     let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
     canvas.text(
-        &fit(endpoint_title(endpoint), WIDTH - 40.0, 13.0),
+        &fit(heading, WIDTH - 40.0, 13.0),
         (0.0, 10.0),
         Lettering::heading(Align::Left),
     )?;
@@ -181,13 +266,40 @@ fn paint_curve(canvas: &Canvas<'_>, curve: &Curve<'_>, x: &Scale, y: &Scale) -> 
         .try_for_each(|point| canvas.marker(place(point), marker, 3.5, Ink::Area(curve.series)))
 }
 
+/// A sample of each line with its name, above the plot.
+fn paint_key(canvas: &Canvas<'_>, curves: &[Curve<'_>]) -> Drawn {
+    let mut left = LEFT + 12.0;
+    for curve in curves {
+        let (end, at) = (left + 26.0, TOP - 14.0);
+        canvas.line(&[(left, at), (end, at)], Ink::Line(curve.series), 2.0)?;
+        canvas.text(curve.label, (end + 6.0, at), Lettering::label(Align::Left))?;
+        left = end + 24.0 + text_width(curve.label, 11.5);
+    }
+    Ok(())
+}
+
 fn describe(curves: &[Curve<'_>]) -> String {
     let of_curve = |curve: &Curve<'_>| {
-        let named = curve.named.iter().zip(TICKS);
-        let values: Vec<_> = named
-            .map(|((_, ms), (_, label))| format!("p{label} {}", format::quantity(*ms, Unit::Milliseconds)))
+        let values: Vec<_> = curve
+            .named
+            .iter()
+            .map(|(quantile, ms)| {
+                format!(
+                    "p{} {}",
+                    tick_label(*quantile),
+                    format::quantity(*ms, Unit::Milliseconds)
+                )
+            })
             .collect();
-        format!("{}: {}.", curve.subject, values.join(", "))
+        format!("{}: {}.", curve.label, values.join(", "))
     };
     curves.iter().map(of_curve).collect::<Vec<_>>().join(" ")
+}
+
+/// What the tick at a named percentile says.
+fn tick_label(quantile: f64) -> &'static str {
+    TICKS
+        .iter()
+        .find(|(tick, _)| (tick - quantile).abs() < 1e-9)
+        .map_or("", |(_, label)| label)
 }

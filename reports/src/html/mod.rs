@@ -3,8 +3,11 @@
 //! askama escapes every text; only plots, which `charts` escapes itself, are placed as they are.
 
 mod banner;
+mod consistency;
 mod endpoints;
 mod environment;
+mod open_model;
+mod probes;
 mod resources;
 mod targets;
 
@@ -29,6 +32,12 @@ struct Page {
     targets: targets::Targets,
     curves: Vec<String>,
     timeline: Vec<String>,
+    /// Absent in the closed model.
+    open_model: Option<open_model::OpenModel>,
+    /// Absent where no version was followed.
+    consistency: Option<consistency::Consistency>,
+    /// Absent where no probe was kept over time.
+    probes: Option<probes::Probes>,
     resources: resources::Resources,
     checks: Vec<CheckRow>,
     environment: environment::Environment,
@@ -62,6 +71,9 @@ pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
         targets: targets::targets(view),
         curves: curves(view)?,
         timeline: both_widths(view, charts::latency_over_time)?,
+        open_model: open_model::open_model(view)?,
+        consistency: consistency::consistency(view)?,
+        probes: probes::probes(view)?,
         resources: resources::resources(view),
         checks: checks(record),
         environment: environment::environment(record),

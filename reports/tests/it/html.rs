@@ -17,6 +17,7 @@ fn variants() -> Vec<(&'static str, Record)> {
         ("unavailable", support::unavailable()),
         ("interrupted", interrupted()),
         ("three", three()),
+        ("open", support::open()),
         ("hostile", hostile()),
     ]
 }
@@ -194,10 +195,12 @@ fn nothing_is_loaded_from_elsewhere() {
 
 #[test]
 fn links_within_the_page_lead_somewhere() {
-    let page = html(&support::record()).unwrap();
-    for link in page.split("href=\"#").skip(1) {
-        let id = link.split('"').next().unwrap();
-        assert!(page.contains(&format!("id=\"{id}\"")), "#{id} leads nowhere");
+    for (name, record) in variants() {
+        let page = html(&record).unwrap();
+        for link in page.split("href=\"#").skip(1) {
+            let id = link.split('"').next().unwrap();
+            assert!(page.contains(&format!("id=\"{id}\"")), "{name}: #{id} leads nowhere");
+        }
     }
 }
 
@@ -375,4 +378,68 @@ fn a_plain_run_speaks_of_no_before() {
     assert!(!page.contains("the reference"));
     assert!(!page.contains("After ÷ before <small>"));
     assert!(!page.contains("compared block by block"));
+}
+
+#[test]
+fn the_open_model_shows_response_beside_service_time_and_says_why_they_differ() {
+    let page = html(&support::open()).unwrap();
+    let section = &page[position(&page, "<section id=\"arrivals\"")..position(&page, "<section id=\"consistency\"")];
+    for text in [
+        "1,000/s",
+        "412",
+        "<td class=\"num tone-bad\">3</td>",
+        "0.108",
+        "They differ by the wait for the send",
+        "Response and service time by percentile, phase2",
+    ] {
+        position(section, text);
+    }
+    let all = &section[position(section, ">all requests<")..];
+    assert!(
+        all.contains("<strong>3.87</strong> <small>1.55</small>"),
+        "{}",
+        &all[..600]
+    );
+    position(&page, "poisson, 1,000 arrivals/s");
+}
+
+#[test]
+fn stale_reads_are_shown_with_their_examples() {
+    let page = html(&support::open()).unwrap();
+    let section = &page[position(&page, "<section id=\"consistency\"")..position(&page, "<section id=\"probes\"")];
+    for text in [
+        "1,004,211",
+        "<strong>2</strong>",
+        "driver:42",
+        "driver:977",
+        "143",
+        "Time until a write was seen",
+    ] {
+        position(section, text);
+    }
+}
+
+#[test]
+fn probes_are_drawn_over_time_with_their_own_cost() {
+    let page = html(&support::open()).unwrap();
+    let section = &page[position(&page, "<section id=\"probes\"")..position(&page, "<section id=\"resources\"")];
+    for text in [
+        "service CPU over time",
+        "database queries per minute over time",
+        "61.3 ms",
+        "8.12 ms",
+    ] {
+        position(section, text);
+    }
+}
+
+#[test]
+fn what_was_not_measured_has_no_section() {
+    let page = html(&support::record()).unwrap();
+    for id in ["arrivals", "consistency", "probes"] {
+        assert!(
+            !page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("href=\"#{id}\"")),
+            "{id}"
+        );
+    }
 }

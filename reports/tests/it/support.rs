@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use measure::record::{
-    ALL_ENDPOINTS, Check, Comparison, EndpointSummary, Limit, Machine, MetricSummary, Model, Outcome, Priority, Record,
-    Round, SCHEMA_VERSION, Server, Slice, Subject, Summary, TargetResult, TargetVerdict, Tool, Verdict, WorkloadId,
+    ALL_ENDPOINTS, ArrivalSummary, Check, Comparison, Consistency, ConsistencySummary, EndpointSummary, Limit, Machine,
+    MetricSummary, Model, Outcome, Priority, ProbeCost, Record, Round, SCHEMA_VERSION, Series, Server, ServiceTimes,
+    Slice, StaleRead, Subject, Summary, TargetResult, TargetVerdict, Tool, Verdict, WorkloadId,
 };
 
 /// Blocks of the record.
@@ -75,6 +76,102 @@ pub(crate) fn single() -> Record {
     record.summary.remove("phase1");
     record.comparisons.clear();
     record
+}
+
+/// The record of one subject under the open model: a stall, two stale reads, probes over time.
+pub(crate) fn open() -> Record {
+    let mut record = single();
+    record.workload.model = Model::Open;
+    record.workload.users = None;
+    record.workload.think_time_mean_ms = None;
+    record.workload.rate_per_s = Some(1000.0);
+    record.workload.arrivals = Some("poisson".to_owned());
+    let summary = record.summary.get_mut("phase2").expect("phase2 is in the fixture");
+    for latency in summary.endpoints.values_mut() {
+        latency.service = Some(service_times(latency));
+    }
+    summary.arrivals = Some(arrivals());
+    summary.consistency = Some(ConsistencySummary {
+        bound_ms: 100.0,
+        reads: 1_004_211,
+        writes: 20_977,
+        stale_reads: 2,
+        propagation_p50_ms: 0.001,
+        propagation_p99_ms: 6.21,
+        propagation_max_ms: 143.0,
+        curve: vec![(0.0, 0.001), (0.9, 1.4), (0.99, 6.21), (0.999, 40.0), (0.9999, 143.0)],
+    });
+    for round in &mut record.rounds {
+        round.series = vec![
+            series("service.cpu_percent", round.block),
+            series("db.queries_per_minute", round.block),
+        ];
+        round.probe_costs = vec![ProbeCost {
+            probe: "postgres".to_owned(),
+            readings: 25,
+            total_us: 61_300 + u64::from(round.block),
+            longest_us: 8_120,
+        }];
+    }
+    record.rounds[0].consistency = Some(Consistency {
+        stale_reads: 2,
+        examples: vec![stale("driver:42", 7), stale("driver:977", 3)],
+        ..Consistency::default()
+    });
+    record
+}
+
+/// A tenth of the times without the wait that a stall adds.
+fn service_times(latency: &EndpointSummary) -> ServiceTimes {
+    let shorter = |ms: f64| ms * 0.4;
+    ServiceTimes {
+        mean_ms: shorter(latency.mean_ms),
+        p50_ms: latency.p50_ms,
+        p90_ms: shorter(latency.p90_ms),
+        p95_ms: shorter(latency.p95_ms),
+        p99_ms: shorter(latency.p99_ms),
+        p999_ms: shorter(latency.p999_ms),
+        max_ms: shorter(latency.max_ms),
+        curve: latency.curve.iter().map(|(q, ms)| (*q, shorter(*ms))).collect(),
+    }
+}
+
+fn arrivals() -> ArrivalSummary {
+    ArrivalSummary {
+        intended: 100_000,
+        sent: 99_997,
+        late: 412,
+        dropped: 3,
+        intended_per_s: 1000.0,
+        achieved_per_s: 999.6,
+        lateness_p50_ms: 0.056,
+        lateness_p99_ms: 0.108,
+        lateness_max_ms: 4.3,
+        curve: vec![],
+    }
+}
+
+fn series(metric: &str, block: u32) -> Series {
+    let at_ms: Vec<u64> = (0..25).map(|second| second * 1000).collect();
+    let values = at_ms
+        .iter()
+        .map(|ms| 40.0 + f64::from(block) + (*ms as f64 / 3000.0).sin() * 6.0);
+    Series {
+        metric: metric.to_owned(),
+        values: values.collect(),
+        at_ms,
+    }
+}
+
+fn stale(entity: &str, seen_version: i64) -> StaleRead {
+    StaleRead {
+        endpoint: "driver_details".to_owned(),
+        entity: entity.to_owned(),
+        at_ms: 8_120.0,
+        behind_ms: 143.0,
+        expected_version: seen_version + 1,
+        seen_version,
+    }
 }
 
 fn start() -> DateTime<Utc> {
