@@ -1,31 +1,42 @@
 //! Settings of a cache, and how its parts are put together.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{Semaphore, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     TieredCache,
     bypass::Bypass,
     clock::{Clock, SystemClock},
+    endpoints::Endpoints,
     error::BuildError,
     flight::Flights,
     l1::L1,
     l2::L2,
     observer::Observer,
-    state::{Context, Core},
+    popularity::Popularity,
+    state::{Context, Core, Cursor},
     stats::Counters,
     subscribe,
+    tuning::{self, Tuning, TuningLog},
     upkeep::{self, Tasks},
+    verify::{Sampler, Source},
+    warm::{self, Prediction},
 };
 
 /// 64 MiB: some ten thousand answers of a few kilobytes.
 const DEFAULT_L1_CAPACITY_BYTES: u64 = 64 << 20;
 const MAX_NAMESPACE_BYTES: usize = 64;
+
+/// Loads side by side while Redis is away: more than a pool of connections has, so that the pool stays the limit of a healthy
+/// database, and few enough that their queue does not.
+const DEFAULT_LOADS_WITHOUT_REDIS: usize = 64;
+
+/// Refreshes side by side: they must not crowd out the loads that clients wait for.
+const BACKGROUND_LOADS: usize = 16;
 
 /// Where Redis is and how long it may take. Needs Redis 6 or later.
 #[derive(Clone)]
@@ -71,6 +82,12 @@ pub struct CacheBuilder {
     redis: Option<RedisSettings>,
     observer: Option<Arc<dyn Observer>>,
     clock: Arc<dyn Clock>,
+    loads_without_redis: NonZeroUsize,
+    sampler: Option<Sampler>,
+    prediction: Option<(Arc<dyn Source>, Prediction)>,
+    tuning: Option<Tuning>,
+    #[cfg(test)]
+    pub(crate) pauses: Option<Arc<crate::interleaving::Pauses>>,
 }
 
 impl CacheBuilder {
@@ -81,6 +98,12 @@ impl CacheBuilder {
             redis: None,
             observer: None,
             clock: Arc::new(SystemClock::new()),
+            loads_without_redis: NonZeroUsize::new(DEFAULT_LOADS_WITHOUT_REDIS).unwrap_or(NonZeroUsize::MIN),
+            sampler: None,
+            prediction: None,
+            tuning: None,
+            #[cfg(test)]
+            pauses: None,
         }
     }
 
@@ -108,23 +131,59 @@ impl CacheBuilder {
         self
     }
 
+    /// How many loads may run side by side while Redis is away; further ones wait. Default: 64.
+    pub fn loads_without_redis(mut self, loads: NonZeroUsize) -> Self {
+        self.loads_without_redis = loads;
+        self
+    }
+
+    /// Compares one in `one_in` L1 hits with a fresh load in the background, and again after 1, 10 and 60 s before it calls it
+    /// inconsistent: then it is counted, logged and removed.
+    pub fn sampler(mut self, source: Arc<dyn Source>, one_in: u32) -> Self {
+        self.sampler = Some(Sampler::new(source, one_in, None));
+        self
+    }
+
+    /// As [`CacheBuilder::sampler`], with other pauses between the looks.
+    pub fn sampler_that_looks_again(mut self, source: Arc<dyn Source>, one_in: u32, pauses: Vec<Duration>) -> Self {
+        self.sampler = Some(Sampler::new(source, one_in, Some(pauses)));
+        self
+    }
+
+    /// Loads popular keys again when their answers end, before somebody asks.
+    pub fn predictive_warming(mut self, source: Arc<dyn Source>, prediction: Prediction) -> Self {
+        self.prediction = Some((source, prediction));
+        self
+    }
+
+    /// Lets TTLs and the size of L1 follow what is observed.
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = Some(tuning);
+        self
+    }
+
     /// Builds the cache and starts its background tasks; must be called inside a tokio runtime. Waits up to the connect
     /// time-out for Redis; a Redis that does not answer is no error: the cache goes on without it and tries again.
-    pub async fn build(self) -> Result<TieredCache, BuildError> {
+    pub async fn build(mut self) -> Result<TieredCache, BuildError> {
         check_namespace(&self.namespace)?;
+        let (prediction, tuning) = (self.prediction.take(), self.tuning.take());
         let wait_for_redis = self.redis.as_ref().map(|settings| settings.connect_timeout);
         let core = Arc::new(self.into_core()?);
-        let (first, opened) = oneshot::channel();
-        let mut tasks = vec![tokio::spawn(upkeep::keep_house(Arc::clone(&core)))];
+        let tasks = Tasks::new(vec![tokio::spawn(upkeep::keep_house(Arc::clone(&core)))]);
+        if let Some((source, prediction)) = prediction {
+            tasks.add(spawn(warm::predict(Arc::clone(&core), source, prediction)));
+        }
+        let tuning_log = Arc::new(TuningLog::default());
+        if let Some(tuning) = tuning {
+            tasks.add(spawn(tuning::run(Arc::clone(&core), tuning, Arc::clone(&tuning_log))));
+        }
         if let Some(limit) = wait_for_redis {
-            tasks.push(tokio::spawn(upkeep::repeat_failed(Arc::clone(&core))));
-            tasks.push(tokio::spawn(subscribe::run(Arc::clone(&core), first)));
-            // Late is no error: L1 opens when the subscriber gets through.
-            let _ = timeout(limit, opened).await;
+            start_redis(&core, &tasks, limit).await;
         }
         Ok(TieredCache {
             core,
-            tasks: Arc::new(Tasks::new(tasks)),
+            tasks: Arc::new(tasks),
+            tuning_log,
         })
     }
 
@@ -133,6 +192,8 @@ impl CacheBuilder {
             clock: self.clock,
             observer: self.observer,
             counters: Counters::default(),
+            #[cfg(test)]
+            pauses: self.pauses,
         });
         let l2 = match &self.redis {
             Some(settings) => {
@@ -141,15 +202,40 @@ impl CacheBuilder {
             None => None,
         };
         Ok(Core {
-            // With other replicas about, L1 opens when their invalidations arrive here.
+            // With other replicas about, L1 is leased when their invalidations arrive here.
             l1: L1::new(self.l1_capacity_bytes, l2.is_none()),
             flights: Arc::new(Flights::default()),
             l2,
             bypass: Bypass::default(),
-            last_seq: AtomicU64::new(0),
+            cursor: Cursor::default(),
+            endpoints: Endpoints::default(),
+            bulkhead: Semaphore::new(self.loads_without_redis.get()),
+            background: Arc::new(Semaphore::new(BACKGROUND_LOADS)),
+            renewals: watch::Sender::new(0),
+            popularity: Popularity::default(),
+            sampler: self.sampler,
             context,
         })
     }
+}
+
+/// Starts what needs Redis, and waits up to `limit` until L1 is leased. Late is no error.
+async fn start_redis(core: &Arc<Core>, tasks: &Tasks, limit: Duration) {
+    let (first, leased) = oneshot::channel();
+    tasks.add(tokio::spawn(upkeep::keep_connected(Arc::clone(core))));
+    tasks.add(tokio::spawn(upkeep::repeat_failed(Arc::clone(core))));
+    tasks.add(tokio::spawn(upkeep::watch_memory(Arc::clone(core))));
+    tasks.add(tokio::spawn(subscribe::run(Arc::clone(core), first)));
+    let _ = timeout(limit, leased).await;
+}
+
+/// A task that runs until it is aborted.
+pub(crate) fn spawn(
+    endless: impl Future<Output = std::convert::Infallible> + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        endless.await;
+    })
 }
 
 /// No colon: it would let the names of two namespaces meet.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::tag::Tag;
+
 /// A cached answer, ready to send. Cloning copies a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -32,7 +34,7 @@ pub enum Tier {
     L2,
     /// The loader: a miss.
     Db,
-    /// An aged but not invalidated entry, because the loader failed.
+    /// An aged but not invalidated entry, because the loader failed or took too long.
     Stale,
 }
 
@@ -68,4 +70,16 @@ pub struct Served {
 pub struct Invalidated {
     /// Its place in the order of all invalidations of the namespace; `None` without Redis and for an empty set of tags.
     pub seq: Option<u64>,
+}
+
+/// What a flush did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Flushed {
+    /// As in [`Invalidated`].
+    pub seq: Option<u64>,
+    /// The tags that were invalidated: `all`, or one for each endpoint.
+    pub tags: Vec<Tag>,
+    /// How many dead entries were freed in Redis.
+    pub freed: u64,
 }

@@ -20,6 +20,9 @@ pub enum LoadError<E> {
     /// The loader returned this error. It was not cached: the next read loads again.
     #[error("the loader of a cached answer failed")]
     Loader(#[source] Arc<E>),
+    /// The loader took longer than the policy's hard time-out, and there was no aged answer to give instead.
+    #[error("the loader of a cached answer did not come back within {} ms", .0.as_millis())]
+    TimedOut(Duration),
     /// The load ended without a result: the loader panicked, or the runtime is shutting down.
     #[error("the loader of a cached answer panicked or was stopped")]
     Aborted,
@@ -30,6 +33,7 @@ impl<E> Clone for LoadError<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Loader(error) => Self::Loader(Arc::clone(error)),
+            Self::TimedOut(limit) => Self::TimedOut(*limit),
             Self::Aborted => Self::Aborted,
         }
     }
@@ -48,9 +52,23 @@ pub struct InvalidateError {
     pub cause: RedisFailure,
 }
 
+/// A write-through stopped half-way.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteThroughError<E> {
+    /// Redis did not take the invalidation; nothing was loaded.
+    #[error("the write was not announced to the other replicas")]
+    Invalidate(#[from] InvalidateError),
+    /// The invalidation is done; the load failed, and the next reader will load.
+    #[error("the written answer could not be loaded")]
+    Load(#[from] LoadError<E>),
+}
+
 /// Why a Redis operation did not happen, or may not have happened.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisFailure {
+    /// There is no connection now; one is opened in the background.
+    #[error("there is no connection to Redis; one is being opened")]
+    NotConnected,
     /// Redis failed a moment ago and is left alone for a short while.
     #[error("Redis failed a moment ago; it is tried again shortly")]
     BreakerOpen,

@@ -8,29 +8,34 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
 };
 
 use tokio::sync::watch;
 
-use crate::{entry::Served, key::Key, stamps::Stamp};
-
-/// Enough that flights of different keys seldom wait for each other's few hundred nanoseconds under the lock.
-const SHARDS: usize = 64;
+use crate::{
+    entry::Served,
+    key::Key,
+    stamps::Stamp,
+    sync::{AtomicU64, Mutex, MutexGuard, SHARDS},
+};
 
 /// Flights that can be joined, for each shard (65,536 together). Every flight has a client waiting or had one, so a server
 /// reaches this only when the loader hangs; beyond it, loads run unshared instead of growing the map.
 const MAX_FLIGHTS_PER_SHARD: usize = 1_024;
 
 /// The result of a flight, as every waiter gets it.
-pub(crate) type Outcome = Result<Served, LoaderFailure>;
+pub(crate) type Outcome = Result<Served, Failure>;
 
-/// A loader's error without its type; the slot remembers the type, so that only callers who expect it join.
+/// Why a flight brought nothing.
 #[derive(Clone)]
-pub(crate) struct LoaderFailure(pub(crate) Arc<dyn Any + Send + Sync>);
+pub(crate) enum Failure {
+    /// A loader's error without its type; the slot remembers the type, so that only callers who expect it join.
+    Loader(Arc<dyn Any + Send + Sync>),
+    /// The loader exceeded this limit.
+    TimedOut(Duration),
+}
 
 /// Where a waiter reads the result. It ends without one if the flight is torn down (a panic, or the end of the runtime).
 pub(crate) type Arrival = watch::Receiver<Option<Outcome>>;
@@ -44,7 +49,7 @@ pub(crate) struct Flights {
 impl Default for Flights {
     fn default() -> Self {
         Self {
-            shards: std::array::from_fn(|_| Shard::default()),
+            shards: std::array::from_fn(|_| Shard(Mutex::new(HashMap::new()))),
             hasher: RandomState::new(),
             next_id: AtomicU64::new(0),
         }
@@ -58,7 +63,6 @@ impl std::fmt::Debug for Flights {
 }
 
 /// A std mutex: held for a map operation, never across an await.
-#[derive(Default)]
 struct Shard(Mutex<HashMap<Box<str>, Slot>>);
 
 struct Slot {
@@ -121,6 +125,12 @@ impl Flights {
         Boarding::Started(ticket, stamp)
     }
 
+    /// Prepares a flight that nobody can join.
+    pub(crate) fn board_alone<T: Tower>(self: &Arc<Self>, key: &Key, tower: &T) -> Boarding<T::Found> {
+        let (ticket, _) = self.ticket(key, self.shard_index(key.as_str()));
+        Boarding::Started(ticket, tower.stamp())
+    }
+
     /// Flights that can be joined now.
     pub(crate) fn count(&self) -> u64 {
         self.shards.iter().map(|shard| shard.lock().len() as u64).sum()
@@ -166,6 +176,11 @@ impl Ticket {
         self.result.subscribe()
     }
 
+    /// Hands a result to those who wait and to those who come, while the flight goes on.
+    pub(crate) fn announce(&self, outcome: Outcome) {
+        self.result.send_replace(Some(outcome));
+    }
+
     /// Hands the result to all waiters. L1 has been filled before this.
     pub(crate) fn land(self, outcome: Outcome) {
         self.result.send_replace(Some(outcome));
@@ -202,7 +217,7 @@ mod tests {
             self.landed
         }
         fn stamp(&self) -> Stamp {
-            self.stamps.take(self.tags)
+            self.stamps.take(self.tags, 0)
         }
     }
 

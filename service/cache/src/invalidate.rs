@@ -1,12 +1,14 @@
-//! The write side: Redis first, then this replica, then the caller. Also repeats what Redis did not take.
+//! The write side: Redis first, then this replica, then the caller. Also repeats what Redis did not take, and empties by
+//! tag, endpoint and pattern.
 
 use std::sync::Arc;
 
 use crate::{
-    entry::Invalidated,
+    entry::{Flushed, Invalidated},
     error::{InvalidateError, RedisFailure},
     l2::L2,
-    state::Core,
+    pattern,
+    state::{Core, Step},
     tag::Tag,
 };
 
@@ -46,6 +48,26 @@ impl Core {
         }
     }
 
+    /// Ends every answer that `pattern` could mean, then frees their memory in Redis.
+    pub(crate) async fn flush_matching(self: &Arc<Self>, pattern: &str) -> Result<Flushed, InvalidateError> {
+        let fence = pattern::fence(pattern, &self.endpoints.names());
+        // The fence first: it is what ends the answers, everywhere and at once. What is freed then is dead already.
+        let invalidated = self.invalidate(&fence.tags).await?;
+        let unlinked = match &self.l2 {
+            Some(l2) => unlink(l2, &fence.endpoints).await,
+            None => Ok(0),
+        };
+        let freed = unlinked.map_err(|cause| InvalidateError {
+            tags: fence.tags.len(),
+            cause,
+        })?;
+        Ok(Flushed {
+            seq: invalidated.seq,
+            tags: fence.tags,
+            freed,
+        })
+    }
+
     /// Redis still has the old generations of `tags`. First the set, then the stamps: a load that starts with the new
     /// stamps must find the tags in the set, or it would take an old entry out of Redis as new.
     fn distrust(&self, tags: &[Tag]) {
@@ -68,8 +90,10 @@ async fn publish(core: Arc<Core>, tags: Vec<Tag>) -> Result<u64, RedisFailure> {
 }
 
 async fn send(core: &Core, l2: &L2, tags: &[Tag]) -> Result<u64, RedisFailure> {
+    core.context.reach(Step::InvalidationBegins).await;
     let began = core.bypass.mark();
     let result = l2.invalidate(tags).await;
+    core.context.reach(Step::RedisInvalidated).await;
     if result.is_ok() {
         core.bypass.confirm(tags, began);
         core.l1.stamps().bump(tags);
@@ -77,4 +101,16 @@ async fn send(core: &Core, l2: &L2, tags: &[Tag]) -> Result<u64, RedisFailure> {
         core.distrust(tags);
     }
     result
+}
+
+/// Frees the entries of these endpoints; of all, if none is named.
+async fn unlink(l2: &L2, endpoints: &[String]) -> Result<u64, RedisFailure> {
+    if endpoints.is_empty() {
+        return l2.unlink_entries(None).await;
+    }
+    let mut freed = 0;
+    for endpoint in endpoints {
+        freed += l2.unlink_entries(Some(endpoint)).await?;
+    }
+    Ok(freed)
 }

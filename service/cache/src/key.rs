@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use crate::tag::{Tag, endpoint_stripe};
+
 /// Names one cached answer.
 ///
 /// The text is a row of netstrings (`length:bytes,`), the endpoint first: `12:risk_current,2:42,`. Each part carries its
@@ -16,6 +18,8 @@ use std::fmt::{self, Display, Write as _};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     endpoint: &'static str,
+    /// The stripe of the endpoint's tag, so that no hit has to hash the name.
+    endpoint_stripe: u16,
     text: String,
 }
 
@@ -24,6 +28,7 @@ impl Key {
     pub fn new(endpoint: &'static str) -> Self {
         let mut key = Self {
             endpoint,
+            endpoint_stripe: endpoint_stripe(endpoint),
             // Endpoint plus one or two short parts: one allocation for the usual key.
             text: String::with_capacity(endpoint.len() + 48),
         };
@@ -51,6 +56,38 @@ impl Key {
         &self.text
     }
 
+    /// The inputs, as they were given to [`Key::part`].
+    pub fn parts(&self) -> Vec<&str> {
+        split(&self.text).map_or_else(Vec::new, |parts| parts.into_iter().skip(1).collect())
+    }
+
+    /// The key with this text, if its endpoint is one of `endpoints`.
+    pub(crate) fn parse(text: &str, endpoints: &[&'static str]) -> Option<Self> {
+        let parts = split(text)?;
+        let (first, rest) = parts.split_first()?;
+        let endpoint = endpoints.iter().find(|endpoint| *endpoint == first)?;
+        Some(rest.iter().fold(Self::new(endpoint), Self::part))
+    }
+
+    /// What the texts of all keys of an endpoint begin with.
+    pub(crate) fn prefix_of(endpoint: &str) -> String {
+        format!("{}:{endpoint},", endpoint.len())
+    }
+
+    /// The endpoint and its parts with colons between; for people, because different keys may read the same.
+    pub(crate) fn readable(&self) -> String {
+        split(&self.text).map_or_else(|| self.text.clone(), |parts| parts.join(":"))
+    }
+
+    /// The tag that all answers of this endpoint carry without being told to.
+    pub(crate) fn endpoint_tag(&self) -> Tag {
+        Tag::endpoint(self.endpoint)
+    }
+
+    pub(crate) fn endpoint_stripe(&self) -> u16 {
+        self.endpoint_stripe
+    }
+
     fn append(&mut self, value: &dyn Display) {
         let start = self.text.len();
         write!(self.text, "{value}").expect("a Display implementation returned an error");
@@ -64,6 +101,18 @@ impl Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// The parts of a row of netstrings.
+fn split(mut rest: &str) -> Option<Vec<&str>> {
+    let mut parts = Vec::new();
+    while !rest.is_empty() {
+        let (length, after) = rest.split_once(':')?;
+        let (part, after) = after.split_at_checked(length.parse().ok()?)?;
+        rest = after.strip_prefix(',')?;
+        parts.push(part);
+    }
+    Some(parts)
 }
 
 #[cfg(test)]
@@ -95,6 +144,17 @@ mod tests {
             let cut = |i: usize| key_of(&[text[..i].to_owned(), text[i..].to_owned()]);
             prop_assert_eq!(at == other, cut(at) == cut(other));
         }
+    }
+
+    #[test]
+    fn a_key_is_read_back_from_its_text() {
+        let key = Key::new("trips").part("a:b,").part("").part(7);
+        assert_eq!(key.parts(), ["a:b,", "", "7"]);
+        assert_eq!(Key::parse(key.as_str(), &["risk", "trips"]), Some(key.clone()));
+        assert_eq!(Key::parse(key.as_str(), &["risk"]), None);
+        assert_eq!(Key::parse("5:trips", &["trips"]), None);
+        assert!(key.as_str().starts_with(&Key::prefix_of("trips")));
+        assert_eq!(key.readable(), "trips:a:b,::7");
     }
 
     #[test]

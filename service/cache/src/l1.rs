@@ -1,5 +1,5 @@
-//! L1: answers in this process's memory. Holds the entries, the stamps that decide whether they are current, and the gate
-//! that closes while invalidations of other replicas may be missed.
+//! L1: answers in this process's memory. Holds the entries, the stamps that decide whether they are current, and the lease
+//! during which they may be served: it ends when invalidations of other replicas may be missed.
 //!
 //! A hit takes no lock of ours, does no I/O and allocates nothing. L1 is filled in one place: [`L1::fill`], called by the
 //! flight that loaded the answer. Entries that died stay in memory until they are replaced or evicted by weight.
@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,6 +15,7 @@ use std::{
 use moka::sync::Cache;
 
 use crate::{
+    clock::as_nanos,
     entry::Entry,
     key::Key,
     stamps::{Stamp, Stamps},
@@ -23,32 +24,85 @@ use crate::{
 
 /// Weight of an entry beside its body and key: the entry itself, its stamp, moka's bookkeeping, and the header that a body
 /// which came from Redis keeps alive. Rounded up from the sizes of these parts.
-const ENTRY_OVERHEAD_BYTES: usize = 320;
+const ENTRY_OVERHEAD_BYTES: usize = 384;
+
+/// The lease of a cache that has no other replicas to hear of.
+const ENDLESS: u64 = u64::MAX;
+
+/// What a weight is multiplied with when all of the capacity is used. A smaller L1 is made by heavier entries, because
+/// moka's capacity is fixed when it is built.
+const FULL_SIZE: u32 = 256;
 
 #[derive(Debug)]
 pub(crate) struct L1 {
     entries: Cache<Box<str>, Arc<Kept>>,
     stamps: Stamps,
-    /// Whether entries may be served: every invalidation made anywhere reaches this process.
-    open: AtomicBool,
+    /// Until when entries may be served, in nanoseconds of the cache's monotonic clock; 0 is not at all.
+    lease_until_ns: AtomicU64,
+    capacity_bytes: u64,
+    /// Weights are multiplied with this and divided by [`FULL_SIZE`].
+    scale: Arc<AtomicU32>,
 }
 
-/// An entry with what is needed to judge it.
+/// An entry with what is needed to judge it. Times are on the cache's monotonic clock.
 #[derive(Debug)]
-struct Kept {
-    entry: Entry,
-    stamp: Stamp,
-    /// On the cache's monotonic clock.
-    fresh_until: Duration,
+pub(crate) struct Kept {
+    /// `None`: there is no such thing.
+    pub(crate) entry: Option<Entry>,
+    pub(crate) stamp: Stamp,
+    pub(crate) times: Times,
+    /// Set by the one reader that loads it anew.
+    pub(crate) refreshing: AtomicBool,
+}
+
+/// When an entry was loaded, and what may be done with it until when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// By the loading replica's wall clock, in ms since 1970.
+    pub(crate) created_ms: u64,
+    pub(crate) fresh_until: Duration,
+    /// After this, whoever reads it loads it anew.
+    pub(crate) refresh_from: Duration,
+    /// Until then it may be served if the loader fails.
+    pub(crate) aged_until: Duration,
+}
+
+/// Why there is nothing to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Invalidations may have been missed.
+    NoLease,
+    /// Never loaded, or evicted.
+    Absent,
+    /// There, and no longer true.
+    Invalidated,
+}
+
+impl Kept {
+    pub(crate) fn is_fresh(&self, now: Duration) -> bool {
+        now < self.times.fresh_until
+    }
+
+    /// True for one reader of an entry that is about to expire.
+    pub(crate) fn wants_refresh(&self, now: Duration) -> bool {
+        now >= self.times.refresh_from && !self.refreshing.swap(true, Ordering::Relaxed)
+    }
 }
 
 impl L1 {
-    /// An empty L1 that holds up to `capacity_bytes`, with the gate open or closed.
-    pub(crate) fn new(capacity_bytes: u64, open: bool) -> Self {
+    /// An empty L1 that holds up to `capacity_bytes`. With `endless`, it needs no lease.
+    pub(crate) fn new(capacity_bytes: u64, endless: bool) -> Self {
+        let scale = Arc::new(AtomicU32::new(FULL_SIZE));
+        let weigh_by = Arc::clone(&scale);
         Self {
-            entries: Cache::builder().max_capacity(capacity_bytes).weigher(weight).build(),
+            entries: Cache::builder()
+                .max_capacity(capacity_bytes)
+                .weigher(move |key, kept| weight(key, kept, weigh_by.load(Ordering::Relaxed)))
+                .build(),
             stamps: Stamps::new(),
-            open: AtomicBool::new(open),
+            lease_until_ns: AtomicU64::new(if endless { ENDLESS } else { 0 }),
+            capacity_bytes,
+            scale,
         }
     }
 
@@ -56,42 +110,53 @@ impl L1 {
         &self.stamps
     }
 
-    /// The entry of `key`, if nothing it depends on was invalidated since before its load, and it is young enough at `now`.
-    pub(crate) fn get(&self, key: &Key, tags: &[Tag], now: Duration) -> Option<Entry> {
-        if !self.is_open() {
-            return None;
+    /// The entry of `key`, fresh or aged, if the lease holds and nothing it depends on was invalidated since before its
+    /// load.
+    pub(crate) fn get(&self, key: &Key, tags: &[Tag], now: Duration) -> Result<Arc<Kept>, Missing> {
+        if !self.is_open(now) {
+            return Err(Missing::NoLease);
         }
-        let kept = self.entries.get(key.as_str())?;
-        (now < kept.fresh_until && self.stamps.hold(&kept.stamp, tags)).then(|| kept.entry.clone())
+        self.get_without_lease(key, tags)
     }
 
-    /// Stores what was loaded after `stamp` was taken. An invalidation since then makes it dead on arrival; the check here
+    /// As [`L1::get`], for those who rather answer with something old than not at all.
+    pub(crate) fn get_without_lease(&self, key: &Key, tags: &[Tag]) -> Result<Arc<Kept>, Missing> {
+        let kept = self.entries.get(key.as_str()).ok_or(Missing::Absent)?;
+        if self.stamps.hold(&kept.stamp, tags) {
+            Ok(kept)
+        } else {
+            Err(Missing::Invalidated)
+        }
+    }
+
+    /// Stores what was loaded after its stamp was taken. An invalidation since then makes it dead on arrival; the check here
     /// only keeps a dead entry from displacing a live one.
-    pub(crate) fn fill(&self, key: &Key, entry: Entry, stamp: Stamp, fresh_until: Duration) {
+    pub(crate) fn fill(&self, key: &Key, entry: Option<Entry>, stamp: Stamp, times: Times) {
         if self.stamps.are_at(&stamp) {
             let kept = Kept {
                 entry,
                 stamp,
-                fresh_until,
+                times,
+                refreshing: AtomicBool::new(false),
             };
             self.entries.insert(key.as_str().into(), Arc::new(kept));
         }
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
+    /// Whether entries may be served at `now`.
+    pub(crate) fn is_open(&self, now: Duration) -> bool {
+        as_nanos(now) < self.lease_until_ns.load(Ordering::Acquire)
     }
 
-    /// Begins to serve. Everything from before is given up first: invalidations may have been missed meanwhile.
-    pub(crate) fn open(&self) {
-        self.stamps.bump_epoch();
-        self.open.store(true, Ordering::Release);
+    /// Every invalidation that was made before now minus the length of a lease has been applied here. Returns whether there
+    /// was no lease at all before.
+    pub(crate) fn renew_lease(&self, until: Duration) -> bool {
+        self.lease_until_ns.swap(as_nanos(until), Ordering::AcqRel) == 0
     }
 
-    /// Stops serving at once, and for good what is in there now.
-    pub(crate) fn close(&self) {
-        self.open.store(false, Ordering::Release);
-        self.stamps.bump_epoch();
+    /// Stops serving at once: invalidations may be missed from now on. Returns whether there was a lease.
+    pub(crate) fn end_lease(&self) -> bool {
+        self.lease_until_ns.swap(0, Ordering::AcqRel) != 0
     }
 
     /// Moka's housekeeping, for a timer: left alone, it runs inside the reads of clients.
@@ -104,7 +169,32 @@ impl L1 {
     }
 
     pub(crate) fn weight_bytes(&self) -> u64 {
-        self.entries.weighted_size()
+        self.entries.weighted_size() * u64::from(FULL_SIZE) / u64::from(self.scale.load(Ordering::Relaxed))
+    }
+
+    /// How much may be held now: the capacity, or what [`L1::resize`] made of it.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.capacity_bytes * u64::from(FULL_SIZE) / u64::from(self.scale.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn capacity_bytes(&self) -> u64 {
+        self.capacity_bytes
+    }
+
+    /// Makes entries that come from now on weigh as if the capacity were `bytes`; more than the capacity means the capacity.
+    pub(crate) fn resize(&self, bytes: u64) {
+        let scale = self.capacity_bytes.saturating_mul(u64::from(FULL_SIZE)) / bytes.max(1);
+        let scale = u32::try_from(scale).unwrap_or(u32::MAX).max(FULL_SIZE);
+        self.scale.store(scale, Ordering::Relaxed);
+    }
+
+    /// Visits entries until `visit` returns false. In no order, and not cheap: for operators and background work.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&str, &Kept) -> bool) {
+        for (key, kept) in &self.entries {
+            if !visit(&key, &kept) {
+                return;
+            }
+        }
     }
 }
 
@@ -112,10 +202,11 @@ impl L1 {
     clippy::borrowed_box,
     reason = "moka hands the weigher a reference to the key as it is stored"
 )]
-fn weight(key: &Box<str>, kept: &Arc<Kept>) -> u32 {
+fn weight(key: &Box<str>, kept: &Arc<Kept>, scale: u32) -> u32 {
+    let body = kept.entry.as_ref().map_or(0, |entry| entry.body.len());
     // The key is there twice when the body came from Redis, whose header echoes it.
-    let bytes = ENTRY_OVERHEAD_BYTES + 2 * key.len() + kept.entry.body.len();
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+    let bytes = (ENTRY_OVERHEAD_BYTES + 2 * key.len() + body) as u64;
+    u32::try_from(bytes * u64::from(scale) / u64::from(FULL_SIZE)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -123,69 +214,114 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_secs(10);
+    const LATER: Duration = Duration::from_secs(20);
+
+    fn times() -> Times {
+        Times {
+            created_ms: 0,
+            fresh_until: SOON,
+            refresh_from: Duration::from_secs(9),
+            aged_until: LATER,
+        }
+    }
+
+    fn take(l1: &L1, key: &Key, tags: &[Tag]) -> Stamp {
+        l1.stamps().take(tags, key.endpoint_stripe())
+    }
 
     fn filled() -> (L1, Key, [Tag; 1]) {
         let l1 = L1::new(1 << 20, true);
         let (key, tags) = (Key::new("e").part(1), [Tag::new("t")]);
-        let stamp = l1.stamps().take(&tags);
-        l1.fill(&key, Entry::new("body", 7), stamp, SOON);
+        let stamp = take(&l1, &key, &tags);
+        l1.fill(&key, Some(Entry::new("body", 7)), stamp, times());
         (l1, key, tags)
     }
 
+    fn version(l1: &L1, key: &Key, tags: &[Tag]) -> Option<i64> {
+        let kept = l1.get(key, tags, Duration::ZERO).ok()?;
+        kept.entry.as_ref().map(|entry| entry.version)
+    }
+
     #[test]
-    fn serves_until_the_age_limit_and_not_at_it() {
+    fn an_entry_is_fresh_until_its_limit_and_then_aged() {
         let (l1, key, tags) = filled();
-        assert_eq!(l1.get(&key, &tags, Duration::ZERO), Some(Entry::new("body", 7)));
-        assert_eq!(l1.get(&key, &tags, SOON), None);
+        let kept = l1.get(&key, &tags, SOON).expect("kept");
+        assert!(kept.is_fresh(Duration::ZERO) && !kept.is_fresh(SOON));
+    }
+
+    #[test]
+    fn one_reader_refreshes() {
+        let (l1, key, tags) = filled();
+        let kept = l1.get(&key, &tags, Duration::ZERO).expect("kept");
+        assert!(!kept.wants_refresh(Duration::ZERO));
+        assert!(kept.wants_refresh(Duration::from_secs(9)));
+        assert!(!kept.wants_refresh(Duration::from_secs(9)));
     }
 
     #[test]
     fn an_invalidation_ends_the_entry_and_a_late_fill_does_not_revive_it() {
         let (l1, key, tags) = filled();
-        let before = l1.stamps().take(&tags);
+        let before = take(&l1, &key, &tags);
         l1.stamps().bump(&tags);
-        assert_eq!(l1.get(&key, &tags, Duration::ZERO), None);
-        l1.fill(&key, Entry::new("old", 6), before, SOON);
-        assert_eq!(l1.get(&key, &tags, Duration::ZERO), None);
+        assert_eq!(version(&l1, &key, &tags), None);
+        l1.fill(&key, Some(Entry::new("old", 6)), before, times());
+        assert_eq!(version(&l1, &key, &tags), None);
     }
 
     #[test]
     fn a_dead_fill_does_not_displace_a_live_entry() {
         let (l1, key, tags) = filled();
-        let before = l1.stamps().take(&tags);
+        let before = take(&l1, &key, &tags);
         l1.stamps().bump(&tags);
-        let after = l1.stamps().take(&tags);
-        l1.fill(&key, Entry::new("new", 8), after, SOON);
-        l1.fill(&key, Entry::new("old", 6), before, SOON);
-        assert_eq!(l1.get(&key, &tags, Duration::ZERO), Some(Entry::new("new", 8)));
+        let after = take(&l1, &key, &tags);
+        l1.fill(&key, Some(Entry::new("new", 8)), after, times());
+        l1.fill(&key, Some(Entry::new("old", 6)), before, times());
+        assert_eq!(version(&l1, &key, &tags), Some(8));
     }
 
     #[test]
-    fn a_closed_gate_serves_nothing_and_reopening_serves_nothing_from_before() {
+    fn nothing_is_served_without_a_lease_and_it_comes_back_with_one() {
         let (l1, key, tags) = filled();
-        l1.close();
-        assert_eq!(l1.get(&key, &tags, Duration::ZERO), None);
-        let while_closed = l1.stamps().take(&tags);
-        l1.open();
-        l1.fill(&key, Entry::new("missed", 6), while_closed, SOON);
-        assert_eq!(l1.get(&key, &tags, Duration::ZERO), None);
+        assert!(l1.end_lease());
+        assert_eq!(version(&l1, &key, &tags), None);
+        assert!(l1.renew_lease(Duration::from_secs(1)));
+        assert_eq!(version(&l1, &key, &tags), Some(7));
+        let run_out = l1.get(&key, &tags, Duration::from_secs(1));
+        assert_eq!(run_out.err(), Some(Missing::NoLease));
+        assert!(l1.get_without_lease(&key, &tags).is_ok());
     }
 
     #[test]
     fn other_tags_than_those_it_was_filled_with_are_a_miss() {
         let (l1, key, _) = filled();
-        assert_eq!(l1.get(&key, &[Tag::new("other")], Duration::ZERO), None);
+        assert_eq!(version(&l1, &key, &[Tag::new("other")]), None);
+    }
+
+    fn fill_many(l1: &L1) {
+        for id in 0..1_000 {
+            let key = Key::new("e").part(id);
+            let stamp = take(l1, &key, &[]);
+            l1.fill(&key, Some(Entry::new(vec![0; 1_000], 1)), stamp, times());
+        }
+        l1.run_pending_tasks();
     }
 
     #[test]
     fn capacity_bounds_the_weight() {
         let l1 = L1::new(10_000, true);
-        for id in 0..1_000 {
-            let stamp = l1.stamps().take(&[]);
-            l1.fill(&Key::new("e").part(id), Entry::new(vec![0; 1_000], 1), stamp, SOON);
-        }
-        l1.run_pending_tasks();
+        fill_many(&l1);
         assert!(l1.weight_bytes() <= 10_000, "{} bytes", l1.weight_bytes());
         assert!(l1.entry_count() > 0);
+    }
+
+    #[test]
+    fn a_smaller_size_bounds_it_too_and_the_capacity_is_the_largest() {
+        let l1 = L1::new(40_000, true);
+        l1.resize(10_000);
+        assert_eq!(l1.size_bytes(), 10_000);
+        fill_many(&l1);
+        assert!(l1.weight_bytes() <= 10_000, "{} bytes", l1.weight_bytes());
+        l1.resize(1 << 40);
+        assert_eq!(l1.size_bytes(), 40_000);
     }
 }

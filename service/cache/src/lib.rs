@@ -42,51 +42,66 @@
 //! # }
 //! ```
 //!
-//! # Simple where it is safe
-//! These parts of the protocol have a simple form now, which costs misses and never freshness:
-//!
-//! - A gap in the messages, or any other doubt, gives up all of L1; the log is written but not replayed yet.
-//! - Instead of a lease that every hit checks, the subscriber feels its connection's pulse and closes L1 when there is
-//!   none: at most one second after the connection died, if this process gets to run.
-//! - An invalidation that Redis did not take is repeated from memory while the process lives; a durable record (outbox) is
-//!   the caller's. Until then other replicas do not know of it.
-//!
-//! Still to come: the lock that lets one of several replicas load, early refresh, entries for "there is no such thing",
-//! serving aged answers when the loader fails ([`Tier::Stale`]), and a bound on the loads that run side by side while Redis
-//! is away.
+//! # What else it does
+//! One of several replicas loads for all ([`Policy::with_fleet_lock`]); answers are loaded anew before they expire
+//! ([`Policy::with_early_refresh`]); an aged answer is better than an error ([`Policy::with_hard_ttl`]); that there is no such
+//! thing can be cached too ([`Policy::with_negative_ttl`]); a client that wrote elsewhere reads its own write
+//! ([`TieredCache::get_or_load_after`]); a durable outbox is relayed ([`TieredCache::relay`]); samples of hits are checked
+//! against the database ([`CacheBuilder::sampler`]). The protocol, its proof and what it costs are in `docs/CACHE.md`.
 
+mod arms;
 mod builder;
 mod bypass;
 mod clock;
+mod endpoints;
 mod entry;
 mod error;
+mod fetch;
 mod flight;
+#[cfg(test)]
+mod interleaving;
 mod invalidate;
 mod key;
 mod l1;
 mod l2;
 mod observer;
+mod pattern;
+mod planned;
 mod policy;
+mod popularity;
 mod read;
+mod relay;
+mod route;
 mod stamps;
 mod state;
 mod stats;
 mod subscribe;
+mod sync;
 mod tag;
+mod tuning;
 mod upkeep;
+mod verify;
+mod warm;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, num::NonZeroUsize, sync::Arc};
 
 pub use crate::{
+    arms::{Arm, ArmStats, Experiment},
     builder::{CacheBuilder, RedisSettings},
     clock::{Clock, ManualClock, SystemClock},
-    entry::{Entry, Invalidated, Served, Tier},
-    error::{BuildError, InvalidateError, LoadError, RedisFailure},
+    entry::{Entry, Flushed, Invalidated, Served, Tier},
+    error::{BuildError, InvalidateError, LoadError, RedisFailure, WriteThroughError},
     key::Key,
+    l2::Memory,
     observer::Observer,
-    policy::Policy,
+    policy::{Policy, Strategy, UnknownStrategy},
+    relay::{Outbox, OutboxRow},
+    route::{KeyParts, Route},
     stats::Stats,
     tag::Tag,
+    tuning::{Tuning, TuningStep},
+    verify::{Source, SourceError, Verified},
+    warm::{Prediction, Warmed},
 };
 
 /// The cache. Cloning shares it; the background tasks end with the last clone, or with [`shutdown`](Self::shutdown).
@@ -94,6 +109,7 @@ pub use crate::{
 pub struct TieredCache {
     core: Arc<state::Core>,
     tasks: Arc<upkeep::Tasks>,
+    tuning_log: Arc<tuning::TuningLog>,
 }
 
 impl TieredCache {
@@ -107,8 +123,8 @@ impl TieredCache {
     ///
     /// The caller guarantees that `tags` are always the same for one key (other tags are a miss), that `key` holds every
     /// input that changes the answer, and that `loader` reads from the primary of its database. `Ok(None)` from the loader
-    /// means that there is no such thing; it is shared with waiting clients and not cached. The loader runs in its own task
-    /// and to its end, whether or not anyone still waits.
+    /// means that there is no such thing; it is shared with waiting clients, and cached if the policy says so. The loader
+    /// runs in its own task and to its end, whether or not anyone still waits.
     ///
     /// A failing Redis is never an error here.
     pub async fn get_or_load<E, F, Fut>(
@@ -123,7 +139,34 @@ impl TieredCache {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
     {
-        self.core.get_or_load(key, tags, policy, loader).await
+        self.get_or_load_after(None, key, tags, policy, loader).await
+    }
+
+    /// As [`get_or_load`](Self::get_or_load), for a client that knows of an invalidation by its number
+    /// ([`Invalidated::seq`]), because it made the write behind it on another replica: it gets nothing older, whether or not
+    /// the message has arrived here.
+    pub async fn get_or_load_after<E, F, Fut>(
+        &self,
+        after_seq: Option<u64>,
+        key: &Key,
+        tags: &[Tag],
+        policy: &Policy,
+        loader: F,
+    ) -> Result<Served, LoadError<E>>
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+    {
+        let request = read::Request {
+            core: &self.core,
+            key,
+            tags,
+            policy,
+            after_seq,
+            started: self.core.context.now(),
+        };
+        request.get_or_load(loader).await
     }
 
     /// Ends every answer that depends on one of `tags`. Must be called after the commit of the write behind it.
@@ -132,6 +175,73 @@ impl TieredCache {
     /// and the other replicas have not heard of it yet.
     pub async fn invalidate(&self, tags: &[Tag]) -> Result<Invalidated, InvalidateError> {
         self.core.invalidate(tags).await
+    }
+
+    /// Write-through: invalidates `tags`, then loads `key` anew, so that the next reader finds it. The loader runs after the
+    /// invalidation; what the writer holds in its hands is never stored, because a slower writer would store something older.
+    pub async fn write_through<E, F, Fut>(
+        &self,
+        key: &Key,
+        tags: &[Tag],
+        policy: &Policy,
+        loader: F,
+    ) -> Result<(Invalidated, Served), WriteThroughError<E>>
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+    {
+        let invalidated = self.invalidate(tags).await?;
+        let served = self
+            .get_or_load_after(invalidated.seq, key, tags, policy, loader)
+            .await?;
+        Ok((invalidated, served))
+    }
+
+    /// Empties by pattern: a glob over `endpoint:part:part`. Whole endpoints end, because generations exist for endpoints and
+    /// not for keys: those that the pattern could match. Then their memory in Redis is freed, some hundred keys at a time.
+    ///
+    /// To empty by what changed, [`invalidate`](Self::invalidate) its tag; to empty one endpoint or everything,
+    /// [`Tag::endpoint`] or [`Tag::all`].
+    pub async fn flush_matching(&self, pattern: &str) -> Result<Flushed, InvalidateError> {
+        self.core.flush_matching(pattern).await
+    }
+
+    /// Deletes entries of [`Strategy::Planned`] by pattern over `endpoint:part:part`; returns how many.
+    pub async fn delete_planned(&self, pattern: &str) -> Result<u64, RedisFailure> {
+        self.core.delete_planned(pattern).await
+    }
+
+    /// Relays committed invalidations out of `outbox` in the background: those that their writers could not bring to Redis,
+    /// and the newest ones once more when Redis was started anew. Every replica may relay.
+    pub fn relay<O: Outbox>(&self, outbox: O) {
+        self.tasks
+            .add(builder::spawn(relay::run(Arc::clone(&self.core), outbox)));
+    }
+
+    /// Loads what is not there out of `keys`, so many at a time. For the start; returns when it is done.
+    pub async fn warm(&self, source: &Arc<dyn Source>, keys: Vec<Key>, concurrency: NonZeroUsize) -> Warmed {
+        self.core.warm(source, keys, concurrency).await
+    }
+
+    /// Loads popular keys whose answers ended: one round of what [`CacheBuilder::predictive_warming`] does each second.
+    pub async fn warm_popular(&self, source: &Arc<dyn Source>, prediction: Prediction) -> Warmed {
+        self.core.warm_popular(source, prediction).await
+    }
+
+    /// Compares up to `count` cached answers with fresh loads, and removes those that differ and still do a second later.
+    pub async fn verify(&self, source: &Arc<dyn Source>, count: usize) -> Verified {
+        self.core.verify(source, count).await
+    }
+
+    /// What tuning did of late, oldest first.
+    pub fn tuning_steps(&self) -> Vec<TuningStep> {
+        self.tuning_log.steps()
+    }
+
+    /// The number of the newest invalidation that was applied here.
+    pub fn last_seq(&self) -> u64 {
+        self.core.cursor.seq()
     }
 
     /// Numbers for operators.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::entry::Tier;
+use crate::{arms::Arm, entry::Tier, l2::Memory};
 
 /// Is told what happens inside the cache.
 ///
@@ -14,6 +14,11 @@ pub trait Observer: Send + Sync + 'static {
     /// client's load was shared), every other tier a hit.
     fn lookup(&self, endpoint: &'static str, tier: Tier, elapsed: Duration) {
         let _ = (endpoint, tier, elapsed);
+    }
+
+    /// As [`Observer::lookup`], in addition to it, for reads whose policy belongs to an arm of an experiment.
+    fn lookup_in_arm(&self, endpoint: &'static str, arm: Arm, tier: Tier, elapsed: Duration) {
+        let _ = (endpoint, arm, tier, elapsed);
     }
 
     /// A loader ran.
@@ -36,9 +41,19 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (tags, lag_ms);
     }
 
-    /// L1 is served again (`true`), or no longer, because invalidations may be missed (`false`).
+    /// The subscription to other replicas' invalidations works and L1 is served again (`true`), or it was lost (`false`).
     fn l1_gate(&self, open: bool) {
         let _ = open;
+    }
+
+    /// Redis said how full it is; asked every ten seconds.
+    fn redis_memory(&self, memory: &Memory) {
+        let _ = memory;
+    }
+
+    /// A sampled hit still differed from the loader's answer after a minute. It was removed.
+    fn inconsistent(&self, endpoint: &'static str) {
+        let _ = endpoint;
     }
 
     /// A Redis operation failed or timed out.

@@ -1,5 +1,5 @@
-//! The read: L1, then one flight for all who miss, which looks in L2, loads, and fills both. The order of its steps is what
-//! keeps old data out; each step says why it stands where it stands.
+//! The read as its client sees it: L1, or the flight that answers all who miss together. What a flight does is not here (see
+//! `fetch`).
 
 use std::{any::TypeId, future::Future, sync::Arc, time::Duration};
 
@@ -9,85 +9,171 @@ use crate::{
     clock::as_micros,
     entry::{Entry, Served, Tier},
     error::LoadError,
-    flight::{Arrival, Boarding, LoaderFailure, Outcome, Ticket, Tower},
+    fetch::{self, Plan},
+    flight::{Arrival, Boarding, Failure, Tower},
     key::Key,
-    l2::{
-        L2, Nonce,
-        codec::{Identity, Stored},
-    },
-    policy::Policy,
+    l1::{Kept, Missing},
+    policy::{Policy, Strategy},
     stamps::Stamp,
     state::Core,
     tag::Tag,
 };
 
+/// One hit in so many tells the popularity table, chosen by the low bits of the clock.
+const POPULARITY_SAMPLE: u32 = 64;
+
 /// What one client asks for.
-struct Request<'a> {
-    core: &'a Core,
-    key: &'a Key,
-    tags: &'a [Tag],
-    started: Duration,
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) core: &'a Arc<Core>,
+    pub(crate) key: &'a Key,
+    pub(crate) tags: &'a [Tag],
+    pub(crate) policy: &'a Policy,
+    /// The newest invalidation that the client knows of: it must not get anything older.
+    pub(crate) after_seq: Option<u64>,
+    pub(crate) started: Duration,
 }
 
-/// What a flight needs after its client may be gone.
-struct Plan {
-    key: Key,
-    tags: Vec<Tag>,
-    policy: Policy,
-    /// Taken before anything is read.
-    stamp: Stamp,
+/// What became of a load in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prefetched {
+    Present,
+    Loaded,
+    Failed,
 }
 
-/// The generations to store under, or nothing if Redis is not to be used.
-type StoreUnder = Option<Vec<Nonce>>;
-
-impl Core {
-    pub(crate) async fn get_or_load<E, F, Fut>(
-        self: &Arc<Self>,
-        key: &Key,
-        tags: &[Tag],
-        policy: &Policy,
-        loader: F,
-    ) -> Result<Served, LoadError<E>>
+impl Request<'_> {
+    pub(crate) async fn get_or_load<E, F, Fut>(&self, loader: F) -> Result<Served, LoadError<E>>
     where
         E: Send + Sync + 'static,
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
     {
-        let started = self.context.now();
-        let request = Request {
-            core: self,
-            key,
-            tags,
-            started,
-        };
-        if let Some(entry) = request.landed() {
-            return Ok(request.answer(entry));
+        if matches!(self.policy.strategy, Strategy::Off | Strategy::Planned) {
+            return self.without_tiers(loader).await;
         }
-        let arrival = match self.flights.board(key, TypeId::of::<E>(), &request) {
-            Boarding::Landed(entry) => return Ok(request.answer(entry)),
+        if let Some(kept) = self.look() {
+            let answer = self.answer(&kept);
+            if kept.wants_refresh(self.started) {
+                self.refresh(&kept, loader);
+            }
+            return Ok(answer);
+        }
+        let arrival = match self.board::<E>(self) {
+            Boarding::Landed(kept) => return Ok(self.answer(&kept)),
             Boarding::Joined(arrival) => {
-                self.context.counters.joined.add_one();
+                self.core.context.counters.joined.add_one();
                 arrival
             }
             Boarding::Started(ticket, stamp) => {
                 let arrival = ticket.arrival();
-                let plan = request.plan(*policy, stamp);
+                let plan = self.plan(stamp, 0);
                 // Its own task: a client that goes away must not take the load of the others along.
-                tokio::spawn(fly(Arc::clone(self), plan, ticket, loader).in_current_span());
+                tokio::spawn(fetch::fly(Arc::clone(self.core), plan, ticket, loader).in_current_span());
                 arrival
             }
         };
-        request.wait(arrival).await
+        self.wait(arrival).await
     }
-}
 
-impl Request<'_> {
-    fn answer(&self, entry: Entry) -> Served {
+    /// Fills the cache in advance; counts no lookup.
+    pub(crate) async fn prefetch<E, F, Fut>(&self, loader: F) -> Prefetched
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+    {
+        if self.look().is_some() {
+            return Prefetched::Present;
+        }
+        let Boarding::Started(ticket, stamp) = self.board::<E>(self) else {
+            return Prefetched::Present;
+        };
+        let mut arrival = ticket.arrival();
+        fetch::fly(Arc::clone(self.core), self.plan(stamp, 0), ticket, loader).await;
+        self.core.context.counters.warmed.add_one();
+        let succeeded = matches!(&*arrival.borrow_and_update(), Some(Ok(_)));
+        if succeeded {
+            Prefetched::Loaded
+        } else {
+            Prefetched::Failed
+        }
+    }
+
+    /// The planned strategy, or no cache at all: the client loads for itself.
+    async fn without_tiers<E, F, Fut>(&self, loader: F) -> Result<Served, LoadError<E>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<Entry>, E>>,
+    {
+        let result = if self.policy.strategy == Strategy::Planned {
+            self.core.planned_read(self.key, self.policy, loader).await
+        } else {
+            let entry = self.core.run_loader(self.key, loader).await;
+            entry.map(|entry| Served { entry, tier: Tier::Db })
+        };
+        self.count(result.as_ref().map_or(Tier::Db, |served| served.tier));
+        result.map_err(|error| LoadError::Loader(Arc::new(error)))
+    }
+
+    /// The entry in L1, if this client may have it.
+    fn look(&self) -> Option<Arc<Kept>> {
+        if self.is_ahead() {
+            return None;
+        }
+        let kept = self.core.l1.get(self.key, self.tags, self.started).ok()?;
+        kept.is_fresh(self.started).then_some(kept)
+    }
+
+    /// The client knows of an invalidation that has not been applied here yet: neither L1 nor a running flight will do.
+    fn is_ahead(&self) -> bool {
+        self.after_seq.is_some_and(|seq| seq > self.core.cursor.seq())
+    }
+
+    fn board<E: 'static>(&self, tower: &impl Tower<Found = Arc<Kept>>) -> Boarding<Arc<Kept>> {
+        if self.policy.strategy == Strategy::CacheAside {
+            self.core.flights.board_alone(self.key, tower)
+        } else {
+            self.core.flights.board(self.key, TypeId::of::<E>(), tower)
+        }
+    }
+
+    fn answer(&self, kept: &Kept) -> Served {
         self.count(Tier::L1);
+        self.core.sample_hit(self.key, kept);
+        if self.started.subsec_nanos().is_multiple_of(POPULARITY_SAMPLE) {
+            self.core.popularity.note(self.key, POPULARITY_SAMPLE);
+        }
         Served {
-            entry: Some(entry),
+            entry: kept.entry.clone(),
             tier: Tier::L1,
+        }
+    }
+
+    /// Loads an entry anew that is about to expire; its readers go on being served from L1.
+    fn refresh<E, F, Fut>(&self, kept: &Kept, loader: F)
+    where
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+    {
+        let Ok(permit) = Arc::clone(&self.core.background).try_acquire_owned() else {
+            // Another reader may try again.
+            kept.refreshing.store(false, std::sync::atomic::Ordering::Relaxed);
+            return;
+        };
+        if let Boarding::Started(ticket, stamp) = self.board::<E>(&Renewal(self)) {
+            self.core.context.counters.refreshed.add_one();
+            let flight = fetch::fly(
+                Arc::clone(self.core),
+                self.plan(stamp, kept.times.created_ms),
+                ticket,
+                loader,
+            );
+            tokio::spawn(async move {
+                flight.await;
+                drop(permit);
+            });
         }
     }
 
@@ -96,16 +182,17 @@ impl Request<'_> {
             Ok(outcome) => outcome.clone(),
             Err(_) => None,
         };
-        self.count(
-            outcome
-                .as_ref()
-                .and_then(|outcome| outcome.as_ref().ok())
-                .map_or(Tier::Db, |served| served.tier),
-        );
+        let tier = match &outcome {
+            Some(Ok(served)) => served.tier,
+            _ => Tier::Db,
+        };
+        self.count(tier);
+        self.note_miss(tier);
         match outcome {
             Some(Ok(served)) => Ok(served),
             // Only callers who expect this type joined the flight.
-            Some(Err(LoaderFailure(error))) => Err(error.downcast().map_or(LoadError::Aborted, LoadError::Loader)),
+            Some(Err(Failure::Loader(error))) => Err(error.downcast().map_or(LoadError::Aborted, LoadError::Loader)),
+            Some(Err(Failure::TimedOut(limit))) => Err(LoadError::TimedOut(limit)),
             None => Err(LoadError::Aborted),
         }
     }
@@ -113,143 +200,68 @@ impl Request<'_> {
     fn count(&self, tier: Tier) {
         let context = &self.core.context;
         context.observe(|observer| observer.lookup(self.key.endpoint(), tier, context.since(self.started)));
+        if let Some(arm) = self.policy.arm {
+            let elapsed = context.since(self.started);
+            context.counters.arm(arm).count(tier, as_micros(elapsed));
+            context.observe(|observer| observer.lookup_in_arm(self.key.endpoint(), arm, tier, elapsed));
+        }
     }
 
-    fn plan(&self, policy: Policy, stamp: Stamp) -> Plan {
-        Plan {
-            key: self.key.clone(),
-            tags: self.tags.to_vec(),
-            policy,
-            stamp,
+    fn note_miss(&self, tier: Tier) {
+        self.core.popularity.note(self.key, 1);
+        if tier == Tier::Stale {
+            self.core.context.counters.stale_served.add_one();
+        }
+    }
+
+    fn plan(&self, stamp: Stamp, newer_than_ms: u64) -> Plan {
+        Plan::new(self, stamp, newer_than_ms)
+    }
+
+    /// Why L1 has no answer; for tuning.
+    fn note_why(&self) {
+        let endpoint = self.core.endpoints.get(self.key.endpoint());
+        match self.core.l1.get(self.key, self.tags, self.started) {
+            Ok(_) => endpoint.expired.add_one(),
+            Err(Missing::Invalidated) => endpoint.invalidated.add_one(),
+            Err(Missing::Absent) => endpoint.absent.add_one(),
+            Err(Missing::NoLease) => {}
         }
     }
 }
 
 impl Tower for Request<'_> {
-    type Found = Entry;
+    type Found = Arc<Kept>;
 
     fn joinable(&self, stamp: &Stamp) -> bool {
-        self.core.l1.stamps().hold(stamp, self.tags)
+        !self.is_ahead() && self.core.l1.stamps().hold(stamp, self.tags)
     }
 
-    fn landed(&self) -> Option<Entry> {
-        self.core.l1.get(self.key, self.tags, self.started)
+    fn landed(&self) -> Option<Arc<Kept>> {
+        self.look()
     }
 
     fn stamp(&self) -> Stamp {
-        self.core.l1.stamps().take(self.tags)
+        self.note_why();
+        self.core.l1.stamps().take(self.tags, self.key.endpoint_stripe())
     }
 }
 
-/// One flight, from take-off (the stamp is taken) to landing.
-async fn fly<E, F, Fut>(core: Arc<Core>, plan: Plan, ticket: Ticket, loader: F)
-where
-    E: Send + Sync + 'static,
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<Option<Entry>, E>>,
-{
-    let outcome = core.fetch(&plan, loader).await;
-    ticket.land(outcome);
-}
+/// A request that wants something newer than what is in L1.
+struct Renewal<'a>(&'a Request<'a>);
 
-impl Core {
-    async fn fetch<E, F, Fut>(&self, plan: &Plan, loader: F) -> Outcome
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
-        let dependencies = with_all(&plan.tags);
-        let nonces = match self.look_in_l2(plan, &dependencies).await {
-            Ok(served) => return Ok(served),
-            Err(nonces) => nonces,
-        };
-        // Starts after the generations were read: what it loads is at least as new as they are.
-        let Some(stored) = self.load(plan, loader).await? else {
-            return Ok(Served {
-                entry: None,
-                tier: Tier::Db,
-            });
-        };
-        if let (Some(l2), Some(nonces)) = (&self.l2, nonces) {
-            self.store_in_l2(l2, plan, &dependencies, &nonces, &stored).await;
-        }
-        Ok(self.fill_l1(plan, stored, Tier::Db, 0))
+impl Tower for Renewal<'_> {
+    type Found = Arc<Kept>;
+
+    fn joinable(&self, stamp: &Stamp) -> bool {
+        self.0.joinable(stamp)
     }
 
-    /// The answer out of Redis, or the generations under which a load may be stored there.
-    async fn look_in_l2(&self, plan: &Plan, dependencies: &[Tag]) -> Result<Served, StoreUnder> {
-        // After the stamp: an invalidation that failed adds its tags to the set before it bumps.
-        let Some(l2) = self.l2.as_ref().filter(|_| !self.bypass.covers(dependencies)) else {
-            return Err(None);
-        };
-        let Ok(found) = l2.read(&plan.key, dependencies).await else {
-            return Err(None);
-        };
-        if let Some((stored, age_ms)) = found.stored.and_then(|stored| self.young_enough(stored)) {
-            return Ok(self.fill_l1(plan, stored, Tier::L2, age_ms));
-        }
-        match found.nonces {
-            Some(nonces) => Err(Some(nonces)),
-            None => Err(l2.create_nonces(dependencies).await.ok()),
-        }
+    fn landed(&self) -> Option<Arc<Kept>> {
+        None
     }
 
-    /// The entry and its age, if it may still be served. A clock that is behind the writer's sees age 0.
-    fn young_enough(&self, stored: Stored) -> Option<(Stored, u64)> {
-        let age_ms = self.context.clock.wall_ms().saturating_sub(stored.created_ms);
-        (age_ms < stored.lifetime.soft_ms).then_some((stored, age_ms))
+    fn stamp(&self) -> Stamp {
+        self.0.core.l1.stamps().take(self.0.tags, self.0.key.endpoint_stripe())
     }
-
-    async fn load<E, F, Fut>(&self, plan: &Plan, loader: F) -> Result<Option<Stored>, LoaderFailure>
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
-        let started = self.context.now();
-        let result = loader().await;
-        let elapsed = self.context.since(started);
-        self.context.counters.loads.add_one();
-        self.context
-            .observe(|observer| observer.loaded(plan.key.endpoint(), elapsed, result.is_ok()));
-        let entry = result.map_err(|error| LoaderFailure(Arc::new(error)))?;
-        Ok(entry.map(|entry| Stored {
-            entry,
-            created_ms: self.context.clock.wall_ms(),
-            load_us: as_micros(elapsed),
-            lifetime: plan.policy.lifetime(rand::random()),
-        }))
-    }
-
-    async fn store_in_l2(&self, l2: &L2, plan: &Plan, tags: &[Tag], nonces: &[Nonce], stored: &Stored) {
-        let identity = Identity {
-            key: plan.key.as_str(),
-            tags,
-            nonces,
-        };
-        // A failure is counted and logged where it happens; the client has its answer either way.
-        if let Ok(false) = l2.store(identity, &plan.key, stored).await {
-            self.context.counters.fills_rejected.add_one();
-            self.context
-                .observe(|observer| observer.fill_rejected(plan.key.endpoint()));
-        }
-    }
-
-    /// The only way into L1. The stamp is the one from before the first read, so that a race since then kills the entry.
-    fn fill_l1(&self, plan: &Plan, stored: Stored, tier: Tier, age_ms: u64) -> Served {
-        let remaining = Duration::from_millis(stored.lifetime.soft_ms.saturating_sub(age_ms));
-        let fresh_until = self.context.now().saturating_add(remaining);
-        self.l1
-            .fill(&plan.key, stored.entry.clone(), plan.stamp.clone(), fresh_until);
-        Served {
-            entry: Some(stored.entry),
-            tier,
-        }
-    }
-}
-
-/// In Redis every entry also depends on the tag `all`; in L1 the epoch does that.
-fn with_all(tags: &[Tag]) -> Vec<Tag> {
-    tags.iter().cloned().chain([Tag::all()]).collect()
 }

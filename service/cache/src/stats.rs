@@ -3,6 +3,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::{
+    arms::{Arm, ArmCounters, ArmStats},
+    l2::Memory,
+};
+
 /// The cache at one moment. The fields are read one after another: they are near each other, not one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,9 +36,33 @@ pub struct Stats {
     pub last_seq: u64,
     /// Tags for which Redis is not trusted here, because an invalidation of them failed.
     pub bypassed_tags: u64,
+    /// Invalidations that were read from the log, because their messages did not arrive.
+    pub replayed: u64,
+    /// Answers that were loaded anew before they expired.
+    pub refreshed: u64,
+    /// Loads made in advance, at the start or because a key is popular.
+    pub warmed: u64,
+    /// Aged answers that were served because the loader failed or was slow.
+    pub stale_served: u64,
+    /// Loads that waited for another replica's load of the same key.
+    pub lock_waits: u64,
+    /// Hits that were compared with the loader's answer.
+    pub sampled: u64,
+    /// Sampled hits that still differed after a minute, and were removed.
+    pub inconsistent: u64,
+    /// Bytes that Redis uses, as it said last; 0 before it was asked.
+    pub redis_used_bytes: u64,
+    /// Its limit in bytes; 0 if there is none.
+    pub redis_max_bytes: u64,
+    /// Keys that Redis evicted to stay below the limit.
+    pub redis_evicted_keys: u64,
+    /// What each arm of an experiment did.
+    pub arm_a: ArmStats,
+    /// As `arm_a`.
+    pub arm_b: ArmStats,
 }
 
-/// Counters that only grow. None of them is touched by an L1 hit.
+/// Counters, most of which only grow. None of them is touched by an L1 hit.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) loads: Counter,
@@ -41,6 +70,56 @@ pub(crate) struct Counters {
     pub(crate) fills_rejected: Counter,
     pub(crate) entries_damaged: Counter,
     pub(crate) redis_failures: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) refreshed: Counter,
+    pub(crate) warmed: Counter,
+    pub(crate) stale_served: Counter,
+    pub(crate) lock_waits: Counter,
+    pub(crate) sampled: Counter,
+    pub(crate) inconsistent: Counter,
+    arms: [ArmCounters; 2],
+    redis_used_bytes: Counter,
+    redis_max_bytes: Counter,
+    redis_evicted_keys: Counter,
+}
+
+impl Counters {
+    pub(crate) fn arm(&self, arm: Arm) -> &ArmCounters {
+        match arm {
+            Arm::A => &self.arms[0],
+            Arm::B => &self.arms[1],
+        }
+    }
+
+    pub(crate) fn note_memory(&self, memory: Memory) {
+        self.redis_used_bytes.set(memory.used_bytes);
+        self.redis_max_bytes.set(memory.max_bytes.unwrap_or(0));
+        self.redis_evicted_keys.set(memory.evicted_keys);
+    }
+
+    /// The part of [`Stats`] that is counted here.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            loads: self.loads.get(),
+            joined: self.joined.get(),
+            fills_rejected: self.fills_rejected.get(),
+            entries_damaged: self.entries_damaged.get(),
+            redis_failures: self.redis_failures.get(),
+            replayed: self.replayed.get(),
+            refreshed: self.refreshed.get(),
+            warmed: self.warmed.get(),
+            stale_served: self.stale_served.get(),
+            lock_waits: self.lock_waits.get(),
+            sampled: self.sampled.get(),
+            inconsistent: self.inconsistent.get(),
+            redis_used_bytes: self.redis_used_bytes.get(),
+            redis_max_bytes: self.redis_max_bytes.get(),
+            redis_evicted_keys: self.redis_evicted_keys.get(),
+            arm_a: self.arm(Arm::A).stats(),
+            arm_b: self.arm(Arm::B).stats(),
+            ..Stats::default()
+        }
+    }
 }
 
 /// A count for display; orders nothing, hence relaxed.
@@ -49,7 +128,15 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {

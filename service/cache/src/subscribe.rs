@@ -1,46 +1,60 @@
-//! The subscriber: applies other replicas' invalidations, and keeps L1 closed whenever one may have been missed.
+//! The subscriber: applies other replicas' invalidations, and keeps the lease on L1 only while none can have been missed.
 //!
-//! The rule is that every doubt ends everything: a gap in the numbers, a message that cannot be read, a lost connection. L1
-//! opens after Redis confirmed the subscription, because every invalidation from then on arrives here.
+//! Messages carry consecutive numbers. A gap is filled from the log; what cannot be filled (a trimmed log, a number that went
+//! back, another life of the row, bytes that cannot be read) ends everything in L1. Messages that are lost without a gap,
+//! because none follows, are the heartbeats' business: every 250 ms this replica sends itself the newest number, over the
+//! same connection that brings the invalidations. When it arrives and nothing is missing, L1 may be served for one second
+//! from the moment it was *sent*. So a connection that is dead without saying so costs at most that second.
 
-use std::{convert::Infallible, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
-use redis::aio::{PubSubSink, PubSubStream};
+use redis::{
+    Msg,
+    aio::{PubSubSink, PubSubStream},
+};
 use tokio::{
     sync::oneshot,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
+    clock::as_millis,
     error::RedisFailure,
-    l2::{L2, message},
-    state::Core,
+    l2::{L2, message, within},
+    state::{Core, Step},
 };
 
 /// Pause between two attempts to subscribe; with it, L1 is back well within a second after Redis is.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often the connection is asked for a sign of life.
-const PULSE_PERIOD: Duration = Duration::from_millis(250);
+/// How often the newest number is asked for: three may be lost before the lease ends.
+const HEARTBEAT_PERIOD: Duration = Duration::from_millis(250);
 
-/// How long it may take to answer. Together with the period it bounds to one second how long a connection that is dead
-/// without saying so can hide invalidations.
-const PULSE_TIMEOUT: Duration = Duration::from_millis(750);
+/// How long L1 may be served after the newest number was asked for, and how long a connection may bring nothing before it is
+/// given up: the bound of what silently lost messages can do.
+const LEASE: Duration = Duration::from_secs(1);
 
-/// Subscribes again and again, until the task is aborted. `first` is told when L1 opened for the first time.
+/// Subscribes again and again, until the task is aborted. `first` is told when L1 was leased for the first time.
 pub(crate) async fn run(core: Arc<Core>, first: oneshot::Sender<()>) {
     let Some(l2) = &core.l2 else { return };
     let mut first = Some(first);
     let mut reported = false;
     loop {
-        let mut was_open = false;
-        let Err(failure) = session(&core, l2, || {
-            was_open = true;
+        let mut was_leased = false;
+        let Err(failure) = session(&core, l2, &mut || {
+            was_leased = true;
             first.take().map(|first| first.send(()));
         })
         .await;
-        if was_open || !reported {
+        if was_leased || !reported {
             tracing::warn!(
                 error = &failure as &dyn std::error::Error,
                 "cache invalidations cannot be received; L1 is not served"
@@ -52,90 +66,159 @@ pub(crate) async fn run(core: Arc<Core>, first: oneshot::Sender<()>) {
 }
 
 /// One subscription, from connecting to its loss.
-async fn session(core: &Core, l2: &L2, opened: impl FnOnce()) -> Result<Infallible, RedisFailure> {
+async fn session(core: &Core, l2: &L2, on_lease: &mut (dyn FnMut() + Send)) -> Result<Infallible, RedisFailure> {
     let limit = l2.connect_timeout();
     let (mut sink, stream) = within(limit, l2.client().get_async_pubsub()).await?.split();
-    within(limit, sink.subscribe(l2.channel())).await?;
-    // From here on nothing is missed. Messages that came before this answer look like a gap later: harmless.
-    core.last_seq.store(l2.newest_seq().await?, Ordering::Release);
-    let _gate = Gate::open(core);
-    opened();
+    let channels = [l2.channel(), l2.own_channel()];
+    within(limit, sink.subscribe(&channels[..])).await?;
+    // From here on nothing is missed; what was missed before is made up for now.
+    l2.wait_until_linked(true).await;
+    catch_up(core, l2).await?;
+    let _end = LeaseEnd(core);
+    let pulse = Pulse::new();
     tokio::select! {
-        failure = receive(core, l2, stream) => Err(failure),
-        failure = feel_pulse(sink, l2.channel()) => Err(failure),
+        result = receive(core, l2, stream, &pulse, on_lease) => result,
+        failure = beat(core, l2, sink, &pulse) => Err(failure),
     }
 }
 
-async fn within<T>(limit: Duration, operation: impl Future<Output = redis::RedisResult<T>>) -> Result<T, RedisFailure> {
-    match timeout(limit, operation).await {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(RedisFailure::TimedOut(limit)),
+/// Applies what happened since the last message that was applied.
+async fn catch_up(core: &Core, l2: &L2) -> Result<(), RedisFailure> {
+    let news = l2.news_since(core.cursor.place()).await?;
+    match news.missed {
+        Some(missed) => {
+            for envelope in &missed {
+                core.l1.stamps().bump(&envelope.tags);
+            }
+            core.context.counters.replayed.add(missed.len() as u64);
+        }
+        None => core.l1.stamps().bump_epoch(),
     }
+    core.cursor.move_to(news.place);
+    Ok(())
 }
 
-/// L1 is open while this lives; it closes also when the task is aborted or panics.
-struct Gate<'a>(&'a Core);
+/// Ends the lease when the subscription does, also when the task is aborted or panics.
+struct LeaseEnd<'a>(&'a Core);
 
-impl<'a> Gate<'a> {
-    fn open(core: &'a Core) -> Self {
-        core.l1.open();
-        core.context.observe(|observer| observer.l1_gate(true));
-        Self(core)
-    }
-}
-
-impl Drop for Gate<'_> {
+impl Drop for LeaseEnd<'_> {
     fn drop(&mut self) {
-        self.0.l1.close();
-        self.0.context.observe(|observer| observer.l1_gate(false));
+        if self.0.l1.end_lease() {
+            self.0.context.observe(|observer| observer.l1_gate(false));
+        }
     }
 }
 
-async fn receive(core: &Core, l2: &L2, mut stream: PubSubStream) -> RedisFailure {
+/// When this replica last heard itself.
+struct Pulse {
+    started: Instant,
+    heard_ms: AtomicU64,
+}
+
+impl Pulse {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            heard_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn note(&self) {
+        self.heard_ms
+            .store(as_millis(self.started.elapsed()), Ordering::Relaxed);
+    }
+
+    fn is_lost(&self) -> bool {
+        let silent_ms = as_millis(self.started.elapsed()).saturating_sub(self.heard_ms.load(Ordering::Relaxed));
+        silent_ms > as_millis(LEASE)
+    }
+}
+
+async fn receive(
+    core: &Core,
+    l2: &L2,
+    mut stream: PubSubStream,
+    pulse: &Pulse,
+    on_lease: &mut (dyn FnMut() + Send),
+) -> Result<Infallible, RedisFailure> {
     while let Some(message) = stream.next().await {
-        apply(core, l2, message.get_payload_bytes());
+        if message.get_channel_name() == l2.own_channel() {
+            hear_itself(core, l2, &message, on_lease).await?;
+            pulse.note();
+        } else {
+            core.context.reach(Step::MessageArrived).await;
+            apply(core, l2, message.get_payload_bytes()).await?;
+        }
     }
     let lost = std::io::Error::new(
         std::io::ErrorKind::ConnectionReset,
         "the subscriber's connection was closed",
     );
-    RedisFailure::Redis(lost.into())
+    Err(RedisFailure::Redis(lost.into()))
 }
 
-fn apply(core: &Core, l2: &L2, payload: &[u8]) {
+/// One heartbeat came back: everything that was sent before it has arrived, unless its number says otherwise.
+async fn hear_itself(
+    core: &Core,
+    l2: &L2,
+    message: &Msg,
+    on_lease: &mut (dyn FnMut() + Send),
+) -> Result<(), RedisFailure> {
+    // Nobody else writes to this channel; what cannot be read proves nothing, and gives no lease.
+    let Some((place, sent_ns)) = message::parse_heartbeat(message.get_payload_bytes()) else {
+        return Ok(());
+    };
+    if place != core.cursor.place() {
+        catch_up(core, l2).await?;
+    }
+    if core.l1.renew_lease(Duration::from_nanos(sent_ns) + LEASE) {
+        core.context.observe(|observer| observer.l1_gate(true));
+        on_lease();
+    }
+    Ok(())
+}
+
+async fn apply(core: &Core, l2: &L2, payload: &[u8]) -> Result<(), RedisFailure> {
     let Some(message) = message::parse(payload) else {
         tracing::warn!(
             bytes = payload.len(),
             "a cache invalidation cannot be read; everything in L1 is given up"
         );
         core.l1.stamps().bump_epoch();
-        return;
+        return Ok(());
     };
-    let is_next = message.seq == core.last_seq.load(Ordering::Relaxed).wrapping_add(1);
-    let is_own = message.origin == l2.origin();
-    if !is_next {
-        core.l1.stamps().bump_epoch();
-    } else if !is_own {
-        core.l1.stamps().bump(&message.tags);
+    let (seen, envelope) = (core.cursor.place(), message.envelope);
+    let is_own = envelope.origin == l2.origin();
+    if message.place.follows(seen) {
+        // Own messages take effect when `invalidate` returns.
+        if !is_own {
+            core.l1.stamps().bump(&envelope.tags);
+        }
+        core.cursor.move_to(message.place);
+    } else if !message.place.is_at_or_before(seen) {
+        catch_up(core, l2).await?;
     }
-    // After the stamps: who sees the number sees its effect. Own messages take effect when `invalidate` returns.
-    core.last_seq.store(message.seq, Ordering::Release);
     if !is_own {
-        let lag_ms = core.context.clock.wall_ms().saturating_sub(message.sent_ms);
+        let lag_ms = core.context.clock.wall_ms().saturating_sub(envelope.sent_ms);
         core.context
-            .observe(|observer| observer.received(message.tags.len(), lag_ms));
+            .observe(|observer| observer.received(envelope.tags.len(), lag_ms));
     }
+    Ok(())
 }
 
-/// Subscribes again at each period, which Redis confirms without any other effect: an answer means that everything sent
-/// before it has arrived.
-async fn feel_pulse(mut sink: PubSubSink, channel: &str) -> RedisFailure {
-    let mut timer = interval(PULSE_PERIOD);
+/// Sends heartbeats until none came back for too long.
+async fn beat(core: &Core, l2: &L2, sink: PubSubSink, pulse: &Pulse) -> RedisFailure {
+    // Dropped, it would close the subscription.
+    let _sink = sink;
+    let mut timer = interval(HEARTBEAT_PERIOD);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         timer.tick().await;
-        if let Err(failure) = within(PULSE_TIMEOUT, sink.subscribe(channel)).await {
-            return failure;
+        if pulse.is_lost() {
+            return RedisFailure::TimedOut(LEASE);
         }
+        // Before it is sent: the lease must not count from later. A failure shows as an echo that does not come.
+        let sent_ns = crate::clock::as_nanos(core.context.now());
+        let _ = l2.send_heartbeat(sent_ns).await;
     }
 }

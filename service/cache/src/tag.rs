@@ -30,6 +30,12 @@ impl Tag {
         Self::new(ALL)
     }
 
+    /// The tag that every answer of an endpoint depends on without being told to: `endpoint:NAME`. Invalidating it empties
+    /// the endpoint in constant time.
+    pub fn endpoint(endpoint: &str) -> Self {
+        Self::new(format!("endpoint:{endpoint}"))
+    }
+
     /// The name given to [`Tag::new`].
     pub fn name(&self) -> &str {
         &self.name
@@ -47,8 +53,19 @@ impl Tag {
 
 /// The low 16 bits of `SipHash` with fixed keys. A client who makes tags collide gains only misses.
 fn stripe_of(name: &str) -> u16 {
+    stripe_of_parts(&[name])
+}
+
+/// The stripe of [`Tag::endpoint`], without building the tag.
+pub(crate) fn endpoint_stripe(endpoint: &str) -> u16 {
+    stripe_of_parts(&["endpoint:", endpoint])
+}
+
+fn stripe_of_parts(parts: &[&str]) -> u16 {
     let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
+    for part in parts {
+        hasher.write(part.as_bytes());
+    }
     let [low, high, ..] = hasher.finish().to_le_bytes();
     u16::from_le_bytes([low, high])
 }
@@ -82,6 +99,12 @@ impl fmt::Display for Tag {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_stripe_of_an_endpoint_is_that_of_its_tag() {
+        assert_eq!(Tag::endpoint("risk").stripe(), endpoint_stripe("risk"));
+        assert_eq!(Tag::endpoint("risk"), Tag::new("endpoint:risk"));
+    }
 
     #[test]
     fn tags_are_equal_by_name() {

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{
     task::JoinHandle,
-    time::{Interval, MissedTickBehavior, interval},
+    time::{Interval, MissedTickBehavior, interval, sleep},
 };
 
 use crate::state::Core;
@@ -18,12 +18,46 @@ const HOUSEKEEPING_PERIOD: Duration = Duration::from_millis(100);
 /// Other replicas serve old answers until a failed invalidation is repeated; a Redis that refuses gets four a second.
 const REPEAT_PERIOD: Duration = Duration::from_millis(250);
 
+/// Pause between two attempts to connect.
+const CONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Memory fills up over minutes.
+const MEMORY_PERIOD: Duration = Duration::from_secs(10);
+
+/// The share of its limit from which on a full Redis is worth a warning.
+const MEMORY_ALARM_SHARE: f64 = 0.9;
+
 /// Moka's housekeeping, until the task is aborted.
 pub(crate) async fn keep_house(core: Arc<Core>) {
     let mut timer = timer(HOUSEKEEPING_PERIOD);
     loop {
         timer.tick().await;
         core.l1.run_pending_tasks();
+    }
+}
+
+/// Keeps a connection for commands open, until the task is aborted.
+pub(crate) async fn keep_connected(core: Arc<Core>) {
+    let Some(l2) = &core.l2 else { return };
+    let mut reported = false;
+    loop {
+        match l2.open().await {
+            Ok(renewed) => {
+                reported = false;
+                if renewed {
+                    tracing::info!("Redis was started anew, or is new to this cache: everything was invalidated");
+                    core.renewals.send_modify(|count| *count += 1);
+                }
+                core.repeat_failed().await;
+                l2.wait_until_linked(false).await;
+            }
+            Err(failure) if !reported => {
+                tracing::warn!(error = &failure as &dyn std::error::Error, "Redis cannot be reached");
+                reported = true;
+            }
+            Err(_) => {}
+        }
+        sleep(CONNECT_PAUSE).await;
     }
 }
 
@@ -34,6 +68,33 @@ pub(crate) async fn repeat_failed(core: Arc<Core>) {
         timer.tick().await;
         core.repeat_failed().await;
     }
+}
+
+/// Looks how full Redis is, until the task is aborted.
+pub(crate) async fn watch_memory(core: Arc<Core>) {
+    let mut timer = timer(MEMORY_PERIOD);
+    let mut alarmed = false;
+    loop {
+        timer.tick().await;
+        let Some(share) = look_at_memory(&core).await else {
+            continue;
+        };
+        let is_full = share >= MEMORY_ALARM_SHARE;
+        if is_full && !alarmed {
+            tracing::warn!(
+                percent = (share * 100.0).round(),
+                "Redis is nearly full: it evicts, or will"
+            );
+        }
+        alarmed = is_full;
+    }
+}
+
+async fn look_at_memory(core: &Core) -> Option<f64> {
+    let memory = core.l2.as_ref()?.memory().await.ok()?;
+    core.context.counters.note_memory(memory);
+    core.context.observe(|observer| observer.redis_memory(&memory));
+    memory.share()
 }
 
 fn timer(period: Duration) -> Interval {
@@ -49,6 +110,11 @@ pub(crate) struct Tasks(Mutex<Vec<JoinHandle<()>>>);
 impl Tasks {
     pub(crate) fn new(tasks: Vec<JoinHandle<()>>) -> Self {
         Self(Mutex::new(tasks))
+    }
+
+    /// One more.
+    pub(crate) fn add(&self, task: JoinHandle<()>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 
     /// Ends the tasks and waits until they are gone.

@@ -1,7 +1,7 @@
 //! The bytes of an L2 entry: a small header and the body. Reading checks everything and trusts nothing: what is damaged,
 //! of another format, of another key, or of older tag generations is not an entry.
 //!
-//! Layout, little-endian: `"TC"`, format `u8`, flags `u8` (0), CRC-32 of all that follows `u32`, key length `u32` and key,
+//! Layout, little-endian: `"TC"`, format `u8`, flags `u8` (1: there is no such thing), CRC-32 of all that follows and of the flags `u32`, key length `u32` and key,
 //! tag count `u32`, for each tag length `u32`, name and nonce (8 bytes), created `u64` (ms since 1970), load time `u64` (µs),
 //! soft and hard TTL `u64` (ms), version `i64`, body length `u32` and body, end.
 
@@ -12,16 +12,19 @@ use crate::{entry::Entry, policy::Lifetime, tag::Tag};
 
 const MAGIC: [u8; 2] = *b"TC";
 /// Raised with every change of the layout: replicas of two releases read each other's entries as misses.
-const FORMAT: u8 = 1;
-/// Room for kinds of entries to come, such as "there is no such thing".
-const FLAGS: u8 = 0;
+const FORMAT: u8 = 2;
+/// An answer.
+const POSITIVE: u8 = 0;
+/// There is no such thing: the body is empty and the version 0.
+const NEGATIVE: u8 = 1;
 /// Where the bytes that the checksum covers begin.
 const CHECKED_FROM: usize = 8;
 
 /// An entry with what readers need to judge its age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
-    pub(crate) entry: Entry,
+    /// `None`: there is no such thing.
+    pub(crate) entry: Option<Entry>,
     /// When the load ended, by the loading replica's wall clock.
     pub(crate) created_ms: u64,
     /// How long the load took.
@@ -49,8 +52,12 @@ pub(crate) enum Rejected {
 
 /// The bytes of an entry; `None` if a part is too long for the format (4 GiB), which Redis would refuse too.
 pub(crate) fn encode(identity: Identity<'_>, stored: &Stored) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(stored.entry.body.len() + identity.key.len() + 32 * identity.tags.len() + 96);
-    out.extend_from_slice(&[MAGIC[0], MAGIC[1], FORMAT, FLAGS, 0, 0, 0, 0]);
+    let (flags, version, body) = match &stored.entry {
+        Some(entry) => (POSITIVE, entry.version, &entry.body[..]),
+        None => (NEGATIVE, 0, &[][..]),
+    };
+    let mut out = Vec::with_capacity(body.len() + identity.key.len() + 32 * identity.tags.len() + 96);
+    out.extend_from_slice(&[MAGIC[0], MAGIC[1], FORMAT, flags, 0, 0, 0, 0]);
     put_bytes(&mut out, identity.key.as_bytes())?;
     out.extend_from_slice(&u32::try_from(identity.tags.len()).ok()?.to_le_bytes());
     for (tag, nonce) in identity.tags.iter().zip(identity.nonces) {
@@ -61,9 +68,9 @@ pub(crate) fn encode(identity: Identity<'_>, stored: &Stored) -> Option<Vec<u8>>
     for number in [stored.created_ms, stored.load_us, lifetime.soft_ms, lifetime.hard_ms] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    out.extend_from_slice(&stored.entry.version.to_le_bytes());
-    put_bytes(&mut out, &stored.entry.body)?;
-    let sum = crc32fast::hash(&out[CHECKED_FROM..]);
+    out.extend_from_slice(&version.to_le_bytes());
+    put_bytes(&mut out, body)?;
+    let sum = checksum(flags, &out[CHECKED_FROM..]);
     out[4..CHECKED_FROM].copy_from_slice(&sum.to_le_bytes());
     Some(out)
 }
@@ -76,18 +83,26 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
 
 /// The entry in `raw`, if it is whole and has this identity. The body is a part of `raw`, not a copy.
 pub(crate) fn decode(raw: &Bytes, identity: Identity<'_>) -> Result<Stored, Rejected> {
-    let mut reader = open(raw).ok_or(Rejected::Damaged)?;
+    let (mut reader, flags) = open(raw).ok_or(Rejected::Damaged)?;
     let current = read_identity(&mut reader, identity).ok_or(Rejected::Damaged)?;
-    let stored = read_stored(&mut reader, raw).ok_or(Rejected::Damaged)?;
+    let stored = read_stored(&mut reader, raw, flags == NEGATIVE).ok_or(Rejected::Damaged)?;
     if current { Ok(stored) } else { Err(Rejected::Outdated) }
 }
 
-/// Checks format and checksum.
-fn open(raw: &Bytes) -> Option<Reader<'_>> {
+/// Checks format and checksum; returns the flags too.
+fn open(raw: &Bytes) -> Option<(Reader<'_>, u8)> {
     let mut reader = Reader { rest: raw };
-    let head_is_ours = reader.array()? == [MAGIC[0], MAGIC[1], FORMAT, FLAGS];
+    let [magic_0, magic_1, format, flags] = reader.array()?;
+    let head_is_ours = [magic_0, magic_1] == MAGIC && format == FORMAT && matches!(flags, POSITIVE | NEGATIVE);
     let sum = u32::from_le_bytes(reader.array()?);
-    (head_is_ours && sum == crc32fast::hash(reader.rest)).then_some(reader)
+    (head_is_ours && sum == checksum(flags, reader.rest)).then_some((reader, flags))
+}
+
+fn checksum(flags: u8, rest: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[flags]);
+    hasher.update(rest);
+    hasher.finalize()
 }
 
 /// Whether the tags have their current nonces; `None` if it is an entry of something else.
@@ -106,13 +121,13 @@ fn read_identity(reader: &mut Reader<'_>, identity: Identity<'_>) -> Option<bool
     Some(current)
 }
 
-fn read_stored(reader: &mut Reader<'_>, raw: &Bytes) -> Option<Stored> {
+fn read_stored(reader: &mut Reader<'_>, raw: &Bytes, is_negative: bool) -> Option<Stored> {
     let [created_ms, load_us, soft_ms, hard_ms] =
         [reader.number()?, reader.number()?, reader.number()?, reader.number()?];
     let version = i64::from_le_bytes(reader.array()?);
     let body = raw.slice_ref(reader.bytes()?);
     reader.rest.is_empty().then_some(Stored {
-        entry: Entry { body, version },
+        entry: (!is_negative).then_some(Entry { body, version }),
         created_ms,
         load_us,
         lifetime: Lifetime { soft_ms, hard_ms },
@@ -154,7 +169,7 @@ mod tests {
 
     fn stored(body: Vec<u8>, version: i64) -> Stored {
         Stored {
-            entry: Entry::new(body, version),
+            entry: Some(Entry::new(body, version)),
             created_ms: 1_767_225_600_000,
             load_us: 1_234,
             lifetime: Lifetime {
@@ -273,9 +288,24 @@ mod tests {
     }
 
     #[test]
+    fn that_there_is_no_such_thing_is_an_entry_too() {
+        let (owner, _) = sample();
+        let stored = Stored {
+            entry: None,
+            ..stored(Vec::new(), 0)
+        };
+        let raw = Bytes::from(encode(owner.identity(), &stored).expect("encodes"));
+        assert_eq!(decode(&raw, owner.identity()), Ok(stored));
+    }
+
+    #[test]
     fn the_body_is_not_copied() {
         let (owner, raw) = sample();
-        let body = decode(&raw, owner.identity()).expect("decodes").entry.body;
+        let body = decode(&raw, owner.identity())
+            .expect("decodes")
+            .entry
+            .expect("positive")
+            .body;
         assert!(raw.as_ptr_range().contains(&body.as_ptr()));
     }
 }

@@ -1,13 +1,14 @@
-//! Invalidation messages: what replicas tell each other on the channel and in the log.
+//! Invalidation messages: what replicas tell each other on the channel and in the log, and what each tells itself.
 //!
-//! Text: `SEQ FORMAT ORIGIN SENT_MS TAG...`, where origin is 16 hex digits and each tag a netstring (`9:driver:42,`). The
-//! sender writes the part from FORMAT on (the envelope); Redis puts the number in front.
+//! Text: `SEQ LIFE FORMAT ORIGIN SENT_MS TAG...`, where life and origin are 16 hex digits and each tag a netstring
+//! (`9:driver:42,`). The sender writes the part from FORMAT on (the envelope), which is also what the log holds; Redis puts
+//! number and life in front. A heartbeat is `SEQ LIFE SENT`.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::tag::Tag;
 
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// Names one cache instance, so that it knows its own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,20 +20,68 @@ impl Origin {
     }
 }
 
-/// A message as received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
-    /// Place in the order of all invalidations of the namespace.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Names one row of numbers: numbers of two lives say nothing about each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Life(u64);
+
+impl Life {
+    pub(super) fn random() -> Self {
+        Self(rand::random())
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().map(Self)
+    }
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A place in the row of all invalidations of a namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) life: Life,
     pub(crate) seq: u64,
+}
+
+impl Place {
+    pub(crate) fn follows(self, other: Self) -> bool {
+        self.life == other.life && self.seq == other.seq.wrapping_add(1)
+    }
+
+    pub(crate) fn is_at_or_before(self, other: Self) -> bool {
+        self.life == other.life && self.seq <= other.seq
+    }
+}
+
+/// What the sender of an invalidation says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
     pub(crate) origin: Origin,
     /// When it was sent, by the sender's wall clock; for metrics only.
     pub(crate) sent_ms: u64,
     pub(crate) tags: Vec<Tag>,
 }
 
+/// A message as received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) place: Place,
+    pub(crate) envelope: Envelope,
+}
+
 /// The part of a message that the sender knows.
 pub(crate) fn envelope(origin: Origin, sent_ms: u64, tags: &[Tag]) -> String {
-    let mut text = format!("{FORMAT} {:016x} {sent_ms} ", origin.0);
+    let mut text = format!("{FORMAT} {origin} {sent_ms} ");
     for tag in tags {
         // Writing into a String cannot fail.
         let _ = write!(text, "{}:{tag},", tag.name().len());
@@ -42,14 +91,33 @@ pub(crate) fn envelope(origin: Origin, sent_ms: u64, tags: &[Tag]) -> String {
 
 /// The message in `payload`; `None` if it is none of ours.
 pub(crate) fn parse(payload: &[u8]) -> Option<Message> {
-    let text = std::str::from_utf8(payload).ok()?;
-    let mut fields = text.splitn(5, ' ');
+    let (place, rest) = parse_place(payload)?;
+    Some(Message {
+        place,
+        envelope: parse_envelope(rest)?,
+    })
+}
+
+/// What a replica told itself: the place of the newest invalidation then, and what it wanted to read back.
+pub(crate) fn parse_heartbeat(payload: &[u8]) -> Option<(Place, u64)> {
+    let (place, rest) = parse_place(payload)?;
+    Some((place, rest.parse().ok()?))
+}
+
+fn parse_place(payload: &[u8]) -> Option<(Place, &str)> {
+    let mut fields = std::str::from_utf8(payload).ok()?.splitn(3, ' ');
     let seq = fields.next()?.parse().ok()?;
+    let life = Life::parse(fields.next()?)?;
+    Some((Place { life, seq }, fields.next()?))
+}
+
+/// An envelope from a message or from the log.
+pub(crate) fn parse_envelope(text: &str) -> Option<Envelope> {
+    let mut fields = text.splitn(4, ' ');
     if fields.next()? != FORMAT {
         return None;
     }
-    Some(Message {
-        seq,
+    Some(Envelope {
         origin: Origin(u64::from_str_radix(fields.next()?, 16).ok()?),
         sent_ms: fields.next()?.parse().ok()?,
         tags: parse_tags(fields.next()?).filter(|tags| !tags.is_empty())?,
@@ -74,24 +142,39 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_sent_is_received(seq: u64, sent_ms: u64, origin: u64, names in prop::collection::vec(".{0,12}", 1..5)) {
+        fn what_was_sent_is_received(seq: u64, life: u64, sent_ms: u64, origin: u64,
+                                     names in prop::collection::vec(".{0,12}", 1..5)) {
             let tags: Vec<Tag> = names.into_iter().map(Tag::new).collect();
-            let payload = format!("{seq} {}", envelope(Origin(origin), sent_ms, &tags));
-            let expected = Message { seq, origin: Origin(origin), sent_ms, tags };
-            prop_assert_eq!(parse(payload.as_bytes()), Some(expected));
+            let place = Place { life: Life(life), seq };
+            let text = envelope(Origin(origin), sent_ms, &tags);
+            let expected = Envelope { origin: Origin(origin), sent_ms, tags };
+            prop_assert_eq!(parse_envelope(&text), Some(expected.clone()));
+            let payload = format!("{seq} {} {text}", place.life);
+            prop_assert_eq!(parse(payload.as_bytes()), Some(Message { place, envelope: expected }));
+            let heartbeat = format!("{seq} {} {sent_ms}", place.life);
+            prop_assert_eq!(parse_heartbeat(heartbeat.as_bytes()), Some((place, sent_ms)));
         }
 
         #[test]
         fn arbitrary_bytes_do_not_panic(payload in prop::collection::vec(any::<u8>(), 0..60)) {
             prop_assert!(parse(&payload).is_none());
+            prop_assert!(parse_heartbeat(&payload).is_none());
         }
     }
 
     #[test]
     fn truncations_are_no_messages() {
-        let payload = format!("12 {}", envelope(Origin(1), 5, &[Tag::new("driver:42")]));
+        let payload = format!("12 {} {}", Life(7), envelope(Origin(1), 5, &[Tag::new("driver:42")]));
         for length in 0..payload.len() {
             assert_eq!(parse(&payload.as_bytes()[..length]), None, "{length} bytes");
         }
+    }
+
+    #[test]
+    fn numbers_of_another_life_neither_follow_nor_precede() {
+        let (five, six) = (Place { life: Life(1), seq: 5 }, Place { life: Life(1), seq: 6 });
+        assert!(six.follows(five) && five.is_at_or_before(six) && !six.is_at_or_before(five));
+        let elsewhere = Place { life: Life(2), seq: 6 };
+        assert!(!elsewhere.follows(five) && !five.is_at_or_before(elsewhere));
     }
 }

@@ -1,11 +1,14 @@
 //! L2: entries and tag generations in Redis. Every operation has a time-out and goes through a breaker; what failed is told
-//! to the caller, who goes on without Redis. The order of the steps is not decided here (see `read` and `invalidate`).
+//! to the caller, who goes on without Redis. The order of the steps is not decided here (see `fetch` and `invalidate`).
 //!
 //! Needs Redis 6 or later (RESP3). Its keys, all behind the namespace: `e:KEY` entries, `g:TAG` generations (random
-//! nonces), `inv:seq` the counter and `inv:log` the log of invalidations; `inv` is the channel.
+//! nonces), `l:KEY` locks, `inv:life`, `inv:seq` and `inv:log` the row of invalidations, `inv:run` the server's run that all
+//! of it was last seen under, `p:KEY` entries of the planned strategy; `inv` and `inv:ORIGIN` are channels.
 
+mod admin;
 mod breaker;
 pub(crate) mod codec;
+mod link;
 pub(crate) mod message;
 mod scripts;
 
@@ -13,16 +16,17 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use redis::{
-    Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult, ServerErrorKind,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisError, RedisResult, ScriptInvocation, ServerErrorKind, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use tokio::time::timeout;
 
+pub use self::admin::Memory;
 use self::{
     breaker::Breaker,
     codec::{Identity, Rejected, Stored},
-    message::{Origin, envelope},
+    link::{Link, Live},
+    message::{Envelope, Life, Origin, Place, envelope},
 };
 use crate::{builder::RedisSettings, error::RedisFailure, key::Key, state::Context, tag::Tag};
 
@@ -36,6 +40,10 @@ const NONCE_TTL_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Messages that the log keeps, approximately: minutes of a busy service.
 const LOG_MESSAGES: u64 = 100_000;
+
+/// Messages that are replayed one by one; who missed more gives up everything at once, which is cheaper for Redis and for
+/// the replica.
+const REPLAY_LIMIT: usize = 2_000;
 
 /// How long the kernel waits for the acknowledgement of sent bytes before it gives the connection up, so that a server
 /// that vanished without a word is noticed.
@@ -63,6 +71,24 @@ impl Nonce {
     }
 }
 
+/// The right to load a key for all replicas, until it is given back or times out. For efficiency only: nothing breaks if
+/// two hold it.
+#[derive(Clone, Debug)]
+pub(crate) struct LockRequest {
+    token: String,
+    ttl: Duration,
+}
+
+impl LockRequest {
+    /// A lock that others may take after `ttl`, whether or not it was given back.
+    pub(crate) fn new(ttl: Duration) -> Self {
+        Self {
+            token: format!("{:016x}", rand::random::<u64>()),
+            ttl,
+        }
+    }
+}
+
 /// What a read of L2 found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -70,12 +96,26 @@ pub(crate) struct Found {
     pub(crate) stored: Option<Stored>,
     /// The current generations, if all tags have one.
     pub(crate) nonces: Option<Vec<Nonce>>,
+    /// Whether the lock was taken.
+    pub(crate) locked: bool,
 }
+
+/// What happened since a place in the row of invalidations.
+#[derive(Debug)]
+pub(crate) struct News {
+    /// The newest place.
+    pub(crate) place: Place,
+    /// What lies between, without a gap; `None` if that is not known.
+    pub(crate) missed: Option<Vec<Envelope>>,
+}
+
+/// One line of the log as the script returns it: its id, and the field `m` with the envelope.
+type LogLine = (String, (String, String));
 
 /// Redis, as the cache uses it.
 pub(crate) struct L2 {
-    connection: ConnectionManager,
     client: Client,
+    link: Arc<Link>,
     names: Names,
     origin: Origin,
     command_timeout: Duration,
@@ -85,20 +125,14 @@ pub(crate) struct L2 {
 }
 
 impl L2 {
-    /// Does not connect: that happens with the first command.
+    /// Does not connect: that is what [`L2::open`] does, again and again.
     pub(crate) fn new(namespace: &str, settings: &RedisSettings, context: Arc<Context>) -> RedisResult<Self> {
-        let client = client(settings)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(settings.connect_timeout))
-            .set_response_timeout(Some(settings.command_timeout))
-            // The breaker decides when to try again.
-            .set_number_of_retries(0)
-            .set_pipeline_buffer_size(PIPELINE_BUFFER_COMMANDS);
+        let origin = Origin::random();
         Ok(Self {
-            connection: ConnectionManager::new_lazy_with_config(client.clone(), config)?,
-            client,
-            names: Names::new(namespace),
-            origin: Origin::random(),
+            client: client(settings)?,
+            link: Arc::new(Link::new()),
+            names: Names::new(namespace, origin),
+            origin,
             command_timeout: settings.command_timeout,
             connect_timeout: settings.connect_timeout,
             breaker: Breaker::default(),
@@ -115,8 +149,14 @@ impl L2 {
         self.connect_timeout
     }
 
+    /// The channel of all invalidations.
     pub(crate) fn channel(&self) -> &str {
         &self.names.channel
+    }
+
+    /// The channel of this replica's own heartbeats.
+    pub(crate) fn own_channel(&self) -> &str {
+        &self.names.own_channel
     }
 
     /// Names this cache in the messages it sends.
@@ -124,14 +164,60 @@ impl L2 {
         self.origin
     }
 
+    /// Connects, and makes sure that the data behind the connection is not older than what was seen before: if the server
+    /// was started anew, everything in it is invalidated first. Returns whether it was.
+    pub(crate) async fn open(&self) -> Result<bool, RedisFailure> {
+        let number = self.link.next_number();
+        let mut connection = self.connect(number).await?;
+        let run = within(self.connect_timeout, admin::run_id(&mut connection)).await?;
+        let renewed = within(self.connect_timeout, self.renew(&run, &mut connection)).await?;
+        self.link.publish(Live { connection, number });
+        self.note_answer();
+        Ok(renewed)
+    }
+
+    async fn connect(&self, number: u64) -> Result<MultiplexedConnection, RedisFailure> {
+        let link = Arc::clone(&self.link);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.command_timeout))
+            .set_pipeline_buffer_size(PIPELINE_BUFFER_COMMANDS)
+            // With RESP3 a lost connection is known when it is lost, and not at the next command.
+            .set_push_sender(move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection {
+                    link.lose(number);
+                }
+                Ok::<_, std::convert::Infallible>(())
+            });
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        within(self.connect_timeout, connecting).await
+    }
+
+    async fn renew(&self, run: &str, connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+        let all = Tag::all();
+        let mut script = scripts::RENEW.prepare_invoke();
+        self.name_row(&mut script);
+        script.key(self.names.nonce(&all)).key(&self.names.run);
+        self.announcement(&mut script, std::slice::from_ref(&all));
+        script.arg(&Nonce::random().0[..]).arg(run);
+        script.invoke_async::<i64>(connection).await.map(|done| done == 1)
+    }
+
+    /// Returns when there is a connection for commands (`true`) or none (`false`).
+    pub(crate) async fn wait_until_linked(&self, there: bool) {
+        self.link.wait_until(there).await;
+    }
+
     /// Reads the entry of `key` and the generations of its tags in one round trip.
     pub(crate) async fn read(&self, key: &Key, tags: &[Tag]) -> Result<Found, RedisFailure> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("GET").arg(self.names.entry(key));
         pipeline.cmd("MGET").arg(self.names.nonces(tags));
-        let mut connection = self.connection.clone();
-        let reply: Result<(Option<Bytes>, Vec<Option<Bytes>>), _> =
-            self.run("read", pipeline.query_async(&mut connection)).await;
+        let reply: Result<(Option<Bytes>, Vec<Option<Bytes>>), _> = self
+            .run("read", |mut connection| async move {
+                pipeline.query_async(&mut connection).await
+            })
+            .await;
         match reply {
             Ok((raw, nonces)) => Ok(self.judge(key, tags, raw, &nonces)),
             // Something that is no entry sits under the key.
@@ -142,98 +228,174 @@ impl L2 {
 
     fn judge(&self, key: &Key, tags: &[Tag], raw: Option<Bytes>, nonces: &[Option<Bytes>]) -> Found {
         let nonces: Option<Vec<Nonce>> = nonces.iter().map(|nonce| Nonce::parse(nonce.as_ref()?)).collect();
-        let (Some(raw), Some(current)) = (raw, &nonces) else {
-            return Found { stored: None, nonces };
+        let stored = match (raw, &nonces) {
+            (Some(raw), Some(current)) => self.decode(&raw, key, tags, current),
+            _ => None,
         };
+        Found {
+            stored,
+            nonces,
+            locked: false,
+        }
+    }
+
+    fn decode(&self, raw: &Bytes, key: &Key, tags: &[Tag], nonces: &[Nonce]) -> Option<Stored> {
         let identity = Identity {
             key: key.as_str(),
             tags,
-            nonces: current,
+            nonces,
         };
-        let stored = codec::decode(&raw, identity);
+        let stored = codec::decode(raw, identity);
         if stored == Err(Rejected::Damaged) {
             self.context.counters.entries_damaged.add_one();
         }
-        Found {
-            stored: stored.ok(),
-            nonces,
-        }
+        stored.ok()
     }
 
-    /// The generations of `tags`; those that have none get one.
-    pub(crate) async fn create_nonces(&self, tags: &[Tag]) -> Result<Vec<Nonce>, RedisFailure> {
-        let mut script = scripts::CREATE_NONCES.prepare_invoke();
-        script.arg(NONCE_TTL_MS);
+    /// Prepares a load: the generations of `tags` (those that have none get one), the key's lock if it is wanted and free,
+    /// and the entry, should it have come meanwhile.
+    pub(crate) async fn begin_load(
+        &self,
+        key: &Key,
+        tags: &[Tag],
+        lock: Option<&LockRequest>,
+    ) -> Result<Found, RedisFailure> {
+        let mut script = scripts::BEGIN_LOAD.prepare_invoke();
+        script.key(self.names.entry(key)).key(self.names.lock(key));
+        let ttl_ms = lock.map_or(0, |lock| crate::clock::as_millis(lock.ttl).max(1));
+        script.arg(NONCE_TTL_MS).arg(token_of(lock)).arg(ttl_ms);
         for tag in tags {
             script.key(self.names.nonce(tag)).arg(&Nonce::random().0[..]);
         }
-        let mut connection = self.connection.clone();
-        let nonces: Vec<Bytes> = self.run("create_nonces", script.invoke_async(&mut connection)).await?;
-        // The script returns eight bytes for each; anything else would never compare equal.
-        Ok(nonces.iter().filter_map(|nonce| Nonce::parse(nonce)).collect())
+        let (locked, raw, nonces): (i64, Option<Bytes>, Vec<Option<Bytes>>) = self.invoke("begin_load", script).await?;
+        let mut found = self.judge(key, tags, raw, &nonces);
+        found.locked = locked == 1;
+        Ok(found)
     }
 
-    /// Stores an entry if its tags still have the generations it was loaded under. False if not.
-    pub(crate) async fn store(&self, identity: Identity<'_>, key: &Key, stored: &Stored) -> Result<bool, RedisFailure> {
+    /// Stores an entry if its tags still have the generations it was loaded under, and gives the lock back. False if it was
+    /// not stored.
+    pub(crate) async fn store(
+        &self,
+        identity: Identity<'_>,
+        key: &Key,
+        stored: &Stored,
+        lock: Option<&LockRequest>,
+    ) -> Result<bool, RedisFailure> {
         let Some(raw) = codec::encode(identity, stored) else {
             return Ok(false);
         };
         let mut script = scripts::STORE.prepare_invoke();
-        script
-            .key(self.names.entry(key))
-            .arg(raw)
-            .arg(stored.lifetime.hard_ms.max(1));
+        script.key(self.names.entry(key)).key(self.names.lock(key));
+        script.arg(raw).arg(stored.lifetime.hard_ms.max(1)).arg(token_of(lock));
         for (tag, nonce) in identity.tags.iter().zip(identity.nonces) {
             script.key(self.names.nonce(tag)).arg(&nonce.0[..]);
         }
-        let mut connection = self.connection.clone();
-        let done: i64 = self.run("store", script.invoke_async(&mut connection)).await?;
+        let done: i64 = self.invoke("store", script).await?;
         Ok(done == 1)
+    }
+
+    /// Gives a lock back without having stored anything. If that fails, it times out.
+    pub(crate) async fn release(&self, key: &Key, lock: &LockRequest) {
+        let mut script = scripts::RELEASE.prepare_invoke();
+        script.key(self.names.lock(key)).arg(&lock.token);
+        // A failure is counted and logged where it happens.
+        let _ = self.invoke::<i64>("release", script).await;
     }
 
     /// Gives every tag a new generation and tells all replicas. Returns the number of this invalidation.
     pub(crate) async fn invalidate(&self, tags: &[Tag]) -> Result<u64, RedisFailure> {
         let mut script = scripts::INVALIDATE.prepare_invoke();
-        script.key(&self.names.seq).key(&self.names.log);
-        script.arg(envelope(self.origin, self.context.clock.wall_ms(), tags));
-        script.arg(&self.names.channel).arg(NONCE_TTL_MS).arg(LOG_MESSAGES);
+        self.name_row(&mut script);
+        self.announcement(&mut script, tags);
         for tag in tags {
             script.key(self.names.nonce(tag)).arg(&Nonce::random().0[..]);
         }
-        let mut connection = self.connection.clone();
-        self.run("invalidate", script.invoke_async(&mut connection)).await
+        self.invoke("invalidate", script).await
     }
 
-    /// The number of the newest invalidation; 0 before the first. Asked by the subscriber when it is back, whatever the
-    /// breaker says: its success is what closes the breaker.
-    pub(crate) async fn newest_seq(&self) -> Result<u64, RedisFailure> {
-        let mut connection = self.connection.clone();
-        let command = redis::cmd("GET").arg(&self.names.seq).to_owned();
-        let seq: Option<u64> = self.attempt("newest_seq", command.query_async(&mut connection)).await?;
-        Ok(seq.unwrap_or(0))
+    fn name_row(&self, script: &mut ScriptInvocation<'_>) {
+        script.key(&self.names.life).key(&self.names.seq).key(&self.names.log);
     }
 
-    async fn run<T>(
+    fn announcement(&self, script: &mut ScriptInvocation<'_>, tags: &[Tag]) {
+        script.arg(Life::random().to_string());
+        script.arg(envelope(self.origin, self.context.clock.wall_ms(), tags));
+        script.arg(&self.names.channel).arg(NONCE_TTL_MS).arg(LOG_MESSAGES);
+    }
+
+    /// Sends the newest number, and `note`, to this replica's own channel. Whatever the breaker says: the answer is what the
+    /// lease on L1 hangs on.
+    pub(crate) async fn send_heartbeat(&self, note: u64) -> Result<(), RedisFailure> {
+        let mut script = scripts::HEARTBEAT.prepare_invoke();
+        self.name_row(&mut script);
+        script
+            .arg(Life::random().to_string())
+            .arg(&self.names.own_channel)
+            .arg(note);
+        self.attempt("heartbeat", |mut connection| async move {
+            script.invoke_async::<i64>(&mut connection).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// What happened since `place`. Whatever the breaker says, as for heartbeats.
+    pub(crate) async fn news_since(&self, place: Place) -> Result<News, RedisFailure> {
+        let mut script = scripts::SYNC.prepare_invoke();
+        self.name_row(&mut script);
+        script.arg(Life::random().to_string()).arg(place.life.to_string());
+        script.arg(place.seq).arg(REPLAY_LIMIT);
+        let (life, seq, lines): (String, u64, Vec<LogLine>) = self
+            .attempt("sync", |mut connection| async move {
+                script.invoke_async(&mut connection).await
+            })
+            .await?;
+        let newest = Place {
+            life: Life::parse(&life).unwrap_or_default(),
+            seq,
+        };
+        Ok(News {
+            place: newest,
+            missed: between(place, newest, &lines),
+        })
+    }
+
+    async fn invoke<T: FromRedisValue>(
         &self,
         name: &'static str,
-        operation: impl Future<Output = RedisResult<T>>,
+        script: ScriptInvocation<'_>,
     ) -> Result<T, RedisFailure> {
+        self.run(name, |mut connection| async move {
+            script.invoke_async(&mut connection).await
+        })
+        .await
+    }
+
+    /// Runs an operation if the breaker allows it.
+    async fn run<T, F, Fut>(&self, name: &'static str, operation: F) -> Result<T, RedisFailure>
+    where
+        F: FnOnce(MultiplexedConnection) -> Fut,
+        Fut: Future<Output = RedisResult<T>>,
+    {
         if !self.breaker.admits(self.context.now()) {
             return Err(RedisFailure::BreakerOpen);
         }
         self.attempt(name, operation).await
     }
 
-    async fn attempt<T>(
-        &self,
-        name: &'static str,
-        operation: impl Future<Output = RedisResult<T>>,
-    ) -> Result<T, RedisFailure> {
-        let result = match timeout(self.command_timeout, operation).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(RedisFailure::Redis(error)),
-            Err(_) => Err(RedisFailure::TimedOut(self.command_timeout)),
-        };
+    async fn attempt<T, F, Fut>(&self, name: &'static str, operation: F) -> Result<T, RedisFailure>
+    where
+        F: FnOnce(MultiplexedConnection) -> Fut,
+        Fut: Future<Output = RedisResult<T>>,
+    {
+        let Live { connection, number } = self.link.current().ok_or(RedisFailure::NotConnected)?;
+        let result = within(self.command_timeout, operation(connection)).await;
+        if let Err(RedisFailure::Redis(error)) = &result
+            && (error.is_connection_dropped() || error.is_unrecoverable_error())
+        {
+            self.link.lose(number);
+        }
         self.record(name, result.as_ref().err());
         result
     }
@@ -267,6 +429,35 @@ impl L2 {
     }
 }
 
+/// The log from `from` to `to`, if it is whole.
+fn between(from: Place, to: Place, lines: &[LogLine]) -> Option<Vec<Envelope>> {
+    if from.life != to.life || to.seq.checked_sub(from.seq)? != lines.len() as u64 {
+        return None;
+    }
+    let numbered = (from.seq + 1..).zip(lines);
+    numbered
+        .map(|(seq, (id, (_, text)))| {
+            let is_next = id.strip_suffix("-0")?.parse() == Ok(seq);
+            is_next.then(|| message::parse_envelope(text))?
+        })
+        .collect()
+}
+
+fn token_of(lock: Option<&LockRequest>) -> &str {
+    lock.map_or("", |lock| &lock.token)
+}
+
+/// Awaits `operation` for at most `limit`.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    operation: impl Future<Output = RedisResult<T>>,
+) -> Result<T, RedisFailure> {
+    match timeout(limit, operation).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(RedisFailure::TimedOut(limit)),
+    }
+}
+
 fn client(settings: &RedisSettings) -> RedisResult<Client> {
     let info = settings.url.as_str().into_connection_info()?;
     // With RESP3 a lost connection is noticed, and replaced, when it is lost and not at the next command.
@@ -297,23 +488,37 @@ fn is_refusal(error: &RedisError) -> bool {
 /// Names in Redis. The namespace has no colon, so names of two namespaces never meet.
 struct Names {
     namespace: String,
+    life: String,
     seq: String,
     log: String,
+    run: String,
     channel: String,
+    own_channel: String,
 }
 
 impl Names {
-    fn new(namespace: &str) -> Self {
+    fn new(namespace: &str, origin: Origin) -> Self {
         Self {
             namespace: namespace.to_owned(),
+            life: format!("{namespace}:inv:life"),
             seq: format!("{namespace}:inv:seq"),
             log: format!("{namespace}:inv:log"),
+            run: format!("{namespace}:inv:run"),
             channel: format!("{namespace}:inv"),
+            own_channel: format!("{namespace}:inv:{origin}"),
         }
     }
 
     fn entry(&self, key: &Key) -> String {
         format!("{}:e:{key}", self.namespace)
+    }
+
+    fn lock(&self, key: &Key) -> String {
+        format!("{}:l:{key}", self.namespace)
+    }
+
+    fn planned(&self, name: &str) -> String {
+        format!("{}:p:{name}", self.namespace)
     }
 
     fn nonce(&self, tag: &Tag) -> String {
@@ -322,5 +527,35 @@ impl Names {
 
     fn nonces(&self, tags: &[Tag]) -> Vec<String> {
         tags.iter().map(|tag| self.nonce(tag)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(seq: u64) -> LogLine {
+        let text = envelope(Origin::random(), 1, &[Tag::new("t")]);
+        (format!("{seq}-0"), ("m".to_owned(), text))
+    }
+
+    fn place(life: &str, seq: u64) -> Place {
+        let life = Life::parse(life).expect("hexadecimal");
+        Place { life, seq }
+    }
+
+    #[test]
+    fn a_log_without_a_gap_is_replayed() {
+        let missed = between(place("a", 5), place("a", 7), &[line(6), line(7)]);
+        assert_eq!(missed.map(|missed| missed.len()), Some(2));
+        assert_eq!(between(place("a", 5), place("a", 5), &[]), Some(vec![]));
+    }
+
+    #[test]
+    fn a_trimmed_log_a_number_that_went_back_and_another_life_are_not() {
+        assert_eq!(between(place("a", 5), place("a", 8), &[line(7), line(8)]), None);
+        assert_eq!(between(place("a", 5), place("a", 7), &[line(7), line(8)]), None);
+        assert_eq!(between(place("a", 5), place("a", 3), &[]), None);
+        assert_eq!(between(place("a", 5), place("b", 5), &[]), None);
     }
 }

@@ -111,7 +111,7 @@ async fn a_loaders_error_reaches_all_waiters_and_is_not_cached() {
     for result in clients.join_all().await {
         match result.expect_err("the loader fails") {
             LoadError::Loader(error) => errors.push(error),
-            LoadError::Aborted => panic!("the loader was not aborted"),
+            other => panic!("the loader was not aborted: {other}"),
         }
     }
     assert_eq!(*errors[0], "no connection");

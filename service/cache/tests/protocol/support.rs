@@ -133,7 +133,15 @@ pub(crate) fn from(tier: Tier, text: &str) -> (String, Tier) {
 }
 
 pub(crate) fn policy() -> Policy {
-    Policy::ttl(TTL).with_jitter(0.0)
+    Policy::ttl(TTL).with_jitter(0.0).with_early_refresh(0.0)
+}
+
+/// Moves the clock, and waits until the replicas' leases, which the jump ended, are renewed.
+pub(crate) async fn advance(clock: &ManualClock, step: Duration, replicas: &[&Replica]) {
+    clock.advance(step);
+    for replica in replicas {
+        eventually("the lease is renewed", || replica.cache.stats().l1_open).await;
+    }
 }
 
 pub(crate) async fn read(cache: &TieredCache, source: &Arc<Source>) -> Result<Served, LoadError<Infallible>> {

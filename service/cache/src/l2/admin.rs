@@ -1,0 +1,198 @@
+//! What Redis says about itself, and the commands of operators: memory, scans, samples, and the planned strategy's own
+//! entries. Nothing here is part of the protocol.
+
+use std::{fmt::Write as _, time::Duration};
+
+use bytes::Bytes;
+use redis::{RedisResult, aio::MultiplexedConnection};
+
+use super::{L2, within};
+use crate::{error::RedisFailure, key::Key};
+
+/// Keys that one SCAN looks at: some hundred microseconds of Redis' time, so that others are served in between.
+const SCAN_COUNT: usize = 500;
+
+/// How long one step of an operator's command may take; clients do not wait for it.
+const STEP_LIMIT: Duration = Duration::from_secs(2);
+
+/// What `INFO memory` and `INFO stats` say.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Memory {
+    /// Bytes in use.
+    pub used_bytes: u64,
+    /// The limit in bytes; `None` if there is none.
+    pub max_bytes: Option<u64>,
+    /// Keys that were evicted to stay below the limit, since the server's start.
+    pub evicted_keys: u64,
+    /// Resident memory as a multiple of the memory in use.
+    pub fragmentation_ratio: f64,
+}
+
+impl Memory {
+    /// The share of the limit that is in use; `None` without a limit.
+    pub fn share(&self) -> Option<f64> {
+        self.max_bytes.map(|max| self.used_bytes as f64 / max as f64)
+    }
+
+    fn parse(info: &str) -> Self {
+        let number = |name| field(info, name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        Self {
+            used_bytes: number("used_memory"),
+            max_bytes: Some(number("maxmemory")).filter(|&max| max > 0),
+            evicted_keys: number("evicted_keys"),
+            fragmentation_ratio: field(info, "mem_fragmentation_ratio")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(1.0),
+        }
+    }
+}
+
+/// The name that the server gave itself when it was started.
+pub(super) async fn run_id(connection: &mut MultiplexedConnection) -> RedisResult<String> {
+    let info: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
+    Ok(field(&info, "run_id").unwrap_or_default().to_owned())
+}
+
+/// The value of a `name:value` line.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+impl L2 {
+    /// How full Redis is.
+    pub(crate) async fn memory(&self) -> Result<Memory, RedisFailure> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("INFO").arg("memory").cmd("INFO").arg("stats");
+        let (memory, stats): (String, String) = self
+            .run("memory", |mut connection| async move {
+                pipeline.query_async(&mut connection).await
+            })
+            .await?;
+        Ok(Memory::parse(&(memory + &stats)))
+    }
+
+    /// Frees the entries of an endpoint (all of them if none is named), some hundred keys at a time. Returns how many.
+    pub(crate) async fn unlink_entries(&self, endpoint: Option<&str>) -> Result<u64, RedisFailure> {
+        let prefix = endpoint.map_or_else(String::new, |endpoint| glob_escape(&Key::prefix_of(endpoint)));
+        let pattern = format!("{}:e:{prefix}*", glob_escape(&self.names.namespace));
+        self.scan_and("UNLINK", &pattern).await
+    }
+
+    /// Deletes the planned strategy's entries whose name matches `pattern`, as the plan does.
+    pub(crate) async fn delete_planned(&self, pattern: &str) -> Result<u64, RedisFailure> {
+        self.scan_and("DEL", &self.names.planned(pattern)).await
+    }
+
+    async fn scan_and(&self, command: &'static str, pattern: &str) -> Result<u64, RedisFailure> {
+        let (mut cursor, mut removed) = (0_u64, 0);
+        loop {
+            let (next, names) = self.scan(cursor, pattern).await?;
+            if !names.is_empty() {
+                removed += self.remove(command, &names).await?;
+            }
+            if next == 0 {
+                return Ok(removed);
+            }
+            cursor = next;
+        }
+    }
+
+    async fn scan(&self, cursor: u64, pattern: &str) -> Result<(u64, Vec<Bytes>), RedisFailure> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCAN_COUNT);
+        self.step(scan).await
+    }
+
+    async fn remove(&self, command: &str, names: &[Bytes]) -> Result<u64, RedisFailure> {
+        let mut remove = redis::cmd(command);
+        for name in names {
+            remove.arg(&name[..]);
+        }
+        self.step(remove).await
+    }
+
+    /// One step of an operator's command: not through the breaker, because its slowness says nothing about clients'.
+    async fn step<T: redis::FromRedisValue>(&self, command: redis::Cmd) -> Result<T, RedisFailure> {
+        let live = self.link.current().ok_or(RedisFailure::NotConnected)?;
+        let mut connection = live.connection;
+        connection.set_response_timeout(STEP_LIMIT);
+        within(STEP_LIMIT, command.query_async(&mut connection)).await
+    }
+
+    /// The planned strategy's entry of this name.
+    pub(crate) async fn read_planned(&self, name: &str) -> Result<Option<Bytes>, RedisFailure> {
+        let name = self.names.planned(name);
+        self.run("planned_read", |mut connection| async move {
+            redis::cmd("GET").arg(name).query_async(&mut connection).await
+        })
+        .await
+    }
+
+    /// Stores an entry of the planned strategy for whole seconds, whatever happened since it was loaded.
+    pub(crate) async fn store_planned(&self, name: &str, text: Vec<u8>, ttl: Duration) -> Result<(), RedisFailure> {
+        let name = self.names.planned(name);
+        let seconds = ttl.as_secs().max(1);
+        self.run("planned_store", |mut connection| async move {
+            let mut store = redis::cmd("SETEX");
+            store
+                .arg(name)
+                .arg(seconds)
+                .arg(text)
+                .query_async(&mut connection)
+                .await
+        })
+        .await
+    }
+
+    /// Texts of keys that Redis picks at random out of its entries, up to `count`.
+    pub(crate) async fn random_keys(&self, count: usize) -> Result<Vec<String>, RedisFailure> {
+        let mut pipeline = redis::pipe();
+        for _ in 0..count {
+            pipeline.cmd("RANDOMKEY");
+        }
+        let names: Vec<Option<Bytes>> = self
+            .run("random_keys", |mut connection| async move {
+                pipeline.query_async(&mut connection).await
+            })
+            .await?;
+        let prefix = format!("{}:e:", self.names.namespace);
+        let text_of = |name: Bytes| {
+            let text = std::str::from_utf8(&name).ok()?.strip_prefix(&prefix)?;
+            Some(text.to_owned())
+        };
+        Ok(names.into_iter().flatten().filter_map(text_of).collect())
+    }
+}
+
+/// `text` as a glob that matches it alone.
+fn glob_escape(text: &str) -> String {
+    let mut glob = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+            glob.push('\\');
+        }
+        // Writing into a String cannot fail.
+        let _ = write!(glob, "{character}");
+    }
+    glob
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_out_of_info_and_zero_is_no_limit() {
+        let info = "used_memory:900\r\nused_memory_rss:2000\r\nmaxmemory:1000\r\nmem_fragmentation_ratio:2.5\r\nevicted_keys:7\r\n";
+        let memory = Memory::parse(info);
+        assert_eq!(memory.share(), Some(0.9));
+        assert_eq!((memory.evicted_keys, memory.fragmentation_ratio), (7, 2.5));
+        assert_eq!(Memory::parse("used_memory:900\r\nmaxmemory:0\r\n").share(), None);
+    }
+
+    #[test]
+    fn a_name_with_wildcards_matches_itself_alone() {
+        assert_eq!(glob_escape("4:a*b?,"), "4:a\\*b\\?,");
+    }
+}
