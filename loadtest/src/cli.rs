@@ -30,6 +30,23 @@ pub enum Command {
         "The report is target/loadtest/latest/report.html; the record beside it keeps every histogram."
     ))]
     Compare(Box<CompareArgs>),
+    /// Drive load at one subject, judge its targets, write the report
+    #[command(after_help = concat!(
+        "Examples:\n",
+        "  a service that is already up, with nothing but a workload file, 200 requests a second\n",
+        "    loadtest run --workload shop.toml --target url:http://127.0.0.1:8000 --rate 200\n",
+        "  the reference service, started with the servers it needs\n",
+        "    loadtest run --workload scenarios/workloads/phase2-mix.toml --target profile:phase2 --quick\n\n",
+        "docs/MEASURING.md describes workload files and both load models."
+    ))]
+    Run(Box<RunArgs>),
+    /// Put records (or .hlog files) of several generators together, exactly
+    #[command(after_help = concat!(
+        "Example: three generators drove the same workload at the same time\n",
+        "  loadtest merge a/record.json b/record.json c/record.json --out merged\n",
+        "  loadtest merge a.hlog b.hlog --out merged"
+    ))]
+    Merge(MergeArgs),
     /// Write the report of a record again
     #[command(after_help = "Example:\n  loadtest report target/loadtest/latest/record.json --out /tmp/again")]
     Report(ReportArgs),
@@ -38,31 +55,59 @@ pub enum Command {
 /// Arguments of `loadtest compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// Subject to compare against, e.g. profile:phase1 (profile:NAME, bin:PATH or bin:PATH:PROFILE)
+    /// Subject to compare against, e.g. profile:phase1 (profile:NAME, bin:PATH, bin:PATH:PROFILE or url:http://HOST)
     #[arg(value_name = "BEFORE")]
     pub before: SubjectSpec,
     /// Subject to judge, e.g. profile:phase2
     #[arg(value_name = "AFTER")]
     pub after: SubjectSpec,
+    /// What load, for how long, judged by what.
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// Arguments of `loadtest run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// What to measure: url:http://HOST for a service that is up, profile:NAME, bin:PATH or bin:PATH:PROFILE for one to start
+    #[arg(long, value_name = "SUBJECT")]
+    pub target: SubjectSpec,
+    /// What load, for how long, judged by what.
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// What load is driven, for how long, judged by what, and where the results go.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
     /// Workload: journeys, think times, feeders, phases
     #[arg(long, value_name = "FILE")]
     pub workload: PathBuf,
-    /// Targets that must hold for AFTER; without it, only the difference is judged
+    /// Targets that must hold for the (last) subject
     #[arg(long, value_name = "FILE")]
     pub targets: Option<PathBuf>,
-    /// Load model
-    #[arg(long, value_enum, default_value_t = ModelArg::Closed)]
-    pub model: ModelArg,
-    /// The workload's short settings, its `[quick]` table
+    /// Load model [default: the workload's, closed where it has both]
+    #[arg(long, value_enum)]
+    pub model: Option<ModelArg>,
+    /// Arrivals per second instead of the workload's (open model)
+    #[arg(long, value_name = "PER_S", value_parser = positive)]
+    pub rate: Option<f64>,
+    /// Users instead of the workload's (closed model)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub users: Option<u32>,
+    /// The workload's short settings
     #[arg(long)]
     pub quick: bool,
-    /// Blocks instead of the workload's; each launches both subjects once
+    /// Blocks instead of the workload's; each launches every subject once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
     pub blocks: Option<u32>,
-    /// Seed of every random choice: order of launches, journeys, keys, think times
+    /// Seconds measured per launch instead of the workload's
+    #[arg(long, value_name = "S", value_parser = positive)]
+    pub measure_s: Option<f64>,
+    /// Seed of every random choice: order of launches, arrivals, journeys, keys, think times
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
-    /// Where the servers come from
+    /// Where the servers of a subject that is started come from
     #[arg(long, value_name = "PROVIDER", default_value = "auto", env = "STACK_PROVIDER")]
     pub stack: String,
     /// Directory of Postgres' binaries, where several versions are installed
@@ -76,11 +121,35 @@ pub struct CompareArgs {
     pub out: Option<PathBuf>,
 }
 
-/// Load models offered by `compare`.
+/// A finite number above zero.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("it must be a number above 0".to_owned()),
+    }
+}
+
+/// Load models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ModelArg {
     /// A fixed number of users with think time, driven by goose
     Closed,
+    /// Arrivals at a rate that does not depend on the answers, driven by our own pacer
+    Open,
+}
+
+/// Arguments of `loadtest merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Records, or .hlog files, of generators that drove the same workload at the same time
+    #[arg(value_name = "FILE", required = true, num_args = 2..)]
+    pub files: Vec<PathBuf>,
+    /// Targets that must hold for the (last) subject
+    #[arg(long, value_name = "FILE")]
+    pub targets: Option<PathBuf>,
+    /// Where the merged record and its report (or merged.hlog) go
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// Arguments of `loadtest report`.

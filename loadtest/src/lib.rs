@@ -9,6 +9,7 @@ mod commands;
 mod compare;
 mod error;
 mod interrupt;
+mod lag;
 mod load;
 mod machine;
 mod probes;

@@ -33,6 +33,9 @@ pub(crate) struct RawWorkload {
     pub(crate) quick: RawQuick,
     #[serde(default)]
     pub(crate) dataset: RawDataset,
+    pub(crate) consistency: Option<RawConsistency>,
+    #[serde(default)]
+    pub(crate) probes: RawProbes,
     #[serde(default)]
     pub(crate) setup: Named<RawSetup>,
     #[serde(default)]
@@ -46,9 +49,10 @@ pub(crate) struct RawWorkload {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RawModel {
-    Closed(RawClosed),
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawModel {
+    pub(crate) closed: Option<RawClosed>,
+    pub(crate) open: Option<RawOpen>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +60,83 @@ pub(crate) enum RawModel {
 pub(crate) struct RawClosed {
     pub(crate) users: Spanned<u32>,
     pub(crate) ramp_s: Spanned<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawOpen {
+    pub(crate) rate: RawRate,
+    pub(crate) spacing: Option<RawSpacing>,
+    pub(crate) arrive: Option<Spanned<RawArrive>>,
+    /// 0 when absent.
+    pub(crate) ramp_s: Option<Spanned<f64>>,
+    pub(crate) connections: Option<Spanned<u32>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawSpacing {
+    Poisson,
+    Even,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawArrive {
+    Requests,
+    Sessions,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawRate {
+    Constant(RawLevel),
+    Ramp(RawRamp),
+    Steps(Spanned<Vec<RawRateStep>>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawLevel {
+    pub(crate) per_s: Spanned<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the postfix is the unit")]
+pub(crate) struct RawRamp {
+    pub(crate) from_per_s: Spanned<f64>,
+    pub(crate) to_per_s: Spanned<f64>,
+    pub(crate) over_s: Spanned<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRateStep {
+    pub(crate) per_s: Spanned<f64>,
+    pub(crate) for_s: Spanned<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawConsistency {
+    pub(crate) bound_ms: Spanned<f64>,
+    /// `x-version` when absent.
+    pub(crate) version_header: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawProbes {
+    pub(crate) prometheus: Option<RawPrometheus>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawPrometheus {
+    pub(crate) path: Spanned<String>,
+    #[serde(default)]
+    pub(crate) keep: Vec<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -90,7 +171,12 @@ pub(crate) struct RawRequest {
     pub(crate) body: Option<Spanned<RawJson>>,
     pub(crate) expect_status: Option<Spanned<Vec<Spanned<u16>>>>,
     #[serde(default)]
+    pub(crate) expect_headers: Named<Spanned<RawJson>>,
+    #[serde(default)]
+    pub(crate) expect_json: Named<Spanned<RawJson>>,
+    #[serde(default)]
     pub(crate) write: bool,
+    pub(crate) entity: Option<Spanned<String>>,
     pub(crate) timeout_ms: Option<Spanned<u64>>,
 }
 
@@ -106,6 +192,10 @@ pub(crate) struct RawSetup {
     headers: Named<Spanned<String>>,
     body: Option<Spanned<RawJson>>,
     expect_status: Option<Spanned<Vec<Spanned<u16>>>>,
+    #[serde(default)]
+    expect_headers: Named<Spanned<RawJson>>,
+    #[serde(default)]
+    expect_json: Named<Spanned<RawJson>>,
     timeout_ms: Option<Spanned<u64>>,
     #[serde(default)]
     extract: Named<Spanned<String>>,
@@ -120,6 +210,8 @@ impl RawSetup {
             headers,
             body,
             expect_status,
+            expect_headers,
+            expect_json,
             timeout_ms,
             extract,
         } = self;
@@ -130,7 +222,10 @@ impl RawSetup {
                 headers,
                 body,
                 expect_status,
+                expect_headers,
+                expect_json,
                 write: false,
+                entity: None,
                 timeout_ms,
             },
             extract,
@@ -143,6 +238,35 @@ impl RawSetup {
 pub(crate) enum RawFeeder {
     Zipf(RawZipf),
     Uniform(RawUniform),
+    Sequence(RawSequence),
+    Csv(RawCsv),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSequence {
+    /// 1 when absent.
+    pub(crate) from: Option<i64>,
+    /// 1 when absent.
+    pub(crate) step: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawCsv {
+    /// Relative to the workload's own directory.
+    pub(crate) file: Spanned<String>,
+    #[serde(default)]
+    pub(crate) numbers: Vec<String>,
+    /// One after the other when absent.
+    pub(crate) order: Option<RawRowOrder>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawRowOrder {
+    Sequence,
+    Random,
 }
 
 #[derive(Deserialize)]
@@ -209,6 +333,9 @@ pub(crate) struct RawStep {
     pub(crate) endpoint: Spanned<String>,
     /// No pause when absent.
     pub(crate) think: Option<Spanned<String>>,
+    /// Variable -> JSON pointer into the answer.
+    #[serde(default)]
+    pub(crate) extract: Named<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -230,5 +357,6 @@ pub(crate) struct RawTarget {
     pub(crate) below: Option<Spanned<f64>>,
     pub(crate) above: Option<Spanned<f64>>,
     pub(crate) reduced_by: Option<Spanned<f64>>,
+    pub(crate) multiplied_by: Option<Spanned<f64>>,
     pub(crate) source: Spanned<String>,
 }

@@ -15,8 +15,6 @@ use crate::names;
 pub(crate) struct Source {
     file: PathBuf,
     text: String,
-    /// Hash of the file's bytes, hexadecimal.
-    pub(crate) sha256: String,
 }
 
 impl Source {
@@ -37,9 +35,22 @@ impl Source {
     pub(crate) fn from_text(file: &Path, text: String) -> Self {
         Self {
             file: file.to_owned(),
-            sha256: hex::encode(Sha256::digest(&text)),
             text,
         }
+    }
+
+    /// Hash of the file's bytes, and of those of the files it names, hexadecimal.
+    pub(crate) fn sha256_with(&self, files: &[Vec<u8>]) -> String {
+        let mut hash = Sha256::new_with_prefix(&self.text);
+        for file in files {
+            hash.update(file);
+        }
+        hex::encode(hash.finalize())
+    }
+
+    /// A file that is named relative to this one.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(name)
     }
 
     /// The line of a byte offset, from 1.

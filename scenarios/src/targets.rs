@@ -182,21 +182,20 @@ fn check_endpoint(metric: MetricName, raw: &RawTarget, endpoints: &[&str], findi
 
 /// The one limit that a target must give.
 fn limit(id: &Spanned<String>, raw: &RawTarget, is_share: bool, findings: &mut Findings<'_>) -> Option<Limit> {
-    let below = raw
-        .below
-        .as_ref()
-        .map(|value| (Limit::Below(*value.get_ref()), value.span()));
-    let above = raw
-        .above
-        .as_ref()
-        .map(|value| (Limit::Above(*value.get_ref()), value.span()));
-    let reduced_by = raw
-        .reduced_by
-        .as_ref()
-        .map(|value| (Limit::ReducedBy(*value.get_ref()), value.span()));
-    let given: Vec<(Limit, Range<usize>)> = [below, above, reduced_by].into_iter().flatten().collect();
+    let of = |number: &Option<Spanned<f64>>, limit: fn(f64) -> Limit| {
+        number.as_ref().map(|value| (limit(*value.get_ref()), value.span()))
+    };
+    let given: Vec<(Limit, Range<usize>)> = [
+        of(&raw.below, Limit::Below),
+        of(&raw.above, Limit::Above),
+        of(&raw.reduced_by, Limit::ReducedBy),
+        of(&raw.multiplied_by, Limit::MultipliedBy),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let [(limit, at)] = given.as_slice() else {
-        let what = format!("target `{id}` must give exactly one of `below`, `above` and `reduced_by`");
+        let what = format!("target `{id}` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`");
         findings.add(&id.span(), what, None);
         return None;
     };

@@ -7,7 +7,8 @@ use crate::source::Findings;
 
 /// The values of one user's variables, by slot.
 ///
-/// Made once per user (a clone of what the setup left), then overwritten by each journey's draws.
+/// Made once per user (a clone of what the setup left), then overwritten by each journey's draws and by what its steps take
+/// from their answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vars {
     values: Vec<Value>,
@@ -32,25 +33,45 @@ impl Vars {
     }
 }
 
-/// The variables that are defined so far, in the order of their slots.
+/// The variables that are defined so far.
 #[derive(Debug, Default)]
-pub(crate) struct VarNames(Vec<String>);
+pub(crate) struct VarNames {
+    /// In the order of their slots.
+    names: Vec<String>,
+    /// Tables that could not be read: nobody knows which columns they have.
+    unread: Vec<String>,
+}
 
 impl VarNames {
     /// Defines a variable and returns its slot. A name that exists is a mistake.
     pub(crate) fn define(&mut self, name: &Spanned<String>, findings: &mut Findings<'_>) -> usize {
-        let taken = self.0.contains(name.get_ref());
+        let taken = self.names.contains(name.get_ref());
         findings.require(!taken, &name.span(), || format!("variable `{name}` is defined twice"));
-        self.0.push(name.get_ref().clone());
-        self.0.len() - 1
+        self.names.push(name.get_ref().clone());
+        self.names.len() - 1
+    }
+
+    /// Defines the columns of a table that could not be read: the table itself is the mistake, not what uses it.
+    pub(crate) fn define_unread(&mut self, table: &str) {
+        self.unread.push(format!("{table}."));
+    }
+
+    /// Whether `name` is a column of a table that could not be read.
+    fn is_unread(&self, name: &str) -> bool {
+        self.unread.iter().any(|table| name.starts_with(table))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.names.len()
+    }
+
+    /// The name of a slot.
+    pub(crate) fn name(&self, slot: usize) -> &str {
+        &self.names[slot]
     }
 
     fn slot(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|defined| defined == name)
+        self.names.iter().position(|defined| defined == name)
     }
 }
 
@@ -64,9 +85,9 @@ impl Scope<'_, '_> {
     /// The slot of a variable; an unknown one is noted with the nearest that exists.
     pub(crate) fn slot(&mut self, name: &str, at: &std::ops::Range<usize>) -> Option<usize> {
         let slot = self.names.slot(name);
-        if slot.is_none() {
+        if slot.is_none() && !self.names.is_unread(name) {
             self.findings
-                .unknown("variable", name, at, self.names.0.iter().map(String::as_str));
+                .unknown("variable", name, at, self.names.names.iter().map(String::as_str));
         }
         slot
     }

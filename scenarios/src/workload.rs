@@ -3,17 +3,17 @@
 //! The journeys of a workload are what users do: a user picks a journey by weight, draws its variables once, sends its
 //! requests in order and pauses after each answer.
 
-use std::fmt;
 use std::path::Path;
 
 use rand::{Rng, RngExt as _};
 use serde::Deserialize;
-use serde_json::Value;
 
+use crate::arrivals::{Arrive, DEFAULT_CONNECTIONS, OpenModel, Rate, Spacing};
 use crate::body::BodyTemplate;
 use crate::check;
 use crate::error::InputError;
-use crate::feeder::Feeder;
+use crate::expect::Expect;
+use crate::feeder::{Feeder, Sequences};
 use crate::source::Source;
 use crate::template::Template;
 use crate::think_time::ThinkTime;
@@ -26,8 +26,8 @@ pub struct Workload {
     pub name: String,
     /// Hash of the file's bytes, hexadecimal: the identity of the workload in a record.
     pub sha256: String,
-    /// How requests arrive.
-    pub model: ModelSpec,
+    /// How requests may arrive; a run chooses one.
+    pub models: Models,
     /// What happens before anything counts.
     pub warm_up: WarmUp,
     /// Seconds measured per launch.
@@ -40,6 +40,10 @@ pub struct Workload {
     pub quick: Quick,
     /// What the database holds.
     pub dataset: Dataset,
+    /// Whose versions are followed, and how soon a write must be seen.
+    pub consistency: Option<Consistency>,
+    /// Which of the subject's own metrics go into the record.
+    pub prometheus: Option<Prometheus>,
     /// Sent once per launch before the load, in order.
     pub setup: Vec<SetupRequest>,
     /// Variables that journeys draw.
@@ -52,16 +56,40 @@ pub struct Workload {
     pub(crate) slots: usize,
 }
 
-/// How requests arrive.
+/// How requests may arrive; at least one is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Models {
+    /// A fixed number of users.
+    pub closed: Option<ClosedModel>,
+    /// Arrivals at a rate.
+    pub open: Option<OpenModel>,
+}
+
+/// A fixed number of users, each waiting for its answer and thinking before the next request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ModelSpec {
-    /// A fixed number of users, each waiting for its answer and thinking before the next request.
-    Closed {
-        /// Concurrent users.
-        users: u32,
-        /// Seconds over which they start.
-        ramp_s: f64,
-    },
+pub struct ClosedModel {
+    /// Concurrent users.
+    pub users: u32,
+    /// Seconds over which they start.
+    pub ramp_s: f64,
+}
+
+/// Following versions: after an acknowledged write, a read that begins later than the bound must not get an older one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Consistency {
+    /// Milliseconds after which a write must be seen.
+    pub bound_ms: f64,
+    /// Lower-case name of the header that carries an entity's version, a whole number that grows with each write.
+    pub version_header: String,
+}
+
+/// A page of metrics in Prometheus' text form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prometheus {
+    /// On the subject itself.
+    pub path: String,
+    /// Metrics that go into the record, each summed over its labels.
+    pub keep: Vec<String>,
 }
 
 /// The load before the measured phase, not recorded.
@@ -151,12 +179,16 @@ pub struct Endpoint {
     pub headers: Vec<(String, Template)>,
     /// JSON body.
     pub body: Option<BodyTemplate>,
-    /// Status codes that count as an answer as expected; at least one.
-    pub expect_status: Vec<u16>,
+    /// What must come back.
+    pub expect: Expect,
     /// Whether it changes data.
     pub write: bool,
+    /// Which entity's version the answer carries, e.g. `driver:42`; only with [`Workload::consistency`].
+    pub entity: Option<Template>,
     /// Milliseconds after which the request counts as an error.
     pub timeout_ms: u64,
+    /// Feeders (by index) whose variables it uses, in the order of the file.
+    pub feeders: Vec<usize>,
 }
 
 impl Endpoint {
@@ -164,7 +196,13 @@ impl Endpoint {
     pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
         let headers = self.headers.iter().flat_map(|(_, value)| value.slots());
         let body = self.body.iter().flat_map(BodyTemplate::slots);
-        self.path.slots().chain(headers).chain(body)
+        let entity = self.entity.iter().flat_map(Template::slots);
+        self.path
+            .slots()
+            .chain(headers)
+            .chain(body)
+            .chain(entity)
+            .chain(self.expect.slots())
     }
 }
 
@@ -188,62 +226,6 @@ pub struct Extract {
     pub pointer: String,
 }
 
-/// An answer to a setup request that lacks what was to be extracted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExtractError {
-    /// Name of the setup request.
-    pub setup: String,
-    /// The variable that stays without a value.
-    pub var: String,
-    /// Where it was looked for.
-    pub pointer: String,
-    /// Whether something is there, but a list, a table or `null`.
-    pub not_scalar: bool,
-}
-
-impl std::error::Error for ExtractError {}
-
-impl fmt::Display for ExtractError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            setup,
-            var,
-            pointer,
-            not_scalar,
-        } = self;
-        let found = if *not_scalar {
-            "something that is no text, number or boolean"
-        } else {
-            "nothing"
-        };
-        write!(
-            f,
-            "the answer to setup request `{setup}` has {found} at `{pointer}`, which `{var}` is taken from"
-        )
-    }
-}
-
-impl SetupRequest {
-    /// Keeps what is wanted of the answer's JSON body.
-    ///
-    /// # Errors
-    /// When the body has no text, number or boolean at one of the pointers.
-    pub fn keep(&self, answer: &Value, vars: &mut Vars) -> Result<(), ExtractError> {
-        for Extract { var, slot, pointer } in &self.extract {
-            let found = answer.pointer(pointer);
-            let scalar = found.filter(|value| value.is_string() || value.is_number() || value.is_boolean());
-            let value = scalar.ok_or_else(|| ExtractError {
-                setup: self.request.name.clone(),
-                var: var.clone(),
-                pointer: pointer.clone(),
-                not_scalar: found.is_some(),
-            })?;
-            vars.set(*slot, value.clone());
-        }
-        Ok(())
-    }
-}
-
 /// A sequence of requests that one user makes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Journey {
@@ -257,13 +239,22 @@ pub struct Journey {
     pub feeders: Vec<usize>,
 }
 
+impl Journey {
+    /// Whether a step takes something from its answer, so that the steps cannot stand alone.
+    pub fn hands_values_on(&self) -> bool {
+        self.steps.iter().any(|step| !step.extract.is_empty())
+    }
+}
+
 /// One request of a journey and the pause after its answer.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// Index into [`Workload::endpoints`].
     pub endpoint: usize,
     /// The pause.
     pub think: ThinkTime,
+    /// What later steps get from the answer.
+    pub extract: Vec<Extract>,
 }
 
 impl Workload {
@@ -310,23 +301,54 @@ impl Workload {
         Vars::new(self.slots)
     }
 
-    /// Draws the variables of one pass through a journey. Same generator state, same values.
-    pub fn draw<R: Rng + ?Sized>(&self, journey: &Journey, rng: &mut R, vars: &mut Vars) {
-        for &index in &journey.feeders {
-            let feeder = &self.feeders[index];
-            vars.set(feeder.slot, feeder.sample(rng));
+    /// How far the sequences of a round have come: nowhere yet.
+    pub fn new_sequences(&self) -> Sequences {
+        Sequences::new(self.feeders.len())
+    }
+
+    /// Draws the variables of `feeders` (of [`Journey::feeders`] for a pass through a journey, of [`Endpoint::feeders`] for a
+    /// single request). Same generator state and sequences, same values.
+    pub fn draw<R: Rng + ?Sized>(&self, feeders: &[usize], sequences: &Sequences, rng: &mut R, vars: &mut Vars) {
+        for &index in feeders {
+            self.feeders[index].draw(index, sequences, rng, vars);
+        }
+    }
+
+    /// Arrivals at `rate_per_s` for a workload whose file gives no open model: sessions where journeys hand values from step
+    /// to step, single requests elsewhere.
+    pub fn open_model_at(&self, rate_per_s: f64) -> OpenModel {
+        let chained = self.journeys.iter().any(Journey::hands_values_on);
+        OpenModel {
+            arrive: if chained { Arrive::Sessions } else { Arrive::Requests },
+            spacing: Spacing::Poisson,
+            rate: Rate::constant(rate_per_s),
+            ramp_s: 0.0,
+            connections: DEFAULT_CONNECTIONS,
+        }
+    }
+
+    /// Mean number of requests that follow from one arrival.
+    pub fn requests_per_arrival(&self, arrive: Arrive) -> f64 {
+        match arrive {
+            Arrive::Requests => 1.0,
+            Arrive::Sessions => self.requests_per_journey().iter().sum(),
         }
     }
 
     /// Picks journeys by weight.
-    pub fn journey_mix(&self) -> JourneyMix {
-        let cumulative = self.journeys.iter().scan(0, |total, journey| {
-            *total += u64::from(journey.weight);
-            Some(*total)
-        });
-        JourneyMix {
-            cumulative: cumulative.collect(),
+    pub fn journey_mix(&self) -> Mix {
+        Mix::new(self.journeys.iter().map(|journey| u64::from(journey.weight)))
+    }
+
+    /// Picks endpoints by the share that the journeys give them.
+    pub fn endpoint_mix(&self) -> Mix {
+        let mut weights = vec![0; self.endpoints.len()];
+        for journey in &self.journeys {
+            for step in &journey.steps {
+                weights[step.endpoint] += u64::from(journey.weight);
+            }
         }
+        Mix::new(weights)
     }
 
     /// Expected number of requests in one journey, by endpoint index.
@@ -377,15 +399,26 @@ impl Workload {
     }
 }
 
-/// Picks journeys by weight.
+/// Picks among things by weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JourneyMix {
-    /// Sums of the weights up to and including each journey.
+pub struct Mix {
+    /// Sums of the weights up to and including each thing.
     cumulative: Vec<u64>,
 }
 
-impl JourneyMix {
-    /// An index into [`Workload::journeys`]. Never one of weight 0.
+impl Mix {
+    /// At least one weight is above 0.
+    fn new(weights: impl IntoIterator<Item = u64>) -> Self {
+        let cumulative = weights.into_iter().scan(0, |total, weight| {
+            *total += weight;
+            Some(*total)
+        });
+        Self {
+            cumulative: cumulative.collect(),
+        }
+    }
+
+    /// The position of a thing. Never one of weight 0.
     pub fn pick<R: Rng + ?Sized>(&self, rng: &mut R) -> usize {
         let total = self.cumulative.last().copied().unwrap_or_default();
         let ticket = rng.random_range(0..total);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use scenarios::{Method, ModelSpec, Targets, Workload};
+use scenarios::{Arrive, Method, Targets, Workload, keep};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -67,7 +67,7 @@ fn picked_journeys_give_the_write_share() {
 #[test]
 fn a_hundred_users_make_about_33_requests_a_second() {
     let workload = phase2_mix();
-    let ModelSpec::Closed { users, .. } = workload.model;
+    let users = workload.models.closed.expect("a closed model").users;
     assert_eq!(users, 100);
     let rate_per_s = f64::from(users) / workload.mean_think_ms() * 1000.0;
     assert!((32.0..36.0).contains(&rate_per_s), "{rate_per_s}");
@@ -116,14 +116,20 @@ fn every_request_renders_as_the_service_expects_it() {
     setup.request.body.as_ref().unwrap().render(&vars, &mut body);
     assert_eq!((setup.request.method, path.as_str()), (Method::Post, "/auth/token"));
     assert_eq!(body, r#"{"username":"admin","password":"admin-password"}"#);
-    setup.keep(&json!({ "access_token": "abc" }), &mut vars).unwrap();
+    keep(&setup.extract, &json!({ "access_token": "abc" }), &mut vars).unwrap();
 
     let upload = workload
         .journeys
         .iter()
         .find(|journey| journey.name == "trip-upload")
         .unwrap();
-    workload.draw(upload, &mut ChaCha8Rng::seed_from_u64(1), &mut vars);
+    let sequences = workload.new_sequences();
+    workload.draw(
+        &upload.feeders,
+        &sequences,
+        &mut ChaCha8Rng::seed_from_u64(1),
+        &mut vars,
+    );
     let request = &workload.endpoints[upload.steps[0].endpoint];
     let mut rendered = String::new();
     request.path.render(&vars, &mut rendered);
@@ -147,14 +153,11 @@ fn every_request_renders_as_the_service_expects_it() {
 fn the_same_seed_draws_the_same_users() {
     let workload = phase2_mix();
     let draws = |seed: u64| {
-        let (mix, mut rng, mut vars) = (
-            workload.journey_mix(),
-            ChaCha8Rng::seed_from_u64(seed),
-            workload.new_vars(),
-        );
+        let (mix, sequences) = (workload.journey_mix(), workload.new_sequences());
+        let (mut rng, mut vars) = (ChaCha8Rng::seed_from_u64(seed), workload.new_vars());
         let draw = |_| {
             let journey = &workload.journeys[mix.pick(&mut rng)];
-            workload.draw(journey, &mut rng, &mut vars);
+            workload.draw(&journey.feeders, &sequences, &mut rng, &mut vars);
             (
                 journey.name.clone(),
                 vars.clone(),
@@ -171,14 +174,24 @@ fn the_same_seed_draws_the_same_users() {
 fn an_answer_without_the_token_says_what_is_missing() {
     let workload = phase2_mix();
     let mut vars = workload.new_vars();
-    let missing = workload.setup[0]
-        .keep(&json!({ "token": "abc" }), &mut vars)
-        .unwrap_err();
-    insta::assert_snapshot!(missing, @"the answer to setup request `admin_login` has nothing at `/access_token`, which `admin_token` is taken from");
-    let list = workload.setup[0]
-        .keep(&json!({ "access_token": ["abc"] }), &mut vars)
-        .unwrap_err();
-    insta::assert_snapshot!(list, @"the answer to setup request `admin_login` has something that is no text, number or boolean at `/access_token`, which `admin_token` is taken from");
+    let mut said = |answer: Value| keep(&workload.setup[0].extract, &answer, &mut vars).unwrap_err();
+    insta::assert_snapshot!(said(json!({ "token": "abc" })), @"nothing at `/access_token`, which `admin_token` is taken from");
+    insta::assert_snapshot!(said(json!({ "access_token": ["abc"] })), @"something that is no text, number or boolean at `/access_token`, which `admin_token` is taken from");
+}
+
+/// Requests that arrive by themselves come in the shares of the journeys, and a session brings a journey's worth.
+#[test]
+fn the_mix_can_arrive_at_a_rate() {
+    let workload = phase2_mix();
+    let open = workload.open_model_at(50.0);
+    assert_eq!(open.arrive, Arrive::Requests);
+    let (mix, mut rng) = (workload.endpoint_mix(), ChaCha8Rng::seed_from_u64(5));
+    let uploads = (0..100_000)
+        .filter(|_| workload.endpoints[mix.pick(&mut rng)].write)
+        .count();
+    assert!((uploads as f64 / 100_000.0 - 0.05).abs() < 0.003, "{uploads}");
+    let per_session = workload.requests_per_arrival(Arrive::Sessions);
+    assert!((per_session - 600.0 / 163.0).abs() < 1e-9, "{per_session}");
 }
 
 #[test]

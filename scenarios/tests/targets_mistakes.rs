@@ -29,7 +29,7 @@ source = "a line"
 const ENDPOINTS: &[&str] = &["driver_details", "risk_current"];
 
 fn said(from: &str, to: &str) -> String {
-    refusal(&edited(VALID, from, to), |file| {
+    refusal(&edited(VALID, from, to), &[], |file| {
         Targets::load(file, ENDPOINTS).map(|_| ())
     })
 }
@@ -48,6 +48,9 @@ fn the_unedited_file_is_valid_and_keeps_its_order() {
         ("queries", Limit::ReducedBy(0.5)),
     ];
     assert_eq!(limits, expected);
+    let twice = edited(VALID, "reduced_by = 0.5", "multiplied_by = 2");
+    let targets = Targets::parse("t.toml".as_ref(), &twice, ENDPOINTS).expect("valid");
+    assert_eq!(targets.items[2].limit, Limit::MultipliedBy(2.0));
 }
 
 #[test]
@@ -78,16 +81,17 @@ fn endpoints_where_there_are_none_and_none_where_they_are_needed() {
 
 #[test]
 fn limits_that_cannot_be_meant() {
-    insta::assert_snapshot!(said("below = 10\n", ""), @"w.toml:8: target `details` must give exactly one of `below`, `above` and `reduced_by`");
-    insta::assert_snapshot!(said("below = 10\n", "below = 10\nabove = 1\n"), @"w.toml:8: target `details` must give exactly one of `below`, `above` and `reduced_by`");
+    insta::assert_snapshot!(said("below = 10\n", ""), @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`");
+    insta::assert_snapshot!(said("below = 10\n", "below = 10\nabove = 1\n"), @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`");
     insta::assert_snapshot!(said("above = 0.8", "above = 80"), @"w.toml:6: the limit must be a share from 0 to 1, like 0.8 for 80 %");
     insta::assert_snapshot!(said("reduced_by = 0.5", "reduced_by = 50"), @"w.toml:17: the limit must be a share above 0 and up to 1, like 0.5 for 50 %");
     insta::assert_snapshot!(said("reduced_by = 0.5", "reduced_by = 0"), @"w.toml:17: the limit must be a share above 0 and up to 1, like 0.5 for 50 %");
+    insta::assert_snapshot!(said("reduced_by = 0.5", "multiplied_by = 0"), @"w.toml:17: the limit must be above 0, like 2 for twice as much");
     insta::assert_snapshot!(said("below = 10", "below = -10"), @"w.toml:12: the limit must be 0 or more");
 }
 
 #[test]
 fn files_without_substance() {
     insta::assert_snapshot!(said("\"a line\"", "\" \""), @"w.toml:7: `source` is empty");
-    insta::assert_snapshot!(refusal("name = \"none\"\n", |file| Targets::load(file, ENDPOINTS).map(|_| ())), @"w.toml:1: there are no targets; add a table `[targets.ID]`");
+    insta::assert_snapshot!(refusal("name = \"none\"\n", &[], |file| Targets::load(file, ENDPOINTS).map(|_| ())), @"w.toml:1: there are no targets; add a table `[targets.ID]`");
 }

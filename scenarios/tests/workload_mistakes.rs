@@ -55,7 +55,7 @@ steps = [{ endpoint = "details" }]
 
 /// What is said of the valid workload with `from` replaced by `to`.
 fn said(from: &str, to: &str) -> String {
-    refusal(&edited(VALID, from, to), |file| Workload::load(file).map(|_| ()))
+    refusal(&edited(VALID, from, to), &[], |file| Workload::load(file).map(|_| ()))
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn the_unedited_workload_is_valid() {
     assert_eq!(workload.journeys[0].feeders, [0, 1]);
     assert_eq!(workload.journeys[1].feeders, [0]);
     assert_eq!(workload.endpoints[1].timeout_ms, 500);
-    assert_eq!(workload.endpoints[0].expect_status, [200]);
+    assert_eq!(workload.endpoints[0].expect.status, [200]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn misspelt_keys() {
 fn all_misspelt_keys_of_a_file_are_reported_at_once() {
     let text = edited(&edited(VALID, "users", "usres"), "weight = 3", "wieght = 3");
     let text = edited(&text, "write = true", "writes = true");
-    insta::assert_snapshot!(refusal(&text, |file| Workload::load(file).map(|_| ())), @r"
+    insta::assert_snapshot!(refusal(&text, &[], |file| Workload::load(file).map(|_| ())), @r"
     w.toml:35: unknown key `writes`; did you mean `write`?
     w.toml:38: unknown key `wieght`; did you mean `weight`?
     ");
@@ -94,7 +94,7 @@ fn all_misspelt_keys_of_a_file_are_reported_at_once() {
 fn kinds_that_do_not_exist() {
     insta::assert_snapshot!(said("zipf =", "zipff ="), @"w.toml:21: unknown name `zipff`; did you mean `zipf`?");
     insta::assert_snapshot!(said("log_normal =", "lognormal ="), @"w.toml:25: unknown name `lognormal`; did you mean `log_normal`?");
-    insta::assert_snapshot!(said("[model.closed]", "[model.cloesd]"), @"w.toml:5: unknown name `cloesd`; did you mean `closed`?");
+    insta::assert_snapshot!(said("[model.closed]", "[model.cloesd]"), @"w.toml:5: unknown key `cloesd`; did you mean `closed`?");
     insta::assert_snapshot!(said("\"POST\"\npath = \"/trips\"", "\"PSOT\"\npath = \"/trips\""), @"w.toml:31: unknown name `PSOT`; did you mean `POST`?");
     insta::assert_snapshot!(said("zipf = {", "uniform = { min = 1, max = 2 }\nzipf = {"), @"w.toml:20: exactly one kind must be given here");
 }
@@ -124,7 +124,7 @@ fn journeys_that_request_nothing() {
     insta::assert_snapshot!(said("weight = 3", "weight = 0"), @"w.toml:38: every journey has `weight` 0, so nothing would be requested; give at least one journey a weight of 1 or more");
     insta::assert_snapshot!(said("steps = [{ endpoint = \"details\" }]", "steps = []"), @"w.toml:45: journey `idle` has no steps");
     let without_journeys = VALID.split("[journeys.look]").next().unwrap();
-    insta::assert_snapshot!(refusal(without_journeys, |file| Workload::load(file).map(|_| ())), @"w.toml:1: there are no journeys; add a table `[journeys.NAME]`");
+    insta::assert_snapshot!(refusal(without_journeys, &[], |file| Workload::load(file).map(|_| ())), @"w.toml:1: there are no journeys; add a table `[journeys.NAME]`");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn requests_that_cannot_be_sent_or_judged() {
 fn several_mistakes_come_in_the_order_of_the_file() {
     let text = edited(&edited(VALID, "users = 100", "users = 0"), "\"/trips\"", "\"trips\"");
     let text = edited(&text, "endpoint = \"upload\"", "endpoint = \"uplod\"");
-    insta::assert_snapshot!(refusal(&text, |file| Workload::load(file).map(|_| ())), @r"
+    insta::assert_snapshot!(refusal(&text, &[], |file| Workload::load(file).map(|_| ())), @r"
     w.toml:6: `users` is 0: it must be 1 or more
     w.toml:32: path `trips` must start with a slash
     w.toml:41: unknown endpoint `uplod`; did you mean `upload`?

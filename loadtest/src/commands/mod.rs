@@ -1,6 +1,7 @@
 //! One file per subcommand: what it reads, does and leaves behind, in that order.
 
-mod compare;
+mod measure;
+mod merge;
 mod report;
 
 use std::process::ExitCode;
@@ -28,7 +29,9 @@ pub fn run(cli: Cli) -> ExitCode {
 
 async fn dispatch(command: Command) -> Result<u8, HarnessError> {
     match command {
-        Command::Compare(arguments) => compare::compare(&arguments).await,
+        Command::Compare(arguments) => measure::compare(&arguments).await,
+        Command::Run(arguments) => measure::run(&arguments).await,
+        Command::Merge(arguments) => merge::merge(&arguments),
         Command::Report(arguments) => report::report(&arguments),
     }
 }

@@ -6,25 +6,24 @@ use chrono::Utc;
 use measure::{
     checks::{self, CheckLimits},
     compare::{Rules, Sides},
-    record::{Check, Model, Record, Round, SCHEMA_VERSION, Server, Subject, Summary, WorkloadId},
+    record::{Check, Comparison, Machine, Model, Record, Round, SCHEMA_VERSION, Server, Subject, Summary, WorkloadId},
     summary::summarise,
+    targets::TargetSpec,
 };
-use scenarios::{ModelSpec, Targets};
+use scenarios::Targets;
 use stack::{ServerInfo, Stack};
 
 use super::Plan;
-use crate::{error::HarnessError, machine};
+use crate::{error::HarnessError, load::LoadModel, machine};
 
 /// Servers of the stack by name.
-type Servers = BTreeMap<String, Server>;
+pub(crate) type Servers = BTreeMap<String, Server>;
 
-/// Of all cores; beyond it the generator's own queueing is measured (MEASURE section 1, "invalid slice").
-const MAX_HARNESS_CPU_PERCENT: f64 = 80.0;
-
-/// Everything that a comparison came to.
+/// Everything that a measurement came to.
 pub(crate) struct Judged<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) id: &'a str,
+    /// Empty when no subject was started here.
     pub(crate) servers: Servers,
     pub(crate) rounds: Vec<Round>,
     /// None when only the difference is judged.
@@ -62,30 +61,7 @@ pub(crate) fn record(judged: Judged<'_>) -> Result<Record, HarnessError> {
         targets,
         failure,
     } = judged;
-    let subjects: Vec<Subject> = plan.subjects.iter().map(crate::subject::Subject::to_record).collect();
-    let sides = Sides {
-        before: &subjects[0].name,
-        after: &subjects[1].name,
-    };
-    let mut summary = BTreeMap::new();
-    for subject in &subjects {
-        summary.insert(subject.name.clone(), summarised(&rounds, &subject.name)?);
-    }
-    let items = targets.map_or(&[][..], |targets| &targets.items);
-    let rules = Rules {
-        seed: plan.seed,
-        ..Rules::default()
-    };
-    let comparisons = measure::compare::compare(&rounds, sides, &rules).map_err(HarnessError::internal)?;
-    let targets = measure::targets::judge(items, &summary, &rounds, Some(sides.before), sides.after)
-        .map_err(HarnessError::internal)?;
-    let checks = self_checks(&rounds, &servers, failure.as_ref());
-    let (verdict, verdict_reason) = match &failure {
-        Some(error) => (error.verdict(), first_line(error)),
-        None => measure::verdict::overall(&checks, &targets, &comparisons),
-    };
-    let exit_code = failure.as_ref().map_or(verdict.exit_code(), HarnessError::exit_code);
-    Ok(Record {
+    let mut record = Record {
         schema_version: SCHEMA_VERSION,
         id: id.to_owned(),
         created_at: Utc::now(),
@@ -94,18 +70,61 @@ pub(crate) fn record(judged: Judged<'_>) -> Result<Record, HarnessError> {
         machine: machine::describe(),
         stack: servers,
         workload: workload_id(plan),
-        subjects,
+        subjects: plan.subjects.iter().map(crate::subject::Subject::to_record).collect(),
         rounds,
-        summary,
-        comparisons,
-        targets,
-        checks,
-        verdict,
-        exit_code,
-        verdict_reason,
+        summary: BTreeMap::new(),
+        comparisons: Vec::new(),
+        targets: Vec::new(),
+        checks: Vec::new(),
+        verdict: measure::record::Verdict::Invalid,
+        exit_code: 0,
+        verdict_reason: String::new(),
         gate: None,
-        merged_from: vec![],
-    })
+        merged_from: Vec::new(),
+    };
+    judge(
+        &mut record,
+        targets.map_or(&[], |targets| &targets.items),
+        failure.as_ref(),
+    )?;
+    Ok(record)
+}
+
+/// Fills in everything that follows from the rounds of a record.
+pub(crate) fn judge(
+    record: &mut Record,
+    targets: &[TargetSpec],
+    failure: Option<&HarnessError>,
+) -> Result<(), HarnessError> {
+    record.summary = summaries(&record.subjects, &record.rounds)?;
+    record.comparisons = comparisons(record)?;
+    let (before, after) = sides(&record.subjects);
+    record.targets = measure::targets::judge(targets, &record.summary, &record.rounds, before, after)
+        .map_err(HarnessError::internal)?;
+    record.checks = self_checks(record, targets, failure)?;
+    (record.verdict, record.verdict_reason) = match failure {
+        Some(error) => (error.verdict(), first_line(error)),
+        None => measure::verdict::overall(&record.checks, &record.targets, &record.comparisons),
+    };
+    record.exit_code = failure.map_or(record.verdict.exit_code(), HarnessError::exit_code);
+    Ok(())
+}
+
+/// The subject compared against, if there are two, and the one judged.
+fn sides(subjects: &[Subject]) -> (Option<&str>, &str) {
+    match subjects {
+        [before, .., after] => (Some(&before.name), &after.name),
+        [only] => (None, &only.name),
+        [] => (None, ""),
+    }
+}
+
+fn summaries(subjects: &[Subject], rounds: &[Round]) -> Result<BTreeMap<String, Summary>, HarnessError> {
+    let mut summaries = BTreeMap::new();
+    for subject in subjects {
+        summaries.insert(subject.name.clone(), summarised(rounds, &subject.name)?);
+    }
+    Ok(summaries)
 }
 
 /// A subject that no round came to has no figures.
@@ -116,42 +135,67 @@ fn summarised(rounds: &[Round], subject: &str) -> Result<Summary, HarnessError> 
     summarise(rounds, subject).map_err(HarnessError::internal)
 }
 
+fn comparisons(record: &Record) -> Result<Vec<Comparison>, HarnessError> {
+    let (Some(before), after) = sides(&record.subjects) else {
+        return Ok(Vec::new());
+    };
+    let rules = Rules {
+        seed: record.workload.seed,
+        ..Rules::default()
+    };
+    measure::compare::compare(&record.rounds, Sides { before, after }, &rules).map_err(HarnessError::internal)
+}
+
 fn workload_id(plan: &Plan) -> WorkloadId {
-    let ModelSpec::Closed { users, .. } = plan.workload.model;
+    let (workload, model) = (&plan.workload, &plan.model);
     WorkloadId {
-        name: plan.workload.name.clone(),
-        sha256: plan.workload.sha256.clone(),
+        name: workload.name.clone(),
+        sha256: workload.sha256.clone(),
         seed: plan.seed,
-        model: Model::Closed,
-        users: Some(users),
-        rate_per_s: None,
-        think_time_mean_ms: Some(plan.workload.mean_think_ms()),
+        model: model.kind(),
+        users: match model {
+            LoadModel::Closed(closed) => Some(closed.users),
+            LoadModel::Open(_) => None,
+        },
+        rate_per_s: model.requests_per_s(workload, plan.schedule.measure_s),
+        arrivals: model.arrivals(),
+        think_time_mean_ms: (model.kind() == Model::Closed).then(|| workload.mean_think_ms()),
         warm_up_s: plan.schedule.warm_up_s,
         measure_s: plan.schedule.measure_s,
         blocks: plan.schedule.blocks,
-        ..WorkloadId::default()
     }
 }
 
-fn self_checks(rounds: &[Round], servers: &Servers, failure: Option<&HarnessError>) -> Vec<Check> {
+fn self_checks(
+    record: &Record,
+    targets: &[TargetSpec],
+    failure: Option<&HarnessError>,
+) -> Result<Vec<Check>, HarnessError> {
+    let (rounds, limits) = (&record.rounds, CheckLimits::default());
     let mut all = vec![
         check(
             "the run came to its end",
             failure.is_none(),
             failure.map_or_else(|| "all rounds".into(), first_line),
         ),
-        release_build(),
-        fsync_is_on(servers),
+        release_build(&record.tool.build),
     ];
+    all.extend(fsync_is_on(&record.stack));
     if !rounds.is_empty() {
-        all.push(generator_had_room(rounds));
-        all.extend(checks::of_rounds(rounds, CheckLimits::default()));
+        let (_, judged) = sides(&record.subjects);
+        all.extend(checks::of_rounds(rounds, limits));
+        all.extend(of_load(record, &record.machine)?);
+        all.extend(checks::of_machine(rounds, limits).map_err(HarnessError::internal)?);
+        all.push(checks::of_samples(rounds, judged, targets).map_err(HarnessError::internal)?);
     }
-    all
+    Ok(all)
 }
 
-fn release_build() -> Check {
-    let build = machine::tool().build;
+fn of_load(record: &Record, machine: &Machine) -> Result<Vec<Check>, HarnessError> {
+    checks::of_load(&record.rounds, &record.workload, machine).map_err(HarnessError::internal)
+}
+
+fn release_build(build: &str) -> Check {
     check(
         "the harness is a release build",
         build == "release",
@@ -159,30 +203,15 @@ fn release_build() -> Check {
     )
 }
 
-/// Commits that do not reach the disk make writes look fast.
-fn fsync_is_on(servers: &Servers) -> Check {
-    let value = servers
-        .get("postgres")
-        .and_then(|postgres| postgres.settings.get("fsync"));
+/// Commits that do not reach the disk make writes look fast. Nothing to check where no database is ours.
+fn fsync_is_on(servers: &Servers) -> Option<Check> {
+    let value = servers.get("postgres")?.settings.get("fsync");
     let detail = format!("fsync = {}", value.map_or("unknown", String::as_str));
-    check(
+    Some(check(
         "Postgres writes to disk",
         value.is_some_and(|value| value == "on"),
         detail,
-    )
-}
-
-fn generator_had_room(rounds: &[Round]) -> Check {
-    let largest = rounds
-        .iter()
-        .filter_map(|round| round.probes.get("harness.cpu_percent"))
-        .copied()
-        .fold(0.0, f64::max);
-    check(
-        "the generator was not saturated",
-        largest <= MAX_HARNESS_CPU_PERCENT,
-        format!("at most {largest:.0} % of the machine's CPU in a round, allowed {MAX_HARNESS_CPU_PERCENT:.0} %"),
-    )
+    ))
 }
 
 fn check(name: &str, ok: bool, detail: String) -> Check {

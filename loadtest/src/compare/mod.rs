@@ -1,4 +1,4 @@
-//! One comparison: its plan, its rounds, its judgement, its files.
+//! One measurement, of a single subject or of two in alternation: its plan, its rounds, its judgement, its files.
 
 pub(crate) mod judge;
 pub(crate) mod output;
@@ -6,4 +6,4 @@ mod plan;
 mod round;
 pub(crate) mod run;
 
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Plan, command_line};

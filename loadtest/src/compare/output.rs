@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::Utc;
-use measure::record::Record;
+use measure::{hlog::Hlog, record::Record};
 use tempfile::NamedTempFile;
 
 use crate::error::HarnessError;
@@ -18,6 +18,8 @@ pub(crate) const REPORT: &str = "report.html";
 const RECORD: &str = "record.json";
 const SUMMARY: &str = "summary.md";
 const JUNIT: &str = "junit.xml";
+/// Every histogram of the record for HdrHistogram's own tools.
+const LOG: &str = "times.hlog";
 
 /// The directory of one run.
 pub(crate) struct OutputDir {
@@ -66,15 +68,27 @@ impl OutputDir {
             .join(format!("{}.log", name.chars().map(safe).collect::<String>()))
     }
 
-    /// Writes the record first, since everything else can be drawn again from it; the path of the report.
+    /// Writes everything that a run leaves; the path of the report.
     pub(crate) fn write(&self, record: &Record) -> Result<PathBuf, HarnessError> {
-        record.save(&self.path.join(RECORD)).map_err(HarnessError::internal)?;
-        draw(record, &self.path)?;
+        let report = write_all(record, &self.path)?;
         if self.in_root {
             point_latest_to(&self.id).map_err(HarnessError::internal)?;
         }
-        Ok(self.path.join(REPORT))
+        Ok(report)
     }
+}
+
+/// Writes the record first, since everything else can be drawn again from it; the path of the report.
+pub(crate) fn write_all(record: &Record, directory: &Path) -> Result<PathBuf, HarnessError> {
+    record.save(&directory.join(RECORD)).map_err(HarnessError::internal)?;
+    draw(record, directory)?;
+    let mut log = Vec::new();
+    Hlog::of_record(record)
+        .map_err(HarnessError::internal)?
+        .write(&mut log)
+        .map_err(HarnessError::internal)?;
+    write_whole(&directory.join(LOG), &log).map_err(HarnessError::internal)?;
+    Ok(directory.join(REPORT))
 }
 
 /// Writes the report of a record in its three forms.
@@ -85,16 +99,16 @@ pub(crate) fn draw(record: &Record, directory: &Path) -> Result<(), HarnessError
         (SUMMARY, reports::markdown(record)),
         (JUNIT, reports::junit(record)),
     ] {
-        write_whole(&directory.join(name), &text).map_err(HarnessError::internal)?;
+        write_whole(&directory.join(name), text.as_bytes()).map_err(HarnessError::internal)?;
     }
     Ok(())
 }
 
 /// Readers see the old file or the new one, never a part.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content)?;
     file.as_file()
         .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     file.persist(path).map(drop).map_err(|error| error.error)

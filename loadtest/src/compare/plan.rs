@@ -1,19 +1,20 @@
-//! What a comparison will do, fixed before it starts: blocks, the order within them, durations, seeds.
+//! What a measurement will do, fixed before it starts: load model, blocks, the order within them, durations, seeds.
 
 use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use scenarios::{ModelSpec, Schedule, Workload};
+use scenarios::{Schedule, Workload};
 
-use crate::{cli::CompareArgs, subject::Subject};
+use crate::{cli::LoadArgs, load::LoadModel, subject::Subject};
 
 /// Streams of the seed: the order of launches must not share one with the users' choices.
 const ORDER_STREAM: u64 = u64::MAX;
 
-/// A comparison to be run.
+/// A measurement to be made: of one subject, or of two in alternation.
 pub(crate) struct Plan {
     pub(crate) workload: Arc<Workload>,
+    pub(crate) model: LoadModel,
     pub(crate) subjects: Vec<Subject>,
     pub(crate) schedule: Schedule,
     pub(crate) seed: u64,
@@ -33,17 +34,17 @@ pub(crate) struct Slot {
 }
 
 impl Plan {
-    pub(crate) fn new(workload: Workload, subjects: Vec<Subject>, arguments: &CompareArgs) -> Self {
+    pub(crate) fn new(workload: Workload, model: LoadModel, subjects: Vec<Subject>, arguments: &LoadArgs) -> Self {
         let mut schedule = workload.schedule(arguments.quick);
         schedule.blocks = arguments.blocks.unwrap_or(schedule.blocks);
-        let words = std::iter::once("loadtest".to_owned()).chain(std::env::args().skip(1));
-        let command = words.collect::<Vec<_>>().join(" ");
+        schedule.measure_s = arguments.measure_s.unwrap_or(schedule.measure_s);
         Self {
             workload: Arc::new(workload),
+            model,
             subjects,
             schedule,
             seed: arguments.seed,
-            command,
+            command: command_line(),
         }
     }
 
@@ -81,9 +82,13 @@ impl Plan {
         self.load_per_launch() * self.schedule.blocks * u32::try_from(self.subjects.len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether any subject is started here, and so needs servers.
+    pub(crate) fn needs_stack(&self) -> bool {
+        self.subjects.iter().any(|subject| subject.binary().is_some())
+    }
+
     /// What is about to happen, for the terminal.
     pub(crate) fn announcement(&self) -> String {
-        let ModelSpec::Closed { users, .. } = self.workload.model;
         let names: Vec<&str> = self.subjects.iter().map(|subject| subject.name.as_str()).collect();
         let Schedule {
             warm_up_s,
@@ -92,11 +97,18 @@ impl Plan {
             ..
         } = self.schedule;
         format!(
-            "{}: {users} users, {blocks} blocks of {} ({warm_up_s} s warm-up, {measure_s} s measured each): {} s of load, \
+            "{}: {}; {blocks} blocks of {} ({warm_up_s} s warm-up, {measure_s} s measured each): {} s of load, \
              plus setting up and launching",
             self.workload.name,
+            self.model.describe(),
             names.join(" and "),
             self.total_load().as_secs(),
         )
     }
+}
+
+/// The command line that repeats this command.
+pub(crate) fn command_line() -> String {
+    let words = std::iter::once("loadtest".to_owned()).chain(std::env::args().skip(1));
+    words.collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! All rounds of a comparison: seed once, then launch after launch; what is measured is kept when a later one fails.
+//! All rounds of a measurement: seed once, then launch after launch; what is measured is kept when a later one fails.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,14 @@ use crate::{
     error::HarnessError,
     interrupt::Interrupt,
     progress::Progress,
-    subject::{Subject, run_to_end},
+    subject::{Binary, Subject, run_to_end},
 };
 
-/// A comparison under way.
+/// A measurement under way.
 pub(crate) struct Run<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) stack: &'a Stack,
+    /// Servers for the subjects that are started here.
+    pub(super) stack: Option<&'a Stack>,
     pub(super) out: &'a OutputDir,
     pub(super) progress: &'a Progress,
     pub(super) interrupt: &'a Interrupt,
@@ -31,7 +32,7 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
-        stack: &'a Stack,
+        stack: Option<&'a Stack>,
         out: &'a OutputDir,
         progress: &'a Progress,
         interrupt: &'a Interrupt,
@@ -57,32 +58,39 @@ impl<'a> Run<'a> {
     /// # Errors
     /// The first failure; the rounds before it are kept.
     pub(crate) async fn execute(&mut self) -> Result<(), HarnessError> {
-        for subject in &self.plan.subjects {
-            self.seed(subject).await?;
+        if let Some(stack) = self.stack {
+            for binary in self.plan.subjects.iter().filter_map(Subject::binary) {
+                self.seed(stack, binary).await?;
+            }
         }
         let total_ms = u64::try_from(self.plan.total_load().as_millis()).unwrap_or(u64::MAX);
         self.progress.expect_ms(total_ms);
         for slot in self.plan.slots() {
             self.interrupt.check()?;
-            let round = self.round(slot).await?;
-            self.progress.line(&self.round_line(slot, &round));
-            self.rounds.push(round);
+            let end = self.round(slot).await;
+            if let Some(round) = end.round {
+                self.progress.line(&self.round_line(slot, &round));
+                self.rounds.push(round);
+            }
+            if let Some(failure) = end.failure {
+                return Err(failure);
+            }
         }
         Ok(())
     }
 
     /// One seeded database per binary: subjects of the same build share it.
-    async fn seed(&mut self, subject: &Subject) -> Result<(), HarnessError> {
-        if self.templates.contains_key(&subject.binary_sha256) {
+    async fn seed(&mut self, stack: &Stack, binary: &Binary) -> Result<(), HarnessError> {
+        if self.templates.contains_key(&binary.sha256) {
             return Ok(());
         }
         let database = format!("{}_seed{}", self.out.database_prefix(), self.templates.len());
         self.progress
-            .line(&format!("seeding {database} with {}", subject.binary.display()));
-        let postgres = &self.stack.postgres;
+            .line(&format!("seeding {database} with {}", binary.path.display()));
+        let postgres = &stack.postgres;
         postgres.create_database(&database).await.map_err(unavailable)?;
         let env = BTreeMap::from([("DATABASE_URL".to_owned(), postgres.url(&database))]);
-        self.seed_command(subject, &["migrate"], &env).await?;
+        self.seed_command(binary, &["migrate"], &env).await?;
         let seed: Vec<&str> = self
             .plan
             .workload
@@ -92,29 +100,29 @@ impl<'a> Run<'a> {
             .map(String::as_str)
             .collect();
         if !seed.is_empty() {
-            self.seed_command(subject, &seed, &env).await?;
+            self.seed_command(binary, &seed, &env).await?;
         }
-        self.templates.insert(subject.binary_sha256.clone(), database);
+        self.templates.insert(binary.sha256.clone(), database);
         Ok(())
     }
 
     async fn seed_command(
         &self,
-        subject: &Subject,
+        binary: &Binary,
         arguments: &[&str],
         env: &BTreeMap<String, String>,
     ) -> Result<(), HarnessError> {
         let log = self.out.log("seed");
         let line = |text: &str| self.progress.line(&format!("  {text}"));
         tokio::select! {
-            done = run_to_end(&subject.binary, arguments, env, &log, line) => done,
+            done = run_to_end(&binary.path, arguments, env, &log, line) => done,
             () = self.interrupt.stop.cancelled() => Err(HarnessError::Interrupted),
         }
     }
 
-    /// The seeded database that a launch of `subject` clones.
-    pub(super) fn template(&self, subject: &Subject) -> &str {
-        &self.templates[&subject.binary_sha256]
+    /// The seeded database that a launch of `binary` clones.
+    pub(super) fn template(&self, binary: &Binary) -> &str {
+        &self.templates[&binary.sha256]
     }
 
     fn round_line(&self, slot: Slot, round: &Round) -> String {
@@ -126,7 +134,7 @@ impl<'a> Run<'a> {
             slot.block + 1,
             self.plan.schedule.blocks,
             round.subject,
-            self.plan.schedule.measure_s,
+            round.slices.len(),
         )
     }
 }

@@ -1,14 +1,67 @@
-//! The load path: users, the journeys they walk, the connection they walk on, and the clock that times them.
+//! The load path: who sends requests and when, the journeys they walk, the connection they walk on, and the clock that
+//! times them.
 //!
 //! What belongs here: everything between a workload and recorded times. What does not: what is done with the times
 //! (`measure`), and anything that talks to the subject outside the load (`probes`, `subject`).
 
 mod attack;
+mod caller;
 mod clock;
+mod closed;
 mod connection;
 mod errors;
 mod globals;
+mod model;
+mod open;
+mod pacer;
+mod timeline;
 mod user;
+mod versions;
 
-pub(crate) use attack::{Attack, LoadReport, Timeline};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use measure::recorder::Shard;
+use scenarios::{Mix, Sequences, Vars, Workload};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use attack::{Attack, AttackSpec, LoadReport};
+pub(crate) use clock::Clock;
+pub(crate) use connection::Target;
 pub(crate) use globals::fetch_globals;
+pub(crate) use model::{LoadModel, Wanted};
+use timeline::Timeline;
+
+/// What everybody who sends requests in a round shares.
+struct Shared {
+    workload: Arc<Workload>,
+    target: Target,
+    /// What the setup left: the variables that everybody starts with.
+    globals: Vars,
+    /// Seed of every random choice of the round.
+    seed: u64,
+    journeys: Mix,
+    endpoints: Mix,
+    sequences: Sequences,
+    timeline: Timeline,
+    clock: Clock,
+    errors: errors::ErrorExamples,
+    /// Present when the workload follows versions.
+    versions: Option<versions::Versions>,
+    /// One per thread that sends; whoever sends always writes into the same one.
+    shards: Vec<Mutex<Shard>>,
+    /// No new requests.
+    stop: CancellationToken,
+    /// Abandon the requests in flight.
+    abort: CancellationToken,
+}
+
+impl Shared {
+    fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
+        self.shards[index].lock().expect("nothing panics while holding it")
+    }
+
+    /// Whether new requests may be sent.
+    fn may_start(&self) -> bool {
+        !self.stop.is_cancelled() && self.clock.now_us() < self.timeline.windows.measure_end_us
+    }
+}

@@ -1,165 +1,143 @@
-//! Probes: what the servers, the subject and the harness itself did during the measured phase.
+//! Probes: what the servers, the subject, the machine and the harness itself did while load was driven.
 //!
 //! What belongs here: reading counters that others keep (Postgres, Redis, Prometheus, /proc). What does not: times of
-//! requests (`load`), and judging (`measure`). Every probe is read at the two ends of the measured phase, memory also
-//! once a second between; one reading costs a few milliseconds.
+//! requests (`load`), and judging (`measure`). Every probe is read once a second from the start of a round and at both ends
+//! of its measured phase; how long each reading took is kept, so that a report can say what looking cost.
+//!
+//! A probe exists where there is access: a subject that is only an address has neither a process nor a database here, and
+//! what its probes would have measured stays absent from the record.
 
+mod machine;
+mod metrics;
 mod postgres;
 mod process;
 mod prometheus;
 mod redis;
+mod series;
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
-
-use measure::record::{Phase, Ratio};
+use std::time::Instant;
 
 use crate::error::HarnessError;
 
 use self::{
-    postgres::Statements,
-    process::{ProcessReading, read_process},
-    prometheus::CacheCounters,
-    redis::Memory,
+    machine::{MachineReading, read_machine},
+    postgres::{Database, DatabaseReading},
+    process::{ProcessReading, read_process, read_tree},
+    prometheus::{Page, PageReading},
+    redis::{Redis, RedisReading},
+    series::Costs,
 };
 
-const MIB: f64 = 1024.0 * 1024.0;
+pub(crate) use metrics::Observed;
 
-/// What to read.
-pub(crate) struct Probes {
-    statements: Statements,
-    memory: Memory,
-    metrics_url: String,
-    http: reqwest::Client,
-    pid: u32,
+/// What there is to read.
+#[derive(Debug, Default)]
+pub(crate) struct Access {
+    /// A database that is not under load, and the name of the one that is.
+    pub(crate) postgres: Option<(String, String)>,
+    pub(crate) redis: Option<String>,
+    /// A page in Prometheus' form, and the metrics to keep.
+    pub(crate) prometheus: Option<(String, Vec<String>)>,
+    /// Process of the subject.
+    pub(crate) pid: Option<u32>,
+    /// Whether every server of the stack was started by this process, so that the rest of the machine's work is not ours.
+    pub(crate) all_ours: bool,
 }
 
-/// Counters at one moment.
+/// Connections to everything that is read.
+pub(crate) struct Probes {
+    postgres: Option<Database>,
+    redis: Option<Redis>,
+    prometheus: Option<Page>,
+    pid: Option<u32>,
+    all_ours: bool,
+    costs: Costs,
+}
+
+/// Everything at one moment; what there is no access to is absent.
 #[derive(Debug, Clone)]
 struct Reading {
-    statements: u64,
-    cache: CacheCounters,
-    service: ProcessReading,
+    /// On the round's clock, milliseconds.
+    at_ms: u64,
+    postgres: Option<DatabaseReading>,
+    redis: Option<RedisReading>,
+    prometheus: Option<PageReading>,
+    service: Option<ProcessReading>,
     harness: ProcessReading,
+    /// CPU of the harness and everything below it, seconds; where the whole stack is below it.
+    ours_cpu_s: Option<f64>,
+    machine: MachineReading,
 }
 
-/// Counters at the start of the measured phase, and the largest memory seen since.
+/// Readings of one round.
+#[derive(Default)]
 pub(crate) struct Observation {
-    start: Reading,
-    rss_bytes: u64,
-    redis_bytes: u64,
-}
-
-/// What the probes add to a round.
-#[derive(Debug, Default)]
-pub(crate) struct Observed {
-    pub(crate) probes: BTreeMap<String, f64>,
-    pub(crate) ratios: BTreeMap<String, Ratio>,
+    readings: Vec<Reading>,
+    /// Position of the first reading of the measured phase; the last of all is its last.
+    measured_from: Option<usize>,
 }
 
 impl Probes {
-    /// Connects to the servers. `database` is the subject's, `admin_url` one that is not under load.
-    pub(crate) async fn connect(
-        admin_url: &str,
-        database: &str,
-        redis_url: &str,
-        address: SocketAddr,
-        pid: u32,
-    ) -> Result<Self, HarnessError> {
+    /// Connects to what there is access to.
+    pub(crate) async fn connect(access: Access) -> Result<Self, HarnessError> {
+        let postgres = match &access.postgres {
+            Some((admin_url, database)) => Some(Database::connect(admin_url, database).await?),
+            None => None,
+        };
+        let redis = match &access.redis {
+            Some(url) => Some(Redis::connect(url).await?),
+            None => None,
+        };
         Ok(Self {
-            statements: Statements::connect(admin_url, database).await?,
-            memory: Memory::connect(redis_url).await?,
-            metrics_url: format!("http://{address}/metrics"),
-            http: reqwest::Client::new(),
-            pid,
+            postgres,
+            redis,
+            prometheus: access.prometheus.map(|(url, keep)| Page::new(url, keep)),
+            pid: access.pid,
+            all_ours: access.all_ours,
+            costs: Costs::default(),
         })
     }
 
-    /// Reads everything at the start of the measured phase.
-    pub(crate) async fn start(&mut self) -> Result<Observation, HarnessError> {
-        let start = self.read().await?;
-        let mut observation = Observation {
-            rss_bytes: start.service.rss_bytes,
-            redis_bytes: 0,
-            start,
-        };
-        self.sample(&mut observation).await?;
-        Ok(observation)
-    }
-
-    /// Keeps the largest memory; called once a second.
-    pub(crate) async fn sample(&mut self, observation: &mut Observation) -> Result<(), HarnessError> {
-        observation.rss_bytes = observation.rss_bytes.max(read_process(self.pid)?.rss_bytes);
-        observation.redis_bytes = observation.redis_bytes.max(self.memory.used_bytes().await?);
+    /// Reads everything; called once a second.
+    pub(crate) async fn sample(&mut self, observation: &mut Observation, at_ms: u64) -> Result<(), HarnessError> {
+        let reading = self.read(at_ms).await?;
+        observation.readings.push(reading);
         Ok(())
     }
 
-    /// Reads everything at the end of the measured phase, `elapsed` after the start.
-    pub(crate) async fn end(
-        &mut self,
-        mut observation: Observation,
-        elapsed: Duration,
-    ) -> Result<MeasuredSpan, HarnessError> {
-        self.sample(&mut observation).await?;
-        Ok(MeasuredSpan {
-            end: self.read().await?,
-            observation,
-            elapsed,
-        })
+    /// The reading at the start of the measured phase; the last one is that at its end.
+    pub(crate) async fn start(&mut self, observation: &mut Observation, at_ms: u64) -> Result<(), HarnessError> {
+        self.sample(observation, at_ms).await?;
+        observation.measured_from = Some(observation.readings.len() - 1);
+        Ok(())
     }
 
-    async fn read(&mut self) -> Result<Reading, HarnessError> {
+    async fn read(&mut self, at_ms: u64) -> Result<Reading, HarnessError> {
+        let costs = &mut self.costs;
+        let began = Instant::now();
+        let service = self.pid.map(read_process).transpose()?;
+        let harness = read_process(std::process::id())?;
+        let ours_cpu_s = self.all_ours.then(read_tree).transpose()?;
+        let machine = read_machine()?;
+        costs.add("process", began.elapsed());
         Ok(Reading {
-            statements: self.statements.calls().await?,
-            cache: prometheus::scrape(&self.http, &self.metrics_url).await?,
-            service: read_process(self.pid)?,
-            harness: read_process(std::process::id())?,
+            at_ms,
+            postgres: match &mut self.postgres {
+                Some(database) => Some(costs.timed("postgres", database.read()).await?),
+                None => None,
+            },
+            redis: match &mut self.redis {
+                Some(redis) => Some(costs.timed("redis", redis.read()).await?),
+                None => None,
+            },
+            prometheus: match &self.prometheus {
+                Some(page) => Some(costs.timed("prometheus", page.read()).await?),
+                None => None,
+            },
+            service,
+            harness,
+            ours_cpu_s,
+            machine,
         })
-    }
-}
-
-/// Counters at both ends of the measured phase.
-pub(crate) struct MeasuredSpan {
-    observation: Observation,
-    end: Reading,
-    elapsed: Duration,
-}
-
-impl MeasuredSpan {
-    /// Metrics of the span over the requests of `measured`, by the names of the targets.
-    pub(crate) fn observed(&self, measured: &Phase) -> Observed {
-        let (start, end, seconds) = (&self.observation.start, &self.end, self.elapsed.as_secs_f64());
-        let requests: u64 = measured
-            .endpoints
-            .values()
-            .map(|counts| counts.count + counts.errors)
-            .sum();
-        let statements = end.statements.saturating_sub(start.statements);
-        let service_cpu_s = end.service.cpu_s - start.service.cpu_s;
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut observed = Observed::default();
-        let mut put = |name: &str, value: f64| observed.probes.insert(name.to_owned(), value);
-        put("service.rss_mb", self.observation.rss_bytes as f64 / MIB);
-        put("redis.used_memory_mb", self.observation.redis_bytes as f64 / MIB);
-        put("service.cpu_percent", 100.0 * service_cpu_s / seconds / cores as f64);
-        put(
-            "harness.cpu_percent",
-            100.0 * (end.harness.cpu_s - start.harness.cpu_s) / seconds / cores as f64,
-        );
-        put("db.queries_per_minute", statements as f64 * 60.0 / seconds);
-        if requests > 0 {
-            put("service.cpu_us_per_request", service_cpu_s * 1e6 / requests as f64);
-            observed.ratio("db.queries_per_request", statements, requests);
-        }
-        let cache = end.cache.since(start.cache);
-        if cache.lookups() > 0 {
-            observed.ratio("cache.hit_ratio", cache.hits, cache.lookups());
-        }
-        observed
-    }
-}
-
-impl Observed {
-    fn ratio(&mut self, name: &str, numerator: u64, denominator: u64) {
-        self.ratios.insert(name.to_owned(), Ratio { numerator, denominator });
     }
 }

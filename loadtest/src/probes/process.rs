@@ -1,31 +1,65 @@
-//! CPU time and memory of a process, from /proc.
+//! CPU time, memory and context switches of a process, from /proc.
 
-use procfs::process::Process;
+use std::collections::BTreeMap;
+
+use procfs::process::{Process, Stat, all_processes};
 
 use crate::error::HarnessError;
 
 /// One process at one moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ProcessReading {
+pub(super) struct ProcessReading {
     /// User and system time of all its threads so far, seconds.
-    pub(crate) cpu_s: f64,
+    pub(super) cpu_s: f64,
     /// Resident memory, bytes.
-    pub(crate) rss_bytes: u64,
+    pub(super) rss_bytes: u64,
+    /// Context switches of all its threads that live, forced and voluntary.
+    pub(super) switches: u64,
 }
 
 /// Reads a process.
 ///
 /// # Errors
 /// When it is gone.
-pub(crate) fn read_process(pid: u32) -> Result<ProcessReading, HarnessError> {
-    let stat = Process::new(pid.cast_signed())
-        .and_then(|process| process.stat())
-        .map_err(|error| HarnessError::Unavailable(format!("probe of process {pid}: {error}")))?;
-    let ticks = (stat.utime + stat.stime) as f64;
+pub(super) fn read_process(pid: u32) -> Result<ProcessReading, HarnessError> {
+    let unavailable = |error: procfs::ProcError| HarnessError::Unavailable(format!("probe of process {pid}: {error}"));
+    let process = Process::new(pid.cast_signed()).map_err(unavailable)?;
+    let stat = process.stat().map_err(unavailable)?;
+    // A thread may end between being listed and being read: it counts no more.
+    let threads = process.tasks().map_err(unavailable)?.filter_map(Result::ok);
+    let switches = threads
+        .filter_map(|thread| thread.status().ok())
+        .map(|status| status.voluntary_ctxt_switches.unwrap_or(0) + status.nonvoluntary_ctxt_switches.unwrap_or(0))
+        .sum();
     Ok(ProcessReading {
-        cpu_s: ticks / procfs::ticks_per_second() as f64,
+        cpu_s: seconds(stat.utime + stat.stime),
         rss_bytes: stat.rss * procfs::page_size(),
+        switches,
     })
+}
+
+/// CPU time so far of this process and every one below it, children that have ended included, seconds.
+pub(super) fn read_tree() -> Result<f64, HarnessError> {
+    let stats: Vec<Stat> = all_processes()
+        .map_err(HarnessError::internal)?
+        .filter_map(|process| process.ok()?.stat().ok())
+        .collect();
+    let parents: BTreeMap<i32, i32> = stats.iter().map(|stat| (stat.pid, stat.ppid)).collect();
+    let own = std::process::id().cast_signed();
+    let ours = stats.iter().filter(|stat| descends_from(stat.pid, own, &parents));
+    Ok(ours
+        .map(|stat| seconds(stat.utime + stat.stime) + seconds((stat.cutime + stat.cstime).unsigned_abs()))
+        .sum())
+}
+
+fn descends_from(pid: i32, ancestor: i32, parents: &BTreeMap<i32, i32>) -> bool {
+    let up = std::iter::successors(Some(pid), |pid| parents.get(pid).copied().filter(|parent| *parent > 0));
+    // Bounded: processes come and go while they are read, so that the parents could, in theory, go round in a circle.
+    up.take(parents.len()).any(|pid| pid == ancestor)
+}
+
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / procfs::ticks_per_second() as f64
 }
 
 #[cfg(test)]
@@ -35,7 +69,21 @@ mod tests {
     #[test]
     fn reads_this_process_and_misses_none() {
         let reading = read_process(std::process::id()).unwrap();
-        assert!(reading.rss_bytes > 100_000, "{reading:?}");
+        assert!(reading.rss_bytes > 100_000 && reading.switches > 0, "{reading:?}");
         assert!(read_process(u32::MAX / 4).is_err());
+    }
+
+    #[test]
+    fn the_tree_counts_children_too() {
+        let own_s = read_process(std::process::id()).unwrap().cpu_s;
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let parents = BTreeMap::from([(child.id().cast_signed(), 10), (10, 1), (1, 0), (77, 1)]);
+        assert!(descends_from(child.id().cast_signed(), 10, &parents) && !descends_from(77, 10, &parents));
+        assert!(read_tree().unwrap() >= own_s);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

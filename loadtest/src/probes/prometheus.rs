@@ -1,56 +1,65 @@
-//! The subject's own cache counters, from `/metrics`.
+//! A page in Prometheus' text form: the subject's cache counters, and the metrics that the workload chose.
+
+use std::collections::BTreeMap;
 
 use prometheus_parse::{Scrape, Value};
 
 use crate::error::HarnessError;
 
-/// Lookups so far, all endpoints and tiers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct CacheCounters {
-    pub(crate) hits: u64,
-    pub(crate) misses: u64,
+/// Lookups that a cache answered and that it did not, by the names that the reference service gives them.
+const HITS: &str = "cache_hits_total";
+const MISSES: &str = "cache_misses_total";
+
+/// A page to read.
+pub(super) struct Page {
+    url: String,
+    keep: Vec<String>,
+    http: reqwest::Client,
 }
 
-impl CacheCounters {
-    pub(crate) fn lookups(self) -> u64 {
-        self.hits + self.misses
-    }
+/// One moment of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct PageReading {
+    /// Lookups so far, all endpoints and tiers.
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    /// Chosen metrics, each summed over its labels; absent ones are left out.
+    pub(super) kept: BTreeMap<String, f64>,
+}
 
-    pub(crate) fn since(self, earlier: Self) -> Self {
+impl Page {
+    pub(super) fn new(url: String, keep: Vec<String>) -> Self {
         Self {
-            hits: self.hits.saturating_sub(earlier.hits),
-            misses: self.misses.saturating_sub(earlier.misses),
+            url,
+            keep,
+            http: reqwest::Client::new(),
         }
     }
+
+    pub(super) async fn read(&self) -> Result<PageReading, HarnessError> {
+        let unavailable = |error: reqwest::Error| HarnessError::Unavailable(format!("probe of {}: {error}", self.url));
+        let answer = self
+            .http
+            .get(&self.url)
+            .send()
+            .await
+            .and_then(reqwest::Response::error_for_status);
+        let text = answer.map_err(unavailable)?.text().await.map_err(unavailable)?;
+        reading(&text, &self.keep).map_err(|error| HarnessError::Unavailable(format!("probe of {}: {error}", self.url)))
+    }
 }
 
-/// Reads the counters; a subject without a cache has none.
-pub(crate) async fn scrape(client: &reqwest::Client, url: &str) -> Result<CacheCounters, HarnessError> {
-    let unavailable = |error: reqwest::Error| HarnessError::Unavailable(format!("probe of {url}: {error}"));
-    let text = client
-        .get(url)
-        .send()
-        .await
-        .map_err(unavailable)?
-        .text()
-        .await
-        .map_err(unavailable)?;
-    counters(&text).map_err(|error| HarnessError::Unavailable(format!("probe of {url}: {error}")))
-}
-
-fn counters(text: &str) -> Result<CacheCounters, std::io::Error> {
+fn reading(text: &str, keep: &[String]) -> Result<PageReading, std::io::Error> {
     let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned())))?;
-    let sum = |name: &str| {
-        scrape
-            .samples
-            .iter()
-            .filter(|sample| sample.metric == name)
-            .map(|sample| count(&sample.value))
-            .sum()
+    let sum = |name: &str| -> Option<f64> {
+        let samples = scrape.samples.iter().filter(|sample| sample.metric == name);
+        samples.filter_map(|sample| number(&sample.value)).reduce(|a, b| a + b)
     };
-    Ok(CacheCounters {
-        hits: sum("cache_hits_total"),
-        misses: sum("cache_misses_total"),
+    let kept = keep.iter().filter_map(|name| Some((name.clone(), sum(name)?)));
+    Ok(PageReading {
+        hits: whole(sum(HITS)),
+        misses: whole(sum(MISSES)),
+        kept: kept.collect(),
     })
 }
 
@@ -59,10 +68,14 @@ fn counters(text: &str) -> Result<CacheCounters, std::io::Error> {
     clippy::cast_sign_loss,
     reason = "counters are whole and not negative"
 )]
-fn count(value: &Value) -> u64 {
+fn whole(value: Option<f64>) -> u64 {
+    value.unwrap_or_default() as u64
+}
+
+fn number(value: &Value) -> Option<f64> {
     match value {
-        Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value as u64,
-        Value::Histogram(_) | Value::Summary(_) => 0,
+        Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => Some(*value),
+        Value::Histogram(_) | Value::Summary(_) => None,
     }
 }
 
@@ -79,21 +92,21 @@ cache_hits_total{endpoint=\"risk_current\",tier=\"l2\"} 2
 # HELP cache_misses Lookups that had to load.
 # TYPE cache_misses counter
 cache_misses_total{endpoint=\"risk_current\"} 8
+# TYPE cache_memory_bytes gauge
+cache_memory_bytes 1.5e3
 # EOF
 ";
 
     #[test]
-    fn sums_over_endpoints_and_tiers() {
-        let seen = counters(OPENMETRICS).unwrap();
-        assert_eq!(seen, CacheCounters { hits: 42, misses: 8 });
-        assert_eq!(
-            seen.since(CacheCounters { hits: 2, misses: 8 }),
-            CacheCounters { hits: 40, misses: 0 }
-        );
+    fn sums_over_labels_and_keeps_what_was_chosen() {
+        let keep = ["cache_memory_bytes".to_owned(), "not_there".to_owned()];
+        let seen = reading(OPENMETRICS, &keep).unwrap();
+        assert_eq!((seen.hits, seen.misses), (42, 8));
+        assert_eq!(seen.kept, BTreeMap::from([("cache_memory_bytes".to_owned(), 1500.0)]));
     }
 
     #[test]
     fn a_subject_without_a_cache_has_no_lookups() {
-        assert_eq!(counters("up 1\n").unwrap().lookups(), 0);
+        assert_eq!(reading("up 1\n", &[]).unwrap(), PageReading::default());
     }
 }

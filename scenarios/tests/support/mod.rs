@@ -10,9 +10,13 @@ pub(crate) fn edited(text: &str, from: &str, to: &str) -> String {
     text.replacen(from, to, 1)
 }
 
-/// Writes `text` to `w.toml`, loads it and returns the refusal without the directory's name.
-pub(crate) fn refusal(text: &str, load: impl Fn(&Path) -> Result<(), InputError>) -> String {
+/// Writes `text` to `w.toml` with other files (name, text) beside it, loads it and returns the refusal without the
+/// directory's name.
+pub(crate) fn refusal(text: &str, beside: &[(&str, &str)], load: impl Fn(&Path) -> Result<(), InputError>) -> String {
     let directory = tempfile::tempdir().expect("a temporary directory");
+    for (name, text) in beside {
+        std::fs::write(directory.path().join(name), text).expect("a writable directory");
+    }
     let file = directory.path().join("w.toml");
     std::fs::write(&file, text).expect("a writable directory");
     let error = load(&file).expect_err("the file is wrong");

@@ -1,12 +1,13 @@
-//! `loadtest compare`: the same load on two subjects in alternation, judged and drawn.
+//! `loadtest run` and `loadtest compare`: load on one subject, or the same load on two in alternation, judged and drawn.
 
-use std::path::PathBuf;
+use std::path::Path;
 
+use measure::record::Model;
 use scenarios::{Targets, Workload};
 use stack::{Stack, StackOptions};
 
 use crate::{
-    cli::CompareArgs,
+    cli::{CompareArgs, LoadArgs, ModelArg, RunArgs},
     compare::{
         Plan,
         judge::{self, Judged},
@@ -15,29 +16,47 @@ use crate::{
     },
     error::HarnessError,
     interrupt::Interrupt,
+    load::{LoadModel, Wanted},
     progress::Progress,
-    subject::Subject,
+    subject::{Subject, SubjectSpec},
 };
 
-/// The exit code of the verdict. Input files and subjects are checked before any server starts.
+/// The exit code of the verdict on one subject.
+pub(super) async fn run(arguments: &RunArgs) -> Result<u8, HarnessError> {
+    measure(std::slice::from_ref(&arguments.target), &arguments.load).await
+}
+
+/// The exit code of the verdict on the second of two subjects.
 pub(super) async fn compare(arguments: &CompareArgs) -> Result<u8, HarnessError> {
+    measure(&[arguments.before.clone(), arguments.after.clone()], &arguments.load).await
+}
+
+/// Input files and subjects are checked before any server starts.
+async fn measure(specs: &[SubjectSpec], arguments: &LoadArgs) -> Result<u8, HarnessError> {
     let workload = Workload::load(&arguments.workload).map_err(|error| HarnessError::Usage(error.to_string()))?;
-    let targets = load_targets(arguments, &workload)?;
-    let specs = [arguments.before.clone(), arguments.after.clone()];
-    let subjects = Subject::resolve_all(&specs, arguments.service.as_deref())?;
+    let targets = load_targets(arguments.targets.as_deref(), &workload.endpoint_names())?;
+    let model = LoadModel::choose(&workload, wanted(arguments)).map_err(HarnessError::Usage)?;
+    let subjects = Subject::resolve_all(specs, arguments.service.as_deref())?;
     let options = stack_options(arguments)?;
     let interrupt = Interrupt::install()?;
     let progress = Progress::new();
     let out = OutputDir::create(arguments.out.as_deref())?;
-    let plan = Plan::new(workload, subjects, arguments);
+    let plan = Plan::new(workload, model, subjects, arguments);
     progress.line(&plan.announcement());
 
-    let stack = start_stack(&options, &progress, &interrupt).await?;
-    let servers = judge::servers(&stack);
-    let mut run = Run::new(&plan, &stack, &out, &progress, &interrupt);
+    let stack = if plan.needs_stack() {
+        Some(start_stack(&options, &progress, &interrupt).await?)
+    } else {
+        None
+    };
+    let servers = stack.as_ref().map(judge::servers).unwrap_or_default();
+    let mut run = Run::new(&plan, stack.as_ref(), &out, &progress, &interrupt);
     let outcome = run.execute().await;
     let rounds = run.into_rounds();
-    let stopped = stack.stop().await.map_err(HarnessError::internal);
+    let stopped = match stack {
+        Some(stack) => stack.stop().await.map_err(HarnessError::internal),
+        None => Ok(()),
+    };
     progress.finish();
 
     let failure = outcome.and(stopped).err();
@@ -67,17 +86,25 @@ fn conclude(judged: Judged<'_>, out: &OutputDir) -> Result<u8, HarnessError> {
     Ok(record.exit_code)
 }
 
-fn load_targets(arguments: &CompareArgs, workload: &Workload) -> Result<Option<Targets>, HarnessError> {
-    let load = |file: &PathBuf| Targets::load(file, &workload.endpoint_names());
-    arguments
-        .targets
-        .as_ref()
-        .map(load)
+/// The targets of a file, if one is given.
+pub(super) fn load_targets(file: Option<&Path>, endpoints: &[&str]) -> Result<Option<Targets>, HarnessError> {
+    file.map(|file| Targets::load(file, endpoints))
         .transpose()
         .map_err(|error| HarnessError::Usage(error.to_string()))
 }
 
-fn stack_options(arguments: &CompareArgs) -> Result<StackOptions, HarnessError> {
+fn wanted(arguments: &LoadArgs) -> Wanted {
+    Wanted {
+        model: arguments.model.map(|model| match model {
+            ModelArg::Closed => Model::Closed,
+            ModelArg::Open => Model::Open,
+        }),
+        rate_per_s: arguments.rate,
+        users: arguments.users,
+    }
+}
+
+fn stack_options(arguments: &LoadArgs) -> Result<StackOptions, HarnessError> {
     let usage = |error: stack::StackError| HarnessError::Usage(error.to_string());
     let mut options = StackOptions::from_env().map_err(usage)?;
     options.choice = arguments.stack.parse().map_err(usage)?;

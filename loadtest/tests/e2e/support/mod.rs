@@ -1,10 +1,16 @@
 //! The test kit of the end-to-end tests: starts the real `loadtest` binary in a directory of its own, follows what it
-//! says, and knows every process it started.
+//! says, and knows every process it started. Beside it stand the services that tests measure.
+
+mod http;
+mod stale;
+mod stall;
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -15,12 +21,16 @@ use std::{
     time::Duration,
 };
 
-use measure::record::Record;
+use measure::record::{Check, Record};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use tempfile::TempDir;
+
+pub(crate) use http::{Request, Response, Server};
+pub(crate) use stale::Stale;
+pub(crate) use stall::{Stall, pause};
 
 /// Longer than any run of these tests takes on a slow machine; a hang fails instead of blocking for ever.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -61,13 +71,21 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// A directory for one run: its output, and the temporary directory of everything it starts.
 pub(crate) struct Workplace {
     dir: TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Workplace {
     pub(crate) fn new() -> Self {
         // A test that failed has no state that another could find broken.
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::with_turn(Some(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// One that takes no turn: for runs whose times nobody looks at.
+    pub(crate) fn new_beside() -> Self {
+        Self::with_turn(None)
+    }
+
+    fn with_turn(turn: Option<MutexGuard<'static, ()>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Postgres runs as another user and must be able to pass through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -106,6 +124,53 @@ impl Workplace {
             .args(["profile:phase1", "profile:phase2"])
             .env("TMPDIR", self.tmp());
         Running::start(command)
+    }
+
+    /// Starts the `loadtest` that was built with the tests; `--out` is not given.
+    pub(crate) fn loadtest<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
+        self.start(Path::new(env!("CARGO_BIN_EXE_loadtest")), arguments)
+    }
+
+    /// Starts the release build, where what is tested depends on speed; `--out` is not given.
+    pub(crate) fn release_loadtest<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
+        self.start(&bin_dir().join("loadtest"), arguments)
+    }
+
+    fn start<S: AsRef<OsStr>>(&self, binary: &Path, arguments: &[S]) -> Running {
+        let mut command = Command::new(binary);
+        command.args(arguments).env("TMPDIR", self.tmp());
+        Running::start(command)
+    }
+
+    /// Runs the workload `text` against `server` to its end, with further arguments, and gives its record.
+    pub(crate) fn measure(&self, text: &str, server: SocketAddr, arguments: &[&str]) -> (Finished, Record) {
+        let finished = self.loadtest(&self.run_arguments(text, server, arguments)).finish();
+        let record = self.record();
+        (finished, record)
+    }
+
+    /// The same with the release build.
+    pub(crate) fn measure_release(&self, text: &str, server: SocketAddr, arguments: &[&str]) -> Record {
+        self.release_loadtest(&self.run_arguments(text, server, arguments))
+            .finish();
+        self.record()
+    }
+
+    /// `run --workload FILE --target url:... --out DIR` and what else is given.
+    pub(crate) fn run_arguments(&self, text: &str, server: SocketAddr, arguments: &[&str]) -> Vec<String> {
+        let workload = self.write("workload.toml", text);
+        let own = [
+            "run".to_owned(),
+            "--workload".to_owned(),
+            workload.to_str().unwrap().to_owned(),
+            "--target".to_owned(),
+            format!("url:http://{server}"),
+            "--out".to_owned(),
+            self.out().to_str().unwrap().to_owned(),
+        ];
+        own.into_iter()
+            .chain(arguments.iter().map(ToString::to_string))
+            .collect()
     }
 
     /// Nothing is left of a run: no directory, and none of the processes it started.
@@ -241,6 +306,12 @@ impl Drop for Running {
             let _ = self.child.wait();
         }
     }
+}
+
+/// The self-check of that name.
+pub(crate) fn check<'r>(record: &'r Record, name: &str) -> &'r Check {
+    let found = record.checks.iter().find(|check| check.name == name);
+    found.unwrap_or_else(|| panic!("no check {name:?} among {:#?}", record.checks))
 }
 
 /// Every process below `root`, with its name.

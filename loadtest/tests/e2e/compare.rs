@@ -1,12 +1,9 @@
 //! `loadtest compare` end to end: the real binary, real servers, the real service.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
-
-mod support;
-
 use measure::record::{ALL_ENDPOINTS, TargetVerdict, Verdict};
 use nix::sys::signal::Signal;
-use support::{Workplace, data, repository};
+
+use crate::support::{Workplace, data, repository};
 
 const SHORT: &str = "short.toml";
 

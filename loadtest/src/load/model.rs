@@ -1,0 +1,172 @@
+//! The load model of a run: what the workload's file and the command line together ask for.
+
+use measure::record::Model;
+use scenarios::{Arrive, ClosedModel, OpenModel, Rate, Workload};
+
+/// One model; a record never mixes two (invariant 7).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum LoadModel {
+    /// Users who wait for their answers.
+    Closed(ClosedModel),
+    /// Arrivals that do not.
+    Open(OpenModel),
+}
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) model: Option<Model>,
+    /// Arrivals per second, constant.
+    pub(crate) rate_per_s: Option<f64>,
+    pub(crate) users: Option<u32>,
+}
+
+impl LoadModel {
+    /// The model that is wanted; without a word about it the one of the file, closed where it has both. A rate given makes it
+    /// open, users given make it closed.
+    ///
+    /// # Errors
+    /// In words, when the workload lacks what is wanted.
+    pub(crate) fn choose(workload: &Workload, wanted: Wanted) -> Result<Self, String> {
+        let by_figure = match (wanted.rate_per_s, wanted.users) {
+            (Some(_), Some(_)) => {
+                return Err("--rate is for the open model, --users for the closed one: give one of them".into());
+            }
+            (Some(_), None) => Some(Model::Open),
+            (None, Some(_)) => Some(Model::Closed),
+            (None, None) => None,
+        };
+        if let (Some(model), Some(implied)) = (wanted.model, by_figure)
+            && model != implied
+        {
+            return Err("--rate is for the open model, --users for the closed one".into());
+        }
+        let in_file = if workload.models.closed.is_some() {
+            Model::Closed
+        } else {
+            Model::Open
+        };
+        match wanted.model.or(by_figure).unwrap_or(in_file) {
+            Model::Closed => Self::closed(workload, wanted.users),
+            Model::Open => Self::open(workload, wanted.rate_per_s),
+        }
+    }
+
+    fn closed(workload: &Workload, users: Option<u32>) -> Result<Self, String> {
+        let from_file = workload.models.closed;
+        let given = users.map(|users| ClosedModel {
+            users,
+            ramp_s: from_file.map_or(0.0, |model| model.ramp_s),
+        });
+        given
+            .or(from_file)
+            .map(Self::Closed)
+            .ok_or_else(|| format!("workload `{}` has no [model.closed]: give --users N", workload.name))
+    }
+
+    fn open(workload: &Workload, rate_per_s: Option<f64>) -> Result<Self, String> {
+        let from_file = workload.models.open.clone();
+        let given = rate_per_s.map(|rate_per_s| OpenModel {
+            rate: Rate::constant(rate_per_s),
+            ..from_file.clone().unwrap_or_else(|| workload.open_model_at(rate_per_s))
+        });
+        given.or(from_file).map(Self::Open).ok_or_else(|| {
+            format!(
+                "workload `{}` has no [model.open]: give --rate REQUESTS_PER_SECOND",
+                workload.name
+            )
+        })
+    }
+
+    /// As the record calls it.
+    pub(crate) fn kind(&self) -> Model {
+        match self {
+            Self::Closed(_) => Model::Closed,
+            Self::Open(_) => Model::Open,
+        }
+    }
+
+    /// Seconds in which users or arrivals increase at the beginning.
+    pub(crate) fn ramp_s(&self) -> f64 {
+        match self {
+            Self::Closed(model) => model.ramp_s,
+            Self::Open(model) => model.ramp_s,
+        }
+    }
+
+    /// "100 users", "200/s poisson requests": for people.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Closed(model) => format!("{} users", model.users),
+            Self::Open(model) => format!(
+                "open, {}, {} {} on at most {} connections",
+                model.rate.describe(),
+                model.spacing.as_str(),
+                model.arrive.as_str(),
+                model.connections
+            ),
+        }
+    }
+
+    /// Requests due per second over the mix, the mean over `measure_s`; only the open model has one.
+    pub(crate) fn requests_per_s(&self, workload: &Workload, measure_s: f64) -> Option<f64> {
+        match self {
+            Self::Closed(_) => None,
+            Self::Open(model) => Some(model.rate.mean_per_s(measure_s) * workload.requests_per_arrival(model.arrive)),
+        }
+    }
+
+    /// How arrivals come, for the record: spacing, what arrives, and the rate's shape.
+    pub(crate) fn arrivals(&self) -> Option<String> {
+        match self {
+            Self::Closed(_) => None,
+            Self::Open(model) => Some(match model.arrive {
+                Arrive::Requests => format!("{} at {}", model.spacing.as_str(), model.rate.describe()),
+                Arrive::Sessions => format!("{} sessions at {}", model.spacing.as_str(), model.rate.describe()),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn phase2_mix() -> Workload {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/workloads/phase2-mix.toml");
+        Workload::load(&file).unwrap()
+    }
+
+    fn wanted(model: Option<Model>, rate_per_s: Option<f64>, users: Option<u32>) -> Wanted {
+        Wanted {
+            model,
+            rate_per_s,
+            users,
+        }
+    }
+
+    #[test]
+    fn the_file_decides_unless_the_command_line_does() {
+        let workload = phase2_mix();
+        let chosen = |wanted| LoadModel::choose(&workload, wanted);
+        assert_eq!(chosen(Wanted::default()).unwrap().describe(), "100 users");
+        assert_eq!(chosen(wanted(None, None, Some(7))).unwrap().describe(), "7 users");
+        let open = chosen(wanted(None, Some(50.0), None)).unwrap();
+        assert_eq!(
+            open.describe(),
+            "open, 50/s, poisson requests on at most 256 connections"
+        );
+        assert_eq!(open.requests_per_s(&workload, 10.0), Some(50.0));
+    }
+
+    #[test]
+    fn what_contradicts_itself_or_lacks_a_figure_is_refused() {
+        let workload = phase2_mix();
+        let refused = |wanted| LoadModel::choose(&workload, wanted).unwrap_err();
+        assert!(refused(wanted(Some(Model::Open), None, None)).contains("--rate"));
+        assert!(refused(wanted(Some(Model::Closed), Some(5.0), None)).contains("--rate is for the open model"));
+        assert!(refused(wanted(None, Some(5.0), Some(5))).contains("give one of them"));
+    }
+}

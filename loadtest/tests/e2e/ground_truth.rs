@@ -1,0 +1,131 @@
+//! Ground truth: against a server whose response times are known exactly, the open model measures them and a closed loop does
+//! not. Both with the release build: what is tested is time.
+
+use std::time::Duration;
+
+use measure::{
+    histogram::LatencyHistogram,
+    record::{ALL_ENDPOINTS, PHASE_MEASURE, Record},
+};
+
+use crate::support::{Stall, Workplace};
+
+/// Not a divisor of the period: the phases at which requests come are spread evenly over all of it.
+const RATE_PER_S: f64 = 199.7;
+/// Whole periods are measured, beginning anywhere.
+const PERIODS: u32 = 8;
+const PERIOD: Duration = Duration::from_secs(2);
+const QUANTILES: [f64; 4] = [0.5, 0.95, 0.99, 0.999];
+
+fn workload() -> String {
+    format!(
+        r#"
+name = "stall"
+measure_s = {}
+drain_s = 3
+blocks = 1
+[model.open]
+spacing = "even"
+rate = {{ constant = {{ per_s = {RATE_PER_S} }} }}
+connections = 400
+[model.closed]
+users = 10
+ramp_s = 0
+[warm_up]
+duration_s = 2.5
+think_time_scale = 1
+[quick]
+warm_up_s = 1
+measure_s = 1
+blocks = 1
+[endpoints.page]
+path = "/"
+[journeys.look]
+weight = 1
+steps = [{{ endpoint = "page" }}]
+"#,
+        (PERIOD * PERIODS).as_secs()
+    )
+}
+
+/// What was measured next to what is true, where they differ by more than is allowed: 0.1 % and 1 ms, and as much as the sends
+/// themselves were late.
+fn differences(stall: Stall, record: &Record) -> Vec<String> {
+    let summary = record.summary.values().next().unwrap();
+    let all = &summary.endpoints[ALL_ENDPOINTS];
+    let lateness_ms = summary
+        .arrivals
+        .as_ref()
+        .map_or(0.0, |arrivals| arrivals.lateness_p99_ms);
+    let measured_ms = [all.p50_ms, all.p95_ms, all.p99_ms, all.p999_ms];
+    let truths_ms = QUANTILES.map(|q| 1000.0 * stall.quantile_s(q, RATE_PER_S));
+    let names = ["p50", "p95", "p99", "p99.9"];
+    let figures = names.into_iter().zip(measured_ms.into_iter().zip(truths_ms));
+    figures
+        .chain([("mean", (all.mean_ms, 1000.0 * stall.mean_s(RATE_PER_S)))])
+        .filter(|(_, (measured, truth))| (measured - truth).abs() > 0.001 * truth + lateness_ms + 1.0)
+        .map(|(name, (measured, truth))| {
+            format!("{name}: {measured:.3} ms, should be {truth:.3} (lateness {lateness_ms:.3})")
+        })
+        .collect()
+}
+
+fn assert_measures(stall: Stall) {
+    let place = Workplace::new();
+    let server = stall.start();
+    let record = place.measure_release(&workload(), server.address, &["--model", "open"]);
+    let wrong = differences(stall, &record);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let page = &record.rounds[0]
+        .phases
+        .iter()
+        .find(|phase| phase.name == PHASE_MEASURE)
+        .unwrap()
+        .endpoints["page"];
+    let service = LatencyHistogram::decode(page.service_hdr.as_ref().unwrap()).unwrap();
+    assert_eq!(
+        service.len(),
+        page.count,
+        "service times stand beside the response times"
+    );
+}
+
+#[test]
+fn the_open_model_measures_a_stall_with_unlimited_concurrency() {
+    assert_measures(Stall {
+        period: PERIOD,
+        lasting: Duration::from_millis(200),
+        service: Duration::from_millis(1),
+        slots: None,
+    });
+}
+
+/// rho = 199.7/s x 4 ms / 2 = .4.
+#[test]
+fn the_open_model_measures_the_queue_behind_a_stall() {
+    assert_measures(Stall {
+        period: PERIOD,
+        lasting: Duration::from_millis(200),
+        service: Duration::from_millis(4),
+        slots: Some(2),
+    });
+}
+
+/// Ten users wait out each stall and send nothing meanwhile: their percentiles do not know of it.
+#[test]
+fn a_closed_loop_fails_the_same_check() {
+    let stall = Stall {
+        period: PERIOD,
+        lasting: Duration::from_millis(200),
+        service: Duration::from_millis(1),
+        slots: None,
+    };
+    let place = Workplace::new();
+    let server = stall.start();
+    let record = place.measure_release(&workload(), server.address, &["--model", "closed"]);
+    let wrong = differences(stall, &record);
+    assert!(
+        wrong.iter().any(|line| line.starts_with("p99:")),
+        "a closed loop cannot see this: {wrong:?}"
+    );
+}

@@ -1,0 +1,14 @@
+//! `loadtest` end to end: the real binary against real services.
+//!
+//! What depends on speed, or on the reference service, runs the release binaries (`LOADTEST_BIN_DIR`); everything else the
+//! binary that cargo builds with the tests.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+
+mod compare;
+mod consistency;
+mod foreign;
+mod ground_truth;
+mod merge;
+mod run;
+mod support;

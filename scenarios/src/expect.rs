@@ -1,0 +1,188 @@
+//! What an answer must look like to count as one: status, headers, fields of its JSON body; and what is kept of it.
+//!
+//! What belongs here: deciding, in words, why an answer is not as expected. What does not: connections and time-outs.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::vars::Vars;
+use crate::workload::Extract;
+
+/// What must come back.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Expect {
+    /// Status codes that count as an answer as expected; at least one.
+    pub status: Vec<u16>,
+    /// Lower-case header name and what it must hold.
+    pub headers: Vec<(String, Expected)>,
+    /// JSON pointer (RFC 6901) into the body and what must stand there.
+    pub json: Vec<(String, Expected)>,
+}
+
+/// What must stand in a place.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expected {
+    /// Anything but nothing or `null`.
+    Present,
+    /// This value.
+    Is(Value),
+    /// The value of a variable.
+    Var(usize),
+}
+
+impl Expected {
+    fn holds(&self, found: Option<&Value>, vars: &Vars) -> bool {
+        match self {
+            Self::Present => found.is_some_and(|value| !value.is_null()),
+            Self::Is(wanted) => found.is_some_and(|value| same(value, wanted)),
+            Self::Var(slot) => found.is_some_and(|value| same(value, vars.get(*slot))),
+        }
+    }
+
+    fn wanted<'a>(&'a self, vars: &'a Vars) -> Cow<'a, str> {
+        match self {
+            Self::Present => "anything".into(),
+            Self::Is(value) => value.to_string().into(),
+            Self::Var(slot) => vars.get(*slot).to_string().into(),
+        }
+    }
+}
+
+/// Equal, where numbers are equal by value (`1` and `1.0`) and a text equals the number it spells: a header and a CSV column
+/// know no numbers.
+fn same(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::String(text), number @ Value::Number(_)) | (number @ Value::Number(_), Value::String(text)) => {
+            text.parse::<Value>().is_ok_and(|parsed| parsed == *number)
+        }
+        (a, b) => a == b,
+    }
+}
+
+impl Expect {
+    /// The variables it uses.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
+        let places = self.headers.iter().chain(&self.json);
+        places.filter_map(|(_, expected)| match expected {
+            Expected::Var(slot) => Some(*slot),
+            Expected::Present | Expected::Is(_) => None,
+        })
+    }
+
+    /// Whether the body must be read as JSON to decide.
+    pub fn reads_body(&self) -> bool {
+        !self.json.is_empty()
+    }
+
+    /// `Err` says in words why the status is not as expected.
+    pub fn check_status(&self, status: u16) -> Result<(), String> {
+        if self.status.contains(&status) {
+            Ok(())
+        } else {
+            Err(format!("expected status {:?}, got {status}", self.status))
+        }
+    }
+
+    /// `Err` says in words which header is not as expected.
+    pub fn check_headers<'h>(&self, header: impl Fn(&str) -> Option<&'h str>, vars: &Vars) -> Result<(), String> {
+        for (name, expected) in &self.headers {
+            let found = header(name).map(|text| Value::String(text.to_owned()));
+            if !expected.holds(found.as_ref(), vars) {
+                return Err(different(&format!("header `{name}`"), expected, found.as_ref(), vars));
+            }
+        }
+        Ok(())
+    }
+
+    /// `Err` says in words which field of the body is not as expected.
+    pub fn check_json(&self, body: &Value, vars: &Vars) -> Result<(), String> {
+        for (pointer, expected) in &self.json {
+            let found = body.pointer(pointer);
+            if !expected.holds(found, vars) {
+                return Err(different(&format!("`{pointer}` of the body"), expected, found, vars));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Characters of a found value that a message shows.
+const SHOWN: usize = 80;
+
+fn different(place: &str, expected: &Expected, found: Option<&Value>, vars: &Vars) -> String {
+    let found = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+    let shown: String = found.chars().take(SHOWN).collect();
+    format!("expected {} as {place}, got {shown}", expected.wanted(vars))
+}
+
+/// Keeps what is wanted of an answer's JSON body.
+///
+/// # Errors
+/// In words, when there is no text, number or boolean at one of the pointers.
+pub fn keep(extract: &[Extract], body: &Value, vars: &mut Vars) -> Result<(), String> {
+    for Extract { var, slot, pointer } in extract {
+        let found = body.pointer(pointer);
+        let scalar = found.filter(|value| value.is_string() || value.is_number() || value.is_boolean());
+        let value = scalar.ok_or_else(|| {
+            let what = if found.is_some() {
+                "something that is no text, number or boolean"
+            } else {
+                "nothing"
+            };
+            format!("{what} at `{pointer}`, which `{var}` is taken from")
+        })?;
+        vars.set(*slot, value.clone());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn expect(json: Vec<(&str, Expected)>) -> Expect {
+        Expect {
+            status: vec![200],
+            headers: Vec::new(),
+            json: json
+                .into_iter()
+                .map(|(pointer, expected)| (pointer.to_owned(), expected))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn fields_of_the_body_are_compared_by_value() {
+        let mut vars = Vars::new(1);
+        vars.set(0, json!("7"));
+        let body = json!({ "ok": true, "id": 7, "none": null });
+        let holds = expect(vec![
+            ("/ok", Expected::Is(json!(true))),
+            ("/id", Expected::Is(json!(7.0))),
+            ("/id", Expected::Var(0)),
+            ("/id", Expected::Present),
+        ]);
+        assert_eq!(holds.check_json(&body, &vars), Ok(()));
+        let said = |pointer, expected| expect(vec![(pointer, expected)]).check_json(&body, &vars).unwrap_err();
+        insta::assert_snapshot!(said("/none", Expected::Present), @"expected anything as `/none` of the body, got null");
+        insta::assert_snapshot!(said("/gone", Expected::Present), @"expected anything as `/gone` of the body, got nothing");
+        insta::assert_snapshot!(said("/id", Expected::Is(json!("8"))), @r#"expected "8" as `/id` of the body, got 7"#);
+    }
+
+    #[test]
+    fn status_and_headers_say_what_came_instead() {
+        let mut expect = expect(Vec::new());
+        expect.headers = vec![("x-cache".to_owned(), Expected::Is(json!("l1")))];
+        let vars = Vars::new(0);
+        insta::assert_snapshot!(expect.check_status(503).unwrap_err(), @"expected status [200], got 503");
+        assert_eq!(
+            expect.check_headers(|name| (name == "x-cache").then_some("l1"), &vars),
+            Ok(())
+        );
+        insta::assert_snapshot!(expect.check_headers(|_| Some("db"), &vars).unwrap_err(), @r#"expected "l1" as header `x-cache`, got "db""#);
+    }
+}
