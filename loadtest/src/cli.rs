@@ -55,7 +55,7 @@ pub enum Command {
 /// Arguments of `loadtest compare`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// Subject to compare against, e.g. profile:phase1 (profile:NAME, bin:PATH, bin:PATH:PROFILE or url:http://HOST)
+    /// Subject to compare against, e.g. profile:phase1 (profile:NAME, git:REV[:PROFILE], bin:PATH[:PROFILE] or url:http://HOST)
     #[arg(value_name = "BEFORE")]
     pub before: SubjectSpec,
     /// Subject to judge, e.g. profile:phase2
@@ -69,7 +69,7 @@ pub struct CompareArgs {
 /// Arguments of `loadtest run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// What to measure: url:http://HOST for a service that is up, profile:NAME, bin:PATH or bin:PATH:PROFILE for one to start
+    /// What to measure: url:http://HOST for a service that is up, profile:NAME, git:REV[:PROFILE] or bin:PATH[:PROFILE] for one to start
     #[arg(long, value_name = "SUBJECT")]
     pub target: SubjectSpec,
     /// What load, for how long, judged by what.

@@ -36,10 +36,11 @@ async fn measure(specs: &[SubjectSpec], arguments: &LoadArgs) -> Result<u8, Harn
     let workload = Workload::load(&arguments.workload).map_err(|error| HarnessError::Usage(error.to_string()))?;
     let targets = load_targets(arguments.targets.as_deref(), &workload.endpoint_names())?;
     let model = LoadModel::choose(&workload, wanted(arguments)).map_err(HarnessError::Usage)?;
-    let subjects = Subject::resolve_all(specs, arguments.service.as_deref())?;
     let options = stack_options(arguments)?;
     let interrupt = Interrupt::install()?;
     let progress = Progress::new();
+    let mut announce = |line: &str| progress.line(line);
+    let subjects = Subject::resolve_all(specs, arguments.service.as_deref(), &mut announce, &interrupt.stop).await?;
     let out = OutputDir::create(arguments.out.as_deref())?;
     let plan = Plan::new(workload, model, subjects, arguments);
     progress.line(&plan.announcement());

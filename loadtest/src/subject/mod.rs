@@ -1,5 +1,6 @@
 //! Subjects: what is measured, named on the command line; started and stopped by the harness, or already up.
 
+mod git;
 mod launch;
 
 use std::{
@@ -12,14 +13,16 @@ use std::{
 
 use hyper::header::HeaderValue;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{error::HarnessError, load::Target};
+use git::Revision;
 
 pub(crate) use launch::{Launch, Launched, run_to_end};
 
 /// The kinds a subject can have, for messages.
-const KINDS: &str = "profile:NAME, bin:PATH, bin:PATH:PROFILE or url:http://HOST";
+const KINDS: &str = "profile:NAME, git:REV, git:REV:PROFILE, bin:PATH, bin:PATH:PROFILE or url:http://HOST";
 /// A service that is up answers a connection attempt far sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -28,6 +31,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum SubjectSpec {
     /// `profile:NAME`: this build's reference service with that profile.
     Profile(String),
+    /// `git:REV[:PROFILE]`: the reference service as it was at a revision of this repository, built by the harness.
+    Git {
+        /// Branch, tag, hash or anything else that git takes for a commit.
+        revision: String,
+        /// Value of PROFILE for it.
+        profile: Option<String>,
+    },
     /// `bin:PATH[:PROFILE]`: any binary that honours the same environment variables.
     Binary {
         /// The executable.
@@ -52,6 +62,7 @@ impl FromStr for SubjectSpec {
         }
         match kind {
             "profile" => Ok(Self::Profile(rest.to_owned())),
+            "git" => Ok(Self::git(rest)),
             "bin" => Ok(Self::binary(rest)),
             "url" => Self::url(rest),
             _ => Err(format!("`{kind}` is not a kind of subject; a subject is {KINDS}")),
@@ -60,16 +71,19 @@ impl FromStr for SubjectSpec {
 }
 
 impl SubjectSpec {
+    fn git(rest: &str) -> Self {
+        let (revision, profile) = with_profile(rest);
+        Self::Git {
+            revision: revision.to_owned(),
+            profile,
+        }
+    }
+
     fn binary(rest: &str) -> Self {
-        match rest.rsplit_once(':') {
-            Some((path, profile)) => Self::Binary {
-                path: path.into(),
-                profile: Some(profile.to_owned()),
-            },
-            None => Self::Binary {
-                path: rest.into(),
-                profile: None,
-            },
+        let (path, profile) = with_profile(rest);
+        Self::Binary {
+            path: path.into(),
+            profile,
         }
     }
 
@@ -95,6 +109,7 @@ impl SubjectSpec {
     fn kind(&self) -> &'static str {
         match self {
             Self::Profile(_) => "profile",
+            Self::Git { .. } => "git",
             Self::Binary { .. } => "bin",
             Self::Url { .. } => "url",
         }
@@ -103,7 +118,7 @@ impl SubjectSpec {
     fn profile(&self) -> Option<&str> {
         match self {
             Self::Profile(name) => Some(name),
-            Self::Binary { profile, .. } => profile.as_deref(),
+            Self::Git { profile, .. } | Self::Binary { profile, .. } => profile.as_deref(),
             Self::Url { .. } => None,
         }
     }
@@ -113,14 +128,23 @@ impl fmt::Display for SubjectSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Profile(name) => write!(f, "profile:{name}"),
-            Self::Binary { path, profile: None } => write!(f, "bin:{}", path.display()),
-            Self::Binary {
-                path,
-                profile: Some(profile),
-            } => write!(f, "bin:{}:{profile}", path.display()),
+            Self::Git { revision, profile } => write!(f, "git:{revision}{}", suffix(profile.as_deref())),
+            Self::Binary { path, profile } => write!(f, "bin:{}{}", path.display(), suffix(profile.as_deref())),
             Self::Url { authority } => write!(f, "url:http://{authority}"),
         }
     }
+}
+
+/// What stands before the last colon, and the profile after it.
+fn with_profile(text: &str) -> (&str, Option<String>) {
+    match text.rsplit_once(':') {
+        Some((before, profile)) => (before, Some(profile.to_owned())),
+        None => (text, None),
+    }
+}
+
+fn suffix(profile: Option<&str>) -> String {
+    profile.map(|profile| format!(":{profile}")).unwrap_or_default()
 }
 
 /// A subject that can be measured.
@@ -149,34 +173,63 @@ pub(crate) struct Binary {
     pub(crate) git: Option<String>,
 }
 
-impl Subject {
-    /// Finds the binaries and addresses of all subjects, and gives each a name that no other has.
-    pub(crate) fn resolve_all(specs: &[SubjectSpec], service: Option<&Path>) -> Result<Vec<Self>, HarnessError> {
-        let mut subjects: Vec<Self> = Vec::with_capacity(specs.len());
-        for spec in specs {
-            let mut subject = Self::resolve(spec, service)?;
-            if subjects.iter().any(|other| other.name == subject.name) {
-                subject.name = format!("{}#{}", subject.name, subjects.len() + 1);
-            }
-            subjects.push(subject);
-        }
-        Ok(subjects)
-    }
+/// What the name of a subject was found to mean, before anything long is done about it.
+enum Found {
+    Means(Means),
+    Revision(Revision),
+}
 
-    fn resolve(spec: &SubjectSpec, service: Option<&Path>) -> Result<Self, HarnessError> {
-        let means = match spec {
+impl Found {
+    fn find(spec: &SubjectSpec, service: Option<&Path>) -> Result<Self, HarnessError> {
+        Ok(Self::Means(match spec {
             SubjectSpec::Url { authority } => Means::Running(reach(authority)?),
             SubjectSpec::Binary { path, .. } => Means::Launch(binary(spec, path.clone())?),
             SubjectSpec::Profile(_) => {
                 let path = service.map_or_else(beside_this_binary, |path| Ok(path.to_owned()))?;
                 Means::Launch(binary(spec, path)?)
             }
-        };
-        Ok(Self {
-            name: name(spec),
-            spec: spec.clone(),
-            means,
-        })
+            SubjectSpec::Git { revision, .. } => return Ok(Self::Revision(Revision::find(Path::new("."), revision)?)),
+        }))
+    }
+
+    async fn means(
+        self,
+        spec: &SubjectSpec,
+        announce: &mut dyn FnMut(&str),
+        stop: &CancellationToken,
+    ) -> Result<Means, HarnessError> {
+        match self {
+            Self::Means(means) => Ok(means),
+            Self::Revision(revision) => Ok(Means::Launch(binary(spec, revision.binary(announce, stop).await?)?)),
+        }
+    }
+}
+
+impl Subject {
+    /// Finds the binaries and addresses of all subjects, builds those of revisions, and gives each a name that no other
+    /// has.
+    pub(crate) async fn resolve_all(
+        specs: &[SubjectSpec],
+        service: Option<&Path>,
+        announce: &mut dyn FnMut(&str),
+        stop: &CancellationToken,
+    ) -> Result<Vec<Self>, HarnessError> {
+        let mut found = Vec::with_capacity(specs.len());
+        for spec in specs {
+            found.push(Found::find(spec, service)?);
+        }
+        // Building takes minutes: only after every name was found to mean something.
+        let mut subjects: Vec<Self> = Vec::with_capacity(specs.len());
+        for (spec, found) in specs.iter().zip(found) {
+            let mut name = name(spec);
+            if subjects.iter().any(|other| other.name == name) {
+                name = format!("{name}#{}", subjects.len() + 1);
+            }
+            let means = found.means(spec, announce, stop).await?;
+            let spec = spec.clone();
+            subjects.push(Self { name, spec, means });
+        }
+        Ok(subjects)
     }
 
     /// What starts it; a subject that is up has none.
@@ -212,6 +265,8 @@ impl Subject {
 fn name(spec: &SubjectSpec) -> String {
     match spec {
         SubjectSpec::Url { authority } => authority.clone(),
+        // Both sides of a comparison of branches have the same profile, if any.
+        SubjectSpec::Git { revision, profile } => format!("{revision}{}", suffix(profile.as_deref())),
         _ => spec.profile().map_or_else(|| spec.to_string(), str::to_owned),
     }
 }
@@ -271,10 +326,16 @@ fn missing_binary(spec: &SubjectSpec, binary: &Path, error: &std::io::Error) -> 
 mod tests {
     use super::*;
 
+    async fn resolve(specs: &[SubjectSpec], service: Option<&Path>) -> Result<Vec<Subject>, HarnessError> {
+        Subject::resolve_all(specs, service, &mut |_| (), &CancellationToken::new()).await
+    }
+
     #[test]
     fn subjects_are_read_and_shown_alike() {
         for text in [
             "profile:phase1",
+            "git:feature/faster",
+            "git:HEAD~3:phase2",
             "bin:/opt/service",
             "bin:/opt/service:phase2",
             "url:http://127.0.0.1:8000",
@@ -304,34 +365,36 @@ mod tests {
         assert!(said("url:shop.test").contains("url:http://HOST:PORT"));
     }
 
-    #[test]
-    fn a_service_that_is_not_up_is_unavailable() {
+    #[tokio::test]
+    async fn a_service_that_is_not_up_is_unavailable() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let spec: SubjectSpec = format!("url:http://{}", taken.local_addr().unwrap()).parse().unwrap();
-        let up = Subject::resolve_all(std::slice::from_ref(&spec), None).unwrap();
+        let up = resolve(std::slice::from_ref(&spec), None).await.unwrap();
         assert_eq!(
             (up[0].to_record().kind.as_str(), up[0].to_record().binary_sha256),
             ("url", None)
         );
         drop(taken);
-        let error = Subject::resolve_all(&[spec], None).unwrap_err();
+        let error = resolve(&[spec], None).await.unwrap_err();
         assert_eq!(error.exit_code(), 3);
         assert!(error.to_string().contains("is it up?"), "{error}");
     }
 
-    #[test]
-    fn a_missing_binary_says_how_to_build_it() {
+    #[tokio::test]
+    async fn a_missing_binary_says_how_to_build_it() {
         let spec = SubjectSpec::Profile("phase1".into());
-        let error = Subject::resolve_all(&[spec], Some(Path::new("/nonexistent/service"))).unwrap_err();
+        let error = resolve(&[spec], Some(Path::new("/nonexistent/service")))
+            .await
+            .unwrap_err();
         assert_eq!(error.exit_code(), 3);
         assert!(error.to_string().contains("cargo build --release"), "{error}");
     }
 
-    #[test]
-    fn the_same_subject_twice_gets_two_names() {
+    #[tokio::test]
+    async fn the_same_subject_twice_gets_two_names() {
         let this = std::env::current_exe().unwrap();
         let spec = SubjectSpec::Profile("phase2".into());
-        let subjects = Subject::resolve_all(&[spec.clone(), spec], Some(&this)).unwrap();
+        let subjects = resolve(&[spec.clone(), spec], Some(&this)).await.unwrap();
         assert_eq!(
             [subjects[0].name.as_str(), subjects[1].name.as_str()],
             ["phase2", "phase2#2"]

@@ -1,0 +1,408 @@
+//! `git:REV[:PROFILE]`: the reference service as it was at a revision, built once and kept.
+//!
+//! A revision is checked out beside the user's tree, never in it, and built with one target directory for all revisions, so
+//! that dependencies are compiled once. What belongs here: from the name of a revision to a binary. What does not:
+//! starting it.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    time::SystemTime,
+};
+
+use anyhow::Context;
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::HarnessError;
+
+/// Package that a revision is built for, and the name of its binary.
+const PACKAGE: &str = "insurance-service";
+/// Where builds are kept, from the top of the repository.
+const BUILDS: &str = "target/loadtest/builds";
+/// A binary has some 60 MB; a bisection over more revisions than this builds the oldest again.
+const MAX_KEPT: usize = 16;
+/// Lines of the build's log that an error carries: the compiler's first complaint is near the end.
+const LOG_TAIL_LINES: usize = 25;
+/// Names further from what was typed than this are no help (Jaro-Winkler similarity, 0 to 1).
+const MIN_SIMILARITY: f64 = 0.75;
+
+/// A commit of the repository around the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Revision {
+    repository: PathBuf,
+    /// The whole hash.
+    pub(crate) sha: String,
+}
+
+impl Revision {
+    /// The commit that `name` (branch, tag, hash, `HEAD~3`) stands for in the repository around `directory`.
+    ///
+    /// # Errors
+    /// [`HarnessError::Usage`] outside a repository, and for a name that stands for no commit.
+    pub(crate) fn find(directory: &Path, name: &str) -> Result<Self, HarnessError> {
+        let repository = git(directory, &["rev-parse", "--show-toplevel"]).map_err(|error| {
+            HarnessError::Usage(format!("subject git:{name}: not inside a git repository: {error}"))
+        })?;
+        let repository = PathBuf::from(repository);
+        let commit = format!("{name}^{{commit}}");
+        match git(
+            &repository,
+            &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit],
+        ) {
+            Ok(sha) => Ok(Self { repository, sha }),
+            Err(_) => Err(no_such_revision(&repository, name)),
+        }
+    }
+
+    /// The binary of this revision, built now unless it is kept from before. An interrupt ends the build; nothing but its
+    /// log and its compiled dependencies is left then.
+    ///
+    /// # Errors
+    /// [`HarnessError::Unavailable`] with the end of the build's log when the revision does not build.
+    pub(crate) async fn binary(
+        &self,
+        announce: &mut dyn FnMut(&str),
+        stop: &CancellationToken,
+    ) -> Result<PathBuf, HarnessError> {
+        let builds = self.repository.join(BUILDS);
+        let kept = builds.join(&self.sha).join(PACKAGE);
+        if kept.is_file() {
+            return Ok(kept);
+        }
+        fs::create_dir_all(&builds).map_err(HarnessError::internal)?;
+        let _alone = lock(&builds.join("lock"), announce).await?;
+        // Whoever held the lock may have built it.
+        if !kept.is_file() {
+            let short = &self.sha[..12];
+            announce(&format!(
+                "building {PACKAGE} of {short}; its log is {}",
+                self.log().display()
+            ));
+            let tree = Worktree::add(&self.repository, &builds.join("tree"), &self.sha)?;
+            self.build(&tree, stop).await?;
+            keep(&builds.join("target/release").join(PACKAGE), &kept).map_err(HarnessError::internal)?;
+            forget_oldest(&builds);
+        }
+        Ok(kept)
+    }
+
+    async fn build(&self, tree: &Worktree, stop: &CancellationToken) -> Result<(), HarnessError> {
+        let builds = self.repository.join(BUILDS);
+        let log = File::create(self.log()).map_err(HarnessError::internal)?;
+        let mut command = tokio::process::Command::new("cargo");
+        command
+            .args(["build", "--release", "--locked", "-p", PACKAGE, "--target-dir"])
+            .arg(builds.join("target"))
+            .current_dir(&tree.path)
+            // A group of its own: the compilers go with cargo, and Ctrl-C in a terminal reaches us alone.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(HarnessError::internal)?)
+            .stderr(log);
+        let mut child = command.spawn().map_err(|error| {
+            HarnessError::Unavailable(format!("cannot run cargo: {error}; it builds git: subjects"))
+        })?;
+        let group = child.id();
+        let ended = tokio::select! {
+            status = child.wait() => Some(status.map_err(HarnessError::internal)?),
+            () = stop.cancelled() => None,
+        };
+        let Some(status) = ended else {
+            end_group(group);
+            // Reaps it; a cargo that was told to end does so at once.
+            let _ = child.wait().await;
+            return Err(HarnessError::Interrupted);
+        };
+        self.succeeded(status)
+    }
+
+    fn succeeded(&self, status: ExitStatus) -> Result<(), HarnessError> {
+        if status.success() {
+            return Ok(());
+        }
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
+        Err(HarnessError::Unavailable(format!(
+            "{PACKAGE} of revision {} does not build ({status}); the end of {}:\n{tail}",
+            &self.sha[..12],
+            self.log().display()
+        )))
+    }
+
+    fn log(&self) -> PathBuf {
+        self.repository.join(BUILDS).join(format!("{}.log", &self.sha[..12]))
+    }
+}
+
+/// A checkout that goes when this value goes.
+struct Worktree {
+    repository: PathBuf,
+    path: PathBuf,
+}
+
+impl Worktree {
+    /// Removes what a killed harness left at `path` first: the caller holds the lock, so nobody uses it.
+    fn add(repository: &Path, path: &Path, sha: &str) -> Result<Self, HarnessError> {
+        let tree = Self {
+            repository: repository.to_owned(),
+            path: path.to_owned(),
+        };
+        tree.remove();
+        let place = path.to_string_lossy();
+        git(repository, &["worktree", "add", "--quiet", "--detach", &place, sha])
+            .map_err(|error| HarnessError::Unavailable(format!("cannot check out {sha} into {place}: {error}")))?;
+        Ok(tree)
+    }
+
+    /// Whatever of it there is.
+    fn remove(&self) {
+        let _ = fs::remove_dir_all(&self.path);
+        let _ = git(&self.repository, &["worktree", "prune"]);
+    }
+}
+
+impl Drop for Worktree {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// Waits while another harness builds in the same place.
+async fn lock(path: &Path, announce: &mut dyn FnMut(&str)) -> Result<Flock<File>, HarnessError> {
+    let open = || File::create(path).with_context(|| format!("cannot open {}", path.display()));
+    if let Ok(locked) = Flock::lock(open()?, FlockArg::LockExclusiveNonblock) {
+        return Ok(locked);
+    }
+    announce("waiting for another harness that is building");
+    let file = open()?;
+    let waiting = tokio::task::spawn_blocking(move || Flock::lock(file, FlockArg::LockExclusive));
+    let locked = waiting.await.map_err(HarnessError::internal)?;
+    locked.map_err(|(_, errno)| HarnessError::internal(errno))
+}
+
+/// Half a copy never counts as a build: the rename is the last step.
+fn keep(built: &Path, kept: &Path) -> anyhow::Result<()> {
+    let directory = kept.parent().context("a kept build has a directory")?;
+    fs::create_dir_all(directory)?;
+    let partial = kept.with_extension("partial");
+    fs::copy(built, &partial).with_context(|| format!("cannot copy {}", built.display()))?;
+    fs::rename(&partial, kept)?;
+    Ok(())
+}
+
+/// Failures are left for the next time: old builds cost disk, nothing else.
+fn forget_oldest(builds: &Path) {
+    let made = |directory: &PathBuf| -> Option<SystemTime> { directory.join(PACKAGE).metadata().ok()?.modified().ok() };
+    let entries = fs::read_dir(builds).into_iter().flatten().flatten();
+    let mut kept: Vec<(SystemTime, PathBuf)> = entries
+        .map(|entry| entry.path())
+        .filter_map(|path| Some((made(&path)?, path)))
+        .collect();
+    kept.sort();
+    let surplus = kept.len().saturating_sub(MAX_KEPT);
+    for (_, path) in &kept[..surplus] {
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
+fn end_group(group: Option<u32>) {
+    if let Some(group) = group.and_then(|id| i32::try_from(id).ok()) {
+        // It may have ended meanwhile.
+        let _ = killpg(Pid::from_raw(group), Signal::SIGTERM);
+    }
+}
+
+fn no_such_revision(repository: &Path, name: &str) -> HarnessError {
+    let names = git(repository, &["for-each-ref", "--format=%(refname:short)"]).unwrap_or_default();
+    let nearest = names
+        .lines()
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let hint = nearest.map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"));
+    HarnessError::Usage(format!(
+        "subject git:{name}: {} knows no such revision{hint}",
+        repository.display()
+    ))
+}
+
+/// What git prints, trimmed; on failure, what it complains of.
+fn git(directory: &Path, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot run git: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str =
+        "[package]\nname = \"insurance-service\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
+    const LOCK: &str = "version = 4\n\n[[package]]\nname = \"insurance-service\"\nversion = \"0.0.0\"\n";
+
+    /// A repository whose service prints a word.
+    struct Repository(tempfile::TempDir);
+
+    impl Repository {
+        fn new() -> Self {
+            let repository = Self(tempfile::tempdir().unwrap());
+            repository.git(&["init", "--quiet", "--initial-branch", "main"]);
+            repository.write("Cargo.toml", MANIFEST);
+            repository.write("Cargo.lock", LOCK);
+            repository.write(".gitignore", "/target\n");
+            repository
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
+        }
+
+        fn git(&self, arguments: &[&str]) -> String {
+            let identity = ["-c", "user.name=t", "-c", "user.email=t@t.test"];
+            git(self.path(), &[&identity, arguments].concat()).unwrap()
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            let path = self.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn commit(&self, main: &str) -> Revision {
+            self.write("src/main.rs", main);
+            self.git(&["add", "."]);
+            self.git(&["commit", "--quiet", "-m", "change"]);
+            Revision::find(self.path(), "HEAD").unwrap()
+        }
+
+        fn assert_no_checkout_left(&self) {
+            assert!(!self.path().join(BUILDS).join("tree").exists());
+            assert_eq!(self.git(&["worktree", "list"]).lines().count(), 1);
+        }
+    }
+
+    fn says(word: &str) -> String {
+        format!("fn main() {{ println!(\"{word}\"); }}")
+    }
+
+    async fn build(revision: &Revision) -> (Result<PathBuf, HarnessError>, Vec<String>) {
+        let mut lines = Vec::new();
+        let built = revision
+            .binary(&mut |line| lines.push(line.to_owned()), &CancellationToken::new())
+            .await;
+        (built, lines)
+    }
+
+    fn output(binary: &Path) -> String {
+        String::from_utf8(Command::new(binary).output().unwrap().stdout).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_revision_is_built_as_it_was_and_only_once() {
+        let repository = Repository::new();
+        let (old, new) = (repository.commit(&says("old")), repository.commit(&says("new")));
+        // What is in the user's tree but not committed is not part of any revision.
+        repository.write("src/main.rs", "not Rust");
+        let (built_new, said) = build(&new).await;
+        assert!(said[0].starts_with("building insurance-service of "), "{said:?}");
+        let (built_old, _) = build(&old).await;
+        assert_eq!(output(&built_old.unwrap()), "old\n");
+        let built_new = built_new.unwrap();
+        assert_eq!(output(&built_new), "new\n");
+        let (again, said) = build(&new).await;
+        assert_eq!((again.unwrap(), said), (built_new, Vec::new()));
+        repository.assert_no_checkout_left();
+    }
+
+    #[tokio::test]
+    async fn a_revision_that_does_not_build_shows_the_compilers_words() {
+        let repository = Repository::new();
+        let broken = repository.commit("fn main() { nothing_of_this_name(); }");
+        let error = build(&broken).await.0.unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        let text = error.to_string();
+        assert!(
+            text.contains("nothing_of_this_name") && text.contains(&broken.sha[..12]),
+            "{text}"
+        );
+        repository.assert_no_checkout_left();
+    }
+
+    /// 1. The build runs a script that does not end. 2. The user interrupts. 3. cargo and the script go, and the checkout.
+    #[tokio::test]
+    async fn an_interrupted_build_leaves_nothing_running() {
+        let repository = Repository::new();
+        repository.write("build.rs", "fn main() { std::fs::write(\"../running\", std::process::id().to_string()).unwrap(); loop { std::thread::park(); } }");
+        let endless = repository.commit(&says("never"));
+        let (stop, running) = (CancellationToken::new(), repository.path().join(BUILDS).join("running"));
+        let interrupt = async {
+            let mut patience = stack::wait::Patience::new(std::time::Duration::from_mins(2));
+            while fs::read_to_string(&running).unwrap_or_default().is_empty() {
+                patience.pause().await.unwrap();
+            }
+            stop.cancel();
+        };
+        let mut unheard = |_: &str| ();
+        let (built, ()) = tokio::join!(endless.binary(&mut unheard, &stop), interrupt);
+        assert!(matches!(built, Err(HarnessError::Interrupted)));
+        let script: i32 = fs::read_to_string(&running).unwrap().parse().unwrap();
+        let mut patience = stack::wait::Patience::new(std::time::Duration::from_secs(30));
+        while Path::new(&format!("/proc/{script}")).exists() {
+            patience.pause().await.unwrap();
+        }
+        repository.assert_no_checkout_left();
+    }
+
+    #[test]
+    fn an_unknown_revision_is_answered_with_the_nearest_branch() {
+        let repository = Repository::new();
+        repository.commit(&says("x"));
+        let error = Revision::find(repository.path(), "mian").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(
+            error
+                .to_string()
+                .ends_with("knows no such revision; did you mean `main`?"),
+            "{error}"
+        );
+        let nowhere = tempfile::tempdir().unwrap();
+        let error = Revision::find(nowhere.path(), "main").unwrap_err();
+        assert!(error.to_string().contains("not inside a git repository"), "{error}");
+    }
+
+    #[test]
+    fn only_the_newest_builds_are_kept() {
+        let builds = tempfile::tempdir().unwrap();
+        let name = |index: usize| builds.path().join(format!("build{index}")).join(PACKAGE);
+        for index in 0..MAX_KEPT + 2 {
+            fs::create_dir_all(name(index).parent().unwrap()).unwrap();
+            let age = std::time::Duration::from_secs(1000 - u64::try_from(index).unwrap());
+            File::create(name(index))
+                .unwrap()
+                .set_modified(SystemTime::now() - age)
+                .unwrap();
+        }
+        forget_oldest(builds.path());
+        assert_eq!(
+            [name(0).exists(), name(1).exists(), name(2).exists()],
+            [false, false, true]
+        );
+    }
+}
