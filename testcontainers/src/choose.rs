@@ -1,39 +1,78 @@
-//! The order of providers: from the caller's choice and the given addresses to the provider taken and the reason for it.
-//! Pure; nothing is started or asked here.
+//! The order of providers: from the caller's choice and what is at hand to the way taken and the reason for it. Nothing is
+//! started here; the container engine is asked whether it has, or can get, the image.
 
+use crate::engine::{self, Image};
 use crate::error::StackError;
-use crate::info::{Provider, Server};
+use crate::info::Server;
 use crate::options::{Choice, External, StackOptions};
 
-/// A provider and why it was taken.
+/// Where a server comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The address that was given.
+    External,
+    /// A container of this image.
+    Container(Image),
+    /// What the server's own module can start without an engine: local binaries, or Kafka's embedded stand-in.
+    Own,
+}
+
+/// A way and why it was taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
-    pub(crate) provider: Provider,
+    pub(crate) way: Way,
     /// The end of a sentence, for [`crate::ServerInfo::reason`].
     pub(crate) reason: String,
 }
 
 impl Taken {
-    fn new(provider: Provider, reason: impl Into<String>) -> Self {
+    fn new(way: Way, reason: impl Into<String>) -> Self {
         Self {
-            provider,
+            way,
             reason: reason.into(),
         }
+    }
+
+    fn asked_for(way: Way) -> Self {
+        Self::new(way, "it was asked for")
     }
 }
 
 /// Decides for one server. An address that is given but does not work is an error later on, not a reason to fall back:
 /// whoever sets `DATABASE_URL` wants that server measured and no other.
-pub(crate) fn choose(server: Server, options: &StackOptions) -> Result<Taken, StackError> {
+pub(crate) async fn choose(
+    server: Server,
+    options: &StackOptions,
+    announce: &mut impl FnMut(&str),
+) -> Result<Taken, StackError> {
     let given = address(server, &options.external).is_some();
     let variable = server.variable();
     match options.choice {
-        Choice::Auto if given => Ok(Taken::new(Provider::External, format!("{variable} is given"))),
-        Choice::Auto => Ok(Taken::new(own(server), format!("{variable} is not given"))),
-        Choice::External if given => Ok(Taken::new(Provider::External, "it was asked for")),
+        Choice::Auto if given => Ok(Taken::new(Way::External, format!("{variable} is given"))),
+        Choice::Auto => Ok(match engine::image_for(server, options, announce).await {
+            Ok(image) => Taken::new(
+                Way::Container(image),
+                format!("{variable} is not given and a container engine answers"),
+            ),
+            Err(lack) => Taken::new(Way::Own, format!("{variable} is not given and {lack}")),
+        }),
+        Choice::External if given => Ok(Taken::asked_for(Way::External)),
         Choice::External => Err(StackError::MissingUrl { server }),
-        Choice::Native => Ok(own_for(server, Provider::Native)),
-        Choice::Embedded => Ok(own_for(server, Provider::Embedded)),
+        Choice::Containers => {
+            let image = engine::image_for(server, options, announce).await;
+            let image = image.map_err(|lack| lack.into_error(server))?;
+            Ok(Taken::asked_for(Way::Container(image)))
+        }
+        Choice::Native | Choice::Embedded => Ok(Taken::asked_for(Way::Own)),
+    }
+}
+
+/// The reason for a native server where the embedded one was asked for and there is none.
+pub(crate) fn native_reason(server: Server, choice: Choice, reason: String) -> String {
+    if choice == Choice::Embedded {
+        format!("there is no embedded provider for {server}")
+    } else {
+        reason
     }
 }
 
@@ -44,24 +83,6 @@ pub(crate) fn address(server: Server, external: &External) -> Option<&str> {
         Server::Redis => external.redis_url.as_deref(),
         Server::Kafka => external.kafka_brokers.as_deref(),
     }
-}
-
-/// The provider that needs nothing from outside.
-fn own(server: Server) -> Provider {
-    match server {
-        Server::Postgres | Server::Redis => Provider::Native,
-        Server::Kafka => Provider::Embedded,
-    }
-}
-
-fn own_for(server: Server, wanted: Provider) -> Taken {
-    let own = own(server);
-    let reason = if own == wanted {
-        "it was asked for".to_owned()
-    } else {
-        format!("there is no {wanted} provider for {server}")
-    };
-    Taken::new(own, reason)
 }
 
 #[cfg(test)]
@@ -80,44 +101,37 @@ mod tests {
         }
     }
 
-    fn taken(server: Server, choice: Choice) -> (Provider, String) {
-        let Taken { provider, reason } = choose(server, &options(choice)).unwrap();
-        (provider, reason)
+    async fn taken(server: Server, choice: Choice) -> Result<Taken, StackError> {
+        choose(server, &options(choice), &mut |_: &str| ()).await
     }
 
-    #[test]
-    fn auto_takes_what_is_given_and_its_own_otherwise() {
-        assert_eq!(
-            taken(Server::Redis, Choice::Auto),
-            (Provider::External, "REDIS_URL is given".to_owned())
-        );
-        assert_eq!(
-            taken(Server::Postgres, Choice::Auto),
-            (Provider::Native, "DATABASE_URL is not given".to_owned())
-        );
-        assert_eq!(
-            taken(Server::Kafka, Choice::Auto),
-            (Provider::Embedded, "KAFKA_BROKERS is not given".to_owned())
-        );
+    #[tokio::test]
+    async fn what_is_given_comes_first() {
+        let given = Taken::new(Way::External, "REDIS_URL is given");
+        assert_eq!(taken(Server::Redis, Choice::Auto).await.unwrap(), given);
+        let asked = Taken::asked_for(Way::External);
+        assert_eq!(taken(Server::Redis, Choice::External).await.unwrap(), asked);
     }
 
-    #[test]
-    fn a_provider_that_does_not_exist_is_replaced_and_said() {
-        assert_eq!(
-            taken(Server::Redis, Choice::Native),
-            (Provider::Native, "it was asked for".to_owned())
-        );
-        let redis = (Provider::Native, "there is no embedded provider for redis".to_owned());
-        assert_eq!(taken(Server::Redis, Choice::Embedded), redis);
-        let kafka = (Provider::Embedded, "there is no native provider for kafka".to_owned());
-        assert_eq!(taken(Server::Kafka, Choice::Native), kafka);
+    #[tokio::test]
+    async fn what_was_asked_for_is_taken_though_an_address_is_given() {
+        let asked = Taken::asked_for(Way::Own);
+        assert_eq!(taken(Server::Redis, Choice::Native).await.unwrap(), asked);
+        let reason = native_reason(Server::Redis, Choice::Embedded, asked.reason);
+        assert_eq!(reason, "there is no embedded provider for redis");
     }
 
-    #[test]
-    fn external_without_an_address_names_the_variable() {
-        let error = choose(Server::Postgres, &options(Choice::External))
-            .unwrap_err()
-            .to_string();
+    #[tokio::test]
+    async fn auto_says_what_it_found_at_the_engine() {
+        let Taken { way, reason } = taken(Server::Postgres, Choice::Auto).await.unwrap();
+        assert!(reason.starts_with("DATABASE_URL is not given and "), "{reason}");
+        let engine = reason == "DATABASE_URL is not given and a container engine answers";
+        assert_eq!(engine, matches!(way, Way::Container(_)), "{way:?}: {reason}");
+    }
+
+    #[tokio::test]
+    async fn external_without_an_address_names_the_variable() {
+        let error = taken(Server::Postgres, Choice::External).await.unwrap_err().to_string();
         assert!(error.contains("DATABASE_URL=postgres://"), "{error}");
     }
 }

@@ -1,40 +1,36 @@
-//! The directory of one native server: created for the user that the server runs as, removed whatever happens.
+//! The directory of one native server: created for the user that the server runs as, removed whatever happens. A lock file
+//! beside it lets the next start remove what a killed owner left (`claim`).
 
-use std::fs::Permissions;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::unistd::{Gid, Uid};
 
+use crate::claim::{self, Claim};
 use crate::error::StackError;
 use crate::info::Server;
 use crate::user::RunAs;
-use crate::wait::Patience;
-
-/// After a kill, the last children may still write for a moment, which makes a removal fail; more than this is a fault.
-const REMOVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A directory `loadtest-stack-<server>-*` that goes when this value goes.
 #[derive(Debug)]
 pub(crate) struct ServerDir {
     path: PathBuf,
+    claim: Claim,
 }
 
 impl ServerDir {
     /// Creates it with mode 0700 under `parent` (default: the system's temporary directory).
     pub(crate) fn create(server: Server, parent: Option<&Path>, owner: Option<&RunAs>) -> Result<Self, StackError> {
-        let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
-        let created = tempfile::Builder::new()
-            .prefix(&format!("loadtest-stack-{server}-"))
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(crate::programs::absolute(&parent));
-        // From here on our own destructor is responsible, because it waits for stragglers.
-        let path = created
-            .map_err(StackError::file("create a directory under", &parent))?
-            .keep();
-        let dir = Self { path };
+        let parent = parent_or_default(parent);
+        let claim = Claim::take(&parent, &server.to_string())?;
+        // From here on the destructor removes what there is.
+        let dir = Self {
+            path: claim.directory(),
+            claim,
+        };
+        let created = DirBuilder::new().mode(0o700).create(&dir.path);
+        created.map_err(StackError::file("create", &dir.path))?;
         give_to(&dir.path, owner)?;
         Ok(dir)
     }
@@ -52,21 +48,21 @@ impl ServerDir {
         Ok(path)
     }
 
-    /// Removes it with all it holds. Doing so again is no error.
-    pub(crate) fn remove(&mut self) -> Result<(), StackError> {
-        let mut patience = Patience::new(REMOVE_LIMIT);
-        loop {
-            match std::fs::remove_dir_all(&self.path) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !self.path.exists() => return Ok(()),
-                Err(cause) => {
-                    patience
-                        .pause_blocking()
-                        .map_err(|_| StackError::file("remove", &self.path)(cause))?;
-                }
-            }
-        }
+    /// Writes down that the process leads a group which works in this directory.
+    pub(crate) fn record_group(&self, pid: u32) -> Result<(), StackError> {
+        self.claim.record_group(pid)
     }
+
+    /// Removes it with all it holds, then its lock file. Doing so again is no error.
+    pub(crate) fn remove(&mut self) -> Result<(), StackError> {
+        claim::remove_directory(&self.path).map_err(StackError::file("remove", &self.path))?;
+        self.claim.release()
+    }
+}
+
+/// Where directories are made when nothing else is said.
+pub(crate) fn parent_or_default(parent: Option<&Path>) -> PathBuf {
+    crate::programs::absolute(&parent.map_or_else(std::env::temp_dir, Path::to_owned))
 }
 
 impl Drop for ServerDir {
@@ -101,7 +97,7 @@ mod tests {
         );
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         drop(dir);
-        assert!(!path.exists());
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 
     #[test]

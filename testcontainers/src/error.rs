@@ -54,6 +54,46 @@ pub enum StackError {
         /// The command that installs it on Debian and its relatives.
         install: &'static str,
     },
+    /// Containers were asked for, and no engine answers.
+    #[error(
+        "{server}: {problem}; start a container engine, point DOCKER_HOST to its socket, or choose another provider"
+    )]
+    NoEngine {
+        /// The server that cannot be started.
+        server: Server,
+        /// What was asked, and what came back.
+        problem: String,
+    },
+    /// The container engine has no image for the server and cannot get it.
+    #[error(
+        "{server}: {problem}; check {}, or build images on this machine with `cargo xtask images`",
+        server.image_variable()
+    )]
+    NoImage {
+        /// The server that cannot be started.
+        server: Server,
+        /// Which image, and what the engine answered.
+        problem: String,
+    },
+    /// Kafka could not be put together from its published artifacts.
+    #[error(
+        "kafka could not be assembled: {problem}; set KAFKA_HOME to an unpacked Kafka, or KAFKA_BROKERS to a running one"
+    )]
+    Assembly {
+        /// What was done and how it failed.
+        problem: String,
+    },
+    /// A server could not write its files.
+    #[error(
+        "{server} did not start: the disk is full at {}; free some space, or set TMPDIR to a place that has more",
+        directory.display()
+    )]
+    DiskFull {
+        /// The server in question.
+        server: Server,
+        /// Where its files are.
+        directory: PathBuf,
+    },
     /// Servers refuse to run as root, and no other user was found to run them as.
     #[error(
         "{server} must not run as root, and there is neither a user `{preferred}` nor `nobody` to run it as; create one \

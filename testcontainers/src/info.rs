@@ -27,6 +27,15 @@ impl Server {
         }
     }
 
+    /// The environment variable that names another container image for this server.
+    pub fn image_variable(self) -> &'static str {
+        match self {
+            Self::Postgres => "STACK_IMAGE_POSTGRES",
+            Self::Redis => "STACK_IMAGE_REDIS",
+            Self::Kafka => "STACK_IMAGE_KAFKA",
+        }
+    }
+
     /// What the value of [`Server::variable`] looks like.
     pub(crate) fn example(self) -> &'static str {
         match self {
@@ -53,6 +62,8 @@ impl fmt::Display for Server {
 pub enum Provider {
     /// It was running already; a URL points to it. It is never stopped here.
     External,
+    /// A container, started here on the engine that answers.
+    Containers,
     /// A local binary, started here in a temporary directory.
     Native,
     /// It runs inside this process.
@@ -63,6 +74,7 @@ impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::External => "external",
+            Self::Containers => "containers",
             Self::Native => "native",
             Self::Embedded => "embedded",
         })

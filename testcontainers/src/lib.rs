@@ -8,13 +8,15 @@
 //! | provider | Postgres | Redis | Kafka |
 //! |---|---|---|---|
 //! | external | `DATABASE_URL` | `REDIS_URL`, `REDIS_PASSWORD` | `KAFKA_BROKERS` |
-//! | native | `initdb`, `postgres` | `redis-server` | |
+//! | containers | `STACK_IMAGE_POSTGRES` | `STACK_IMAGE_REDIS` | `STACK_IMAGE_KAFKA`, on the engine that answers |
+//! | native | `initdb`, `postgres` | `redis-server` | java with `KAFKA_HOME`, or with artifacts of Maven Central |
 //! | embedded | | | librdkafka's mock broker, in this process |
 //!
-//! A server that was started here lives in its own process group, on a free port of 127.0.0.1, in a directory
-//! `loadtest-stack-*` of its own. Dropping its handle stops the process and removes the directory, within a bound, also
-//! while a panic unwinds; [`Stack::stop`] does the same and reports what went wrong. A destructor does not run when the
-//! process is killed or calls `exit`: turn signals into an orderly return.
+//! A native server lives in its own process group, on a free port of 127.0.0.1, in a directory `loadtest-stack-*` of its
+//! own; a container's port is published on 127.0.0.1 alone. Dropping a handle stops the server and removes what it wrote,
+//! within a bound, also while a panic unwinds; [`Stack::stop`] does the same and reports what went wrong. A destructor does
+//! not run when the process is killed or calls `exit`: turn signals into an orderly return. What a killed process left is
+//! known by its lock file or its label, and the next [`Stack::start`] (or [`sweep`]) removes it.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), stack::StackError> {
@@ -27,9 +29,14 @@
 //! ```
 
 mod choose;
+mod claim;
 mod cleanup;
+mod container;
 mod dir;
+pub mod doctor;
+mod engine;
 mod error;
+mod identity;
 mod info;
 mod kafka;
 mod options;
@@ -37,6 +44,7 @@ mod ports;
 mod postgres;
 mod process;
 mod programs;
+pub mod proxy;
 mod redis;
 mod urls;
 mod user;
@@ -46,7 +54,7 @@ pub use self::redis::Redis;
 pub use error::StackError;
 pub use info::{Provider, Server, ServerInfo};
 pub use kafka::Kafka;
-pub use options::{Choice, External, StackOptions};
+pub use options::{Choice, External, Images, StackOptions};
 pub use postgres::Postgres;
 
 /// The three servers of a run.
@@ -62,13 +70,16 @@ pub struct Stack {
 
 impl Stack {
     /// Brings all three up, one after the other, and hands `announce` one line for each: which provider was taken and why.
-    /// When one fails, those already up are stopped before this returns.
-    pub async fn start(options: &StackOptions, announce: &mut dyn FnMut(&str)) -> Result<Self, StackError> {
-        let postgres = Postgres::start(options).await?;
+    /// When one fails, those already up are stopped before this returns. What earlier owners left is removed first, and said.
+    pub async fn start(options: &StackOptions, mut announce: &mut dyn FnMut(&str)) -> Result<Self, StackError> {
+        for left in sweep(options).await {
+            announce(&format!("removed what a killed run left: {left}"));
+        }
+        let postgres = Postgres::start_announced(options, &mut announce).await?;
         announce(&postgres.info().announcement(Server::Postgres));
-        let redis = Redis::start(options).await?;
+        let redis = Redis::start_announced(options, &mut announce).await?;
         announce(&redis.info().announcement(Server::Redis));
-        let kafka = Kafka::start(options).await?;
+        let kafka = Kafka::start_announced(options, &mut announce).await?;
         announce(&kafka.info().announcement(Server::Kafka));
         Ok(Self { postgres, redis, kafka })
     }
@@ -80,4 +91,17 @@ impl Stack {
         let postgres = self.postgres.stop().await;
         kafka.and(redis).and(postgres)
     }
+}
+
+/// Removes the servers, directories and containers whose owner was killed, and says for each what it was. Only what carries
+/// the lock file or the label of a dead owner goes; nothing goes for its name. Servers of living owners, of other users and
+/// of other containers are left alone.
+pub async fn sweep(options: &StackOptions) -> Vec<String> {
+    let parent = dir::parent_or_default(options.directory.as_deref());
+    // A thread that panicked has swept nothing.
+    let mut swept = tokio::task::spawn_blocking(move || claim::sweep(&parent))
+        .await
+        .unwrap_or_default();
+    swept.extend(container::sweep().await);
+    swept
 }

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -15,24 +16,33 @@ const PROVIDER_VARIABLE: &str = "STACK_PROVIDER";
 /// is taken and announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Choice {
-    /// The first that is at hand: external, native, embedded.
+    /// The first that is at hand: external, containers, native, embedded.
     #[default]
     Auto,
     /// Only servers that a URL points to.
     External,
-    /// Local binaries, even when a URL is given.
+    /// Containers on the engine that answers, even when a URL is given.
+    Containers,
+    /// Local binaries, even when a URL is given or an engine answers.
     Native,
     /// Inside this process where that exists (Kafka), otherwise native.
     Embedded,
 }
 
 impl Choice {
-    const ALL: [Self; 4] = [Self::Auto, Self::External, Self::Native, Self::Embedded];
+    const ALL: [Self; 5] = [
+        Self::Auto,
+        Self::External,
+        Self::Containers,
+        Self::Native,
+        Self::Embedded,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::External => "external",
+            Self::Containers => "containers",
             Self::Native => "native",
             Self::Embedded => "embedded",
         }
@@ -86,6 +96,17 @@ impl fmt::Debug for External {
     }
 }
 
+/// Container images to take instead of the pinned ones, `name:tag` or `registry:port/name:tag`.
+#[derive(Debug, Clone, Default)]
+pub struct Images {
+    /// `STACK_IMAGE_POSTGRES`.
+    pub postgres: Option<String>,
+    /// `STACK_IMAGE_REDIS`.
+    pub redis: Option<String>,
+    /// `STACK_IMAGE_KAFKA`.
+    pub kafka: Option<String>,
+}
+
 /// How servers are to be provided.
 #[derive(Debug, Clone, Default)]
 pub struct StackOptions {
@@ -99,11 +120,21 @@ pub struct StackOptions {
     pub redis_server: Option<PathBuf>,
     /// Where native servers get their directories; default: the system's temporary directory.
     pub directory: Option<PathBuf>,
+    /// Images of the containers provider.
+    pub images: Images,
+    /// `KAFKA_HOME`, the directory of an unpacked Kafka with its `libs`; default: assembled once into the cache directory.
+    pub kafka_home: Option<PathBuf>,
+    /// `STACK_CACHE_DIR`, where what was assembled once is kept; default: `loadtest` in the user's cache directory
+    /// (`XDG_CACHE_HOME` or `~/.cache`), and for root `/var/cache/loadtest`, which the users that servers run as can read.
+    pub cache_directory: Option<PathBuf>,
+    /// What a broker started here tells its clients to connect to, for example a [`crate::proxy::FaultProxy`] in front of
+    /// it; default: the broker itself. Kafka's clients follow this address whatever address they knew first.
+    pub kafka_advertised: Option<SocketAddr>,
 }
 
 impl StackOptions {
-    /// Reads `STACK_PROVIDER`, `DATABASE_URL`, `REDIS_URL`, `REDIS_PASSWORD` and `KAFKA_BROKERS`; an empty value counts as
-    /// none.
+    /// Reads `STACK_PROVIDER`, `DATABASE_URL`, `REDIS_URL`, `REDIS_PASSWORD`, `KAFKA_BROKERS`, `STACK_IMAGE_POSTGRES`,
+    /// `STACK_IMAGE_REDIS`, `STACK_IMAGE_KAFKA`, `KAFKA_HOME` and `STACK_CACHE_DIR`; an empty value counts as none.
     pub fn from_env() -> Result<Self, StackError> {
         Self::from_variables(|name| std::env::var_os(name))
     }
@@ -122,9 +153,18 @@ impl StackOptions {
             redis_password: text("REDIS_PASSWORD")?,
             kafka_brokers: text("KAFKA_BROKERS")?,
         };
+        let images = Images {
+            postgres: text("STACK_IMAGE_POSTGRES")?,
+            redis: text("STACK_IMAGE_REDIS")?,
+            kafka: text("STACK_IMAGE_KAFKA")?,
+        };
+        let path = |name| lookup(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Ok(Self {
             choice,
             external,
+            images,
+            kafka_home: path("KAFKA_HOME"),
+            cache_directory: path("STACK_CACHE_DIR"),
             ..Self::default()
         })
     }
@@ -171,7 +211,7 @@ mod tests {
         let error = from_pairs(&[("STACK_PROVIDER", "natve")]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "STACK_PROVIDER: there is no provider \"natve\"; take one of auto, external, native, embedded"
+            "STACK_PROVIDER: there is no provider \"natve\"; take one of auto, external, containers, native, embedded"
         );
     }
 

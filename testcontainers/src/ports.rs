@@ -1,5 +1,6 @@
 //! Free ports of the loopback address. A port is free only at the moment of asking, so starting a server on it is retried.
 
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
 use crate::error::StackError;
@@ -22,14 +23,28 @@ impl Candidates {
 
     /// A port that is free now.
     pub(crate) fn next_port(&mut self) -> Result<u16, StackError> {
+        self.next_ports().map(|[port]| port)
+    }
+
+    /// Ports that are free now, all different, for a server that needs several at once.
+    pub(crate) fn next_ports<const N: usize>(&mut self) -> Result<[u16; N], StackError> {
         self.tried += 1;
-        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-        let address = bound.map_err(|cause| StackError::Start {
+        // All held until all are known: a port that is let go may be given out again.
+        let held: io::Result<Vec<TcpListener>> = (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect();
+        let held = held.map_err(|cause| self.none(&cause))?;
+        let mut ports = [0; N];
+        for (port, listener) in ports.iter_mut().zip(&held) {
+            *port = listener.local_addr().map_err(|cause| self.none(&cause))?.port();
+        }
+        Ok(ports)
+    }
+
+    fn none(&self, cause: &io::Error) -> StackError {
+        StackError::Start {
             server: self.server,
             problem: format!("no free port on 127.0.0.1: {cause}"),
             log_tail: String::new(),
-        })?;
-        Ok(address.port())
+        }
     }
 
     /// Whether a failed start is worth another port: somebody else was quicker, and not too many times.
@@ -58,6 +73,12 @@ mod tests {
             }
         }
         assert_eq!(tries, ATTEMPTS);
+    }
+
+    #[test]
+    fn ports_for_one_server_differ() {
+        let [one, two, three] = Candidates::new(Server::Kafka).next_ports().unwrap();
+        assert!(one != two && two != three && one != three, "{one} {two} {three}");
     }
 
     #[test]

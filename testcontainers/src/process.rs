@@ -28,6 +28,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 const LOG_TAIL_LINES: usize = 20;
 /// How the operating system words it; the locale of the processes is fixed for this.
 const PORT_TAKEN: &str = "Address already in use";
+/// Likewise.
+const DISK_FULL: &str = "No space left on device";
 
 /// What to run.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
     /// The working directory; the log goes there too.
-    pub(crate) dir: &'a Path,
+    pub(crate) dir: &'a ServerDir,
     /// Whom to run it as, if not as ourselves.
     pub(crate) run_as: Option<&'a RunAs>,
     /// The signal that asks it to end.
@@ -58,13 +60,13 @@ impl Process {
     /// ours. Output goes to a log beside its data.
     pub(crate) fn spawn(launch: &Launch<'_>) -> Result<Self, StackError> {
         let name = launch.program.file_name().unwrap_or_default();
-        let log = launch.dir.join(name).with_extension("log");
+        let log = launch.dir.path().join(name).with_extension("log");
         let output = File::create(&log).map_err(StackError::file("create", &log))?;
         let errors = output.try_clone().map_err(StackError::file("open", &log))?;
         let mut command = Command::new(&launch.program);
         command
             .args(&launch.arguments)
-            .current_dir(launch.dir)
+            .current_dir(launch.dir.path())
             .env("LC_ALL", "C")
             .process_group(0);
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
@@ -73,13 +75,15 @@ impl Process {
             command.uid(user.uid).gid(user.gid);
         }
         let child = command.spawn().map_err(|cause| cannot_run(launch, &cause))?;
-        Ok(Self {
+        let process = Self {
             server: launch.server,
             child,
             log,
             stop_signal: launch.stop_signal,
             stopped: false,
-        })
+        };
+        launch.dir.record_group(process.pid())?;
+        Ok(process)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -233,6 +237,12 @@ impl Process {
     }
 
     fn failed(&self, status: ExitStatus) -> StackError {
+        if self.log_tail().contains(DISK_FULL) || is_full(&self.log) {
+            return StackError::DiskFull {
+                server: self.server,
+                directory: self.log.parent().unwrap_or(Path::new("/")).to_owned(),
+            };
+        }
         let program = self.log.file_stem().unwrap_or_default().to_string_lossy();
         let problem = format!("{program} ended with {status}");
         StackError::Start {
@@ -276,6 +286,11 @@ impl Drop for Process {
     }
 }
 
+/// Whether nothing more can be written beside this file: the log that would say so is on the same disk.
+fn is_full(file: &Path) -> bool {
+    nix::sys::statvfs::statvfs(file).is_ok_and(|disk| disk.blocks_available() == 0)
+}
+
 fn cannot_run(launch: &Launch<'_>, cause: &std::io::Error) -> StackError {
     let user = launch
         .run_as
@@ -283,7 +298,7 @@ fn cannot_run(launch: &Launch<'_>, cause: &std::io::Error) -> StackError {
     let problem = format!(
         "cannot run {} in {}: {cause}; both must be open to {user} (TMPDIR chooses another place for the directory)",
         launch.program.display(),
-        launch.dir.display()
+        launch.dir.path().display()
     );
     StackError::Start {
         server: launch.server,
@@ -319,7 +334,14 @@ impl NativeServer {
 mod tests {
     use super::*;
 
-    fn shell(script: &str, dir: &Path) -> Process {
+    /// A server's directory inside one that goes with the test.
+    fn room() -> (tempfile::TempDir, ServerDir) {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = ServerDir::create(Server::Redis, Some(parent.path()), None).unwrap();
+        (parent, dir)
+    }
+
+    fn shell(script: &str, dir: &ServerDir) -> Process {
         let arguments = vec!["-c".to_owned(), script.to_owned()];
         let program = PathBuf::from("/bin/sh");
         let stop_signal = Signal::SIGTERM;
@@ -347,8 +369,8 @@ mod tests {
 
     #[test]
     fn a_process_that_ignores_the_signal_is_killed() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut process = shell("trap '' TERM; echo armed; while :; do sleep 1; done", dir.path());
+        let (_parent, dir) = room();
+        let mut process = shell("trap '' TERM; echo armed; while :; do sleep 1; done", &dir);
         wait_for_log(&process, "armed");
         process.stop().unwrap();
         assert!(!is_alive(process.pid()));
@@ -358,9 +380,9 @@ mod tests {
     /// 3. The helper must be gone, too, when `stop` returns.
     #[test]
     fn helpers_do_not_outlive_their_leader() {
-        let dir = tempfile::tempdir().unwrap();
+        let (_parent, dir) = room();
         let helper = r#"sh -c 'trap "" TERM; echo $$ > helper; echo armed; while :; do sleep 1; done' & wait"#;
-        let mut process = shell(helper, dir.path());
+        let mut process = shell(helper, &dir);
         wait_for_log(&process, "armed");
         let helper = std::fs::read_to_string(dir.path().join("helper")).unwrap();
         process.stop().unwrap();
@@ -370,9 +392,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_log_explains_a_failed_start() {
-        let dir = tempfile::tempdir().unwrap();
+        let (_parent, dir) = room();
         let script = "for i in $(seq 30); do echo line $i; done; echo broken beyond repair >&2; exit 3";
-        let error = shell(script, dir.path())
+        let error = shell(script, &dir)
             .until_ready(1, async || Err::<(), _>("nothing".into()))
             .await
             .unwrap_err();
@@ -386,8 +408,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_is_told_from_other_failures() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut process = shell("echo 'bind: Address already in use'; exit 1", dir.path());
+        let (_parent, dir) = room();
+        let mut process = shell("echo 'bind: Address already in use'; exit 1", &dir);
         let error = process
             .until_ready(7, async || Err::<(), _>("nothing".into()))
             .await
@@ -397,8 +419,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_died_meanwhile_is_reported_when_stopped() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut process = shell("exit 4", dir.path());
+        let (_parent, dir) = room();
+        let mut process = shell("exit 4", &dir);
         assert!(process.ends_within(READY_LIMIT).unwrap());
         let error = process.stop().unwrap_err();
         assert!(
@@ -410,14 +432,14 @@ mod tests {
 
     #[test]
     fn a_program_that_cannot_run_is_named_with_its_place() {
-        let dir = tempfile::tempdir().unwrap();
+        let (_parent, dir) = room();
         let program = PathBuf::from("/no/such/program");
         let (arguments, stop_signal) = (Vec::new(), Signal::SIGTERM);
         let launch = Launch {
             server: Server::Redis,
             program,
             arguments,
-            dir: dir.path(),
+            dir: &dir,
             run_as: None,
             stop_signal,
         };

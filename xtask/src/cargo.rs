@@ -39,13 +39,30 @@ impl Workspace {
         Ok(Self { root, target })
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Runs cargo to its end; its own messages say what failed.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        eprintln!("+ cargo {}", arguments.join(" "));
+        self.cargo_with(arguments, &[])
+    }
+
+    /// The same with variables of its own.
+    pub(crate) fn cargo_with(&self, arguments: &[&str], variables: &[(&str, String)]) -> anyhow::Result<()> {
+        let shown = variables
+            .iter()
+            .fold(String::new(), |text, (name, value)| format!("{text}{name}={value} "));
+        eprintln!("+ {shown}cargo {}", arguments.join(" "));
         let status = Command::new(cargo())
             .args(arguments)
             .current_dir(&self.root)
             .env("LOADTEST_BIN_DIR", self.release_dir())
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .status()
             .context("cannot run cargo")?;
         ensure!(status.success(), "`cargo {}` failed ({status})", arguments.join(" "));

@@ -4,16 +4,24 @@
 //! package of the project should do itself. It builds in seconds, since it is compiled before anything else.
 
 mod cargo;
+mod engine;
+mod images;
 mod needs;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::cargo::Workspace;
+use crate::{cargo::Workspace, engine::Engine};
 
 /// Exit code for "something that is needed is not here" (DESIGN: subject or stack not available).
 const NOT_AVAILABLE: u8 = 3;
+/// The package that starts servers, in containers among others.
+const STACK: &str = "stack";
+/// The package whose tests run the release binaries.
+const END_TO_END: &str = "loadtest";
+/// Tells its tests that containers were left out on purpose.
+const LEAVE_OUT: &str = "STACK_TEST_NO_CONTAINERS";
 
 /// Development tasks of this repository.
 #[derive(Debug, Parser)]
@@ -37,14 +45,21 @@ The report is target/loadtest/latest/report.html. Exit codes are those of `loadt
     /// Set up what is missing and run all tests
     #[command(after_help = "\
 Examples:
-  cargo xtask test                        everything
+  cargo xtask test                        everything; where no container engine answers, one is started (root)
+  cargo xtask test --no-containers        everything but the tests of containers
   cargo xtask test -- -p measure          arguments after -- go to `cargo test`")]
     Test(TestArgs),
+    /// Build the containers' images from Debian packages, for machines that reach no image registry (root)
+    #[command(after_help = "\
+Examples:
+  cargo xtask images                      into the engine that answers (DOCKER_HOST, else Docker's socket)
+  cargo xtask images --save images.tar    and into an archive, for `docker load` on another machine")]
+    Images(ImagesArgs),
 }
 
 #[derive(Debug, Args)]
 struct ReportArgs {
-    /// Short settings: about a minute measured, two with warm-up
+    /// About a minute of load
     #[arg(long)]
     quick: bool,
     /// Options for `loadtest compare`
@@ -54,9 +69,31 @@ struct ReportArgs {
 
 #[derive(Debug, Args)]
 struct TestArgs {
+    /// Leave the tests of containers out, where no container engine can be had
+    #[arg(long)]
+    no_containers: bool,
     /// Arguments for `cargo test` instead of --workspace
     #[arg(last = true)]
     arguments: Vec<String>,
+}
+
+impl TestArgs {
+    /// Only the package `stack` tests them.
+    fn containers(&self) -> bool {
+        !self.no_containers && self.covers(STACK)
+    }
+
+    /// Whether a package's tests are among those asked for.
+    fn covers(&self, package: &str) -> bool {
+        self.arguments.is_empty() || self.arguments.iter().any(|argument| argument == package)
+    }
+}
+
+#[derive(Debug, Args)]
+struct ImagesArgs {
+    /// Write them into an archive, too
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -70,24 +107,35 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
-    if !needs::provide()? {
+    let containers = match &command {
+        Command::Report(_) => false,
+        Command::Test(arguments) => arguments.containers(),
+        Command::Images(_) => true,
+    };
+    if !needs::provide(containers)? {
         return Ok(ExitCode::from(NOT_AVAILABLE));
     }
     let workspace = Workspace::find()?;
-    // The end-to-end tests and the report measure the same build: the release one.
-    workspace.cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "-p",
-        "loadtest",
-        "-p",
-        "insurance-service",
-    ])?;
     match command {
-        Command::Report(arguments) => report(&workspace, &arguments),
-        Command::Test(arguments) => test(&workspace, &arguments),
+        Command::Report(arguments) => {
+            build(&workspace)?;
+            report(&workspace, &arguments)
+        }
+        Command::Test(arguments) => {
+            if arguments.covers(END_TO_END) {
+                build(&workspace)?;
+            }
+            test(&workspace, &arguments)
+        }
+        Command::Images(arguments) => images(&workspace, &arguments),
     }
+}
+
+/// The end-to-end tests and the report measure the same build: the release one.
+fn build(workspace: &Workspace) -> anyhow::Result<()> {
+    let packages = ["-p", "loadtest", "-p", "insurance-service"];
+    let words: Vec<&str> = ["build", "--release", "--locked"].into_iter().chain(packages).collect();
+    workspace.cargo(&words)
 }
 
 fn report(workspace: &Workspace, arguments: &ReportArgs) -> anyhow::Result<ExitCode> {
@@ -107,11 +155,43 @@ fn report(workspace: &Workspace, arguments: &ReportArgs) -> anyhow::Result<ExitC
 }
 
 fn test(workspace: &Workspace, arguments: &TestArgs) -> anyhow::Result<ExitCode> {
-    let mut words = vec!["test", "--locked", "--no-fail-fast"];
-    if arguments.arguments.is_empty() {
-        words.push("--workspace");
+    let engine = match arguments.containers().then(Engine::provide).transpose() {
+        Ok(engine) => engine,
+        Err(problem) => {
+            eprintln!(
+                "CONTAINERS CANNOT BE TESTED: {problem:#}\nto test everything else: cargo xtask test --no-containers"
+            );
+            return Ok(ExitCode::from(NOT_AVAILABLE));
+        }
+    };
+    if let Some(engine) = &engine {
+        images::build(workspace, engine)?;
     }
-    words.extend(arguments.arguments.iter().map(String::as_str));
-    workspace.cargo(&words)?;
+    let variables = engine
+        .as_ref()
+        .map_or_else(|| vec![(LEAVE_OUT, "1".to_owned())], Engine::variables);
+    let words = ["test", "--locked", "--no-fail-fast"];
+    if arguments.arguments.is_empty() {
+        // Only these are shown the engine, so that one started for them changes nothing for the others.
+        let stack = workspace.cargo_with(&[&words[..], &["-p", STACK]].concat(), &variables);
+        drop(engine);
+        let others = workspace.cargo(&[&words[..], &["--workspace", "--exclude", STACK]].concat());
+        stack.and(others)?;
+    } else {
+        let given: Vec<&str> = arguments.arguments.iter().map(String::as_str).collect();
+        workspace.cargo_with(&[&words[..], &given].concat(), &variables)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn images(workspace: &Workspace, arguments: &ImagesArgs) -> anyhow::Result<ExitCode> {
+    let Some(engine) = Engine::running() else {
+        eprintln!("no container engine answers: start one, or point DOCKER_HOST to its socket");
+        return Ok(ExitCode::from(NOT_AVAILABLE));
+    };
+    images::build(workspace, &engine)?;
+    if let Some(archive) = &arguments.save {
+        images::save(workspace, &engine, archive)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

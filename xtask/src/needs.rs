@@ -1,4 +1,4 @@
-//! What the two commands need from the machine: checked, installed where that is possible, named where it is not.
+//! What the commands need from the machine: checked, installed where that is possible, named where it is not.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 
+use crate::engine::Engine;
+
 /// Something a build or a run needs.
 struct Need {
     what: &'static str,
@@ -14,6 +16,20 @@ struct Need {
     package: &'static str,
     present: fn() -> bool,
 }
+
+/// For containers in the tests, and for building their images.
+const CONTAINER_NEEDS: &[Need] = &[
+    Need {
+        what: "a container engine (or tests without one: --no-containers)",
+        package: "docker.io",
+        present: engine,
+    },
+    Need {
+        what: "debootstrap (for images without an image registry)",
+        package: "debootstrap",
+        present: || on_path("debootstrap"),
+    },
+];
 
 const NEEDS: &[Need] = &[
     Need {
@@ -46,11 +62,21 @@ const NEEDS: &[Need] = &[
         package: "redis-server",
         present: redis,
     },
+    Need {
+        what: "Java (for Kafka), or KAFKA_BROKERS",
+        package: "default-jre-headless",
+        present: || kafka() || on_path("java"),
+    },
+    Need {
+        what: "Maven (to get Kafka), or KAFKA_BROKERS, or KAFKA_HOME",
+        package: "maven",
+        present: || kafka() || std::env::var_os("KAFKA_HOME").is_some() || on_path("mvn"),
+    },
 ];
 
 /// Whether everything is here, after installing what could be installed. What could not is printed with the commands.
-pub(crate) fn provide() -> anyhow::Result<bool> {
-    let missing = missing();
+pub(crate) fn provide(containers: bool) -> anyhow::Result<bool> {
+    let missing = missing(containers);
     if missing.is_empty() {
         return Ok(true);
     }
@@ -66,7 +92,7 @@ pub(crate) fn provide() -> anyhow::Result<bool> {
         return Ok(false);
     }
     install(&packages)?;
-    let still: Vec<&str> = self::missing().iter().map(|need| need.what).collect();
+    let still: Vec<&str> = self::missing(containers).iter().map(|need| need.what).collect();
     ensure!(
         still.is_empty(),
         "installed {}, but still missing: {}",
@@ -76,8 +102,10 @@ pub(crate) fn provide() -> anyhow::Result<bool> {
     Ok(true)
 }
 
-fn missing() -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !(need.present)()).collect()
+fn missing(containers: bool) -> Vec<&'static Need> {
+    let more = if containers { CONTAINER_NEEDS } else { &[] };
+    let all = NEEDS.iter().chain(more);
+    all.filter(|need| !(need.present)()).collect()
 }
 
 fn install(packages: &[&str]) -> anyhow::Result<()> {
@@ -130,7 +158,16 @@ fn redis() -> bool {
     std::env::var_os("REDIS_URL").is_some() || on_path("redis-server")
 }
 
-fn on_path(name: &str) -> bool {
+fn kafka() -> bool {
+    std::env::var_os("KAFKA_BROKERS").is_some()
+}
+
+/// One that runs, or one that can be started.
+fn engine() -> bool {
+    (on_path("dockerd") && on_path("docker")) || Engine::running().is_some()
+}
+
+pub(crate) fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
 }
@@ -153,9 +190,10 @@ mod tests {
 
     #[test]
     fn every_need_names_its_package_once() {
-        let mut packages: Vec<&str> = NEEDS.iter().map(|need| need.package).collect();
+        let all = || NEEDS.iter().chain(CONTAINER_NEEDS);
+        let mut packages: Vec<&str> = all().map(|need| need.package).collect();
         packages.sort_unstable();
         packages.dedup();
-        assert_eq!(packages.len(), NEEDS.len());
+        assert_eq!(packages.len(), all().count());
     }
 }

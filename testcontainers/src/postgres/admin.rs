@@ -75,6 +75,12 @@ pub(super) async fn execute(url: &Url, sql: String) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
+/// The first statement that a server started here answers.
+pub(super) async fn prepare(url: &Url) -> Result<(), String> {
+    let extension = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned();
+    execute(url, extension).await.map_err(|error| error.to_string())
+}
+
 /// Asks for everything that goes into the record.
 pub(super) async fn facts(url: &Url) -> Result<Facts, sqlx::Error> {
     let mut connection = connect(url).await?;

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use url::Url;
 
 use super::admin::{self, Facts};
+use super::{SETTINGS, random_password};
 use crate::dir::ServerDir;
 use crate::error::StackError;
 use crate::info::Server;
@@ -25,24 +26,8 @@ const PREFERRED_USER: &str = "postgres";
 /// The cluster's directory inside the server's.
 const DATA: &str = "data";
 
-/// Durability as in production, because a load test with `fsync=off` measures something else; memory and connections
-/// enough for the reference service and small enough for a laptop; statements counted at the top level only, so that one
-/// call counts once, and without utility commands, which are not queries of the service.
-const SETTINGS: [&str; 13] = [
-    "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
-    "fsync=on",
-    "synchronous_commit=on",
-    "full_page_writes=on",
-    "shared_preload_libraries=pg_stat_statements",
-    "pg_stat_statements.track=top",
-    "pg_stat_statements.track_utility=off",
-    "track_io_timing=off",
-    "shared_buffers=256MB",
-    "max_connections=200",
-    "max_wal_size=2GB",
-    "timezone=UTC",
-];
+/// Reached by TCP on this machine alone.
+const NATIVE_SETTINGS: [&str; 2] = ["listen_addresses=127.0.0.1", "unix_socket_directories="];
 
 /// A server started here.
 pub(super) struct NativePostgres {
@@ -87,7 +72,8 @@ pub(super) async fn start(options: &StackOptions) -> Result<(NativePostgres, Fac
     ))
 }
 
-fn find_bin(chosen: Option<&Path>) -> Result<PathBuf, StackError> {
+/// The directory of the programs that would be taken.
+pub(super) fn find_bin(chosen: Option<&Path>) -> Result<PathBuf, StackError> {
     let missing = |searched| StackError::NotInstalled {
         server: SERVER,
         searched,
@@ -105,13 +91,9 @@ fn find_bin(chosen: Option<&Path>) -> Result<PathBuf, StackError> {
         .ok_or_else(|| missing(format!("no initdb and postgres under {VERSIONS}/*/bin or on PATH")))
 }
 
-/// Other users of the machine can reach the port, so the server has a password; 128 random bits need no escaping as hex.
-fn random_password() -> String {
-    format!("{:032x}", rand::random::<u128>())
-}
-
 impl Cluster<'_> {
-    /// Not synced to disk: what initdb writes need not survive a crash of the machine. The server does sync.
+    /// Not synced to disk: what initdb writes need not survive a crash of the machine. The server does sync. What a failed
+    /// initdb wrote stays until the directory goes, so that a full disk can be told from other failures.
     async fn init(&self) -> Result<(), StackError> {
         let password_file = self.dir.write_secret("password", &self.password, self.owner.as_ref())?;
         let password_argument = format!("--pwfile={}", password_file.display());
@@ -124,7 +106,7 @@ impl Cluster<'_> {
         ];
         let fixed = fixed
             .into_iter()
-            .chain(["--locale=C.UTF-8", "--no-sync", &password_argument]);
+            .chain(["--locale=C.UTF-8", "--no-sync", "--no-clean", &password_argument]);
         let arguments = fixed.map(str::to_owned).collect();
         Process::spawn(&self.program("initdb", arguments, Signal::SIGTERM))?
             .finish()
@@ -137,13 +119,14 @@ impl Cluster<'_> {
         arguments.extend(
             SETTINGS
                 .into_iter()
+                .chain(NATIVE_SETTINGS)
                 .flat_map(|setting| ["-c".to_owned(), setting.to_owned()]),
         );
         // Immediate shutdown: no checkpoint for data that is about to be removed.
         let mut process = Process::spawn(&self.program("postgres", arguments, Signal::SIGQUIT))?;
         let admin = self.admin_url(port)?;
         // A stranger on this port would not know the password, so whoever lets us in is our server.
-        process.until_ready(port, || prepare(&admin)).await?;
+        process.until_ready(port, || admin::prepare(&admin)).await?;
         let facts = admin::facts(&admin)
             .await
             .map_err(StackError::request(SERVER, "read its settings"))?;
@@ -151,7 +134,7 @@ impl Cluster<'_> {
     }
 
     fn program<'a>(&'a self, name: &str, arguments: Vec<String>, stop_signal: Signal) -> Launch<'a> {
-        let (dir, run_as) = (self.dir.path(), self.owner.as_ref());
+        let (dir, run_as) = (self.dir, self.owner.as_ref());
         Launch {
             server: SERVER,
             program: self.bin.join(name),
@@ -166,14 +149,6 @@ impl Cluster<'_> {
         let url = format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", self.password);
         Url::parse(&url).map_err(StackError::request(SERVER, "form its URL"))
     }
-}
-
-/// The first statement that the server answers.
-async fn prepare(admin: &Url) -> Result<(), String> {
-    let extension = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned();
-    admin::execute(admin, extension)
-        .await
-        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

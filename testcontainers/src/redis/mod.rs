@@ -5,22 +5,51 @@ use std::path::Path;
 
 use url::Url;
 
-use crate::choose::choose;
+use crate::choose::{Way, choose, native_reason};
+use crate::container::Container;
 use crate::error::StackError;
 use crate::info::{Provider, Server, ServerInfo};
 use crate::options::StackOptions;
 use crate::process::NativeServer;
 
 mod admin;
+mod container;
 mod external;
 mod native;
+
+/// As the plan says: an append-only file beside the default snapshots (no `--save`, so Redis keeps its own), half a
+/// gigabyte, and the least recently used key goes first.
+const SETTINGS: [&str; 6] = [
+    "--appendonly",
+    "yes",
+    "--maxmemory",
+    "500mb",
+    "--maxmemory-policy",
+    "allkeys-lru",
+];
 
 /// A Redis server that answers. Dropping it stops what was started here; an external server is left as it is.
 pub struct Redis {
     info: ServerInfo,
     url: Url,
-    /// `None` for an external server.
-    native: Option<NativeServer>,
+    backend: Backend,
+}
+
+#[derive(Debug)]
+enum Backend {
+    External,
+    Container(Container),
+    Native(NativeServer),
+}
+
+impl Backend {
+    fn provider(&self) -> Provider {
+        match self {
+            Self::External => Provider::External,
+            Self::Container(_) => Provider::Containers,
+            Self::Native(_) => Provider::Native,
+        }
+    }
 }
 
 // By hand, because the URL may carry a password.
@@ -35,27 +64,38 @@ impl fmt::Debug for Redis {
 impl Redis {
     /// Takes the provider that the options lead to and waits until the server answers.
     pub async fn start(options: &StackOptions) -> Result<Self, StackError> {
-        let taken = choose(Server::Redis, options)?;
-        let (url, facts, native) = match taken.provider {
-            Provider::External => {
+        Self::start_announced(options, &mut |_: &str| ()).await
+    }
+
+    pub(crate) async fn start_announced(
+        options: &StackOptions,
+        announce: &mut impl FnMut(&str),
+    ) -> Result<Self, StackError> {
+        let taken = choose(Server::Redis, options, announce).await?;
+        let mut reason = taken.reason;
+        let (url, facts, backend) = match taken.way {
+            Way::External => {
                 let (url, facts) = external::connect(&options.external).await?;
-                (url, facts, None)
+                (url, facts, Backend::External)
             }
-            Provider::Native | Provider::Embedded => {
+            Way::Container(image) => {
+                let (container, url, facts) = container::start(&image).await?;
+                (url, facts, Backend::Container(container))
+            }
+            Way::Own => {
+                reason = native_reason(Server::Redis, options.choice, reason);
                 let (server, url, facts) = native::start(options).await?;
-                (url, facts, Some(server))
+                (url, facts, Backend::Native(server))
             }
         };
-        let note = facts.note();
-        let admin::Facts { version, settings, .. } = facts;
         let info = ServerInfo {
-            provider: taken.provider,
-            reason: taken.reason,
-            version,
-            settings,
-            note,
+            provider: backend.provider(),
+            reason,
+            note: facts.note(),
+            version: facts.version,
+            settings: facts.settings,
         };
-        Ok(Self { info, url, native })
+        Ok(Self { info, url, backend })
     }
 
     /// Provider, version and settings.
@@ -68,20 +108,26 @@ impl Redis {
         self.url.as_str().to_owned()
     }
 
-    /// The server's process id, if it was started here.
+    /// The server's process id, if it is a local process that was started here.
     pub fn pid(&self) -> Option<u32> {
-        self.native.as_ref().map(|server| server.process.pid())
+        match &self.backend {
+            Backend::Native(server) => Some(server.process.pid()),
+            Backend::External | Backend::Container(_) => None,
+        }
     }
 
-    /// Where its data and log are, if it was started here.
+    /// Where its data and log are, if it was started here natively.
     pub fn directory(&self) -> Option<&Path> {
-        self.native.as_ref().map(|server| server.dir.path())
+        match &self.backend {
+            Backend::Native(server) => Some(server.dir.path()),
+            Backend::External | Backend::Container(_) => None,
+        }
     }
 
     /// Removes all keys of a server that was started here. An external server is not touched: it may hold other people's
     /// keys.
     pub async fn flush(&self) -> Result<(), StackError> {
-        if self.native.is_none() {
+        if matches!(self.backend, Backend::External) {
             return Ok(());
         }
         admin::flush(&self.url)
@@ -91,9 +137,15 @@ impl Redis {
 
     /// Stops what was started here and reports failures.
     pub async fn stop(self) -> Result<(), StackError> {
-        match self.native {
-            Some(server) => server.stop().await,
-            None => Ok(()),
+        match self.backend {
+            Backend::External => Ok(()),
+            Backend::Container(container) => container.stop().await,
+            Backend::Native(server) => server.stop().await,
         }
     }
+}
+
+/// Where the native provider would take Redis from.
+pub(crate) fn native_source(options: &StackOptions) -> Result<String, StackError> {
+    native::find_program(options.redis_server.as_deref()).map(|program| program.display().to_string())
 }

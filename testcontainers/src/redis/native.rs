@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use url::Url;
 
+use super::SETTINGS;
 use super::admin::{self, Facts};
 use crate::dir::ServerDir;
 use crate::error::StackError;
@@ -21,20 +22,8 @@ const INSTALL: &str = "apt-get install -y redis-server";
 /// The user that the packages create.
 const PREFERRED_USER: &str = "redis";
 
-/// As the plan says: an append-only file beside the default snapshots (no `--save`, so Redis keeps its own), half a
-/// gigabyte, and the least recently used key goes first. Loopback only, where protected mode asks for no password.
-const SETTINGS: [&str; 10] = [
-    "--bind",
-    "127.0.0.1",
-    "--appendonly",
-    "yes",
-    "--maxmemory",
-    "500mb",
-    "--maxmemory-policy",
-    "allkeys-lru",
-    "--daemonize",
-    "no",
-];
+/// Loopback only, where protected mode asks for no password.
+const NATIVE_SETTINGS: [&str; 4] = ["--bind", "127.0.0.1", "--daemonize", "no"];
 
 /// Starts it on a free port and asks it for its facts.
 pub(super) async fn start(options: &StackOptions) -> Result<(NativeServer, Url, Facts), StackError> {
@@ -51,7 +40,8 @@ pub(super) async fn start(options: &StackOptions) -> Result<(NativeServer, Url, 
     Ok((NativeServer { process, dir }, url, facts))
 }
 
-fn find_program(chosen: Option<&Path>) -> Result<PathBuf, StackError> {
+/// The program that would be taken.
+pub(super) fn find_program(chosen: Option<&Path>) -> Result<PathBuf, StackError> {
     let missing = |searched| StackError::NotInstalled {
         server: SERVER,
         searched,
@@ -82,13 +72,14 @@ async fn launch(
         "--dir".to_owned(),
         dir.path().display().to_string(),
     ];
-    let arguments = own.into_iter().chain(SETTINGS.map(str::to_owned)).collect();
+    let settings = SETTINGS.into_iter().chain(NATIVE_SETTINGS).map(str::to_owned);
+    let arguments = own.into_iter().chain(settings).collect();
     let (program, stop_signal) = (program.to_owned(), Signal::SIGTERM);
     let launch = Launch {
         server: SERVER,
         program,
         arguments,
-        dir: dir.path(),
+        dir,
         run_as,
         stop_signal,
     };

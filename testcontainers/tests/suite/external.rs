@@ -6,7 +6,7 @@ use sqlx::Executor;
 use stack::{External, Kafka, Postgres, Provider, Redis, StackError, StackOptions};
 use url::Url;
 
-use crate::support::{Room, connect, external, ok, redis_command};
+use crate::support::{Room, connect, embedded, external, ok, redis_command};
 
 fn postgres_at(url: impl Into<String>) -> StackOptions {
     external(External {
@@ -169,7 +169,7 @@ async fn a_redis_that_forbids_config_costs_its_settings_only() {
 
 #[tokio::test]
 async fn kafka_brokers_are_asked_who_they_are() {
-    let server = ok(Kafka::start(&StackOptions::default()).await);
+    let server = ok(Kafka::start(&embedded()).await);
     let kafka_brokers = Some(server.brokers());
     let guest = ok(Kafka::start(&external(External {
         kafka_brokers,

@@ -7,9 +7,9 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use stack::{Kafka, Provider, StackOptions};
+use stack::{Kafka, Provider};
 
-use crate::support::ok;
+use crate::support::{embedded, ok};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,7 +39,7 @@ fn consume_first(brokers: &str, topic: &str) -> KafkaResult<Vec<u8>> {
 
 #[tokio::test]
 async fn a_message_makes_its_way() {
-    let kafka = ok(Kafka::start(&StackOptions::default()).await);
+    let kafka = ok(Kafka::start(&embedded()).await);
     ok(kafka.create_topic("trips", 1).await);
     produce(&kafka.brokers(), "trips", "a trip").await;
     let brokers = kafka.brokers();
@@ -52,7 +52,7 @@ async fn a_message_makes_its_way() {
 
 #[tokio::test]
 async fn a_topic_has_the_partitions_asked_for_and_is_made_once() {
-    let kafka = ok(Kafka::start(&StackOptions::default()).await);
+    let kafka = ok(Kafka::start(&embedded()).await);
     ok(kafka.create_topic("trips", 6).await);
     ok(kafka.create_topic("trips", 2).await);
     let brokers = kafka.brokers();
@@ -66,7 +66,7 @@ async fn a_topic_has_the_partitions_asked_for_and_is_made_once() {
 
 #[tokio::test]
 async fn a_topic_that_cannot_be_is_refused() {
-    let kafka = ok(Kafka::start(&StackOptions::default()).await);
+    let kafka = ok(Kafka::start(&embedded()).await);
     let error = kafka.create_topic("trips\0", 1).await.unwrap_err().to_string();
     assert!(error.starts_with("kafka: cannot create topic `trips"), "{error}");
     ok(kafka.stop().await);
@@ -74,7 +74,7 @@ async fn a_topic_that_cannot_be_is_refused() {
 
 #[tokio::test]
 async fn it_says_that_its_figures_mean_nothing() {
-    let kafka = ok(Kafka::start(&StackOptions::default()).await);
+    let kafka = ok(Kafka::start(&embedded()).await);
     let info = kafka.info();
     assert_eq!(info.provider, Provider::Embedded);
     assert_eq!(info.settings["broker"], "librdkafka mock");

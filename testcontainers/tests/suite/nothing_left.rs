@@ -9,22 +9,26 @@ use stack::{Postgres, Provider, Redis, Stack, StackError};
 
 use crate::support::{Room, ok};
 
-/// A stack with its two processes.
-async fn start(room: &Room) -> (Stack, [u32; 2]) {
+fn pids(stack: &Stack) -> [u32; 3] {
+    [stack.postgres.pid(), stack.redis.pid(), stack.kafka.pid()].map(Option::unwrap)
+}
+
+/// A stack with its three processes.
+async fn start(room: &Room) -> (Stack, [u32; 3]) {
     let stack = ok(Stack::start(&room.native(), &mut |_| ()).await);
     let running = room.processes();
-    let pids = [stack.postgres.pid().unwrap(), stack.redis.pid().unwrap()];
+    let pids = pids(&stack);
     assert!(
         pids.iter().all(|pid| running.contains(pid)),
         "not all of {pids:?} are among {running:?}"
     );
-    assert!(running.len() > 2, "Postgres has no helpers among {running:?}");
-    assert_eq!(room.directories().len(), 2);
+    assert!(running.len() > 3, "Postgres has no helpers among {running:?}");
+    assert_eq!(room.directories().len(), 3);
     (stack, pids)
 }
 
 /// Not even a zombie.
-fn assert_reaped(pids: [u32; 2]) {
+fn assert_reaped(pids: [u32; 3]) {
     for pid in pids {
         assert!(!Path::new(&format!("/proc/{pid}")).exists(), "process {pid} is left");
     }
@@ -37,13 +41,10 @@ async fn after_an_orderly_stop() {
     let stack = ok(Stack::start(&room.native(), &mut |line| lines.push(line.to_owned())).await);
     let redis = format!("redis {}: native, because it was asked for", stack.redis.info().version);
     assert_eq!(lines[1], redis);
+    let kafka = format!("kafka {}: native, because it was asked for", stack.kafka.info().version);
+    assert_eq!(lines[2], kafka);
     assert_eq!(lines.len(), 3);
-    assert!(
-        lines[2].contains("embedded, because there is no native provider for kafka; note: "),
-        "{}",
-        lines[2]
-    );
-    let pids = [stack.postgres.pid().unwrap(), stack.redis.pid().unwrap()];
+    let pids = pids(&stack);
     ok(stack.stop().await);
     assert_reaped(pids);
     room.assert_nothing_left();

@@ -25,6 +25,10 @@ impl Room {
         Self(dir)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     pub(crate) fn native(&self) -> StackOptions {
         StackOptions {
             choice: Choice::Native,
@@ -35,6 +39,12 @@ impl Room {
 
     /// The servers' directories that are there now.
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        let entries = self.entries().into_iter();
+        entries.filter(|entry| entry.is_dir()).collect()
+    }
+
+    /// Everything there is: directories and their lock files.
+    fn entries(&self) -> Vec<PathBuf> {
         std::fs::read_dir(self.0.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -50,7 +60,7 @@ impl Room {
 
     pub(crate) fn assert_nothing_left(&self) {
         assert_eq!(self.processes(), BTreeSet::new(), "processes left");
-        assert_eq!(self.directories(), Vec::<PathBuf>::new(), "directories left");
+        assert_eq!(self.entries(), Vec::<PathBuf>::new(), "directories or lock files left");
     }
 }
 
@@ -59,11 +69,31 @@ fn works_in(pid: u32, dir: &Path) -> bool {
     std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
 }
 
+/// Options for containers; `None`, said loudly, where they are to be left out. Without an engine the tests fail.
+pub(crate) fn containers() -> Option<StackOptions> {
+    if std::env::var_os("STACK_TEST_NO_CONTAINERS").is_some() {
+        eprintln!("LEFT OUT: no containers are tested, because STACK_TEST_NO_CONTAINERS is set");
+        return None;
+    }
+    Some(StackOptions {
+        choice: Choice::Containers,
+        ..StackOptions::default()
+    })
+}
+
 /// Options for an external server of one kind.
 pub(crate) fn external(external: External) -> StackOptions {
     StackOptions {
         choice: Choice::External,
         external,
+        ..StackOptions::default()
+    }
+}
+
+/// The embedded broker, or the nearest to it.
+pub(crate) fn embedded() -> StackOptions {
+    StackOptions {
+        choice: Choice::Embedded,
         ..StackOptions::default()
     }
 }
