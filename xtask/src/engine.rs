@@ -35,7 +35,8 @@ const ATTEMPTS: [&[&str]; 4] = [
 pub(crate) struct Engine {
     /// The value of `DOCKER_HOST`, when it is not the default one.
     host: Option<String>,
-    own: Option<Own>,
+    /// Held for its end.
+    _own: Option<Own>,
 }
 
 struct Own {
@@ -48,7 +49,7 @@ struct Own {
 impl Engine {
     /// The engine that answers; `None` when there is none.
     pub(crate) fn running() -> Option<Self> {
-        answers(None).then_some(Self { host: None, own: None })
+        answers(None).then_some(Self { host: None, _own: None })
     }
 
     /// The engine that answers, else one of our own.
@@ -71,7 +72,7 @@ impl Engine {
                     );
                     return Ok(Self {
                         host: Some(host),
-                        own: Some(own),
+                        _own: Some(own),
                     });
                 }
                 Err(problem) => problems.push(format!("{problem:#}")),
