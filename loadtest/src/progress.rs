@@ -14,7 +14,7 @@ impl Progress {
     /// A bar when stderr is a terminal.
     pub(crate) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} [{elapsed_precise}] {bar:20} {eta} {wide_msg}")
+            let style = ProgressStyle::with_template("{spinner} {elapsed} {bar:12} {eta} {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::new(0).with_style(style);
             bar.enable_steady_tick(Duration::from_millis(200));

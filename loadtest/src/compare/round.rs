@@ -323,11 +323,12 @@ impl Run<'_> {
         if !self.progress.has_bar() && !line_is_due {
             return;
         }
-        let text = format!("{} {}", self.where_now(slot, attack), figures(attack, now_us));
+        let (place, figures) = (self.where_now(slot, attack), figures(attack, now_us));
         if self.progress.has_bar() {
-            self.progress.at(done_ms, text);
+            // Figures first: a narrow terminal cuts the end.
+            self.progress.at(done_ms, format!("{figures} {place}"));
         } else {
-            self.progress.step(&text);
+            self.progress.step(&format!("{place} {figures}"));
         }
     }
 
@@ -355,7 +356,7 @@ async fn lost(process: Option<&mut Launched>, when: impl FnOnce() -> String) -> 
     }
 }
 
-/// "812/s p50 1.2 p95 3.4 p99 9.8 ms errors 0", of the measured phase.
+/// "812/s, p50/95/99 1.2/3.4/9.8 ms, 0 errors", of the measured phase.
 fn figures(attack: &Attack, now_us: u64) -> String {
     let so_far = attack.so_far();
     let windows = attack.timeline().windows;
@@ -370,7 +371,7 @@ fn figures(attack: &Attack, now_us: u64) -> String {
         us.map_or_else(|| "-".to_owned(), |us| format!("{:.1}", us as f64 / 1000.0))
     };
     let [p50, p95, p99] = [0.5, 0.95, 0.99].map(quantile_ms);
-    format!("{rate:.0}/s p50 {p50} p95 {p95} p99 {p99} ms errors {}", so_far.errors)
+    format!("{rate:.0}/s, p50/95/99 {p50}/{p95}/{p99} ms, {} errors", so_far.errors)
 }
 
 fn environment(stack: &Stack, subject: &Subject, names: &Names) -> BTreeMap<String, String> {

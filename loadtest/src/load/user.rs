@@ -115,12 +115,25 @@ impl User {
     }
 }
 
+/// tokio's timers fire at the next full millisecond, half of one late on average. Asked for that much earlier, pauses are as
+/// long as they should be on average, which is what the closed model's rate follows from.
+const TIMER_LATE_US: u64 = 500;
+
 impl Shared {
     /// Sleeps until the round's clock reads `at_us`, but not beyond the measured phase nor after a stop.
-    pub(super) async fn sleep_until(&self, at_us: u64) {
-        let wake = self.clock.instant(at_us.min(self.timeline.windows.measure_end_us));
+    async fn sleep_until(&self, at_us: u64) {
+        // A user whose pause goes beyond the end must not wake before it, and send once more.
+        let end_us = self.timeline.windows.measure_end_us;
+        let wake_us = if at_us < end_us {
+            at_us.saturating_sub(TIMER_LATE_US)
+        } else {
+            end_us
+        };
+        if wake_us <= self.clock.now_us() {
+            return;
+        }
         tokio::select! {
-            () = sleep_until(wake) => (),
+            () = sleep_until(self.clock.instant(wake_us)) => (),
             () = self.stop.cancelled() => (),
         }
     }
