@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::commands::{doctor::DoctorArgs, stack::StackArgs};
 use crate::subject::SubjectSpec;
 
 const EXIT_CODES: &str = "\
@@ -50,6 +51,17 @@ pub enum Command {
     /// Write the report of a record again
     #[command(after_help = "Example:\n  loadtest report target/loadtest/latest/record.json --out /tmp/again")]
     Report(ReportArgs),
+    /// Keep servers up, for working with them
+    #[command(after_help = concat!(
+        "Examples:\n",
+        "  loadtest stack up\n",
+        "  eval \"$(loadtest stack env)\"        DATABASE_URL, REDIS_URL and KAFKA_BROKERS for this shell\n",
+        "  loadtest stack down"
+    ))]
+    Stack(StackArgs),
+    /// Say which servers can be had here, by which provider, and what installs what is missing
+    #[command(after_help = "Example:\n  loadtest doctor")]
+    Doctor(DoctorArgs),
 }
 
 /// Arguments of `loadtest compare`.

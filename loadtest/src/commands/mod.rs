@@ -1,8 +1,10 @@
 //! One file per subcommand: what it reads, does and leaves behind, in that order.
 
+pub(crate) mod doctor;
 mod measure;
 mod merge;
 mod report;
+pub(crate) mod stack;
 
 use std::process::ExitCode;
 
@@ -33,5 +35,7 @@ async fn dispatch(command: Command) -> Result<u8, HarnessError> {
         Command::Run(arguments) => measure::run(&arguments).await,
         Command::Merge(arguments) => merge::merge(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Stack(arguments) => stack::stack(&arguments).await,
+        Command::Doctor(arguments) => doctor::doctor(&arguments).await,
     }
 }

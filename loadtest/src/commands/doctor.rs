@@ -1,0 +1,81 @@
+//! `loadtest doctor`: what is here, what each provider of each server would use, and what installs what is missing.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use stack::doctor::{self, Finding};
+use stack::{Server, StackOptions};
+
+use crate::error::HarnessError;
+
+/// Arguments of `loadtest doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Directory of Postgres' binaries, where several versions are installed
+    #[arg(long, value_name = "DIR")]
+    pub postgres_bin: Option<PathBuf>,
+}
+
+/// Exit code 0 when every server can be had, 3 when one cannot.
+pub(super) async fn doctor(arguments: &DoctorArgs) -> Result<u8, HarnessError> {
+    let options = StackOptions::from_env().map_err(|error| HarnessError::Usage(error.to_string()))?;
+    let options = StackOptions {
+        postgres_bin: arguments.postgres_bin.clone(),
+        ..options
+    };
+    let findings = doctor::examine(&options).await;
+    let servers = [Server::Postgres, Server::Redis, Server::Kafka];
+    for server in servers {
+        println!("{}", section(&findings, server));
+    }
+    let lacking = servers
+        .into_iter()
+        .find(|server| doctor::taken(&findings, *server).is_none());
+    lacking.map_or(Ok(0), |server| {
+        Err(HarnessError::Unavailable(format!(
+            "nothing provides {server}; one of the ways above is enough"
+        )))
+    })
+}
+
+/// One server with all its ways.
+fn section(findings: &[Finding], server: Server) -> String {
+    let taken = doctor::taken(findings, server);
+    let head = taken.map_or_else(
+        || format!("{server}: nothing can be taken"),
+        |taken| format!("{server}: auto takes {}", taken.provider),
+    );
+    let ways = findings
+        .iter()
+        .filter(|finding| finding.server == server)
+        .map(|finding| {
+            let mark = if finding.usable { "yes" } else { "no " };
+            format!("\n  {mark} {:<11} {}", finding.provider.to_string(), finding.detail)
+        });
+    ways.fold(head, |text, way| text + &way)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stack::Provider;
+
+    #[test]
+    fn the_first_usable_way_is_named() {
+        let finding = |provider, usable, detail: &str| Finding {
+            server: Server::Redis,
+            provider,
+            usable,
+            detail: detail.to_owned(),
+        };
+        let findings = [
+            finding(Provider::External, false, "REDIS_URL is not set"),
+            finding(Provider::Native, true, "/usr/bin/redis-server"),
+        ];
+        assert_eq!(
+            section(&findings, Server::Redis),
+            "redis: auto takes native\n  no  external    REDIS_URL is not set\n  yes native      /usr/bin/redis-server"
+        );
+        assert_eq!(section(&findings[..1], Server::Kafka), "kafka: nothing can be taken");
+    }
+}
