@@ -169,7 +169,7 @@ impl CacheBuilder {
         let (prediction, tuning) = (self.prediction.take(), self.tuning.take());
         let wait_for_redis = self.redis.as_ref().map(|settings| settings.connect_timeout);
         let core = Arc::new(self.into_core()?);
-        let tasks = Tasks::new(vec![tokio::spawn(upkeep::keep_house(Arc::clone(&core)))]);
+        let tasks = Tasks::default();
         if let Some((source, prediction)) = prediction {
             tasks.add(spawn(warm::predict(Arc::clone(&core), source, prediction)));
         }

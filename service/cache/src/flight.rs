@@ -182,18 +182,25 @@ impl Ticket {
     }
 
     /// Hands the result to all waiters. L1 has been filled before this.
+    ///
+    /// Leaves the map first: a client that has its answer and asks again must not board the flight that just landed.
     pub(crate) fn land(self, outcome: Outcome) {
+        self.leave();
         self.result.send_replace(Some(outcome));
     }
-}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
+    fn leave(&self) {
         let mut shard = self.flights.shards[self.shard_index].lock();
         // A newer flight may have taken the place.
         if shard.get(&self.key).is_some_and(|slot| slot.id == self.id) {
             shard.remove(&self.key);
         }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

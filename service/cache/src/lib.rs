@@ -1,4 +1,4 @@
-//! A two-tier cache for answers that must not be out of date: L1 in this process (moka), L2 in Redis, invalidation by tags
+//! A two-tier cache for answers that must not be out of date: L1 in this process, L2 in Redis, invalidation by tags
 //! across replicas.
 //!
 //! # Promise
@@ -164,7 +164,7 @@ impl TieredCache {
             tags,
             policy,
             after_seq,
-            started: self.core.context.now(),
+            started: self.core.context.start_of_read(policy.arm.is_some()),
         };
         request.get_or_load(loader).await
     }

@@ -95,6 +95,15 @@ impl Context {
         self.clock.monotonic()
     }
 
+    /// The time that a read starts: coarse, unless somebody wants to know how long it takes.
+    pub(crate) fn start_of_read(&self, is_timed: bool) -> Duration {
+        if is_timed || self.observer.is_some() {
+            self.now()
+        } else {
+            self.clock.coarse()
+        }
+    }
+
     /// Time since `started`, which came from [`Context::now`].
     pub(crate) fn since(&self, started: Duration) -> Duration {
         self.now().saturating_sub(started)

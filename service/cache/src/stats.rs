@@ -12,9 +12,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Entries in L1, dead ones that were not evicted yet included; up to 100 ms late.
+    /// Entries in L1, dead ones that were not evicted yet included.
     pub l1_entries: u64,
-    /// Their weight in bytes: bodies, keys and bookkeeping; up to 100 ms late.
+    /// Their weight in bytes: bodies, keys and bookkeeping.
     pub l1_bytes: u64,
     /// Whether L1 is served: false while invalidations of other replicas may be missed.
     pub l1_open: bool,

@@ -42,6 +42,9 @@ const HEARTBEAT_PERIOD: Duration = Duration::from_millis(250);
 /// given up: the bound of what silently lost messages can do.
 const LEASE: Duration = Duration::from_secs(1);
 
+/// By how much the time that hits are judged by may lag: the lease ends so much earlier.
+const COARSE_LAG: Duration = Duration::from_millis(20);
+
 /// Subscribes again and again, until the task is aborted. `first` is told when L1 was leased for the first time.
 pub(crate) async fn run(core: Arc<Core>, first: oneshot::Sender<()>) {
     let Some(l2) = &core.l2 else { return };
@@ -171,7 +174,10 @@ async fn hear_itself(
     if place != core.cursor.place() {
         catch_up(core, l2).await?;
     }
-    if core.l1.renew_lease(Duration::from_nanos(sent_ns) + LEASE) {
+    if core
+        .l1
+        .renew_lease(Duration::from_nanos(sent_ns) + LEASE.saturating_sub(COARSE_LAG))
+    {
         core.context.observe(|observer| observer.l1_gate(true));
         on_lease();
     }

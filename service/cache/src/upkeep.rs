@@ -12,9 +12,6 @@ use tokio::{
 
 use crate::state::Core;
 
-/// Long beside the work of one round, short enough that moka's queues do not fill up under a busy server.
-const HOUSEKEEPING_PERIOD: Duration = Duration::from_millis(100);
-
 /// Other replicas serve old answers until a failed invalidation is repeated; a Redis that refuses gets four a second.
 const REPEAT_PERIOD: Duration = Duration::from_millis(250);
 
@@ -26,15 +23,6 @@ const MEMORY_PERIOD: Duration = Duration::from_secs(10);
 
 /// The share of its limit from which on a full Redis is worth a warning.
 const MEMORY_ALARM_SHARE: f64 = 0.9;
-
-/// Moka's housekeeping, until the task is aborted.
-pub(crate) async fn keep_house(core: Arc<Core>) {
-    let mut timer = timer(HOUSEKEEPING_PERIOD);
-    loop {
-        timer.tick().await;
-        core.l1.run_pending_tasks();
-    }
-}
 
 /// Keeps a connection for commands open, until the task is aborted.
 pub(crate) async fn keep_connected(core: Arc<Core>) {
@@ -108,10 +96,6 @@ fn timer(period: Duration) -> Interval {
 pub(crate) struct Tasks(Mutex<Vec<JoinHandle<()>>>);
 
 impl Tasks {
-    pub(crate) fn new(tasks: Vec<JoinHandle<()>>) -> Self {
-        Self(Mutex::new(tasks))
-    }
-
     /// One more.
     pub(crate) fn add(&self, task: JoinHandle<()>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);

@@ -177,14 +177,17 @@ impl L2 {
     }
 
     async fn connect(&self, number: u64) -> Result<MultiplexedConnection, RedisFailure> {
-        let link = Arc::clone(&self.link);
+        // Weak, because the link holds the connection, whose driver holds this.
+        let link = Arc::downgrade(&self.link);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.command_timeout))
             .set_pipeline_buffer_size(PIPELINE_BUFFER_COMMANDS)
             // With RESP3 a lost connection is known when it is lost, and not at the next command.
             .set_push_sender(move |push: PushInfo| {
-                if push.kind == PushKind::Disconnection {
+                if push.kind == PushKind::Disconnection
+                    && let Some(link) = link.upgrade()
+                {
                     link.lose(number);
                 }
                 Ok::<_, std::convert::Infallible>(())

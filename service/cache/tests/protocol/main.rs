@@ -1,8 +1,12 @@
 //! The cache against a real Redis server, which each test starts for itself. A server that cannot be started fails the
 //! test.
 
+mod faults;
 mod flights;
 mod invalidation;
+mod network;
+mod operations;
 mod outage;
+mod refinements;
 mod support;
 mod tiers;

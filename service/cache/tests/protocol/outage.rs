@@ -3,8 +3,9 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use tiered_cache::{ManualClock, RedisFailure, RedisSettings, Tier, TieredCache};
+use tokio::time::timeout;
 
-use crate::support::{Replica, Server, Source, eventually, from};
+use crate::support::{DEADLINE, Replica, Server, Source, eventually, from};
 
 #[tokio::test]
 async fn when_redis_stops_reads_go_on_and_a_write_leaves_its_replica_clean() {
@@ -170,4 +171,22 @@ async fn a_redis_that_hangs_costs_one_time_out_and_closes_l1() {
     assert!(failures <= 2, "{failures} time-outs for 20 reads");
     replica.seen.wait(|seen| seen.gate == [true, false, true]).await;
     assert_eq!(replica.read(&row).await.0, "1:v1");
+}
+
+/// Both connections end with the cache: the one for commands must not keep itself alive through its own loss handler.
+#[tokio::test]
+async fn a_cache_that_is_dropped_leaves_no_connection_behind() {
+    let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
+    let replica = server.replica(&clock).await;
+    replica.read(&row).await;
+    replica.cache.shutdown().await;
+    drop(replica);
+    let gone = async {
+        while server.command::<String>("CLIENT LIST").await.lines().count() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, gone)
+        .await
+        .expect("only the test's own client is left");
 }

@@ -4,6 +4,7 @@
 use std::{
     convert::Infallible,
     future::Future,
+    num::NonZeroUsize,
     pin::Pin,
     sync::{
         Arc,
@@ -51,11 +52,31 @@ impl Server {
     }
 
     pub(crate) async fn replica_in(&self, namespace: &str, clock: &Arc<ManualClock>) -> Replica {
-        let mut settings = RedisSettings::new(self.redis.url());
-        // Long beside a loaded machine's pauses; tests of time-outs set their own.
-        settings.command_timeout = Duration::from_secs(5);
-        settings.connect_timeout = DEADLINE;
-        Replica::build(TieredCache::builder(namespace).redis(settings), clock).await
+        Replica::build(self.builder(namespace), clock).await
+    }
+
+    /// A replica that loads only so much side by side while Redis is away.
+    pub(crate) async fn replica_with_bulkhead(&self, clock: &Arc<ManualClock>, loads: usize) -> Replica {
+        let loads = NonZeroUsize::new(loads).expect("not zero");
+        Replica::build(self.builder("test").loads_without_redis(loads), clock).await
+    }
+
+    pub(crate) fn builder(&self, namespace: &str) -> CacheBuilder {
+        TieredCache::builder(namespace).redis(patient(self.redis.url()))
+    }
+
+    /// Where it listens on this machine.
+    pub(crate) fn port(&self) -> u16 {
+        let url = self.redis.url();
+        let digits = url.trim_end_matches('/').rsplit(':').next();
+        digits
+            .and_then(|port| port.parse().ok())
+            .expect("the URL ends with a port")
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        let pid = self.redis.pid().expect("started here");
+        i32::try_from(pid).expect("small")
     }
 
     /// A replica that gives Redis up after 50 ms.
@@ -81,6 +102,14 @@ impl Server {
     pub(crate) fn stop(self) {
         drop(self.redis);
     }
+}
+
+/// Settings with limits that are long beside a loaded machine's pauses; tests of time-outs set their own.
+pub(crate) fn patient(url: String) -> RedisSettings {
+    let mut settings = RedisSettings::new(url);
+    settings.command_timeout = Duration::from_secs(5);
+    settings.connect_timeout = DEADLINE;
+    settings
 }
 
 /// One cache, as one process of the service would have it.
@@ -184,6 +213,11 @@ impl Source {
     /// Commits the next version.
     pub(crate) fn write(&self) {
         self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The newest version.
+    pub(crate) fn committed(&self) -> i64 {
+        i64::try_from(self.version.load(Ordering::SeqCst)).expect("small")
     }
 
     pub(crate) fn shut_door(&self) {

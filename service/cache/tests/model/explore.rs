@@ -1,0 +1,68 @@
+//! Breadth-first search: the first violation found has the shortest way to it.
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::protocol::{Budget, Guards, State, Step};
+
+/// What a search came to.
+pub(crate) enum Outcome {
+    Holds {
+        states: usize,
+    },
+    Violated {
+        states: usize,
+        why: String,
+        trace: Vec<String>,
+    },
+    TooLarge,
+}
+
+/// How a state was reached first: from which one, by which step.
+struct Origin {
+    from: usize,
+    step: Option<Step>,
+}
+
+/// Visits every state that can be reached.
+pub(crate) fn explore(guards: Guards, budget: Budget, limit: usize) -> Outcome {
+    let start = State::start(budget);
+    let mut seen = HashSet::from([start.clone()]);
+    let mut origins = vec![Origin { from: 0, step: None }];
+    let mut open = VecDeque::from([(0, start)]);
+    while let Some((number, state)) = open.pop_front() {
+        if seen.len() > limit {
+            return Outcome::TooLarge;
+        }
+        if let Err(why) = state.comes_to_the_newest(guards) {
+            return violated(&origins, number, None, why);
+        }
+        for step in state.steps() {
+            let mut next = state.clone();
+            if let Err(why) = next.take(step, guards) {
+                return violated(&origins, number, Some(step), why);
+            }
+            if seen.insert(next.clone()) {
+                open.push_back((origins.len(), next));
+                origins.push(Origin {
+                    from: number,
+                    step: Some(step),
+                });
+            }
+        }
+    }
+    Outcome::Holds { states: seen.len() }
+}
+
+fn violated(origins: &[Origin], number: usize, last: Option<Step>, why: String) -> Outcome {
+    let mut steps: Vec<Step> = last.into_iter().collect();
+    let mut at = &origins[number];
+    while let Some(step) = at.step {
+        steps.push(step);
+        at = &origins[at.from];
+    }
+    Outcome::Violated {
+        states: origins.len(),
+        why,
+        trace: steps.iter().rev().map(|step| format!("{step:?}")).collect(),
+    }
+}

@@ -1,0 +1,208 @@
+//! The protocol as a model, and a breadth-first search through everything that can happen to it: two replicas, one key that
+//! depends on two tags, up to three writes, and a network and a Redis that fail. `protocol` is the model, `explore` the search.
+//!
+//! Every guard of the protocol has a negative control: without it, the search must find a violation, or the model proves
+//! nothing. What is for efficiency only has a positive control: without it, nothing may break.
+
+mod explore;
+mod protocol;
+
+use explore::{Outcome, explore};
+use protocol::{Budget, Guards};
+
+/// States after which a search of the normal run gives up; reached by none of them.
+const MAX_STATES: usize = 1_500_000;
+
+fn is_long() -> bool {
+    std::env::var_os("CACHE_TESTS_LONG").is_some()
+}
+
+/// Something that can go wrong, beside what clients do.
+#[derive(Clone, Copy)]
+enum Fault {
+    None,
+    Loss,
+    Crash,
+    Failure,
+    Eviction,
+    Cut,
+    Restart,
+}
+
+impl Fault {
+    const ALL: [Self; 7] = [
+        Self::None,
+        Self::Loss,
+        Self::Crash,
+        Self::Failure,
+        Self::Eviction,
+        Self::Cut,
+        Self::Restart,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "no fault",
+            Self::Loss => "a message is lost",
+            Self::Crash => "a writer crashes after its commit",
+            Self::Failure => "a script fails, carried out or not",
+            Self::Eviction => "a key is evicted",
+            Self::Cut => "a subscriber is cut off",
+            Self::Restart => "Redis restarts with old data",
+        }
+    }
+
+    /// So many writes, two reads, and this fault once, at any moment.
+    fn budget(self, writes: u8) -> Budget {
+        let mut budget = Budget {
+            writes,
+            reads: 2,
+            ..Budget::default()
+        };
+        match self {
+            Self::None => {}
+            Self::Loss => (budget.losses, budget.lease_ends) = (1, 1),
+            Self::Crash => budget.crashes = 1,
+            Self::Failure => budget.failures = 1,
+            Self::Eviction => budget.evictions = 1,
+            Self::Cut => budget.cuts = 1,
+            // What a restart brings back multiplies the states: one read is enough to find what a second would.
+            Self::Restart => (budget.backups, budget.restarts, budget.reads) = (1, 1, 1),
+        }
+        budget
+    }
+}
+
+/// Each fault with one write in the normal run; two writes without a fault; in the long run two writes with each fault, and
+/// three without.
+fn searches() -> Vec<(Fault, u8)> {
+    let mut searches: Vec<(Fault, u8)> = Fault::ALL.map(|fault| (fault, 1)).into();
+    if is_long() {
+        searches.extend(Fault::ALL.map(|fault| (fault, 2)));
+        searches.push((Fault::None, 3));
+    }
+    searches
+}
+
+/// One search: how many states it has, and the first violation.
+fn search(guards: Guards, fault: Fault, writes: u8) -> (usize, Option<String>) {
+    let limit = if is_long() { usize::MAX } else { MAX_STATES };
+    match explore(guards, fault.budget(writes), limit) {
+        Outcome::Holds { states } => (states, None),
+        Outcome::Violated { states, why, trace } => {
+            let steps = trace.join("\n  ");
+            (
+                states,
+                Some(format!("{} ({writes} writes): {why}\n  {steps}", fault.name())),
+            )
+        }
+        Outcome::TooLarge => panic!("{} ({writes} writes): more than {limit} states", fault.name()),
+    }
+}
+
+/// All searches; every violation fails.
+fn holds(guards: Guards) -> usize {
+    let mut total = 0;
+    for (fault, writes) in searches() {
+        let (states, violation) = search(guards, fault, writes);
+        println!("{} ({writes} writes): {states} states", fault.name());
+        assert!(violation.is_none(), "{}", violation.unwrap_or_default());
+        total += states;
+    }
+    total
+}
+
+#[test]
+fn the_protocol_holds() {
+    let states = holds(Guards::ALL);
+    println!("{states} states explored");
+    assert!(states > 50_000, "{states} states are too few to mean anything");
+}
+
+/// Each guard with the fault that it is there for.
+fn controls() -> [(&'static str, Guards, Fault); 10] {
+    let all = Guards::ALL;
+    [
+        (
+            "stamp first",
+            Guards {
+                stamp_first: false,
+                ..all
+            },
+            Fault::None,
+        ),
+        (
+            "join check",
+            Guards {
+                join_check: false,
+                ..all
+            },
+            Fault::None,
+        ),
+        (
+            "nonces before the load",
+            Guards {
+                nonces_before_load: false,
+                ..all
+            },
+            Fault::None,
+        ),
+        (
+            "nonce check on read",
+            Guards {
+                nonce_check: false,
+                ..all
+            },
+            Fault::None,
+        ),
+        (
+            "Redis before the own stamps",
+            Guards {
+                redis_first: false,
+                ..all
+            },
+            Fault::None,
+        ),
+        (
+            "bypass after a failed script",
+            Guards { bypass: false, ..all },
+            Fault::Failure,
+        ),
+        (
+            "log replay",
+            Guards {
+                log_replay: false,
+                ..all
+            },
+            Fault::Cut,
+        ),
+        ("lease", Guards { lease: false, ..all }, Fault::Loss),
+        ("outbox", Guards { outbox: false, ..all }, Fault::Crash),
+        ("comparing the run", Guards { renewal: false, ..all }, Fault::Restart),
+    ]
+}
+
+#[test]
+fn every_guard_is_needed() {
+    for (name, guards, fault) in controls() {
+        let (states, violation) = search(guards, fault, 1);
+        let found = violation.unwrap_or_else(|| panic!("without `{name}` nothing breaks in {states} states"));
+        let first = found.lines().next().unwrap_or_default();
+        println!("without {name}: {first} (after {states} states)");
+    }
+}
+
+/// The conditional store only saves writes that readers would reject. (The lock is not in the model at all: any number of
+/// flights may load at once.)
+#[test]
+fn what_is_for_efficiency_only_is_not_needed() {
+    let guards = Guards {
+        conditional_store: false,
+        ..Guards::ALL
+    };
+    for fault in [Fault::None, Fault::Crash, Fault::Eviction] {
+        let (states, violation) = search(guards, fault, 1);
+        println!("without the conditional store, {}: {states} states", fault.name());
+        assert!(violation.is_none(), "{}", violation.unwrap_or_default());
+    }
+}
