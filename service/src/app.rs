@@ -2,12 +2,15 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tiered_cache::TieredCache;
 
 use crate::auth::TokenKeys;
+use crate::faults::FaultPlan;
+use crate::guard::InFlight;
 use crate::metrics::Metrics;
-use crate::usecases::{Login, Readiness, Reads, RecordTrip};
+use crate::usecases::{CacheAdmin, CursorKey, Login, Readiness, Reads, RedisProbe, Writes};
 
 /// Everything that the routes call.
 pub struct App {
@@ -17,14 +20,26 @@ pub struct App {
     pub login: Login,
     /// Answers questions.
     pub reads: Reads,
-    /// Records trips.
-    pub record_trip: RecordTrip,
+    /// Records trips, claims and changes.
+    pub writes: Writes,
+    /// Carries out orders to the cache.
+    pub cache_admin: CacheAdmin,
+    /// Opens the cursors of pages.
+    pub cursors: Arc<CursorKey>,
     /// Says whether this replica should get traffic.
     pub readiness: Readiness,
     /// What is counted.
     pub metrics: Metrics,
     /// The endpoint cache, for its numbers only; `None` while it is off.
     pub cache: Option<TieredCache>,
+    /// The cache's Redis, for its numbers only; `None` while the cache is off.
+    pub redis: Option<Arc<RedisProbe>>,
+    /// Requests that are being answered.
+    pub in_flight: Arc<InFlight>,
+    /// How long an answer may take.
+    pub request_timeout: Duration,
+    /// Faults on purpose; usually none.
+    pub faults: FaultPlan,
 }
 
 /// A shared [`App`]; cloned for each request.

@@ -19,14 +19,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, AppState};
-use crate::auth::{PasswordError, PasswordGate, TokenKeys};
+use crate::auth::{PasswordError, PasswordGate, Throttle, TokenKeyError, TokenKeys};
 use crate::config::{CacheConfig, Config, HttpConfig, Queries, Switches};
 use crate::events::{Consumer, ConsumerState, KafkaSetupError, Publisher, Relay};
+use crate::faults::FaultPlan;
+use crate::guard::InFlight;
 use crate::metrics::Metrics;
-use crate::router::router;
+use crate::router::{self, router};
 use crate::shutdown::drain;
 use crate::store::{self, Phase1Store, Store, StoreError, TunedStore};
-use crate::usecases::{Invalidator, Login, Readiness, Reads, RecordTrip, RedisProbe, Rescore, WarmProgress, Warming};
+use crate::usecases::{
+    CacheAdmin, CacheAdminParts, CursorKey, Dependencies, Invalidator, Login, QueryCache, Readiness, Reads, RedisProbe,
+    Rescore, WarmProgress, Warming, Writes,
+};
 
 /// Why the service did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,17 @@ pub enum BootError {
     /// Kafka's settings are wrong.
     #[error(transparent)]
     Kafka(#[from] KafkaSetupError),
+    /// A fault on purpose names a route that there is not.
+    #[error("FAULTS names the endpoint `{named}`; did you mean `{nearest}`? /openapi.json lists them as operationId")]
+    FaultEndpoint {
+        /// As given.
+        named: String,
+        /// The one that is spelt most alike.
+        nearest: String,
+    },
+    /// The token key does not work.
+    #[error(transparent)]
+    TokenKey(#[from] TokenKeyError),
     /// Password hashing does not work.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -79,15 +95,17 @@ pub async fn bind(config: &HttpConfig) -> Result<TcpListener, BootError> {
 /// Builds everything and begins to serve on `listener`, until `stop`. What `/health/ready` says is another matter.
 pub async fn start(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<Running, BootError> {
     let address = local_address(&listener)?;
+    let faults = fault_plan(config)?;
     let pool = store::connect(config.database.url.reveal(), config.database.pool_size).await?;
     store::migrate(&pool).await?;
     let metrics = Metrics::default();
     let cache = open_cache(config, &metrics).await?;
-    let parts = Parts::new(config, pool, cache);
+    metrics.faults.say(faults.names());
+    let parts = Parts::new(config, pool, cache, &metrics, &faults)?;
     let mut roles = JoinSet::new();
     parts.start_roles(config, &metrics, &stop, &mut roles)?;
     let (pool, cache, writes) = (parts.pool.clone(), parts.cache.clone(), parts.writes.clone());
-    let app = parts.into_app(config, metrics)?;
+    let app = parts.into_app(config, metrics, faults, stop.clone())?;
     let server = serve(listener, app, stop.clone());
     tracing::info!(%address, switches = ?config.switches, "serving");
     Ok(Running {
@@ -102,12 +120,29 @@ pub async fn start(config: &Config, listener: TcpListener, stop: CancellationTok
     })
 }
 
+fn fault_plan(config: &Config) -> Result<FaultPlan, BootError> {
+    let (plan, known) = (FaultPlan::new(&config.faults.faults), router::operations());
+    let Some(named) = plan.unknown_endpoint(&known) else {
+        if !plan.names().is_empty() {
+            tracing::warn!(faults = ?plan.names(), "faults on purpose: this service is made worse than it is");
+        }
+        return Ok(plan);
+    };
+    let nearest = known
+        .iter()
+        .min_by_key(|known| strsim::damerau_levenshtein(named, known));
+    Err(BootError::FaultEndpoint {
+        named: named.to_owned(),
+        nearest: nearest.cloned().unwrap_or_default(),
+    })
+}
+
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, BootError> {
     listener.local_addr().map_err(BootError::Server)
 }
 
 async fn open_cache(config: &Config, metrics: &Metrics) -> Result<Option<TieredCache>, BootError> {
-    if !config.switches.cache_enabled {
+    if !config.switches.needs_cache() {
         return Ok(None);
     }
     let builder = TieredCache::builder(&config.cache.namespace)
@@ -133,11 +168,20 @@ fn open_store(pool: &PgPool, switches: Switches) -> Arc<dyn Store> {
     }
 }
 
+fn keep_results(store: Arc<dyn Store>, cache: &TieredCache, config: &Config, metrics: &Metrics) -> Arc<dyn Store> {
+    let ttl = config.cache.ttl_dashboard;
+    Arc::new(QueryCache::new(store, cache.clone(), ttl, metrics.queries.clone()))
+}
+
 /// What the roles and the routes share.
 struct Parts {
     pool: PgPool,
     store: Arc<dyn Store>,
     cache: Option<TieredCache>,
+    /// The same, if whole answers are cached.
+    endpoint_cache: Option<TieredCache>,
+    redis: Option<Arc<RedisProbe>>,
+    cursors: Arc<CursorKey>,
     reads: Reads,
     invalidator: Invalidator,
     outbox: Arc<Notify>,
@@ -147,19 +191,46 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: &Config, pool: PgPool, cache: Option<TieredCache>) -> Self {
+    fn new(
+        config: &Config,
+        pool: PgPool,
+        cache: Option<TieredCache>,
+        metrics: &Metrics,
+        faults: &FaultPlan,
+    ) -> Result<Self, BootError> {
         let store = open_store(&pool, config.switches);
-        Self {
-            reads: Reads::new(Arc::clone(&store), cache.clone(), &config.cache),
-            invalidator: Invalidator::new(cache.clone()),
+        let store = match &cache {
+            Some(cache) if config.switches.query_cache => keep_results(store, cache, config, metrics),
+            _ => store,
+        };
+        let endpoint_cache = cache.clone().filter(|_| config.switches.cache_enabled);
+        let cursors = Arc::new(CursorKey::new(&config.auth));
+        let redis = cache.as_ref().map(|_| RedisProbe::new(&config.cache)).transpose()?;
+        let reads = Reads::new(
+            Arc::clone(&store),
+            endpoint_cache.clone(),
+            config.switches.cache_strategy,
+            Arc::clone(&cursors),
+            &config.cache,
+        );
+        Ok(Self {
+            reads,
+            invalidator: Invalidator::new(
+                cache.clone(),
+                config.switches.cache_strategy,
+                faults.skipped_invalidations(),
+            ),
             outbox: Arc::default(),
             writes: TaskTracker::new(),
             consumer: Arc::default(),
             warm: Arc::default(),
+            redis: redis.map(Arc::new),
+            cursors,
             pool,
             store,
             cache,
-        }
+            endpoint_cache,
+        })
     }
 
     /// The roles: relay, consumer, warming. The first two run until `stop`.
@@ -200,29 +271,53 @@ impl Parts {
         )
     }
 
-    fn into_app(self, config: &Config, metrics: Metrics) -> Result<AppState, BootError> {
-        let tokens = Arc::new(TokenKeys::new(&config.auth));
-        let redis = self
-            .cache
-            .as_ref()
-            .map(|_| RedisProbe::new(&config.cache))
-            .transpose()?;
-        let readiness = Readiness::new(
-            config.switches,
-            Arc::clone(&self.store),
-            redis,
-            self.consumer,
-            self.warm,
-        );
+    fn into_app(
+        self,
+        config: &Config,
+        metrics: Metrics,
+        faults: FaultPlan,
+        stop: CancellationToken,
+    ) -> Result<AppState, BootError> {
+        let tokens = Arc::new(TokenKeys::new(&config.auth)?);
+        let throttle = Throttle::new(config.auth.login_attempts_per_minute);
         Ok(AppState::new(App {
-            login: Login::new(self.pool, PasswordGate::new()?, Arc::clone(&tokens)),
+            cache_admin: self.cache_admin(&metrics, stop),
+            readiness: self.readiness(config.switches, faults.names()),
+            login: Login::new(self.pool, PasswordGate::new()?, throttle, Arc::clone(&tokens)),
             tokens,
             reads: self.reads,
-            record_trip: RecordTrip::new(self.store, self.invalidator, self.outbox, self.writes),
-            readiness,
+            writes: Writes::new(self.store, self.invalidator, self.outbox, self.writes),
+            cursors: self.cursors,
             metrics,
             cache: self.cache,
+            redis: self.redis,
+            in_flight: Arc::new(InFlight::new(config.http.max_in_flight)),
+            request_timeout: config.http.timeout,
+            faults,
         }))
+    }
+
+    fn cache_admin(&self, metrics: &Metrics, stop: CancellationToken) -> CacheAdmin {
+        CacheAdmin::new(CacheAdminParts {
+            cache: self.endpoint_cache.clone(),
+            store: Arc::clone(&self.store),
+            reads: self.reads.clone(),
+            invalidator: self.invalidator.clone(),
+            metrics: metrics.cache.clone(),
+            warm: Arc::clone(&self.warm),
+            tasks: self.writes.clone(),
+            stop,
+        })
+    }
+
+    fn readiness(&self, switches: Switches, faults: Vec<String>) -> Readiness {
+        let dependencies = Dependencies {
+            store: Arc::clone(&self.store),
+            redis: self.redis.clone(),
+            consumer: Arc::clone(&self.consumer),
+            warm: Arc::clone(&self.warm),
+        };
+        Readiness::new(switches, faults, dependencies)
     }
 }
 

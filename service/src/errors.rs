@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The header that repeats the document's `request_id`, for clients that log headers only.
@@ -65,6 +66,19 @@ pub enum ApiError {
     UnsupportedMediaType,
     /// Understood, but against a rule; says which.
     Unprocessable(String),
+    /// Against what is there already; says what.
+    Conflict(String),
+    /// The path and query are over the limit.
+    UriTooLong,
+    /// The headers are over the limit.
+    HeadersTooLarge,
+    /// Somebody has to wait before trying again.
+    TooManyRequests {
+        /// How long, in seconds.
+        retry_after_s: u64,
+    },
+    /// The answer did not come in time.
+    TimedOut,
     /// More of these than the service can take at once.
     Busy,
     /// Something that the service needs does not answer.
@@ -111,6 +125,23 @@ impl ApiError {
                 "unprocessable",
                 "The content breaks a rule",
             ),
+            Self::Conflict(_) => (
+                StatusCode::CONFLICT,
+                "conflict",
+                "The content contradicts what is there",
+            ),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The URI is too long"),
+            Self::HeadersTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers-too-large",
+                "The headers are too large",
+            ),
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many attempts"),
+            Self::TimedOut => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "timed-out",
+                "The answer did not come in time",
+            ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "busy",
@@ -128,14 +159,28 @@ impl ApiError {
     /// What the client is told beyond the title. Fixed text wherever the cause is ours.
     fn detail(&self) -> &str {
         match self {
-            Self::BadRequest(detail) | Self::Unprocessable(detail) => detail,
+            Self::BadRequest(detail) | Self::Unprocessable(detail) | Self::Conflict(detail) => detail,
             Self::Unauthorized(detail) | Self::NotFound(detail) => detail,
             Self::Forbidden => "a driver's token reaches that driver's own rows only",
             Self::MethodNotAllowed => "see the Allow header",
-            Self::TooLarge => "see the limit of this route",
+            Self::TooLarge => "send at most 16 KiB",
+            Self::UriTooLong => "path and query may have 4 KiB",
+            Self::HeadersTooLarge => "all headers together may have 16 KiB",
             Self::UnsupportedMediaType => "send Content-Type: application/json",
-            Self::Busy | Self::Unavailable(_) => "try again after the seconds in the Retry-After header",
+            Self::Busy | Self::Unavailable(_) | Self::TimedOut | Self::TooManyRequests { .. } => {
+                "try again after the seconds in the Retry-After header"
+            }
             Self::Internal(_) => "give the request_id when you report this",
+        }
+    }
+
+    /// The header that tells a client how to go on: after 401 which scheme, after 429 and 503 when.
+    fn hint(&self, status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
+        match (self, status) {
+            (Self::TooManyRequests { retry_after_s }, _) => Some((RETRY_AFTER, HeaderValue::from(*retry_after_s))),
+            (_, StatusCode::UNAUTHORIZED) => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            (_, StatusCode::SERVICE_UNAVAILABLE) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            _ => None,
         }
     }
 
@@ -148,13 +193,19 @@ impl ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
+/// A problem document (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub struct Problem<'a> {
+    /// Names the kind of problem: `urn:insurance-service:problem:` and a word.
     #[serde(rename = "type")]
     kind: String,
+    /// The same for every problem of the kind.
     title: &'static str,
+    /// The status of the response.
     status: u16,
+    /// What is wrong this time, and what to do about it.
     detail: &'a str,
+    /// Under which the log tells more.
     request_id: Uuid,
 }
 
@@ -163,6 +214,7 @@ impl IntoResponse for ApiError {
         let request_id = Uuid::now_v7();
         self.log(request_id);
         let (status, name, title) = self.row();
+        let hint = self.hint(status);
         let kind = format!("urn:insurance-service:problem:{name}");
         let problem = Problem {
             kind,
@@ -179,17 +231,8 @@ impl IntoResponse for ApiError {
                 .ok()
                 .map(|id| (REQUEST_ID, id)),
         );
-        headers.extend(hint(status));
+        headers.extend(hint);
         response
-    }
-}
-
-/// The header that tells a client how to go on: after 401 which scheme, after 503 when.
-fn hint(status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
-    match status {
-        StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-        StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-        _ => None,
     }
 }
 

@@ -1,52 +1,144 @@
-//! The only list of routes.
+//! The only list of routes, and of what the OpenAPI document tells about them.
 //!
-//! Around each of them stands one layer, which counts and times it through handles that are resolved here, at start-up.
+//! Around each of them stands one layer ([`guard`]), with handles that are resolved here, at start-up.
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, any, get, post};
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem, Paths};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
 
 use crate::app::AppState;
 use crate::errors::ApiError;
-use crate::metrics::measure;
-use crate::routes::{auth, dashboard, drivers, health, metrics, risk, trips};
+use crate::guard::{RouteGuard, guard};
+use crate::openapi;
+use crate::routes::{
+    auth, cache_admin, claims, dashboard, drivers, health, metrics, openapi as document_routes, pricing, risk, trips,
+};
 
 /// A trip's body has some 300 bytes; this leaves room for every field with any spelling of its numbers.
 const BODY_LIMIT_BYTES: usize = 16 * 1024;
 
-/// The `route` label of what is on no list.
+/// The `route` label of what is on no list, and of methods that a route does not take.
 const UNMATCHED: &str = "unmatched";
 
-/// Method, path, handler. A second method of a path goes into the same line's handler.
-fn routes() -> [(&'static str, &'static str, MethodRouter<AppState>); 8] {
-    [
-        ("POST", "/auth/token", post(auth::token)),
-        ("GET", "/admin/dashboard/summary", get(dashboard::summary)),
-        ("GET", "/admin/drivers/{id}", get(drivers::details)),
-        ("GET", "/risk/{id}/current", get(risk::current)),
-        ("POST", "/drivers/{id}/trips", post(trips::record)),
-        ("GET", "/health/live", get(health::live)),
-        ("GET", "/health/ready", get(health::ready)),
-        ("GET", "/metrics", get(metrics::render)),
+/// One line per route: each has one method, which its handler's annotation tells with its path.
+fn listed() -> Vec<UtoipaMethodRouter<AppState>> {
+    vec![
+        routes!(auth::token),
+        routes!(dashboard::summary),
+        routes!(dashboard::trip_activity),
+        routes!(dashboard::risk_distribution),
+        routes!(dashboard::safety_events),
+        routes!(dashboard::claims_overview),
+        routes!(dashboard::resource_metrics),
+        routes!(drivers::list),
+        routes!(drivers::details),
+        routes!(drivers::update),
+        routes!(drivers::statistics),
+        routes!(risk::current),
+        routes!(pricing::premium),
+        routes!(trips::list),
+        routes!(trips::record),
+        routes!(claims::report),
+        routes!(claims::update),
+        routes!(cache_admin::stats),
+        routes!(cache_admin::flush),
+        routes!(cache_admin::warm),
+        routes!(cache_admin::verify),
+        routes!(health::live),
+        routes!(health::ready),
+        routes!(metrics::render),
+        routes!(document_routes::json),
+        routes!(document_routes::page),
     ]
+}
+
+/// What a route says of itself.
+struct Label {
+    method: &'static str,
+    path: String,
+    operation: String,
+    /// For operators: must answer when the service is full.
+    is_operational: bool,
+}
+
+impl Label {
+    fn of(paths: &Paths) -> Option<Self> {
+        let (path, item) = paths.paths.iter().next()?;
+        let (method, operation) = only_operation(item)?;
+        Some(Self {
+            method,
+            path: path.clone(),
+            operation: operation.operation_id.clone().unwrap_or_default(),
+            is_operational: operation.tags.iter().flatten().any(|tag| tag == "operations"),
+        })
+    }
+}
+
+fn only_operation(item: &PathItem) -> Option<(&'static str, &Operation)> {
+    let methods = [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch)];
+    methods
+        .into_iter()
+        .find_map(|(method, operation)| operation.as_ref().map(|operation| (method, operation)))
 }
 
 /// The service as axum serves it.
 pub fn router(app: AppState) -> Router {
-    let counted = |method, path, handler: MethodRouter<AppState>| {
-        handler.layer(from_fn_with_state(app.metrics.http.route(method, path), measure))
+    let guarded = |label: &Label| from_fn_with_state(route_guard(&app, label), guard);
+    let mut routes = OpenApiRouter::with_openapi(openapi::base());
+    for (schemas, paths, handler) in listed() {
+        let handler = match Label::of(&paths) {
+            Some(label) => handler.route_layer(guarded(&label)),
+            None => handler,
+        };
+        routes = routes.routes((schemas, paths, handler));
+    }
+    let (listed, _) = routes.split_for_parts();
+    let unmatched = Label {
+        method: "any",
+        path: UNMATCHED.to_owned(),
+        operation: UNMATCHED.to_owned(),
+        is_operational: false,
     };
-    let listed = routes()
-        .into_iter()
-        .fold(Router::new(), |router, (method, path, handler)| {
-            router.route(path, counted(method, path, handler.fallback(method_not_allowed)))
-        });
-    let unmatched = counted("any", UNMATCHED, any(not_found)).with_state(app.clone());
     listed
-        .fallback_service(unmatched)
+        .fallback(not_found.layer(guarded(&unmatched)))
+        .method_not_allowed_fallback(method_not_allowed.layer(guarded(&unmatched)))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(app)
+}
+
+fn route_guard(app: &AppState, label: &Label) -> Arc<RouteGuard> {
+    Arc::new(RouteGuard {
+        metrics: app.metrics.http.route(label.method, &label.path),
+        in_flight: (!label.is_operational).then(|| Arc::clone(&app.in_flight)),
+        timeout: app.request_timeout,
+        faults: app.faults.of(&label.operation),
+    })
+}
+
+/// The OpenAPI document of all routes.
+pub fn document() -> OpenApi {
+    let routes = listed()
+        .into_iter()
+        .fold(OpenApiRouter::with_openapi(openapi::base()), OpenApiRouter::routes);
+    let mut document = routes.into_openapi();
+    openapi::finish(&mut document);
+    document
+}
+
+/// The operation ids of all routes, in order of the list.
+pub fn operations() -> Vec<String> {
+    listed()
+        .iter()
+        .filter_map(|(_, paths, _)| Label::of(paths))
+        .map(|label| label.operation)
+        .collect()
 }
 
 async fn not_found() -> ApiError {
@@ -55,4 +147,28 @@ async fn not_found() -> ApiError {
 
 async fn method_not_allowed() -> ApiError {
     ApiError::MethodNotAllowed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::usecases::Endpoint;
+
+    #[test]
+    fn every_route_has_a_method_and_a_name_of_its_own() {
+        let operations = operations();
+        assert_eq!(operations.len(), listed().len());
+        let distinct: HashSet<_> = operations.iter().collect();
+        assert_eq!(distinct.len(), operations.len(), "{operations:?}");
+    }
+
+    #[test]
+    fn cached_endpoints_are_called_as_their_routes() {
+        let operations = operations();
+        for endpoint in Endpoint::ALL {
+            assert!(operations.iter().any(|name| name == endpoint.name()), "{endpoint:?}");
+        }
+    }
 }

@@ -5,8 +5,10 @@
 
 mod extractors;
 mod passwords;
+mod throttle;
 mod tokens;
 
 pub use extractors::{Admin, DriverScope};
 pub use passwords::{PasswordError, PasswordGate};
-pub use tokens::{Caller, IssuedToken, TokenError, TokenKeys};
+pub use throttle::Throttle;
+pub use tokens::{Caller, IssuedToken, TokenError, TokenKeyError, TokenKeys};

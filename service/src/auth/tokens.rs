@@ -1,12 +1,15 @@
-//! Access tokens: JWT with HS256, carrying the role and, for a driver, the driver's id.
+//! Access tokens: JWT with HS256 or `EdDSA`, carrying the role and, for a driver, the driver's id.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, get_current_timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::config::AuthConfig;
+use crate::config::{AuthConfig, TokenAlgorithm};
 use crate::domain::ids::DriverId;
 
 /// Seconds by which the clocks of two replicas may differ before a token counts as expired.
@@ -57,30 +60,62 @@ struct Claims {
 
 /// Signs and verifies. Made once per start: building the keys per request would cost more than the check.
 pub struct TokenKeys {
+    algorithm: Algorithm,
     signing: EncodingKey,
     verifying: DecodingKey,
     validation: Validation,
     ttl: Duration,
 }
 
+/// A key that the configuration should not have let through.
+#[derive(Debug, thiserror::Error)]
+#[error("the token key cannot be used (check JWT_ED25519_KEY)")]
+pub struct TokenKeyError;
+
 impl TokenKeys {
-    /// Keys from the configured secret, or from a random one when there is none.
-    pub fn new(config: &AuthConfig) -> Self {
-        if let Some(secret) = &config.jwt_secret {
-            return Self::from_secret(secret.reveal().as_bytes(), config.token_ttl);
+    /// Keys as configured; with HS256 and no secret, from a random one.
+    pub fn new(config: &AuthConfig) -> Result<Self, TokenKeyError> {
+        match (config.algorithm, &config.jwt_secret) {
+            (TokenAlgorithm::EdDsa, _) => {
+                let key = config.ed25519_key.as_ref().ok_or(TokenKeyError)?;
+                Self::from_ed25519(key.reveal(), config.token_ttl)
+            }
+            (TokenAlgorithm::Hs256, Some(secret)) => {
+                Ok(Self::from_secret(secret.reveal().as_bytes(), config.token_ttl))
+            }
+            (TokenAlgorithm::Hs256, None) => {
+                tracing::warn!("JWT_SECRET is not set: signing with a random key, so tokens end with this process");
+                Ok(Self::from_secret(&rand::random::<[u8; 32]>(), config.token_ttl))
+            }
         }
-        tracing::warn!("JWT_SECRET is not set: signing with a random key, so tokens end with this process");
-        Self::from_secret(&rand::random::<[u8; 32]>(), config.token_ttl)
     }
 
     fn from_secret(secret: &[u8], ttl: Duration) -> Self {
+        let (signing, verifying) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
+        Self::with(Algorithm::HS256, signing, verifying, ttl)
+    }
+
+    fn from_ed25519(base64: &str, ttl: Duration) -> Result<Self, TokenKeyError> {
+        let der = STANDARD.decode(base64).map_err(|_| TokenKeyError)?;
+        let pair = Ed25519KeyPair::from_pkcs8(&der).map_err(|_| TokenKeyError)?;
+        let verifying = DecodingKey::from_ed_der(pair.public_key().as_ref());
+        Ok(Self::with(
+            Algorithm::EdDSA,
+            EncodingKey::from_ed_der(&der),
+            verifying,
+            ttl,
+        ))
+    }
+
+    fn with(algorithm: Algorithm, signing: EncodingKey, verifying: DecodingKey, ttl: Duration) -> Self {
         // Exactly one algorithm: a token that names another (or `none`) is refused before its signature is looked at.
-        let mut validation = Validation::new(Algorithm::HS256);
+        let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY_S;
         validation.required_spec_claims = HashSet::from(["exp".to_owned(), "sub".to_owned()]);
         Self {
-            signing: EncodingKey::from_secret(secret),
-            verifying: DecodingKey::from_secret(secret),
+            algorithm,
+            signing,
+            verifying,
             validation,
             ttl,
         }
@@ -101,7 +136,7 @@ impl TokenKeys {
             iat,
             exp,
         };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing)?;
+        let token = jsonwebtoken::encode(&Header::new(self.algorithm), &claims, &self.signing)?;
         Ok(IssuedToken { token, ttl: self.ttl })
     }
 
@@ -142,6 +177,27 @@ mod tests {
             assert_eq!(keys(1).verify(&issued.token).expect("verifies"), caller);
             assert_eq!(issued.ttl, HOUR);
         }
+    }
+
+    fn ed25519() -> (String, TokenKeys) {
+        let der = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).expect("a key");
+        let base64 = STANDARD.encode(der);
+        let keys = TokenKeys::from_ed25519(&base64, HOUR).expect("keys");
+        (base64, keys)
+    }
+
+    #[test]
+    fn eddsa_tokens_come_back_and_other_keys_and_algorithms_are_refused() {
+        let (base64, keys) = ed25519();
+        let issued = keys.issue("someone", Caller::Admin).expect("signs");
+        assert_eq!(keys.verify(&issued.token).expect("verifies"), Caller::Admin);
+        assert!(ed25519().1.verify(&issued.token).is_err());
+        assert!(super::tests::keys(1).verify(&issued.token).is_err());
+        // The public key taken for an HMAC secret: the attack that a list of several algorithms would allow.
+        let public = Ed25519KeyPair::from_pkcs8(&STANDARD.decode(base64).expect("base64")).expect("a key");
+        let confused = TokenKeys::from_secret(public.public_key().as_ref(), HOUR);
+        let forged = confused.issue("someone", Caller::Admin).expect("signs");
+        assert!(keys.verify(&forged.token).is_err());
     }
 
     #[test]

@@ -22,30 +22,33 @@ pub struct CacheConfig {
     /// `CACHE_L1_BYTES`, bytes, default 67108864: the bound of the in-process tier.
     pub l1_capacity_bytes: u64,
     /// `CACHE_TTL_DEFAULT`, seconds, default 300: the lifetime of every endpoint without a variable of its own
-    /// (today: driver details).
+    /// (drivers, their list, trips and statistics, and the resource metrics).
     pub ttl_default: Duration,
     /// `CACHE_TTL_DASHBOARD`, seconds, default 60.
     pub ttl_dashboard: Duration,
     /// `CACHE_TTL_RISK`, seconds, default 600.
     pub ttl_risk: Duration,
+    /// `CACHE_TTL_PRICING`, seconds, default 600.
+    pub ttl_pricing: Duration,
 }
 
 impl CacheConfig {
     pub(super) fn read(reader: &mut Reader<'_>, switches: Switches) -> Self {
         Self {
-            redis_url: Secret::new(redis_url(reader, switches.cache_enabled)),
+            redis_url: Secret::new(redis_url(reader, switches.needs_cache())),
             redis_password: reader.text("REDIS_PASSWORD").map(Secret::new),
             namespace: reader.or("CACHE_NAMESPACE", DEFAULT_NAMESPACE.to_owned(), namespace),
             l1_capacity_bytes: reader.or("CACHE_L1_BYTES", DEFAULT_L1_BYTES, whole_from_1(1 << 40)),
             ttl_default: seconds(reader, "CACHE_TTL_DEFAULT", 300),
             ttl_dashboard: seconds(reader, "CACHE_TTL_DASHBOARD", 60),
             ttl_risk: seconds(reader, "CACHE_TTL_RISK", 600),
+            ttl_pricing: seconds(reader, "CACHE_TTL_PRICING", 600),
         }
     }
 }
 
-fn redis_url(reader: &mut Reader<'_>, cache_enabled: bool) -> String {
-    if !cache_enabled {
+fn redis_url(reader: &mut Reader<'_>, needed: bool) -> String {
+    if !needed {
         return reader.text("REDIS_URL").unwrap_or_default();
     }
     let url = reader.required(

@@ -7,6 +7,9 @@ use super::reader::{Reader, whole_from_1};
 
 const DEFAULT_BIND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 const DEFAULT_DRAIN_MS: u64 = 10_000;
+const DEFAULT_TIMEOUT_MS: u64 = 10_000;
+/// Twenty-five times the database pool: at some 10 ms a statement the last of them waits a quarter of a second.
+const DEFAULT_MAX_IN_FLIGHT: u64 = 512;
 
 /// The HTTP side.
 #[derive(Debug, Clone)]
@@ -16,6 +19,11 @@ pub struct HttpConfig {
     /// `SHUTDOWN_DRAIN_MS`, milliseconds, default 10000: how long a stop waits for requests in flight and for the roles
     /// before it lets go of them. Below the 30 s after which container runtimes kill.
     pub drain: Duration,
+    /// `HTTP_TIMEOUT_MS`, milliseconds, default 10000: a request that is not answered by then is answered with 503.
+    pub timeout: Duration,
+    /// `HTTP_MAX_IN_FLIGHT`, requests, default 512: beyond it requests are refused with 503 and `Retry-After`, rather than
+    /// queued for longer and longer. Health and metrics are always answered.
+    pub max_in_flight: usize,
 }
 
 impl HttpConfig {
@@ -23,8 +31,15 @@ impl HttpConfig {
         Self {
             bind: reader.or("BIND_ADDR", DEFAULT_BIND, address),
             drain: Duration::from_millis(reader.or("SHUTDOWN_DRAIN_MS", DEFAULT_DRAIN_MS, whole_from_1(600_000))),
+            timeout: Duration::from_millis(reader.or("HTTP_TIMEOUT_MS", DEFAULT_TIMEOUT_MS, whole_from_1(600_000))),
+            max_in_flight: max_in_flight(reader),
         }
     }
+}
+
+fn max_in_flight(reader: &mut Reader<'_>) -> usize {
+    let max = reader.or("HTTP_MAX_IN_FLIGHT", DEFAULT_MAX_IN_FLIGHT, whole_from_1(1_000_000));
+    usize::try_from(max).unwrap_or(usize::MAX)
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -5,6 +5,7 @@
 mod auth;
 mod cache;
 mod database;
+mod faults;
 mod http;
 mod kafka;
 mod log;
@@ -13,9 +14,10 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-pub use auth::AuthConfig;
+pub use auth::{AuthConfig, TokenAlgorithm};
 pub use cache::CacheConfig;
 pub use database::DatabaseConfig;
+pub use faults::{Fault, FaultConfig};
 pub use http::HttpConfig;
 pub use kafka::KafkaConfig;
 pub use log::{LogConfig, LogFormat};
@@ -41,6 +43,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Faults on purpose.
+    pub faults: FaultConfig,
 }
 
 impl Config {
@@ -56,6 +60,7 @@ impl Config {
             kafka: KafkaConfig::read(&mut reader),
             auth: AuthConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
+            faults: FaultConfig::read(&mut reader),
         };
         reader.finish(config)
     }

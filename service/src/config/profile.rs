@@ -3,6 +3,8 @@
 //! What belongs here: the switches and their presets, so that a report can show what each change bought. The settings
 //! that a profile does not touch stand with their concern.
 
+use tiered_cache::{Strategy, UnknownStrategy};
+
 use super::reader::{Reader, one_of, switch, whole_from_0};
 
 /// A named preset of all switches.
@@ -10,6 +12,8 @@ use super::reader::{Reader, one_of, switch, whole_from_0};
 pub enum Profile {
     /// Before: no cache, N+1 queries and aggregates per request, one Kafka message at a time.
     Phase1,
+    /// The plan as written: Redis alone (JSON, TTL, no lock, deletion by pattern), the queries as before, batched Kafka.
+    Planned,
     /// After: tiered cache, joined queries, batched and compressed Kafka messages.
     Phase2,
 }
@@ -19,6 +23,7 @@ impl Profile {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Phase1 => "phase1",
+            Self::Planned => "planned",
             Self::Phase2 => "phase2",
         }
     }
@@ -26,6 +31,7 @@ impl Profile {
 
 const PROFILES: &[(&str, Profile)] = &[
     (Profile::Phase1.name(), Profile::Phase1),
+    (Profile::Planned.name(), Profile::Planned),
     (Profile::Phase2.name(), Profile::Phase2),
 ];
 
@@ -46,15 +52,22 @@ const MAX_WARM_DRIVERS: u64 = 100_000;
 /// The profile's switches. Each starts from the preset and can be set alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switches {
-    /// `PROFILE`, `phase1` or `phase2`, default `phase2`: the preset of everything below.
+    /// `PROFILE`, `phase1`, `planned` or `phase2`, default `phase2`: the preset of everything below.
     pub profile: Profile,
-    /// `CACHE_ENABLED`, true or false, default from the profile (phase1 false, phase2 true): the endpoint cache.
+    /// `CACHE_ENABLED`, true or false, default from the profile (phase1 false, the others true): the endpoint cache.
     pub cache_enabled: bool,
+    /// `CACHE_STRATEGY`, `read-through`, `cache-aside`, `write-through`, `refresh-ahead`, `off` or `planned`, default from the
+    /// profile (planned `planned`, the others `read-through`): how the cache and the store work together. Means nothing
+    /// while the cache is off.
+    pub cache_strategy: Strategy,
+    /// `QUERY_CACHE`, on or off, default off: keeps the results of the queries that take more than 50 ms, of which the tuned
+    /// queries have none. Not together with the strategy `planned`, which knows no tags to end them by.
+    pub query_cache: bool,
     /// `QUERIES`, `phase1` or `tuned`, default from the profile: which SQL the store runs.
     pub queries: Queries,
-    /// `KAFKA_BATCHING`, on or off, default from the profile (phase1 off, phase2 on): linger and lz4, or neither.
+    /// `KAFKA_BATCHING`, on or off, default from the profile (phase1 off, the others on): linger and lz4, or neither.
     pub kafka_batching: bool,
-    /// `CACHE_WARM_DRIVERS`, drivers, default from the profile (phase1 0, phase2 4000), 0 = off: how many of the busiest
+    /// `CACHE_WARM_DRIVERS`, drivers, default from the profile (phase1 0, planned 200, phase2 4000), 0 = off: how many of the busiest
     /// drivers are loaded into the cache at start-up. Means nothing while the cache is off.
     pub warm_drivers: u32,
 }
@@ -66,13 +79,27 @@ impl Switches {
             Profile::Phase1 => Self {
                 profile,
                 cache_enabled: false,
+                cache_strategy: Strategy::ReadThrough,
+                query_cache: false,
                 queries: Queries::Phase1,
                 kafka_batching: false,
                 warm_drivers: 0,
             },
+            // Few drivers to warm: each answer costs these queries some forty statements.
+            Profile::Planned => Self {
+                profile,
+                cache_enabled: true,
+                cache_strategy: Strategy::Planned,
+                query_cache: false,
+                queries: Queries::Phase1,
+                kafka_batching: true,
+                warm_drivers: 200,
+            },
             Profile::Phase2 => Self {
                 profile,
                 cache_enabled: true,
+                cache_strategy: Strategy::ReadThrough,
+                query_cache: false,
                 queries: Queries::Tuned,
                 kafka_batching: true,
                 warm_drivers: 4_000,
@@ -87,12 +114,32 @@ impl Switches {
             u64::from(preset.warm_drivers),
             whole_from_0(MAX_WARM_DRIVERS),
         );
-        Self {
+        let switches = Self {
             profile: preset.profile,
             cache_enabled: reader.or("CACHE_ENABLED", preset.cache_enabled, switch),
+            cache_strategy: reader.or("CACHE_STRATEGY", preset.cache_strategy, strategy),
+            query_cache: reader.or("QUERY_CACHE", preset.query_cache, switch),
             queries: reader.or("QUERIES", preset.queries, one_of(QUERIES)),
             kafka_batching: reader.or("KAFKA_BATCHING", preset.kafka_batching, switch),
             warm_drivers: u32::try_from(warm_drivers).unwrap_or(preset.warm_drivers),
+        };
+        if switches.query_cache && switches.cache_strategy == Strategy::Planned {
+            reader.refuse(
+                "QUERY_CACHE",
+                "is on with CACHE_STRATEGY=planned; turn one of them off".to_owned(),
+            );
         }
+        switches
     }
+
+    /// Whether anything is cached at all.
+    pub const fn needs_cache(&self) -> bool {
+        self.cache_enabled || self.query_cache
+    }
+}
+
+fn strategy(text: &str) -> Result<Strategy, String> {
+    text.to_ascii_lowercase()
+        .parse()
+        .map_err(|unknown: UnknownStrategy| unknown.to_string())
 }

@@ -58,6 +58,16 @@ fn phase1_turns_everything_off() {
 }
 
 #[test]
+fn planned_is_the_cache_of_the_plan_over_the_queries_as_they_were() {
+    let switches = read(&[("PROFILE", "planned")]).expect("a valid environment").switches;
+    assert!(switches.cache_enabled && switches.kafka_batching);
+    assert_eq!(
+        (switches.cache_strategy, switches.queries),
+        (tiered_cache::Strategy::Planned, Queries::Phase1)
+    );
+}
+
+#[test]
 fn each_switch_is_settable_alone() {
     let phase1 = Switches::preset(Profile::Phase1);
     let with = |variable, value| {
@@ -87,6 +97,20 @@ fn each_switch_is_settable_alone() {
         }
     );
     assert_eq!(
+        with("CACHE_STRATEGY", "refresh-ahead"),
+        Switches {
+            cache_strategy: tiered_cache::Strategy::RefreshAhead,
+            ..phase1
+        }
+    );
+    assert_eq!(
+        with("QUERY_CACHE", "on"),
+        Switches {
+            query_cache: true,
+            ..phase1
+        }
+    );
+    assert_eq!(
         with("CACHE_WARM_DRIVERS", "7"),
         Switches {
             warm_drivers: 7,
@@ -100,14 +124,14 @@ fn an_unknown_profile_is_answered_with_the_valid_names_and_the_nearest() {
     let error = read(&[("PROFILE", "phse1")]).expect_err("no such profile");
     assert_eq!(
         message_of(&error, "PROFILE"),
-        "`phse1` is unknown; valid are phase1, phase2; did you mean `phase1`?"
+        "`phse1` is unknown; valid are phase1, planned, phase2; did you mean `phase1`?"
     );
 }
 
 #[test]
 fn all_mistakes_are_reported_at_once() {
     let error = read_only(&[
-        ("PROFILE", "planed"),
+        ("PROFILE", "plannd"),
         ("BIND_ADDR", "here"),
         ("DATABASE_POOL_SIZE", "0"),
         ("CACHE_TTL_DEFAULT", "5m"),
@@ -140,6 +164,12 @@ fn redis_is_needed_only_while_the_cache_is_on() {
     let error = read_only(&without_redis).expect_err("phase2 needs Redis");
     assert!(message_of(&error, "REDIS_URL").contains("CACHE_ENABLED=false"));
     read_only(&[&[("CACHE_ENABLED", "off")], &without_redis[..]].concat()).expect("no cache, no Redis");
+}
+
+#[test]
+fn results_of_queries_are_not_kept_by_the_cache_as_planned() {
+    let error = read(&[("PROFILE", "planned"), ("QUERY_CACHE", "on")]).expect_err("no tags");
+    assert!(message_of(&error, "QUERY_CACHE").contains("planned"));
 }
 
 #[test]

@@ -1,4 +1,16 @@
-//! Drivers as the insurer knows them.
+//! Drivers as the insurer knows them, and what the back office may change about them.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::DriverId;
+
+/// Longest name, in characters.
+pub const NAME_MAX: usize = 100;
+/// Longest parts of a mail address before and after the `@`, in characters: RFC 5321, section 4.5.3.1, less what keeps
+/// the whole within its 254.
+pub const EMAIL_LOCAL_MAX: usize = 64;
+/// See [`EMAIL_LOCAL_MAX`].
+pub const EMAIL_DOMAIN_MAX: usize = 189;
 
 text_enum! {
     /// Where a driver's contract stands.
@@ -9,5 +21,115 @@ text_enum! {
         Suspended => "suspended",
         /// The contract has ended.
         Lapsed => "lapsed",
+    }
+}
+
+/// What is to change about a driver; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DriverChange {
+    /// Given and family name.
+    pub name: Option<String>,
+    /// Address for mail.
+    pub email: Option<String>,
+    /// Where the contract stands.
+    pub status: Option<DriverStatus>,
+}
+
+/// Why a change of a driver is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DriverError {
+    /// Nothing is to change.
+    #[error("the change is empty: give at least one of name, email and status")]
+    Empty,
+    /// `name` empty, too long, or with control characters.
+    #[error("name must have 1 to {NAME_MAX} characters, none of them a control character")]
+    Name,
+    /// `email` is no address.
+    #[error(
+        "email must be NAME@DOMAIN with at most {EMAIL_LOCAL_MAX} and {EMAIL_DOMAIN_MAX} letters, digits and `.`, `-` (before the \
+         @ also `_`, `%`, `+`)"
+    )]
+    Email,
+}
+
+impl DriverChange {
+    /// Checks the fields that are given.
+    pub fn validate(&self) -> Result<(), DriverError> {
+        if *self == Self::default() {
+            return Err(DriverError::Empty);
+        }
+        if self.name.as_deref().is_some_and(|name| !is_name(name)) {
+            return Err(DriverError::Name);
+        }
+        if self.email.as_deref().is_some_and(|email| !is_email(email)) {
+            return Err(DriverError::Email);
+        }
+        Ok(())
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=NAME_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+/// Plain addresses only: no quoting, no internationalised parts. Whether mail arrives, only mail can tell.
+fn is_email(text: &str) -> bool {
+    let within = |part: &str, longest: usize, others: &str| {
+        (1..=longest).contains(&part.len())
+            && part
+                .chars()
+                .all(|character| character.is_ascii_alphanumeric() || others.contains(character))
+    };
+    text.split_once('@').is_some_and(|(local, domain)| {
+        within(local, EMAIL_LOCAL_MAX, "._%+-") && within(domain, EMAIL_DOMAIN_MAX, ".-")
+    })
+}
+
+/// The event that tells that a driver's own data have changed; what stands in the outbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriverUpdated {
+    /// Which driver.
+    pub driver_id: DriverId,
+    /// The driver's version that the change made.
+    pub version: i64,
+    /// Where the contract stands now.
+    pub status: DriverStatus,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(name: Option<&str>, email: Option<&str>) -> Result<(), DriverError> {
+        DriverChange {
+            name: name.map(str::to_owned),
+            email: email.map(str::to_owned),
+            status: None,
+        }
+        .validate()
+    }
+
+    #[test]
+    fn names_and_addresses_are_checked_when_they_are_given() {
+        assert_eq!(change(None, None), Err(DriverError::Empty));
+        assert_eq!(change(Some("Zoë Özil"), None), Ok(()));
+        assert_eq!(change(Some(&"x".repeat(NAME_MAX)), None), Ok(()));
+        for name in ["", "a\0b", "tab\tbed", &"x".repeat(NAME_MAX + 1)] {
+            assert_eq!(change(Some(name), None), Err(DriverError::Name), "{name:?}");
+        }
+        assert_eq!(change(None, Some("Ada.Abel+1@mail.example.com")), Ok(()));
+        let long = format!("{}@example.com", "x".repeat(EMAIL_LOCAL_MAX + 1));
+        for email in [
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "a b@example.com",
+            "a@b@c",
+            "ü@example.com",
+            &long,
+        ] {
+            assert_eq!(change(None, Some(email)), Err(DriverError::Email), "{email:?}");
+        }
     }
 }

@@ -5,10 +5,11 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Number of a driver, from 1; given in order of joining.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct DriverId(pub i64);
 
@@ -32,8 +33,19 @@ impl FromStr for DriverId {
     }
 }
 
+/// Number of a claim, from 1; given in order of reporting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+pub struct ClaimId(pub i64);
+
+impl From<i64> for ClaimId {
+    fn from(number: i64) -> Self {
+        Self(number)
+    }
+}
+
 /// Name of a trip, a UUID of version 7: it grows with time, so new rows land at the end of the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct TripId(pub Uuid);
 

@@ -8,10 +8,13 @@ mod text_enum;
 
 pub mod claims;
 pub mod drivers;
+pub mod events;
 pub mod ids;
 pub mod money;
 pub mod policies;
+pub mod rating;
 pub mod risk;
 pub mod trips;
+pub mod vehicles;
 
 pub use text_enum::UnknownText;

@@ -27,6 +27,7 @@
 //! rounding are used.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::trips::{EventCounts, EventKind, NewTrip};
 
@@ -57,7 +58,7 @@ const CLAIMS_WEIGHT: f64 = 0.30;
 const INDEX_AT_50_POINTS: f64 = 2.0;
 
 /// Events over many trips by kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventCounts64 {
     /// Number of speeding events.
     pub speeding: i64,
@@ -95,7 +96,7 @@ impl EventCounts64 {
 }
 
 /// What a driver has done so far: all that a score depends on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Exposure {
     /// Number of trips.
     pub trips: i64,
@@ -154,7 +155,7 @@ impl RiskBand {
 }
 
 /// A driver's score.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RiskScore {
     /// 0 (best) to 100 (worst), with two decimals.
     pub points: f64,

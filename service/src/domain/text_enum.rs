@@ -12,8 +12,8 @@ pub struct UnknownText {
     pub known: String,
 }
 
-/// Declares an enum whose variants are words, with `as_str`, `ALL`, `Display`, `FromStr`, `TryFrom<String>` and serde,
-/// all by the same spelling.
+/// Declares an enum whose variants are words, with `as_str`, `ALL`, `Display`, `FromStr`, `TryFrom<String>`, serde and
+/// the OpenAPI schema, all by the same spelling.
 macro_rules! text_enum {
     (
         $(#[$meta:meta])*
@@ -34,6 +34,22 @@ macro_rules! text_enum {
                 match self {
                     $(Self::$variant => $text,)+
                 }
+            }
+        }
+
+        // By hand, because the derive does not see a spelling that comes out of a macro.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::schema::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .enum_values(Some(Self::ALL.iter().map(|value| value.as_str())))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
             }
         }
 

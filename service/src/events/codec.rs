@@ -4,35 +4,41 @@
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use serde::Deserialize;
 
+use crate::domain::events::EventName;
 use crate::domain::ids::DriverId;
 
 /// Name of the header that names the schema.
 const SCHEMA_HEADER: &str = "schema";
-/// The one schema so far: the outbox payload (`domain::trips::TripRecorded`) as JSON.
-const TRIP_RECORDED_V1: &str = "trip-recorded/1+json";
+/// The schemas of version 1: the outbox payloads as JSON.
+const SCHEMAS_V1: [(EventName, &str); 3] = [
+    (EventName::TripRecorded, "trip-recorded/1+json"),
+    (EventName::ClaimChanged, "claim-changed/1+json"),
+    (EventName::DriverUpdated, "driver-updated/1+json"),
+];
 
 /// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     /// No schema header, or one of a schema that this build does not know.
-    #[error("schema `{0}` is unknown; known is {TRIP_RECORDED_V1}")]
+    #[error("schema `{0}` is unknown; known are {known}", known = SCHEMAS_V1.map(|(_, schema)| schema).join(", "))]
     Schema(String),
     /// The schema is known, the bytes do not follow it.
-    #[error("not a {TRIP_RECORDED_V1} message")]
+    #[error("the message does not follow its schema")]
     Json(#[from] serde_json::Error),
 }
 
 /// What the consumer needs of an event; the rest of the message is for others.
 #[derive(Deserialize)]
-struct TripRecordedV1 {
+struct AboutDriver {
     driver_id: DriverId,
 }
 
 /// The headers of a version 1 message.
-pub(super) fn headers_v1() -> OwnedHeaders {
+pub(super) fn headers_v1(kind: EventName) -> OwnedHeaders {
+    let schema = SCHEMAS_V1.iter().find(|(known, _)| *known == kind);
     OwnedHeaders::new().insert(Header {
         key: SCHEMA_HEADER,
-        value: Some(TRIP_RECORDED_V1),
+        value: schema.map(|(_, schema)| *schema),
     })
 }
 
@@ -49,12 +55,12 @@ pub(super) fn schema<H: Headers>(headers: Option<&H>) -> String {
         .unwrap_or_default()
 }
 
-/// The driver whose trip was recorded.
+/// The driver whom the event is about.
 pub(super) fn decode(schema: &str, payload: &[u8]) -> Result<DriverId, CodecError> {
-    if schema != TRIP_RECORDED_V1 {
+    if !SCHEMAS_V1.iter().any(|(_, known)| *known == schema) {
         return Err(CodecError::Schema(schema.to_owned()));
     }
-    Ok(serde_json::from_slice::<TripRecordedV1>(payload)?.driver_id)
+    Ok(serde_json::from_slice::<AboutDriver>(payload)?.driver_id)
 }
 
 #[cfg(test)]
@@ -64,8 +70,14 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let payload = serde_json::json!({"driver_id": 42, "trip_id": "0190", "version": 3});
-        let named = schema(Some(&headers_v1()));
-        assert_eq!(decode(&named, &encode_v1(&payload)).expect("readable"), DriverId(42));
+        for kind in EventName::ALL {
+            let named = schema(Some(&headers_v1(*kind)));
+            assert_eq!(
+                decode(&named, &encode_v1(&payload)).expect("readable"),
+                DriverId(42),
+                "{kind}"
+            );
+        }
     }
 
     #[test]
@@ -82,6 +94,9 @@ mod tests {
 
     #[test]
     fn bytes_that_do_not_follow_the_schema_are_refused() {
-        assert!(matches!(decode(TRIP_RECORDED_V1, b"{}"), Err(CodecError::Json(_))));
+        assert!(matches!(
+            decode("trip-recorded/1+json", b"{}"),
+            Err(CodecError::Json(_))
+        ));
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chrono::Utc;
 use futures_util::FutureExt;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -17,7 +18,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
-use super::{KafkaSetupError, TripHandler, codec};
+use super::{DriverEventHandler, KafkaSetupError, codec};
 use crate::config::KafkaConfig;
 use crate::domain::ids::DriverId;
 use crate::errors::Cause;
@@ -84,12 +85,14 @@ struct Batch {
     /// The next offset of each partition once this batch is worked off.
     next: BTreeMap<(String, i32), i64>,
     messages: usize,
+    /// When the messages were made, in milliseconds since 1970, as far as they tell.
+    made_ms: Vec<i64>,
 }
 
 /// Consumes trip events.
 pub struct Consumer {
     client: StreamConsumer<GroupContext>,
-    handler: Arc<dyn TripHandler>,
+    handler: Arc<dyn DriverEventHandler>,
     metrics: EventMetrics,
 }
 
@@ -98,7 +101,7 @@ impl Consumer {
     pub fn new(
         config: &KafkaConfig,
         state: Arc<ConsumerState>,
-        handler: Arc<dyn TripHandler>,
+        handler: Arc<dyn DriverEventHandler>,
         metrics: EventMetrics,
     ) -> Result<Self, KafkaSetupError> {
         let failed = |source| KafkaSetupError {
@@ -150,6 +153,7 @@ impl Consumer {
 
     fn add(&self, batch: &mut Batch, message: &BorrowedMessage<'_>) {
         batch.messages += 1;
+        batch.made_ms.extend(message.timestamp().to_millis());
         batch
             .next
             .insert((message.topic().to_owned(), message.partition()), message.offset() + 1);
@@ -170,17 +174,22 @@ impl Consumer {
         let drivers: Vec<DriverId> = batch.drivers.iter().copied().collect();
         let mut pauses = RETRY.into_iter();
         while let Err(cause) = self.handle(&drivers).await {
-            tracing::warn!(%cause, drivers = drivers.len(), "recorded trips will be worked off again");
+            tracing::warn!(%cause, drivers = drivers.len(), "events will be worked off again");
             tokio::time::sleep(pauses.next().unwrap_or(LONGEST_RETRY)).await;
         }
         self.metrics.consumed.inc_by(batch.messages as u64);
+        let now_ms = Utc::now().timestamp_millis();
+        for made_ms in &batch.made_ms {
+            // A clock that is behind the maker's sees no lag.
+            self.metrics.lag.observe((now_ms - made_ms).max(0) as f64 / 1e3);
+        }
     }
 
     async fn handle(&self, drivers: &[DriverId]) -> Result<(), Cause> {
         if drivers.is_empty() {
             Ok(())
         } else {
-            self.handler.trips_recorded(drivers).await
+            self.handler.drivers_changed(drivers).await
         }
     }
 

@@ -1,7 +1,7 @@
 //! Events on their way: from the outbox to Kafka, and from Kafka to whoever acts on them.
 //!
 //! What belongs here: moving events reliably (at least once, keyed by driver). What an event causes is a use case, given to
-//! the consumer as a [`TripHandler`].
+//! the consumer as a [`DriverEventHandler`].
 
 mod codec;
 mod consumer;
@@ -18,12 +18,12 @@ use async_trait::async_trait;
 use crate::domain::ids::DriverId;
 use crate::errors::Cause;
 
-/// Acts on recorded trips.
+/// Acts on events about drivers.
 #[async_trait]
-pub trait TripHandler: Send + Sync + 'static {
-    /// Trips of these drivers were recorded (each driver once, whatever the number of trips). MUST be repeatable: after an
+pub trait DriverEventHandler: Send + Sync + 'static {
+    /// Something happened to these drivers (each named once, whatever the number of events). MUST be repeatable: after an
     /// error the same drivers come again, and after a crash even events that were worked off.
-    async fn trips_recorded(&self, drivers: &[DriverId]) -> Result<(), Cause>;
+    async fn drivers_changed(&self, drivers: &[DriverId]) -> Result<(), Cause>;
 }
 
 /// Kafka could not be set up: the settings are wrong. A broker that does not answer is no such error.

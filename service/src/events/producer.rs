@@ -52,7 +52,7 @@ impl Publisher {
         let record = FutureRecord::to(&self.topic)
             .key(&key)
             .payload(&payload)
-            .headers(codec::headers_v1());
+            .headers(codec::headers_v1(event.kind));
         self.producer
             .send(record, QUEUE_TIMEOUT)
             .await

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use tiered_cache::{Observer, Tier};
 
 use super::LATENCY_BUCKETS_S;
-use crate::usecases::Endpoint;
+use crate::usecases::{Endpoint, RedisMemory};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HitLabels {
@@ -37,9 +37,13 @@ pub struct CacheMetrics {
     misses: Family<EndpointLabels, Counter>,
     latency: Family<HitLabels, Histogram, fn() -> Histogram>,
     l1_bytes: Gauge,
+    memory: Family<MemoryLabels, Gauge>,
+    redis_max_bytes: Gauge,
     unconfirmed_invalidations: Counter,
     fills_rejected: Counter,
     redis_failures: Counter,
+    /// Answers that differed from the database when they were verified.
+    pub inconsistent: Counter,
 }
 
 impl CacheMetrics {
@@ -50,9 +54,12 @@ impl CacheMetrics {
             misses: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
             l1_bytes: memory.get_or_create_owned(&MemoryLabels { tier: "l1" }),
+            memory: memory.clone(),
+            redis_max_bytes: Gauge::default(),
             unconfirmed_invalidations: Counter::default(),
             fills_rejected: Counter::default(),
             redis_failures: Counter::default(),
+            inconsistent: Counter::default(),
         };
         registry.register("cache_hits", "Requests answered by the cache", metrics.hits.clone());
         registry.register(
@@ -65,7 +72,16 @@ impl CacheMetrics {
             "From the question to the cache until its answer, loads included",
             metrics.latency.clone(),
         );
-        registry.register("cache_memory_bytes", "Bytes held by this process's tier", memory);
+        registry.register(
+            "cache_memory_bytes",
+            "Bytes held: l1 by this process, l2 by Redis (all of it)",
+            memory,
+        );
+        registry.register(
+            "redis_memory_max_bytes",
+            "The most that Redis may hold; 0 without a limit",
+            metrics.redis_max_bytes.clone(),
+        );
         let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
         counter(
             "cache_unconfirmed_invalidations",
@@ -82,12 +98,25 @@ impl CacheMetrics {
             "Redis operations that failed or timed out",
             &metrics.redis_failures,
         );
+        counter(
+            "cache_inconsistent_answers",
+            "Answers that differed from the database when they were verified",
+            &metrics.inconsistent,
+        );
         metrics
     }
 
     /// Sets the memory gauge; called when metrics are rendered, so that nothing has to run on a timer.
     pub fn set_l1_bytes(&self, bytes: u64) {
         self.l1_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Sets what Redis says of its memory.
+    pub fn set_redis_memory(&self, memory: RedisMemory) {
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let used = self.memory.get_or_create_owned(&MemoryLabels { tier: "l2" });
+        used.set(bytes(memory.used_bytes));
+        self.redis_max_bytes.set(bytes(memory.max_bytes));
     }
 
     /// The observer to give to the cache. It resolves every endpoint's handles now.

@@ -1,10 +1,14 @@
 //! Events on their way: outbox, Kafka, consumer.
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+/// Upper bounds in seconds, around the goal of a second.
+const LAG_BUCKETS_S: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
 /// Held handles; cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct EventMetrics {
     /// Events that Kafka has acknowledged.
     pub published: Counter,
@@ -16,6 +20,21 @@ pub struct EventMetrics {
     pub undecodable: Counter,
     /// Drivers scored anew (several messages of one batch may be one).
     pub rescored: Counter,
+    /// From the time that a message carries until it is worked off, in seconds.
+    pub lag: Histogram,
+}
+
+impl Default for EventMetrics {
+    fn default() -> Self {
+        Self {
+            published: Counter::default(),
+            publish_failures: Counter::default(),
+            consumed: Counter::default(),
+            undecodable: Counter::default(),
+            rescored: Counter::default(),
+            lag: Histogram::new(LAG_BUCKETS_S),
+        }
+    }
 }
 
 impl EventMetrics {
@@ -38,7 +57,16 @@ impl EventMetrics {
             "Trip events passed over because unreadable",
             &metrics.undecodable,
         );
-        counter("drivers_rescored", "Drivers scored anew after trips", &metrics.rescored);
+        counter(
+            "drivers_rescored",
+            "Drivers scored anew after events",
+            &metrics.rescored,
+        );
+        registry.register(
+            "trip_event_lag_seconds",
+            "From the time that a message carries until it is worked off",
+            metrics.lag.clone(),
+        );
         metrics
     }
 }

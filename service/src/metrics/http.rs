@@ -1,15 +1,13 @@
 //! Requests by route: how many, how they ended, how long they took.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::middleware::Next;
-use axum::response::Response;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -17,20 +15,23 @@ use super::LATENCY_BUCKETS_S;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    route: &'static str,
+    route: String,
     method: &'static str,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
-    route: &'static str,
+    route: String,
+    method: &'static str,
 }
 
 /// The families; [`HttpMetrics::route`] gives the handles of one route.
 pub struct HttpMetrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram>,
+    shed: Family<RouteLabels, Counter>,
+    in_flight: Gauge,
 }
 
 impl HttpMetrics {
@@ -47,17 +48,44 @@ impl HttpMetrics {
             "From the parsed request to the response that is ready to send",
             durations.clone(),
         );
-        Self { requests, durations }
+        let shed = Family::default();
+        registry.register(
+            "http_requests_shed",
+            "Requests refused because too many were being answered",
+            shed.clone(),
+        );
+        let in_flight = Gauge::default();
+        registry.register(
+            "http_requests_in_flight",
+            "Requests that are being answered",
+            in_flight.clone(),
+        );
+        Self {
+            requests,
+            durations,
+            shed,
+            in_flight,
+        }
+    }
+
+    /// Sets the gauge of requests in flight; called when metrics are rendered.
+    pub fn set_in_flight(&self, now: usize) {
+        self.in_flight.set(i64::try_from(now).unwrap_or(i64::MAX));
     }
 
     /// The handles of one route, resolved now so that no request has to.
-    pub fn route(&self, method: &'static str, route: &'static str) -> Arc<RouteMetrics> {
+    pub fn route(&self, method: &'static str, route: &str) -> Arc<RouteMetrics> {
+        let labels = RouteLabels {
+            route: route.to_owned(),
+            method,
+        };
         Arc::new(RouteMetrics {
             method,
-            route,
+            route: route.to_owned(),
             requests: self.requests.clone(),
             by_status: std::array::from_fn(|_| OnceLock::new()),
-            duration: self.durations.get_or_create_owned(&RouteLabels { route }),
+            duration: self.durations.get_or_create_owned(&labels),
+            shed: self.shed.get_or_create_owned(&labels),
         })
     }
 }
@@ -68,15 +96,18 @@ const STATUSES: usize = 500;
 /// One route's handles.
 pub struct RouteMetrics {
     method: &'static str,
-    route: &'static str,
+    route: String,
     requests: Family<RequestLabels, Counter>,
     /// One slot for each status of RFC 9110, filled on first use: a series appears when it has something to say.
     by_status: [OnceLock<Counter>; STATUSES],
     duration: Histogram,
+    /// Requests refused because too many were being answered.
+    pub(crate) shed: Counter,
 }
 
 impl RouteMetrics {
-    fn record(&self, status: StatusCode, elapsed: Duration) {
+    /// Counts a request and its time.
+    pub(crate) fn record(&self, status: StatusCode, elapsed: Duration) {
         self.duration.observe(elapsed.as_secs_f64());
         let slot = usize::from(status.as_u16() - FIRST_STATUS);
         match self.by_status.get(slot) {
@@ -88,18 +119,10 @@ impl RouteMetrics {
 
     fn counter(&self, status: StatusCode) -> Counter {
         let labels = RequestLabels {
-            route: self.route,
+            route: self.route.clone(),
             method: self.method,
             status: status.as_u16(),
         };
         self.requests.get_or_create_owned(&labels)
     }
-}
-
-/// The one layer around every route.
-pub async fn measure(State(route): State<Arc<RouteMetrics>>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let response = next.run(request).await;
-    route.record(response.status(), started.elapsed());
-    response
 }

@@ -5,11 +5,17 @@
 
 mod cache;
 mod events;
+mod faults;
 mod http;
+mod query_cache;
+mod text;
 
 pub use cache::{CacheMetrics, uncounted};
 pub use events::EventMetrics;
-pub use http::{HttpMetrics, RouteMetrics, measure};
+pub use faults::FaultMetrics;
+pub use http::{HttpMetrics, RouteMetrics};
+pub use query_cache::QueryCacheMetrics;
+pub use text::Format;
 
 use prometheus_client::registry::Registry;
 
@@ -29,8 +35,12 @@ pub struct Metrics {
     pub http: HttpMetrics,
     /// Cache lookups by endpoint.
     pub cache: CacheMetrics,
+    /// Results of expensive queries.
+    pub queries: QueryCacheMetrics,
     /// Kafka and the outbox.
     pub events: EventMetrics,
+    /// Faults on purpose.
+    pub faults: FaultMetrics,
 }
 
 impl Default for Metrics {
@@ -38,20 +48,21 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let http = HttpMetrics::register(&mut registry);
         let cache = CacheMetrics::register(&mut registry);
+        let queries = QueryCacheMetrics::register(&mut registry);
         let events = EventMetrics::register(&mut registry);
+        let faults = FaultMetrics::register(&mut registry);
         Self {
             registry,
             http,
             cache,
+            queries,
             events,
+            faults,
         }
     }
 }
 
 impl Metrics {
-    /// The `Content-Type` of [`Metrics::render`].
-    pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
     /// Everything in the `OpenMetrics` text format.
     pub fn render(&self) -> Result<String, Cause> {
         let mut text = String::new();

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::extract::JsonBody;
 use crate::app::AppState;
@@ -11,22 +12,32 @@ use crate::errors::{ApiError, Cause};
 use crate::usecases::LoginError;
 
 /// Name and password.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
+    /// Name of the user.
     username: String,
+    /// The password in clear.
     password: String,
 }
 
 /// A token, in the words of RFC 6750 and with the unit in the name.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct TokenBody {
+    /// Send it as `Authorization: Bearer TOKEN`.
     access_token: String,
+    /// `Bearer`.
     token_type: &'static str,
+    /// How long it is accepted, in seconds.
     expires_in_s: u64,
 }
 
-/// `POST /auth/token`: a token for a name and a password.
+/// A token for a name and a password.
+#[utoipa::path(post, path = "/auth/token", operation_id = "token", tag = "auth", request_body = Credentials,
+    responses(
+        (status = 200, body = TokenBody, description = "The token"),
+        (status = 401, description = "Name and password do not belong together"),
+        (status = 429, description = "This name was tried too often")))]
 pub async fn token(
     State(app): State<AppState>,
     JsonBody(credentials): JsonBody<Credentials>,
@@ -45,6 +56,9 @@ impl From<LoginError> for ApiError {
     fn from(error: LoginError) -> Self {
         match error {
             LoginError::Password(PasswordError::Busy) => Self::Busy,
+            LoginError::Throttled { wait } => Self::TooManyRequests {
+                retry_after_s: wait.as_secs() + 1,
+            },
             LoginError::Store(store) if store.is_unavailable() => Self::Unavailable(Cause::new(store)),
             error => Self::Internal(Cause::new(error)),
         }

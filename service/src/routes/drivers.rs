@@ -1,15 +1,78 @@
-//! Drivers, as the back office sees them.
+//! Drivers: as the back office sees and changes them, and what each has driven.
 
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
-use super::extract::DriverPath;
-use super::found;
+use super::extract::{DriverPath, JsonBody, PageQuery};
+use super::{NO_SUCH_DRIVER, found, portfolio, written};
 use crate::app::AppState;
-use crate::auth::Admin;
+use crate::auth::{Admin, DriverScope};
+use crate::domain::drivers::{DriverChange, DriverStatus};
 use crate::errors::ApiError;
-use crate::usecases::{Answer, Question};
+use crate::store::{Driver, DriverDetails, DriverListItem, DriverStatistics};
+use crate::usecases::{Answer, DRIVERS_SCOPE, PageBody, Question};
 
-/// `GET /admin/drivers/{id}`: all about one driver.
+/// A page of the drivers, in order of their numbers.
+#[utoipa::path(get, path = "/admin/drivers", operation_id = "driver_list", tag = "drivers", params(PageQuery),
+    security(("token" = [])), responses((status = 200, body = PageBody<DriverListItem>, description = "The page")))]
+pub async fn list(_: Admin, query: PageQuery, State(app): State<AppState>) -> Result<Answer, ApiError> {
+    let page = query.page(&app.cursors, DRIVERS_SCOPE)?;
+    portfolio(&app, Question::DriverList(page)).await
+}
+
+/// All about one driver.
+#[utoipa::path(get, path = "/admin/drivers/{id}", operation_id = "driver_details", tag = "drivers",
+    params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
+    security(("token" = [])), responses((status = 200, body = DriverDetails, description = "The driver")))]
 pub async fn details(_: Admin, DriverPath(id): DriverPath, State(app): State<AppState>) -> Result<Answer, ApiError> {
     found(app.reads.ask(Question::DriverDetails(id)).await?)
+}
+
+/// What is to change about a driver; at least one field.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
+pub struct DriverPatch {
+    /// Given and family name, without control characters.
+    #[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+    name: Option<String>,
+    /// Address for mail.
+    #[schema(pattern = "^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,189}$")]
+    email: Option<String>,
+    /// Where the contract stands.
+    status: Option<DriverStatus>,
+}
+
+/// Changes a driver's own data. When it answers, this replica shows the change in every read.
+#[utoipa::path(patch, path = "/admin/drivers/{id}", operation_id = "driver_update", tag = "drivers",
+    params(("id" = i64, Path, minimum = 1, description = "Number of the driver")), request_body = DriverPatch,
+    security(("token" = [])), responses(
+        (status = 200, body = Driver, description = "The driver as changed"),
+        (status = 409, description = "Another driver has this address")))]
+pub async fn update(
+    _: Admin,
+    DriverPath(id): DriverPath,
+    State(app): State<AppState>,
+    JsonBody(patch): JsonBody<DriverPatch>,
+) -> Result<Response, ApiError> {
+    let change = DriverChange {
+        name: patch.name,
+        email: patch.email,
+        status: patch.status,
+    };
+    let updated = app.writes.update_driver(id, change).await?;
+    updated
+        .map(|driver| written(StatusCode::OK, &driver))
+        .ok_or(ApiError::NotFound(NO_SUCH_DRIVER))
+}
+
+/// What a driver has driven.
+#[utoipa::path(get, path = "/drivers/{id}/statistics", operation_id = "driver_statistics", tag = "drivers",
+    params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
+    security(("token" = [])), responses((status = 200, body = DriverStatistics, description = "The statistics")))]
+pub async fn statistics(DriverScope(id): DriverScope, State(app): State<AppState>) -> Result<Answer, ApiError> {
+    found(app.reads.ask(Question::DriverStatistics(id)).await?)
 }

@@ -1,21 +1,30 @@
 //! HTTP in and out: extract, call a use case, map its result. Nothing here decides anything.
 
 pub mod auth;
+pub mod cache_admin;
+pub mod claims;
 pub mod dashboard;
 pub mod drivers;
 pub mod extract;
 pub mod health;
 pub mod metrics;
+pub mod openapi;
+pub mod pricing;
 pub mod risk;
 pub mod trips;
 
+use axum::Json;
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
+use crate::app::AppState;
+use crate::domain::claims::ClaimError;
 use crate::errors::{ApiError, Cause};
-use crate::usecases::{Answer, LoadFailed, ReadError};
+use crate::store::StoreError;
+use crate::usecases::{Answer, LoadFailed, Question, ReadError, WriteError, Written};
 
 /// Which tier answered: `l1`, `l2`, `db`, `stale` or `off`.
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -52,4 +61,41 @@ const NO_SUCH_DRIVER: &str = "there is no driver of this id";
 
 fn found(answer: Option<Answer>) -> Result<Answer, ApiError> {
     answer.ok_or(ApiError::NotFound(NO_SUCH_DRIVER))
+}
+
+/// Asks about the portfolio, of which there is always something to tell.
+async fn portfolio(app: &AppState, question: Question) -> Result<Answer, ApiError> {
+    let answer = app.reads.ask(question).await?;
+    answer.ok_or(ApiError::NotFound("there is nothing to tell"))
+}
+
+/// The answer to a write.
+fn written<T: Serialize>(status: StatusCode, written: &Written<T>) -> Response {
+    let mut response = (status, Json(&written.value)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(X_VERSION, HeaderValue::from(written.version));
+    headers.extend(written.cache_seq.map(|seq| (X_CACHE_SEQ, HeaderValue::from(seq))));
+    response
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Claim(settled @ ClaimError::Final(_)) => Self::Conflict(settled.to_string()),
+            WriteError::Trip(rule) => Self::Unprocessable(rule.to_string()),
+            WriteError::Claim(rule) => Self::Unprocessable(rule.to_string()),
+            WriteError::Driver(rule) => Self::Unprocessable(rule.to_string()),
+            WriteError::Store(store) => refused(store),
+            WriteError::Abandoned(_) => Self::Internal(Cause::new(error)),
+        }
+    }
+}
+
+/// A constraint that a client can break by what it sends is told by its name; every other failure is ours.
+fn refused(error: StoreError) -> ApiError {
+    match error.constraint() {
+        Some("drivers_email_key") => ApiError::Conflict("another driver has this email".to_owned()),
+        _ if error.is_unavailable() => ApiError::Unavailable(Cause::new(error)),
+        _ => ApiError::Internal(Cause::new(error)),
+    }
 }

@@ -6,9 +6,13 @@ use super::found;
 use crate::app::AppState;
 use crate::auth::DriverScope;
 use crate::errors::ApiError;
+use crate::store::CurrentRisk;
 use crate::usecases::{Answer, Question};
 
-/// `GET /risk/{id}/current`: a driver's score and the exposure behind it.
+/// A driver's score and the exposure behind it.
+#[utoipa::path(get, path = "/risk/{id}/current", operation_id = "risk_current", tag = "rating",
+    params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
+    security(("token" = [])), responses((status = 200, body = CurrentRisk, description = "The score")))]
 pub async fn current(DriverScope(id): DriverScope, State(app): State<AppState>) -> Result<Answer, ApiError> {
     found(app.reads.ask(Question::CurrentRisk(id)).await?)
 }

@@ -1,39 +1,56 @@
-//! Trips, as devices report them.
+//! Trips, as devices report them and as drivers look at them.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::extract::JsonBody;
-use super::{NO_SUCH_DRIVER, X_CACHE_SEQ, X_VERSION};
+use super::extract::{JsonBody, PageQuery};
+use super::{NO_SUCH_DRIVER, found, written};
 use crate::app::AppState;
 use crate::auth::DriverScope;
 use crate::domain::ids::{DriverId, TripId};
 use crate::domain::trips::{EventCounts, NewTrip};
-use crate::errors::{ApiError, Cause};
-use crate::usecases::{RecordTripError, RecordedTrip};
+use crate::errors::ApiError;
+use crate::store::Trip;
+use crate::usecases::{Answer, PageBody, Question, Written, trips_scope};
 
 /// A trip's body. Unknown fields are refused: a misspelt count would otherwise be a count of zero.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TripBody {
-    /// When it began, RFC 3339; absent = now.
+    /// When it began, not before 2000 and not in the future; absent = now.
     started_at: Option<DateTime<Utc>>,
+    /// How long it took, in seconds.
+    #[schema(minimum = 1, maximum = 86_400)]
     duration_s: i32,
+    /// How far it went, in metres: at most 70 for each second.
+    #[schema(minimum = 1)]
     distance_m: i32,
+    /// Share of the distance that was driven at night, in percent.
+    #[schema(minimum = 0, maximum = 100)]
     night_share_pct: i16,
+    /// What was noticed on it.
     events: EventsBody,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Safety events of one trip by kind; absent = none.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 struct EventsBody {
+    /// Faster than the limit of the road.
+    #[schema(minimum = 0, maximum = 1_000)]
     speeding: i32,
+    /// Decelerations beyond the threshold.
+    #[schema(minimum = 0, maximum = 1_000)]
     harsh_braking: i32,
+    /// Accelerations beyond the threshold.
+    #[schema(minimum = 0, maximum = 1_000)]
     harsh_acceleration: i32,
+    /// Lateral accelerations beyond the threshold.
+    #[schema(minimum = 0, maximum = 1_000)]
     harsh_cornering: i32,
 }
 
@@ -60,53 +77,51 @@ impl TripBody {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Receipt {
+/// That a trip is on record.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Receipt {
+    /// The name given to the trip.
     trip_id: TripId,
+    /// Whose it is.
     driver_id: DriverId,
+    /// The driver's version from this trip on.
     version: i64,
 }
 
-/// `POST /drivers/{id}/trips`: records a trip. When it answers, this replica shows the trip in every read.
+/// Records a trip. When it answers, this replica shows the trip in every read.
+#[utoipa::path(post, path = "/drivers/{id}/trips", operation_id = "trip_upload", tag = "trips",
+    params(("id" = i64, Path, minimum = 1, description = "Number of the driver")), request_body = TripBody,
+    security(("token" = [])), responses((status = 201, body = Receipt, description = "The trip is on record")))]
 pub async fn record(
-    DriverScope(id): DriverScope,
+    DriverScope(driver_id): DriverScope,
     State(app): State<AppState>,
     JsonBody(body): JsonBody<TripBody>,
 ) -> Result<Response, ApiError> {
     let now = Utc::now();
-    let recorded = app.record_trip.run(id, body.into_trip(now), now).await?;
-    recorded
-        .map(|recorded| created(id, &recorded))
+    let recorded = app.writes.record_trip(driver_id, body.into_trip(now), now).await?;
+    let receipt = recorded.map(|recorded| Written {
+        value: Receipt {
+            trip_id: recorded.value.trip_id,
+            driver_id,
+            version: recorded.version,
+        },
+        version: recorded.version,
+        cache_seq: recorded.cache_seq,
+    });
+    receipt
+        .map(|receipt| written(StatusCode::CREATED, &receipt))
         .ok_or(ApiError::NotFound(NO_SUCH_DRIVER))
 }
 
-fn created(driver_id: DriverId, recorded: &RecordedTrip) -> Response {
-    let &RecordedTrip {
-        trip_id,
-        version,
-        cache_seq,
-    } = recorded;
-    let seq: Option<(HeaderName, HeaderValue)> = cache_seq.map(|seq| (X_CACHE_SEQ, HeaderValue::from(seq)));
-    let headers = AppendHeaders([(X_VERSION, HeaderValue::from(version))]);
-    (
-        StatusCode::CREATED,
-        headers,
-        AppendHeaders(seq),
-        Json(Receipt {
-            trip_id,
-            driver_id,
-            version,
-        }),
-    )
-        .into_response()
-}
-
-impl From<RecordTripError> for ApiError {
-    fn from(error: RecordTripError) -> Self {
-        match error {
-            RecordTripError::Invalid(rule) => Self::Unprocessable(rule.to_string()),
-            RecordTripError::Store(store) if store.is_unavailable() => Self::Unavailable(Cause::new(store)),
-            RecordTripError::Store(_) | RecordTripError::Abandoned(_) => Self::Internal(Cause::new(error)),
-        }
-    }
+/// A page of a driver's trips, newest first.
+#[utoipa::path(get, path = "/drivers/{id}/trips", operation_id = "driver_trips", tag = "trips",
+    params(("id" = i64, Path, minimum = 1, description = "Number of the driver"), PageQuery),
+    security(("token" = [])), responses((status = 200, body = PageBody<Trip>, description = "The page")))]
+pub async fn list(
+    DriverScope(id): DriverScope,
+    query: PageQuery,
+    State(app): State<AppState>,
+) -> Result<Answer, ApiError> {
+    let page = query.page(&app.cursors, &trips_scope(id))?;
+    found(app.reads.ask(Question::DriverTrips(id, page)).await?)
 }

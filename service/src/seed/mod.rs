@@ -106,6 +106,7 @@ pub async fn run(
     let mut report = load_chunks(&mut load, chunks, options.drivers, &mut progress).await?;
     let totals = generator.await.map_err(SeedError::Generator)?;
     load.copy(totals.shards.iter().collect()).await?;
+    load.copy(totals.claims.iter().collect()).await?;
     load.copy(totals.days().iter().collect()).await?;
     load.copy(users::rows(options.seed)?.iter().collect()).await?;
     progress(&format!("putting up {} indexes and foreign keys", load.secondary()));

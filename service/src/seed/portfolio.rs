@@ -117,13 +117,14 @@ impl Generator {
         let trips = driving::trips(&mut rng, &self.calendar, driver.joined_on, claims_trait);
         let exposure = exposure(&trips, &claims);
 
+        let vehicles = self.push_vehicles(chunk, &mut rng, id, insured_days, exposure.claims);
         self.totals.add(&DriverRecord {
             driver: &driver,
             exposure: &exposure,
             trips: &trips,
             claims: &claims,
+            vehicles,
         });
-        self.push_vehicles(chunk, &mut rng, id, insured_days, exposure.claims);
         for driven in &trips {
             chunk.push_trip(id, driven);
         }
@@ -141,15 +142,24 @@ impl Generator {
         rng
     }
 
-    fn push_vehicles(&mut self, chunk: &mut Chunk, rng: &mut DriverRng, id: DriverId, insured_days: i64, claims: i64) {
-        let as_of = self.options.as_of;
-        for (vehicle, price_pct) in people::vehicles(rng, id, self.next_vehicle_id, as_of) {
+    /// The vehicles with their policies; how many there are.
+    fn push_vehicles(
+        &mut self,
+        chunk: &mut Chunk,
+        rng: &mut DriverRng,
+        id: DriverId,
+        insured_days: i64,
+        claims: i64,
+    ) -> i64 {
+        let (first_id, as_of) = (self.next_vehicle_id, self.options.as_of);
+        for (vehicle, price_pct) in people::vehicles(rng, id, first_id, as_of) {
             self.next_vehicle_id = vehicle.id + 1;
             chunk
                 .policies
                 .push(&people::policy(rng, vehicle.id, price_pct, insured_days, claims, as_of));
             chunk.vehicles.push(&vehicle);
         }
+        self.next_vehicle_id - first_id
     }
 }
 

@@ -8,7 +8,7 @@ use super::driving::DrivenTrip;
 use crate::domain::claims::ClaimStatus;
 use crate::domain::drivers::DriverStatus;
 use crate::domain::risk::{Exposure, RiskBand, score};
-use crate::store::seed_copy::{ClaimRow, DayRow, ShardRow};
+use crate::store::seed_copy::{ClaimRow, ClaimTotalsRow, DayRow, ShardRow};
 use crate::store::views::Driver;
 use crate::store::{SHARDS, shard};
 
@@ -18,12 +18,15 @@ pub(super) struct DriverRecord<'r> {
     pub(super) exposure: &'r Exposure,
     pub(super) trips: &'r [DrivenTrip],
     pub(super) claims: &'r [ClaimRow],
+    /// How many; each has a policy.
+    pub(super) vehicles: i64,
 }
 
 /// Totals over all drivers so far.
 #[derive(Debug)]
 pub(super) struct Totals {
     pub(super) shards: Vec<ShardRow>,
+    pub(super) claims: Vec<ClaimTotalsRow>,
     days: BTreeMap<(NaiveDate, i16), Exposure>,
 }
 
@@ -35,8 +38,17 @@ impl Totals {
                 ..ShardRow::default()
             })
             .collect();
+        let claims = (0..SHARDS).flat_map(|shard| {
+            ClaimStatus::ALL.iter().map(move |status| ClaimTotalsRow {
+                shard,
+                status: *status,
+                claims: 0,
+                amount_cents: 0,
+            })
+        });
         Self {
             shards,
+            claims: claims.collect(),
             days: BTreeMap::new(),
         }
     }
@@ -52,6 +64,20 @@ impl Totals {
         if let Some(row) = self.shards.iter_mut().find(|row| row.shard == shard) {
             add_driver(row, record);
             add_claims(row, record.claims);
+        }
+        for claim in record.claims {
+            self.add_to_status(shard, claim);
+        }
+    }
+
+    fn add_to_status(&mut self, shard: i16, claim: &ClaimRow) {
+        let row = self
+            .claims
+            .iter_mut()
+            .find(|row| row.shard == shard && row.status == claim.status);
+        if let Some(row) = row {
+            row.claims += 1;
+            row.amount_cents += claim.amount_cents;
         }
     }
 
@@ -72,6 +98,8 @@ fn add_driver(row: &mut ShardRow, record: &DriverRecord<'_>) {
     let score = score(record.exposure);
     row.drivers += 1;
     row.active_drivers += i64::from(record.driver.status == DriverStatus::Active);
+    row.vehicles += record.vehicles;
+    row.policies += record.vehicles;
     row.trips += record.exposure.trips;
     row.distance_m += record.exposure.distance_m;
     row.safety_events += record.exposure.events.total();

@@ -16,11 +16,16 @@ use sqlx::{ConnectOptions, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::domain::ids::{DriverId, TripId};
+use crate::domain::claims::{ClaimChange, ClaimError, NewClaim};
+use crate::domain::drivers::DriverChange;
+use crate::domain::ids::{ClaimId, DriverId, TripId};
 use crate::domain::trips::NewTrip;
 
+mod claims;
+mod drivers;
 mod error;
 pub mod outbox;
+pub mod page;
 mod phase1;
 mod record;
 mod scores;
@@ -31,10 +36,14 @@ pub mod views;
 
 use error::Doing;
 pub use error::StoreError;
+pub use page::{DriverKey, Page, PageRequest, TripKey};
 pub use phase1::Phase1Store;
 pub(crate) use record::shard;
 pub use tuned::TunedStore;
-pub use views::{CurrentRisk, DashboardSummary, DriverDetails};
+pub use views::{
+    ClaimOfDriver, ClaimsOverview, CurrentRisk, DashboardSummary, Driver, DriverDetails, DriverListItem,
+    DriverStatistics, Premium, ResourceMetrics, RiskDistribution, SafetyEvents, Trip, TripActivity,
+};
 
 /// Shards of the totals over all drivers, see `migrations/0004_aggregates.sql`; a driver's shard is `driver_id %
 /// SHARDS`.
@@ -63,6 +72,17 @@ pub struct TripReceipt {
     pub version: i64,
 }
 
+/// How the change of a claim ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClaimOutcome {
+    /// It is changed.
+    Changed(Versioned<ClaimOfDriver>),
+    /// Where it stands forbids the change; nothing was written.
+    Refused(ClaimError),
+    /// There is no such claim.
+    NoSuchClaim,
+}
+
 /// The service's view of its database.
 ///
 /// Every implementation MUST give the same answers on the same data, and its writes MUST leave the raw rows and the
@@ -72,11 +92,56 @@ pub trait Store: Send + Sync {
     /// The whole portfolio in figures.
     async fn dashboard_summary(&self) -> Result<DashboardSummary, StoreError>;
 
+    /// Trips of the recent days, day by day.
+    async fn trip_activity(&self) -> Result<TripActivity, StoreError>;
+
+    /// How the drivers are spread over the risk bands.
+    async fn risk_distribution(&self) -> Result<RiskDistribution, StoreError>;
+
+    /// Safety events of the recent days, by kind.
+    async fn safety_events(&self) -> Result<SafetyEvents, StoreError>;
+
+    /// All claims, by where they stand.
+    async fn claims_overview(&self) -> Result<ClaimsOverview, StoreError>;
+
+    /// How much there is of everything.
+    async fn resource_metrics(&self) -> Result<ResourceMetrics, StoreError>;
+
+    /// A page of the drivers, in order of their numbers.
+    async fn driver_list(&self, page: &PageRequest<DriverKey>) -> Result<Page<DriverListItem, DriverKey>, StoreError>;
+
     /// All about one driver. `None`: there is no such driver.
     async fn driver_details(&self, id: DriverId) -> Result<Option<Versioned<DriverDetails>>, StoreError>;
 
     /// A driver's risk score and the exposure behind it. `None`: there is no such driver.
     async fn current_risk(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError>;
+
+    /// What a driver's cover costs at the current score. `None`: there is no such driver.
+    async fn premium(&self, id: DriverId) -> Result<Option<Versioned<Premium>>, StoreError>;
+
+    /// What a driver has driven. `None`: there is no such driver.
+    async fn driver_statistics(&self, id: DriverId) -> Result<Option<Versioned<DriverStatistics>>, StoreError>;
+
+    /// A page of a driver's trips, newest first. `None`: there is no such driver.
+    async fn driver_trips(
+        &self,
+        id: DriverId,
+        page: &PageRequest<TripKey>,
+    ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError>;
+
+    /// Changes a driver's own data, the totals, the version and the outbox in one transaction. `None`: there is no such
+    /// driver. The caller guarantees that the change [validates](DriverChange::validate); an address that another driver
+    /// has is refused by the constraint `drivers_email_key`.
+    async fn update_driver(&self, id: DriverId, change: &DriverChange)
+    -> Result<Option<Versioned<Driver>>, StoreError>;
+
+    /// Puts a claim on record, open, with the totals, the driver's new version and the outbox row, in one transaction.
+    /// `None`: there is no such driver. The caller guarantees that the claim [validates](NewClaim::validate_on).
+    async fn file_claim(&self, id: DriverId, new: &NewClaim) -> Result<Option<Versioned<ClaimOfDriver>>, StoreError>;
+
+    /// Changes a claim, the totals, its driver's version and the outbox in one transaction. The caller guarantees that the
+    /// change [validates](ClaimChange::validate).
+    async fn change_claim(&self, id: ClaimId, change: ClaimChange) -> Result<ClaimOutcome, StoreError>;
 
     /// Records a trip, its events, the totals, the driver's new version and the outbox row in one transaction. `None`:
     /// there is no such driver, and nothing was written. The caller guarantees that the trip

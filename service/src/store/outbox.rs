@@ -4,10 +4,12 @@
 //! until then and others skip them, so several relays share the work; a relay that dies drops its lock, and its events
 //! are claimed again. Delivery is therefore at least once, and only roughly in order: consumers must not mind either.
 
-use sqlx::{FromRow, PgPool, Postgres, Transaction};
+use serde::Serialize;
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 
 use super::StoreError;
 use super::error::Doing;
+use crate::domain::events::EventName;
 use crate::domain::ids::DriverId;
 
 /// An event to be published.
@@ -18,8 +20,34 @@ pub struct OutboxEvent {
     /// Whose rows changed: the key that keeps one driver's events together.
     #[sqlx(try_from = "i64")]
     pub driver_id: DriverId,
-    /// What happened, a [`TripRecorded`](crate::domain::trips::TripRecorded).
+    /// What happened.
+    #[sqlx(try_from = "String")]
+    pub kind: EventName,
+    /// The details: [`TripRecorded`](crate::domain::trips::TripRecorded),
+    /// [`ClaimChanged`](crate::domain::claims::ClaimChanged) or
+    /// [`DriverUpdated`](crate::domain::drivers::DriverUpdated), as `kind` says.
     pub payload: serde_json::Value,
+}
+
+/// Puts an event into the outbox, in the transaction of the rows that it tells of.
+pub(super) async fn put(
+    conn: &mut PgConnection,
+    kind: EventName,
+    driver: DriverId,
+    event: &impl Serialize,
+) -> Result<(), StoreError> {
+    let payload = serde_json::to_value(event).map_err(|cause| StoreError::Encode {
+        what: "an event for the outbox",
+        cause,
+    })?;
+    sqlx::query("INSERT INTO event_outbox (driver_id, kind, payload) VALUES ($1, $2, $3)")
+        .bind(driver.0)
+        .bind(kind.as_str())
+        .bind(payload)
+        .execute(conn)
+        .await
+        .doing("put an event into the outbox")?;
+    Ok(())
 }
 
 /// Events that nobody else will claim while this value lives. Dropping it gives them back.
@@ -32,12 +60,13 @@ pub struct ClaimedBatch {
 /// Claims up to `limit` of the oldest events that no other relay holds. The batch may be empty.
 pub async fn claim(pool: &PgPool, limit: i64) -> Result<ClaimedBatch, StoreError> {
     let mut tx = pool.begin().await.doing("begin claiming events")?;
-    let events =
-        sqlx::query_as("SELECT id, driver_id, payload FROM event_outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED")
-            .bind(limit)
-            .fetch_all(&mut *tx)
-            .await
-            .doing("claim events of the outbox")?;
+    let events = sqlx::query_as(
+        "SELECT id, driver_id, kind, payload FROM event_outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
+    )
+    .bind(limit)
+    .fetch_all(&mut *tx)
+    .await
+    .doing("claim events of the outbox")?;
     Ok(ClaimedBatch { tx, events })
 }
 

@@ -4,7 +4,8 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::error::Doing;
-use super::{SHARDS, StoreError, TripReceipt};
+use super::{SHARDS, StoreError, TripReceipt, outbox};
+use crate::domain::events::EventName;
 use crate::domain::ids::{DriverId, TripId};
 use crate::domain::trips::{NewTrip, SEVERITY_UNKNOWN, TripRecorded};
 
@@ -30,7 +31,7 @@ pub(super) async fn record_trip(
     insert_trip(&mut tx, &recorded).await?;
     insert_events(&mut tx, &recorded).await?;
     add_to_exposure(&mut tx, &recorded).await?;
-    insert_into_outbox(&mut tx, &recorded).await?;
+    outbox::put(&mut tx, EventName::TripRecorded, id, &recorded).await?;
     add_to_shard(&mut tx, &recorded).await?;
     add_to_day(&mut tx, &recorded).await?;
     tx.commit().await.doing("commit a trip")?;
@@ -125,20 +126,6 @@ async fn add_to_exposure(conn: &mut PgConnection, recorded: &TripRecorded) -> Re
     .execute(conn)
     .await
     .doing("add a trip to the driver's exposure")?;
-    Ok(())
-}
-
-async fn insert_into_outbox(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
-    let payload = serde_json::to_value(recorded).map_err(|cause| StoreError::Encode {
-        what: "the event of a trip",
-        cause,
-    })?;
-    sqlx::query("INSERT INTO event_outbox (driver_id, payload) VALUES ($1, $2)")
-        .bind(recorded.driver_id.0)
-        .bind(payload)
-        .execute(conn)
-        .await
-        .doing("put the event of a trip into the outbox")?;
     Ok(())
 }
 

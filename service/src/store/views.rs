@@ -3,23 +3,27 @@
 //! Amounts are in cents, distances in metres, moments in UTC. `Deserialize` is there because the tuned store has
 //! Postgres assemble the nested rows as JSON in one statement.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
+use utoipa::ToSchema;
 
 use crate::domain::claims::ClaimStatus;
 use crate::domain::drivers::DriverStatus;
-use crate::domain::ids::{DriverId, TripId};
+use crate::domain::ids::{ClaimId, DriverId, TripId};
 use crate::domain::money::Cents;
 use crate::domain::policies::Coverage;
-use crate::domain::risk::{Exposure, RiskBand, RiskScore, round_to_hundredths};
+use crate::domain::rating::{self, Rating};
+use crate::domain::risk::{EventCounts64, Exposure, RiskBand, RiskScore, round_to_hundredths};
 use crate::domain::trips::EventKind;
+use crate::domain::vehicles;
+use crate::store::page::TripKey;
 
 /// Days that "recent" means on the dashboard: `as_of` and the days before it.
 pub const RECENT_DAYS: u32 = 30;
 
 /// The portfolio in figures.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DashboardSummary {
     /// The day that counts as today (UTC).
     pub as_of: NaiveDate,
@@ -53,7 +57,7 @@ pub(super) fn average_points(points_x100: i64, scored_drivers: i64) -> Option<f6
 }
 
 /// Drivers per [`RiskBand`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BandCounts {
     /// In [`RiskBand::Low`].
     pub low: i64,
@@ -66,7 +70,7 @@ pub struct BandCounts {
 }
 
 /// All about one driver.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DriverDetails {
     /// Who it is.
     pub driver: Driver,
@@ -81,7 +85,7 @@ pub struct DriverDetails {
 }
 
 /// A driver's own data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow, ToSchema)]
 pub struct Driver {
     /// Number.
     #[sqlx(try_from = "i64")]
@@ -102,7 +106,7 @@ pub struct Driver {
 }
 
 /// A vehicle with its cover.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct Vehicle {
     /// Number.
     pub id: i64,
@@ -120,7 +124,7 @@ pub struct Vehicle {
 }
 
 /// Cover of a vehicle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct Policy {
     /// Number.
     pub id: i64,
@@ -139,7 +143,7 @@ pub struct Policy {
 }
 
 /// A trip with what was noticed on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct Trip {
     /// Name.
     #[sqlx(try_from = "uuid::Uuid")]
@@ -157,8 +161,18 @@ pub struct Trip {
     pub events: Vec<SafetyEvent>,
 }
 
+impl Trip {
+    /// The trip's place among its driver's.
+    pub fn key(&self) -> TripKey {
+        TripKey {
+            started_at: self.started_at,
+            id: self.id,
+        }
+    }
+}
+
 /// Something noticed on a trip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct SafetyEvent {
     /// What.
     #[sqlx(try_from = "String")]
@@ -170,10 +184,11 @@ pub struct SafetyEvent {
 }
 
 /// A claim.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct Claim {
     /// Number.
-    pub id: i64,
+    #[sqlx(try_from = "i64")]
+    pub id: ClaimId,
     /// Reserve while open, payment once paid.
     #[sqlx(try_from = "i64")]
     pub amount_cents: Cents,
@@ -185,7 +200,7 @@ pub struct Claim {
 }
 
 /// A driver's score and what it was computed from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CurrentRisk {
     /// Whose.
     pub driver_id: DriverId,
@@ -210,4 +225,383 @@ impl CurrentRisk {
             exposure,
         }
     }
+}
+
+/// Trips of the last [`RECENT_DAYS`] days, day by day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TripActivity {
+    /// The day that counts as today (UTC).
+    pub as_of: NaiveDate,
+    /// Trips of all days.
+    pub trips: i64,
+    /// Metres driven on them.
+    pub distance_m: i64,
+    /// Every day of the period, oldest first.
+    pub days: Vec<DayActivity>,
+}
+
+/// Trips that began on one day (UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
+pub struct DayActivity {
+    /// Which day.
+    pub day: NaiveDate,
+    /// How many.
+    pub trips: i64,
+    /// Metres driven on them.
+    pub distance_m: i64,
+}
+
+impl TripActivity {
+    /// The answer out of the days on which there were trips, in any order.
+    pub(super) fn new(as_of: NaiveDate, driven: &[DayActivity]) -> Self {
+        let on = |day| driven.iter().find(|driven| driven.day == day).copied();
+        let days: Vec<_> = recent_days(as_of)
+            .map(|day| {
+                on(day).unwrap_or(DayActivity {
+                    day,
+                    trips: 0,
+                    distance_m: 0,
+                })
+            })
+            .collect();
+        Self {
+            as_of,
+            trips: days.iter().map(|day| day.trips).sum(),
+            distance_m: days.iter().map(|day| day.distance_m).sum(),
+            days,
+        }
+    }
+}
+
+/// The first of the last [`RECENT_DAYS`] days.
+pub(super) fn first_recent_day(as_of: NaiveDate) -> NaiveDate {
+    as_of - Days::new(u64::from(RECENT_DAYS) - 1)
+}
+
+fn recent_days(as_of: NaiveDate) -> impl Iterator<Item = NaiveDate> {
+    first_recent_day(as_of).iter_days().take(RECENT_DAYS as usize)
+}
+
+/// How the drivers are spread over the risk bands.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RiskDistribution {
+    /// Drivers that have a score.
+    pub scored_drivers: i64,
+    /// Their mean points, to two decimals; `None` if nobody has a score.
+    pub average_risk_points: Option<f64>,
+    /// Every band, from best to worst.
+    pub bands: Vec<BandShare>,
+}
+
+/// The drivers of one band.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct BandShare {
+    /// Which band.
+    pub band: RiskBand,
+    /// How many.
+    pub drivers: i64,
+    /// Percent of the drivers that have a score, to two decimals.
+    pub share_pct: f64,
+}
+
+impl RiskDistribution {
+    /// The answer out of the sum of all points, in hundredths, and the drivers of each band.
+    pub(super) fn new(points_x100: i64, drivers: BandCounts) -> Self {
+        let of_band = |band| match band {
+            RiskBand::Low => drivers.low,
+            RiskBand::Moderate => drivers.moderate,
+            RiskBand::High => drivers.high,
+            RiskBand::Severe => drivers.severe,
+        };
+        let scored_drivers = RiskBand::ALL.iter().copied().map(of_band).sum();
+        let share = |band: RiskBand| BandShare {
+            band,
+            drivers: of_band(band),
+            share_pct: percent(of_band(band), scored_drivers),
+        };
+        Self {
+            scored_drivers,
+            average_risk_points: average_points(points_x100, scored_drivers),
+            bands: RiskBand::ALL.iter().copied().map(share).collect(),
+        }
+    }
+}
+
+/// `part` of `whole` in percent, to two decimals; 0 of nothing.
+fn percent(part: i64, whole: i64) -> f64 {
+    if whole == 0 {
+        return 0.0;
+    }
+    round_to_hundredths(part as f64 * 100.0 / whole as f64)
+}
+
+/// Safety events on the trips of the last [`RECENT_DAYS`] days, by kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SafetyEvents {
+    /// The day that counts as today (UTC).
+    pub as_of: NaiveDate,
+    /// Metres driven on those trips.
+    pub distance_m: i64,
+    /// Events of all kinds.
+    pub events: i64,
+    /// Events of all kinds per 100 km, to two decimals.
+    pub events_per_100km: f64,
+    /// Every kind.
+    pub kinds: Vec<KindCount>,
+}
+
+/// Events of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct KindCount {
+    /// Which kind.
+    pub kind: EventKind,
+    /// How many.
+    pub events: i64,
+    /// Percent of the events of all kinds, to two decimals.
+    pub share_pct: f64,
+}
+
+impl SafetyEvents {
+    /// The answer out of what was driven and what was noticed.
+    pub(super) fn new(as_of: NaiveDate, distance_m: i64, mut counts: EventCounts64) -> Self {
+        let events = counts.total();
+        let mut of_kind = |kind: EventKind| {
+            let of_kind = *counts.of_mut(kind);
+            KindCount {
+                kind,
+                events: of_kind,
+                share_pct: percent(of_kind, events),
+            }
+        };
+        let kinds = EventKind::ALL.iter().copied().map(&mut of_kind).collect();
+        let driven = Exposure {
+            distance_m,
+            events: counts,
+            ..Exposure::default()
+        };
+        Self {
+            as_of,
+            distance_m,
+            events,
+            events_per_100km: driven.events_per_100km(),
+            kinds,
+        }
+    }
+}
+
+/// All claims on record, by where they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClaimsOverview {
+    /// Claims of any status.
+    pub claims: i64,
+    /// Paid and outstanding amounts.
+    pub incurred_cents: Cents,
+    /// Not yet settled; amounts are reserves.
+    pub open: ClaimTotals,
+    /// Settled.
+    pub paid: ClaimTotals,
+    /// Refused; amounts are what was asked for.
+    pub rejected: ClaimTotals,
+}
+
+/// Claims of one status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, FromRow, ToSchema)]
+pub struct ClaimTotals {
+    /// How many.
+    pub claims: i64,
+    /// Their amounts together.
+    #[sqlx(try_from = "i64")]
+    pub amount_cents: Cents,
+}
+
+impl ClaimsOverview {
+    /// The answer out of the totals of each status.
+    pub(super) fn new(of: impl Fn(ClaimStatus) -> ClaimTotals) -> Self {
+        let counting = ClaimStatus::ALL.iter().copied().filter(|status| status.counts());
+        Self {
+            claims: ClaimStatus::ALL.iter().map(|status| of(*status).claims).sum(),
+            incurred_cents: counting.map(|status| of(status).amount_cents).sum(),
+            open: of(ClaimStatus::Open),
+            paid: of(ClaimStatus::Paid),
+            rejected: of(ClaimStatus::Rejected),
+        }
+    }
+}
+
+/// How much there is of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
+pub struct ResourceMetrics {
+    /// Drivers of any status.
+    pub drivers: i64,
+    /// Vehicles.
+    pub vehicles: i64,
+    /// Policies.
+    pub policies: i64,
+    /// Trips on record.
+    pub trips: i64,
+    /// Safety events on record.
+    pub safety_events: i64,
+    /// Claims of any status.
+    pub claims: i64,
+}
+
+/// A driver as the list shows one.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DriverListItem {
+    /// Number.
+    pub id: DriverId,
+    /// Given and family name.
+    pub name: String,
+    /// Where the contract stands.
+    pub status: DriverStatus,
+    /// First day of the contract.
+    pub joined_on: NaiveDate,
+    /// The score as last computed; `None` before the first.
+    pub risk: Option<RiskScore>,
+    /// The vehicle with the lowest number, if there is one.
+    pub vehicle: Option<VehicleName>,
+    /// When the last trip began.
+    pub last_trip_at: Option<DateTime<Utc>>,
+}
+
+/// What a vehicle is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
+pub struct VehicleName {
+    /// Who built it.
+    pub make: String,
+    /// What it is called.
+    pub model: String,
+    /// Year of the model.
+    pub model_year: i32,
+}
+
+/// What a driver's cover costs for a year at the current score.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Premium {
+    /// Whose.
+    pub driver_id: DriverId,
+    /// For all vehicles, in cents.
+    pub annual_premium_cents: Cents,
+    /// The score that it follows from.
+    pub risk: RiskScore,
+    /// Each vehicle that has a policy, by number.
+    pub vehicles: Vec<VehiclePremium>,
+}
+
+/// What one vehicle's cover costs for a year.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct VehiclePremium {
+    /// Number of the vehicle.
+    pub vehicle_id: i64,
+    /// Number of its policy.
+    pub policy_id: i64,
+    /// What is covered.
+    pub coverage: Coverage,
+    /// Class for years without a claim, 0 to 10; more is cheaper.
+    pub no_claims_class: i32,
+    /// What the policy in force costs.
+    pub policy_premium_cents: Cents,
+    /// What it would cost today, and why.
+    #[serde(flatten)]
+    pub rating: Rating,
+}
+
+impl Premium {
+    /// Rates the vehicles of a driver.
+    pub(super) fn new(driver_id: DriverId, born_on: NaiveDate, risk: RiskScore, vehicles: &[Vehicle]) -> Self {
+        let vehicles: Vec<_> = vehicles
+            .iter()
+            .filter_map(|vehicle| {
+                let policy = vehicle.policy.as_ref()?;
+                Some(VehiclePremium::new(vehicle, policy, born_on, risk))
+            })
+            .collect();
+        Self {
+            driver_id,
+            annual_premium_cents: vehicles.iter().map(|vehicle| vehicle.rating.annual_premium_cents).sum(),
+            risk,
+            vehicles,
+        }
+    }
+}
+
+impl VehiclePremium {
+    fn new(vehicle: &Vehicle, policy: &Policy, born_on: NaiveDate, score: RiskScore) -> Self {
+        let first_day = policy.starts_on;
+        let risk = rating::Risk {
+            driver_age_years: first_day.years_since(born_on).unwrap_or(0),
+            vehicle_age_years: vehicles::age_years(vehicle.model_year, first_day),
+            score,
+            coverage: policy.coverage,
+            no_claims_class: policy.no_claims_class,
+        };
+        Self {
+            vehicle_id: vehicle.id,
+            policy_id: policy.id,
+            coverage: policy.coverage,
+            no_claims_class: policy.no_claims_class,
+            policy_premium_cents: policy.annual_premium_cents,
+            rating: rating::rate(&risk),
+        }
+    }
+}
+
+/// Months that a driver's statistics show.
+pub const STATISTICS_MONTHS: u8 = 12;
+
+/// What a driver has driven.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DriverStatistics {
+    /// Whose.
+    pub driver_id: DriverId,
+    /// Trips on record.
+    pub trips: i64,
+    /// Metres driven on them.
+    pub distance_m: i64,
+    /// Percent of the distance that was driven at night, to two decimals.
+    pub night_share_pct: f64,
+    /// What was noticed on the trips.
+    pub events: EventCounts64,
+    /// Safety events of all kinds per 100 km, to two decimals.
+    pub events_per_100km: f64,
+    /// The last months with trips, at most [`STATISTICS_MONTHS`], newest first.
+    pub months: Vec<MonthActivity>,
+}
+
+/// A driver's trips that began in one month (UTC).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MonthActivity {
+    /// The first day of the month.
+    pub month: NaiveDate,
+    /// How many trips.
+    pub trips: i64,
+    /// Metres driven on them.
+    pub distance_m: i64,
+    /// Seconds they took.
+    pub duration_s: i64,
+}
+
+impl DriverStatistics {
+    /// The answer out of what was driven (claims play no part) and the months, newest first.
+    pub(super) fn new(driver_id: DriverId, driven: &Exposure, months: Vec<MonthActivity>) -> Self {
+        Self {
+            driver_id,
+            trips: driven.trips,
+            distance_m: driven.distance_m,
+            night_share_pct: percent(driven.night_distance_m, driven.distance_m),
+            events: driven.events,
+            events_per_100km: driven.events_per_100km(),
+            months,
+        }
+    }
+}
+
+/// A claim with whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClaimOfDriver {
+    /// Whose.
+    pub driver_id: DriverId,
+    /// The claim.
+    #[serde(flatten)]
+    pub claim: Claim,
 }

@@ -2,62 +2,168 @@
 //!
 //! A change invalidates every answer with which it shares a tag.
 
+use std::collections::{BTreeSet, HashSet};
+
 use tiered_cache::{Key, Tag};
 
 use crate::domain::ids::DriverId;
+use crate::store::page::{PageLimit, Position};
+use crate::store::{DriverKey, PageRequest, TripKey};
 
 /// A cached endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `GET /admin/dashboard/summary`
     DashboardSummary,
+    /// `GET /admin/dashboard/trip-activity`
+    TripActivity,
+    /// `GET /admin/dashboard/risk-distribution`
+    RiskDistribution,
+    /// `GET /admin/dashboard/safety-events`
+    SafetyEvents,
+    /// `GET /admin/dashboard/claims-overview`
+    ClaimsOverview,
+    /// `GET /admin/drivers`
+    DriverList,
     /// `GET /admin/drivers/{id}`
     DriverDetails,
     /// `GET /risk/{id}/current`
     CurrentRisk,
+    /// `GET /pricing/{id}/premium`
+    Premium,
+    /// `GET /admin/resources/metrics`
+    ResourceMetrics,
+    /// `GET /drivers/{id}/statistics`
+    DriverStatistics,
+    /// `GET /drivers/{id}/trips`
+    DriverTrips,
 }
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::DashboardSummary, Self::DriverDetails, Self::CurrentRisk];
+    pub const ALL: [Self; 12] = [
+        Self::DashboardSummary,
+        Self::TripActivity,
+        Self::RiskDistribution,
+        Self::SafetyEvents,
+        Self::ClaimsOverview,
+        Self::DriverList,
+        Self::DriverDetails,
+        Self::CurrentRisk,
+        Self::Premium,
+        Self::ResourceMetrics,
+        Self::DriverStatistics,
+        Self::DriverTrips,
+    ];
 
-    /// The `endpoint` label of the metrics, and the first part of the cache key.
+    /// The `endpoint` label of the metrics, the first part of the cache key, and the operation id of the route.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DashboardSummary => "dashboard_summary",
+            Self::TripActivity => "trip_activity",
+            Self::RiskDistribution => "risk_distribution",
+            Self::SafetyEvents => "safety_events",
+            Self::ClaimsOverview => "claims_overview",
+            Self::DriverList => "driver_list",
             Self::DriverDetails => "driver_details",
             Self::CurrentRisk => "risk_current",
+            Self::Premium => "premium",
+            Self::ResourceMetrics => "resource_metrics",
+            Self::DriverStatistics => "driver_statistics",
+            Self::DriverTrips => "driver_trips",
         }
     }
 }
 
 /// What can be asked of the cache: an endpoint and everything that changes its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Question {
     /// The portfolio's summary.
     DashboardSummary,
+    /// Trips of the recent days.
+    TripActivity,
+    /// Drivers per risk band.
+    RiskDistribution,
+    /// Safety events of the recent days.
+    SafetyEvents,
+    /// Claims by where they stand.
+    ClaimsOverview,
+    /// A page of the drivers.
+    DriverList(PageRequest<DriverKey>),
     /// One driver's details.
     DriverDetails(DriverId),
     /// One driver's current score.
     CurrentRisk(DriverId),
+    /// What one driver's cover costs.
+    Premium(DriverId),
+    /// How much there is of everything.
+    ResourceMetrics,
+    /// What one driver has driven.
+    DriverStatistics(DriverId),
+    /// A page of one driver's trips.
+    DriverTrips(DriverId, PageRequest<TripKey>),
 }
 
 impl Question {
+    /// Every question about the portfolio as a whole; of the list, its beginning.
+    pub const ABOUT_ALL: [Self; 7] = [
+        Self::DashboardSummary,
+        Self::TripActivity,
+        Self::RiskDistribution,
+        Self::SafetyEvents,
+        Self::ClaimsOverview,
+        Self::ResourceMetrics,
+        Self::DriverList(PageRequest::first(PageLimit::DEFAULT)),
+    ];
+
     /// The endpoint that asks it.
     pub const fn endpoint(self) -> Endpoint {
         match self {
             Self::DashboardSummary => Endpoint::DashboardSummary,
+            Self::TripActivity => Endpoint::TripActivity,
+            Self::RiskDistribution => Endpoint::RiskDistribution,
+            Self::SafetyEvents => Endpoint::SafetyEvents,
+            Self::ClaimsOverview => Endpoint::ClaimsOverview,
+            Self::DriverList(_) => Endpoint::DriverList,
             Self::DriverDetails(_) => Endpoint::DriverDetails,
             Self::CurrentRisk(_) => Endpoint::CurrentRisk,
+            Self::Premium(_) => Endpoint::Premium,
+            Self::ResourceMetrics => Endpoint::ResourceMetrics,
+            Self::DriverStatistics(_) => Endpoint::DriverStatistics,
+            Self::DriverTrips(..) => Endpoint::DriverTrips,
         }
     }
 
-    /// Where the answer is kept.
-    pub fn key(self) -> Key {
+    /// Where the answer is kept. Pages carry signed cursors, so `signer` (the name of the signing key) is one more thing that
+    /// changes the answer.
+    pub fn key(self, signer: &str) -> Key {
         let key = Key::new(self.endpoint().name());
         match self {
-            Self::DashboardSummary => key,
-            Self::DriverDetails(id) | Self::CurrentRisk(id) => key.part(id.0),
+            Self::DashboardSummary
+            | Self::TripActivity
+            | Self::RiskDistribution
+            | Self::SafetyEvents
+            | Self::ClaimsOverview
+            | Self::ResourceMetrics => key,
+            Self::DriverDetails(id) | Self::CurrentRisk(id) | Self::Premium(id) | Self::DriverStatistics(id) => {
+                key.part(id.0)
+            }
+            Self::DriverList(page) => {
+                let key = key.part(page.limit.get()).part(signer);
+                page.from
+                    .map_or(key.clone(), |from| key.part(from.after).part(from.rows_before))
+            }
+            Self::DriverTrips(id, page) => {
+                let key = key.part(id.0).part(page.limit.get()).part(signer);
+                let place = |from: &Position<TripKey>| {
+                    let TripKey { started_at, id } = from.after;
+                    key.clone()
+                        .part(started_at.timestamp_micros())
+                        .part(id)
+                        .part(from.rows_before)
+                };
+                page.from.as_ref().map_or(key.clone(), place)
+            }
         }
     }
 
@@ -68,40 +174,213 @@ impl Question {
     )]
     pub fn tags(self) -> Vec<Tag> {
         match self {
-            Self::DashboardSummary => vec![dashboards()],
+            Self::DashboardSummary => vec![all_trips(), all_scores(), all_claims(), all_drivers()],
+            Self::TripActivity => vec![all_trips()],
+            Self::RiskDistribution => vec![all_scores()],
+            Self::SafetyEvents => vec![all_trips()],
+            Self::ClaimsOverview => vec![all_claims()],
+            Self::DriverList(_) => vec![all_drivers(), all_scores(), all_trips()],
             Self::DriverDetails(id) => vec![driver(id)],
             Self::CurrentRisk(id) => vec![driver(id)],
+            Self::Premium(id) => vec![driver(id)],
+            Self::ResourceMetrics => vec![all_trips(), all_claims()],
+            Self::DriverStatistics(id) => vec![driver(id)],
+            Self::DriverTrips(id, _) => vec![driver(id)],
         }
     }
 }
 
 /// Something that happened to the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
     /// A trip was committed.
     TripRecorded(DriverId),
     /// A new score was committed.
     DriverRescored(DriverId),
+    /// A claim was reported, or has changed.
+    ClaimChanged(DriverId),
+    /// A driver's own data have changed.
+    DriverUpdated(DriverId),
 }
 
 impl Change {
+    /// Whom it is about.
+    const fn driver(self) -> DriverId {
+        match self {
+            Self::TripRecorded(id) | Self::DriverRescored(id) | Self::ClaimChanged(id) | Self::DriverUpdated(id) => id,
+        }
+    }
+
     /// Second table: what the change touches.
-    #[expect(
-        clippy::match_same_arms,
-        reason = "a table: one line per row, so that a row can change alone"
-    )]
     pub fn tags(self) -> Vec<Tag> {
         match self {
-            Self::TripRecorded(id) => vec![driver(id), dashboards()],
-            Self::DriverRescored(id) => vec![driver(id), dashboards()],
+            Self::TripRecorded(id) => vec![driver(id), all_trips()],
+            Self::DriverRescored(id) => vec![driver(id), all_scores()],
+            Self::ClaimChanged(id) => vec![driver(id), all_claims()],
+            Self::DriverUpdated(id) => vec![driver(id), all_drivers()],
         }
     }
 }
 
+/// What a change, or an order of an operator, ends: by tag for the cache that knows tags, by pattern for the cache as planned,
+/// which knows only names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Tags of the answers.
+    pub tags: HashSet<Tag>,
+    /// Patterns over the answers' names, `endpoint:part:part`.
+    pub patterns: BTreeSet<String>,
+}
+
+impl Ended {
+    /// Everything.
+    pub fn all() -> Self {
+        Self {
+            tags: HashSet::from([Tag::all()]),
+            patterns: BTreeSet::from(["*".to_owned()]),
+        }
+    }
+
+    /// All answers of an endpoint.
+    pub fn endpoint(endpoint: Endpoint) -> Self {
+        Self {
+            tags: HashSet::from([Tag::endpoint(endpoint.name())]),
+            patterns: BTreeSet::from([pattern_of(endpoint)]),
+        }
+    }
+
+    /// All answers about one driver.
+    pub fn driver(id: DriverId) -> Self {
+        Self {
+            tags: HashSet::from([driver(id)]),
+            patterns: patterns_about(id).into(),
+        }
+    }
+
+    /// What each of several ends, together.
+    pub fn union(several: impl IntoIterator<Item = Self>) -> Self {
+        several.into_iter().fold(Self::default(), |mut all, one| {
+            all.tags.extend(one.tags);
+            all.patterns.extend(one.patterns);
+            all
+        })
+    }
+}
+
+impl From<Change> for Ended {
+    /// The patterns follow from the two tables: those of the driver, and of every endpoint about the portfolio that shares a tag
+    /// with the change.
+    fn from(change: Change) -> Self {
+        let tags: HashSet<Tag> = change.tags().into_iter().collect();
+        let touched = Question::ABOUT_ALL
+            .into_iter()
+            .filter(|question| question.tags().iter().any(|tag| tags.contains(tag)));
+        let patterns = touched
+            .map(|question| pattern_of(question.endpoint()))
+            .chain(patterns_about(change.driver()))
+            .collect();
+        Self { tags, patterns }
+    }
+}
+
+impl From<Question> for Ended {
+    fn from(question: Question) -> Self {
+        Self {
+            tags: question.tags().into_iter().collect(),
+            patterns: BTreeSet::from([pattern_of(question.endpoint())]),
+        }
+    }
+}
+
+fn pattern_of(endpoint: Endpoint) -> String {
+    format!("{}*", endpoint.name())
+}
+
+/// The driver's number is the first part of every name about a driver. (A page of the list may end in the same number and ends
+/// with it: names cannot tell.)
+fn patterns_about(id: DriverId) -> [String; 2] {
+    [format!("*:{id}"), format!("*:{id}:*")]
+}
+
+/// Everything about one driver.
 fn driver(id: DriverId) -> Tag {
     Tag::new(format!("driver:{}", id.0))
 }
 
-fn dashboards() -> Tag {
-    Tag::new("dashboards")
+/// What is added up over all trips.
+fn all_trips() -> Tag {
+    Tag::new("trips")
+}
+
+/// What is added up over all scores.
+fn all_scores() -> Tag {
+    Tag::new("scores")
+}
+
+/// What is added up over all claims.
+fn all_claims() -> Tag {
+    Tag::new("claims")
+}
+
+/// What is listed or counted of the drivers' own data.
+fn all_drivers() -> Tag {
+    Tag::new("drivers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patterns(change: Change) -> Vec<String> {
+        Ended::from(change).patterns.into_iter().collect()
+    }
+
+    #[test]
+    fn names_are_ended_where_tags_are() {
+        let id = DriverId(42);
+        assert_eq!(
+            patterns(Change::ClaimChanged(id)),
+            [
+                "*:42",
+                "*:42:*",
+                "claims_overview*",
+                "dashboard_summary*",
+                "resource_metrics*"
+            ]
+        );
+        assert_eq!(
+            patterns(Change::DriverRescored(id)),
+            [
+                "*:42",
+                "*:42:*",
+                "dashboard_summary*",
+                "driver_list*",
+                "risk_distribution*"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_question_is_ended_by_some_change() {
+        let id = DriverId(1);
+        let changes = [
+            Change::TripRecorded(id),
+            Change::DriverRescored(id),
+            Change::ClaimChanged(id),
+            Change::DriverUpdated(id),
+        ];
+        let ended: HashSet<Tag> = changes.into_iter().flat_map(Change::tags).collect();
+        let about_driver = [
+            Question::DriverDetails(id),
+            Question::CurrentRisk(id),
+            Question::Premium(id),
+            Question::DriverStatistics(id),
+            Question::DriverTrips(id, PageRequest::first(PageLimit::DEFAULT)),
+        ];
+        let questions: Vec<_> = Question::ABOUT_ALL.into_iter().chain(about_driver).collect();
+        assert_eq!(questions.len(), Endpoint::ALL.len());
+        for question in questions {
+            assert!(question.tags().iter().all(|tag| ended.contains(tag)), "{question:?}");
+        }
+    }
 }

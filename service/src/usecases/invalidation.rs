@@ -1,36 +1,66 @@
 //! Telling the cache what has changed, after the commit.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
-use tiered_cache::{Tag, TieredCache};
+use tiered_cache::{Strategy, Tag, TieredCache};
 
-use super::Change;
+use super::cascade::Ended;
+use crate::faults::EveryNth;
 
 /// Applies changes to the cache; does nothing while the cache is off.
 #[derive(Clone)]
 pub struct Invalidator {
     cache: Option<TieredCache>,
+    strategy: Strategy,
+    /// Faults on purpose: invalidations that are not made. Usually none.
+    skipped: Vec<Arc<EveryNth>>,
 }
 
 impl Invalidator {
-    /// For this cache.
-    pub fn new(cache: Option<TieredCache>) -> Self {
-        Self { cache }
+    /// For this cache and its strategy; `skipped` decides which invalidations are not made, on purpose.
+    pub fn new(cache: Option<TieredCache>, strategy: Strategy, skipped: Vec<Arc<EveryNth>>) -> Self {
+        Self {
+            cache,
+            strategy,
+            skipped,
+        }
     }
 
     /// Invalidates everything that `changes` touch, in one call. When this returns, this replica serves nothing older,
     /// whatever Redis said. The result is the invalidation's place among all of them, `None` when the cache is off or Redis
     /// did not take it; the cache then repeats it by itself, and the trip's event invalidates once more.
-    pub async fn apply(&self, changes: impl IntoIterator<Item = Change>) -> Option<u64> {
+    ///
+    /// With the strategy as planned there is neither a place nor that promise: entries are deleted by pattern.
+    pub async fn apply<C: Into<Ended>>(&self, changes: impl IntoIterator<Item = C>) -> Option<u64> {
+        if self.skipped.iter().any(|count| count.is_due()) {
+            return None;
+        }
+        self.end(Ended::union(changes.into_iter().map(Into::into))).await
+    }
+
+    /// The same without faults, for what operators order.
+    pub(super) async fn end(&self, ended: Ended) -> Option<u64> {
         let cache = self.cache.as_ref()?;
-        let tags: HashSet<Tag> = changes.into_iter().flat_map(Change::tags).collect();
-        let tags: Vec<Tag> = tags.into_iter().collect();
+        if self.strategy == Strategy::Planned {
+            delete(cache, &ended).await;
+            return None;
+        }
+        let tags: Vec<Tag> = ended.tags.into_iter().collect();
         match cache.invalidate(&tags).await {
             Ok(invalidated) => invalidated.seq,
             Err(error) => {
                 tracing::warn!(%error, cause = %error.cause, "an invalidation reached this replica only");
                 None
             }
+        }
+    }
+}
+
+/// One scan of all names per pattern, as the plan's `flush_pattern`.
+async fn delete(cache: &TieredCache, ended: &Ended) {
+    for pattern in &ended.patterns {
+        if let Err(error) = cache.delete_planned(pattern).await {
+            tracing::warn!(%error, pattern, "entries were not deleted: they are served until their time is over");
         }
     }
 }

@@ -2,22 +2,31 @@
 //!
 //! What belongs here: the order of steps of a read, a write, a login, a start. HTTP stands in `routes`, SQL in `store`.
 
+mod cache_admin;
 mod cascade;
+mod cursors;
 mod invalidation;
 mod login;
+mod query_cache;
 mod readiness;
 mod reads;
-mod record_trip;
 mod redis_probe;
 mod rescore;
 mod warming;
+mod writes;
 
+pub use cache_admin::{
+    CacheAdmin, CacheAdminError, CacheAdminParts, CacheReport, FlushTarget, VERIFY_DRIVERS_MAX, VerifyReport,
+    WARM_DRIVERS_MAX,
+};
 pub use cascade::{Change, Endpoint, Question};
+pub use cursors::{CursorForm, CursorKey, DRIVERS as DRIVERS_SCOPE, trips_of as trips_scope};
 pub use invalidation::Invalidator;
 pub use login::{Login, LoginError};
-pub use readiness::{Dependency, Readiness, ReadyReport};
-pub use reads::{Answer, LoadFailed, ReadError, Reads, Source};
-pub use record_trip::{RecordTrip, RecordTripError, RecordedTrip};
-pub use redis_probe::RedisProbe;
+pub use query_cache::QueryCache;
+pub use readiness::{Dependencies, Dependency, Readiness, ReadyReport};
+pub use reads::{Answer, LoadFailed, PageBody, ReadError, Reads, Source};
+pub use redis_probe::{RedisMemory, RedisProbe};
 pub use rescore::Rescore;
 pub use warming::{WarmProgress, Warming};
+pub use writes::{WriteError, Writes, Written};

@@ -1,9 +1,11 @@
 //! Whether this replica should get traffic: each dependency asked now, and the warming looked at.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::WarmProgress;
 use super::redis_probe::RedisProbe;
@@ -16,10 +18,10 @@ use crate::store::Store;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the readiness route answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ReadyReport {
-    /// `ready` or `not_ready`.
-    pub status: &'static str,
+    /// Whether to send traffic, and whether something is missing.
+    pub status: ReadyStatus,
     /// The profile of this replica.
     pub profile: &'static str,
     /// The database.
@@ -31,20 +33,33 @@ pub struct ReadyReport {
     pub kafka_consumer: ConsumerReport,
     /// How far warming has come.
     pub warm: WarmReport,
+    /// Faults on purpose, as FAULTS spells them; absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+}
+
+/// What to do with a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadyStatus {
+    /// Everything is there.
+    Ready,
+    /// It answers, but without Redis (slower) or without its place in the Kafka group (scores wait). Taking the traffic away
+    /// would only make that worse.
+    Degraded,
+    /// It cannot answer (no database), or has not come up yet.
+    NotReady,
 }
 
 impl ReadyReport {
     /// Whether to send traffic.
     pub fn is_ready(&self) -> bool {
-        self.status == READY
+        self.status != ReadyStatus::NotReady
     }
 }
 
-const READY: &str = "ready";
-const NOT_READY: &str = "not_ready";
-
 /// One dependency, as it answered just now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Dependency {
     /// Whether it answered.
     pub ok: bool,
@@ -53,7 +68,7 @@ pub struct Dependency {
 }
 
 /// The consumer's place in its group.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ConsumerReport {
     /// Whether the group has assigned partitions to this replica (none of them is an assignment too).
     pub ok: bool,
@@ -62,7 +77,7 @@ pub struct ConsumerReport {
 }
 
 /// How far warming has come.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct WarmReport {
     /// Answers tried.
     pub done: u64,
@@ -73,61 +88,81 @@ pub struct WarmReport {
 /// Looks at the dependencies.
 pub struct Readiness {
     profile: Profile,
-    store: Arc<dyn Store>,
-    redis: Option<RedisProbe>,
-    consumer: Arc<ConsumerState>,
-    warm: Arc<WarmProgress>,
+    faults: Vec<String>,
+    dependencies: Dependencies,
+    /// Whether this replica has come up: from then on, what goes away degrades it.
+    came_up: AtomicBool,
+}
+
+/// What is looked at.
+pub struct Dependencies {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// Redis; `None` while the cache is off.
+    pub redis: Option<Arc<RedisProbe>>,
+    /// The consumer's place in its group.
+    pub consumer: Arc<ConsumerState>,
+    /// The warming at the start.
+    pub warm: Arc<WarmProgress>,
 }
 
 impl Readiness {
-    /// Of these dependencies; no `redis` means that the cache is off.
-    pub fn new(
-        switches: Switches,
-        store: Arc<dyn Store>,
-        redis: Option<RedisProbe>,
-        consumer: Arc<ConsumerState>,
-        warm: Arc<WarmProgress>,
-    ) -> Self {
+    /// Of these dependencies, under these faults on purpose.
+    pub fn new(switches: Switches, faults: Vec<String>, dependencies: Dependencies) -> Self {
         Self {
             profile: switches.profile,
-            store,
-            redis,
-            consumer,
-            warm,
+            faults,
+            dependencies,
+            came_up: AtomicBool::new(false),
         }
     }
 
     /// Asks every dependency, at the same time.
     pub async fn report(&self) -> ReadyReport {
-        let postgres = async { ask("postgres", async { self.store.ping().await.map_err(Cause::new) }).await };
+        let Dependencies { store, redis, warm, .. } = &self.dependencies;
+        let postgres = async { ask("postgres", async { store.ping().await.map_err(Cause::new) }).await };
         let redis = async {
-            match &self.redis {
+            match redis {
                 Some(redis) => Some(ask("redis", async { redis.ping().await.map_err(Cause::new) }).await),
                 None => None,
             }
         };
         let (postgres, redis) = tokio::join!(postgres, redis);
         let kafka_consumer = self.consumer_report();
-        let answers = postgres.ok && redis.as_ref().is_none_or(|redis| redis.ok) && kafka_consumer.ok;
+        let redis_ok = redis.as_ref().is_none_or(|redis| redis.ok);
         ReadyReport {
-            status: if answers && self.warm.is_over() {
-                READY
-            } else {
-                NOT_READY
-            },
+            status: self.status(postgres.ok, redis_ok, kafka_consumer.ok),
             profile: self.profile.name(),
             postgres,
             redis,
             kafka_consumer,
             warm: WarmReport {
-                done: self.warm.done(),
-                total: self.warm.total(),
+                done: warm.done(),
+                total: warm.total(),
             },
+            faults: self.faults.clone(),
+        }
+    }
+
+    /// Redis is optional from the start: the cache goes on without it. The Kafka group is waited for once, so that a fresh
+    /// replica is complete when traffic comes. Relaxed: the flag only ever goes up.
+    fn status(&self, postgres: bool, redis: bool, consumer: bool) -> ReadyStatus {
+        if !postgres {
+            return ReadyStatus::NotReady;
+        }
+        let complete = consumer && self.dependencies.warm.is_over();
+        if complete {
+            self.came_up.store(true, Ordering::Relaxed);
+        }
+        match (self.came_up.load(Ordering::Relaxed), complete && redis) {
+            (false, _) => ReadyStatus::NotReady,
+            (true, true) => ReadyStatus::Ready,
+            (true, false) => ReadyStatus::Degraded,
         }
     }
 
     fn consumer_report(&self) -> ConsumerReport {
-        let partitions = self.consumer.partitions();
+        let partitions = self.dependencies.consumer.partitions();
         ConsumerReport {
             ok: partitions.is_some(),
             partitions: partitions.unwrap_or_default(),

@@ -1,14 +1,17 @@
 //! Reading: cache, then store. The body is serialised once, when it is loaded; a hit hands out a pointer to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tiered_cache::{Entry, LoadError, Policy, Tier, TieredCache};
+use tiered_cache::{Entry, LoadError, Policy, Strategy, Tier, TieredCache};
+use utoipa::ToSchema;
 
-use super::{Endpoint, Question};
+use super::cursors::{self, CursorForm};
+use super::{CursorKey, Endpoint, Question};
 use crate::config::CacheConfig;
-use crate::store::{Store, StoreError, Versioned};
+use crate::store::{Page, Store, StoreError, Versioned};
 
 /// The version of an answer that belongs to no single row.
 const NO_VERSION: i64 = 0;
@@ -57,53 +60,87 @@ pub enum LoadFailed {
 /// Why a question has no answer. All waiters of one load share one error.
 pub type ReadError = LoadError<LoadFailed>;
 
+/// A page as it is answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PageBody<T> {
+    /// The rows, in the order of the list.
+    pub items: Vec<T>,
+    /// What leads to the next page: give it as `cursor`. `null` on the last page.
+    pub next_cursor: Option<String>,
+}
+
 /// Answers questions.
 #[derive(Clone)]
 pub struct Reads {
-    store: Arc<dyn Store>,
+    source: Arc<Loader>,
     cache: Option<TieredCache>,
-    policies: Policies,
+    strategy: Strategy,
+    ttls: Ttls,
+}
+
+/// Loads answers from the store and writes them as JSON.
+struct Loader {
+    store: Arc<dyn Store>,
+    cursors: Arc<CursorKey>,
 }
 
 /// How long each endpoint's answers live.
 #[derive(Clone, Copy)]
-struct Policies {
-    dashboard: Policy,
-    driver: Policy,
-    risk: Policy,
+struct Ttls {
+    dashboard: Duration,
+    default: Duration,
+    risk: Duration,
+    pricing: Duration,
 }
 
-impl Policies {
-    fn of(&self, endpoint: Endpoint) -> &Policy {
+impl Ttls {
+    const fn of(&self, endpoint: Endpoint) -> Duration {
         match endpoint {
-            Endpoint::DashboardSummary => &self.dashboard,
-            Endpoint::DriverDetails => &self.driver,
-            Endpoint::CurrentRisk => &self.risk,
+            Endpoint::DashboardSummary
+            | Endpoint::TripActivity
+            | Endpoint::RiskDistribution
+            | Endpoint::SafetyEvents
+            | Endpoint::ClaimsOverview => self.dashboard,
+            Endpoint::CurrentRisk => self.risk,
+            Endpoint::Premium => self.pricing,
+            Endpoint::DriverList
+            | Endpoint::DriverDetails
+            | Endpoint::ResourceMetrics
+            | Endpoint::DriverStatistics
+            | Endpoint::DriverTrips => self.default,
         }
     }
 }
 
 impl Reads {
-    /// Reads from `store`, through `cache` if there is one.
-    pub fn new(store: Arc<dyn Store>, cache: Option<TieredCache>, config: &CacheConfig) -> Self {
-        let policies = Policies {
-            dashboard: Policy::ttl(config.ttl_dashboard),
-            driver: Policy::ttl(config.ttl_default),
-            risk: Policy::ttl(config.ttl_risk),
+    /// Reads from `store`, through `cache` if there is one, in the manner of `strategy`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        cache: Option<TieredCache>,
+        strategy: Strategy,
+        cursors: Arc<CursorKey>,
+        config: &CacheConfig,
+    ) -> Self {
+        let ttls = Ttls {
+            dashboard: config.ttl_dashboard,
+            default: config.ttl_default,
+            risk: config.ttl_risk,
+            pricing: config.ttl_pricing,
         };
-        Self { store, cache, policies }
+        let source = Arc::new(Loader { store, cursors });
+        Self {
+            source,
+            cache,
+            strategy,
+            ttls,
+        }
     }
 
     /// The answer, or `None` when there is no such thing. The caller has made sure that the asker may see it.
     pub async fn ask(&self, question: Question) -> Result<Option<Answer>, ReadError> {
         let (entry, source) = match &self.cache {
             Some(cache) => self.ask_cache(cache, question).await?,
-            None => (
-                load(&*self.store, question)
-                    .await
-                    .map_err(|error| LoadError::Loader(Arc::new(error)))?,
-                Source::Off,
-            ),
+            None => (self.ask_store(question).await?, Source::Off),
         };
         Ok(entry.map(|Entry { body, version }| {
             let version = Some(version).filter(|version| *version != NO_VERSION);
@@ -111,30 +148,66 @@ impl Reads {
         }))
     }
 
+    /// The answer as the store has it now, past every cache.
+    pub(super) async fn ask_store(&self, question: Question) -> Result<Option<Entry>, ReadError> {
+        let loaded = self.source.load(question).await;
+        loaded.map_err(|error| LoadError::Loader(Arc::new(error)))
+    }
+
     async fn ask_cache(&self, cache: &TieredCache, question: Question) -> Result<(Option<Entry>, Source), ReadError> {
-        let store = Arc::clone(&self.store);
+        let source = Arc::clone(&self.source);
         // The load is a task of its own inside the cache: it owns what it needs, and outlives a client that goes away.
-        let loader = move || async move { load(&*store, question).await };
-        let policy = self.policies.of(question.endpoint());
-        let served = cache
-            .get_or_load(&question.key(), &question.tags(), policy, loader)
-            .await?;
+        let loader = move || async move { source.load(question).await };
+        let key = question.key(self.source.cursors.name());
+        let policy = Policy::ttl(self.ttls.of(question.endpoint())).with_strategy(self.strategy);
+        let served = cache.get_or_load(&key, &question.tags(), &policy, loader).await?;
         Ok((served.entry, Source::Cache(served.tier)))
     }
 }
 
-async fn load(store: &dyn Store, question: Question) -> Result<Option<Entry>, LoadFailed> {
-    match question {
-        Question::DashboardSummary => encode(Some(Versioned {
-            value: store.dashboard_summary().await?,
-            version: NO_VERSION,
-        })),
-        Question::DriverDetails(id) => encode(store.driver_details(id).await?),
-        Question::CurrentRisk(id) => encode(store.current_risk(id).await?),
+impl Loader {
+    async fn load(&self, question: Question) -> Result<Option<Entry>, LoadFailed> {
+        let store = &self.store;
+        match question {
+            Question::DashboardSummary => unversioned(&store.dashboard_summary().await?),
+            Question::TripActivity => unversioned(&store.trip_activity().await?),
+            Question::RiskDistribution => unversioned(&store.risk_distribution().await?),
+            Question::SafetyEvents => unversioned(&store.safety_events().await?),
+            Question::ClaimsOverview => unversioned(&store.claims_overview().await?),
+            Question::ResourceMetrics => unversioned(&store.resource_metrics().await?),
+            Question::DriverList(page) => {
+                let page = store.driver_list(&page).await?;
+                unversioned(&self.body(cursors::DRIVERS, page))
+            }
+            Question::DriverDetails(id) => versioned(store.driver_details(id).await?),
+            Question::CurrentRisk(id) => versioned(store.current_risk(id).await?),
+            Question::Premium(id) => versioned(store.premium(id).await?),
+            Question::DriverStatistics(id) => versioned(store.driver_statistics(id).await?),
+            Question::DriverTrips(id, page) => {
+                let scope = cursors::trips_of(id);
+                let page = store.driver_trips(id, &page).await?;
+                versioned(page.map(|Versioned { value, version }| Versioned {
+                    value: self.body(&scope, value),
+                    version,
+                }))
+            }
+        }
+    }
+
+    fn body<T, K: CursorForm>(&self, scope: &str, page: Page<T, K>) -> PageBody<T> {
+        PageBody {
+            items: page.items,
+            next_cursor: page.next.map(|next| self.cursors.seal(scope, &next)),
+        }
     }
 }
 
-fn encode<T: Serialize>(row: Option<Versioned<T>>) -> Result<Option<Entry>, LoadFailed> {
+/// An answer that belongs to no single row.
+fn unversioned<T: Serialize>(value: &T) -> Result<Option<Entry>, LoadFailed> {
+    Ok(Some(Entry::new(serde_json::to_vec(value)?, NO_VERSION)))
+}
+
+fn versioned<T: Serialize>(row: Option<Versioned<T>>) -> Result<Option<Entry>, LoadFailed> {
     row.map(|Versioned { value, version }| Ok(Entry::new(serde_json::to_vec(&value)?, version)))
         .transpose()
 }

@@ -5,6 +5,15 @@ use redis::{Client, IntoConnectionInfo, RedisError};
 
 use crate::config::CacheConfig;
 
+/// The memory of Redis, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedisMemory {
+    /// In use.
+    pub used_bytes: u64,
+    /// Allowed; 0 = without a limit.
+    pub max_bytes: u64,
+}
+
 /// Pings over a connection of its own each time, so that the answer says whether new connections work.
 pub struct RedisProbe {
     client: Client,
@@ -20,6 +29,21 @@ impl RedisProbe {
         }
         Ok(Self {
             client: Client::open(info)?,
+        })
+    }
+
+    /// What Redis says of its memory. The caller bounds the time.
+    pub async fn memory(&self) -> Result<RedisMemory, RedisError> {
+        let mut connection = self.client.get_multiplexed_async_connection().await?;
+        let info: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
+        let number = |name: &str| {
+            let mut lines = info.lines();
+            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+        };
+        Ok(RedisMemory {
+            used_bytes: number("used_memory"),
+            max_bytes: number("maxmemory"),
         })
     }
 

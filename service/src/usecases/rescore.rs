@@ -1,4 +1,4 @@
-//! What follows a trip: the driver's new score, then the invalidation of what it shows in.
+//! What follows an event about a driver: the new score, then the invalidation of what it shows in.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::{Change, Invalidator};
 use crate::domain::ids::DriverId;
 use crate::errors::Cause;
-use crate::events::TripHandler;
+use crate::events::DriverEventHandler;
 use crate::metrics::EventMetrics;
 use crate::store::Store;
 
@@ -40,9 +40,9 @@ impl Rescore {
 }
 
 #[async_trait]
-impl TripHandler for Rescore {
+impl DriverEventHandler for Rescore {
     /// Repeatable: a score is computed from the rows, not from the events, so that events may come twice or out of order.
-    async fn trips_recorded(&self, drivers: &[DriverId]) -> Result<(), Cause> {
+    async fn drivers_changed(&self, drivers: &[DriverId]) -> Result<(), Cause> {
         let scored = stream::iter(drivers.iter().copied())
             .map(|driver| self.score(driver))
             .buffer_unordered(CONCURRENCY);

@@ -97,9 +97,7 @@ impl Warming {
         let about_drivers = drivers
             .into_iter()
             .flat_map(|id| [Question::DriverDetails(id), Question::CurrentRisk(id)]);
-        Ok(std::iter::once(Question::DashboardSummary)
-            .chain(about_drivers)
-            .collect())
+        Ok(Question::ABOUT_ALL.into_iter().chain(about_drivers).collect())
     }
 
     async fn ask_all(&self, questions: Vec<Question>) {

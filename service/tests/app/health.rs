@@ -45,12 +45,26 @@ async fn with_the_cache_off_redis_is_not_asked() {
 }
 
 #[tokio::test]
-async fn without_redis_the_service_answers_but_is_not_ready() {
+async fn without_redis_the_service_is_degraded_and_not_dead() {
     let scene = Scene::new().await;
-    let app = scene.app().set("REDIS_URL", "redis://127.0.0.1:1").start().await;
+    let app = scene.app().set("REDIS_URL", "redis://127.0.0.1:1").start_ready().await;
     let ready = app.nobody().get("/health/ready").await;
-    assert_eq!((ready.status, &ready.json()["redis"]["ok"]), (503, &json!(false)));
+    let report = ready.json();
+    assert_eq!(
+        (ready.status, &report["status"], &report["redis"]["ok"]),
+        (200, &json!("degraded"), &json!(false))
+    );
     assert_eq!(app.admin().get("/admin/drivers/1").await.status, 200);
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_has_not_joined_its_group_yet_is_not_ready() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("KAFKA_BROKERS", "127.0.0.1:1").start().await;
+    let ready = app.nobody().get("/health/ready").await;
+    assert_eq!((ready.status, &ready.json()["status"]), (503, &json!("not_ready")));
     app.stop().await;
     scene.end().await;
 }

@@ -2,12 +2,18 @@
 //! what takes the time.
 
 mod auth;
+mod cache_admin;
+mod contract;
 mod events;
+mod guard;
 mod health;
 mod metrics;
+mod openapi;
+mod operations;
 mod process;
 mod reads;
 mod refusals;
 mod shutdown;
+mod statements;
 mod support;
 mod writes;

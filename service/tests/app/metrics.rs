@@ -1,6 +1,6 @@
 //! What the service counts.
 
-use crate::support::{App, Scene, eventually};
+use crate::support::{App, Scene, eventually, promtool};
 
 /// Four reads of one driver's details, one of which misses.
 async fn read_four_times(app: &App) {
@@ -76,12 +76,14 @@ async fn the_plans_metrics_have_the_plans_names() {
     read_four_times(&app).await;
     let metrics = app.metrics().await;
     let types = [
-        ("cache_hits", "counter"),
-        ("cache_misses", "counter"),
+        ("cache_hits_total", "counter"),
+        ("cache_misses_total", "counter"),
         ("cache_latency_seconds", "histogram"),
         ("cache_memory_bytes", "gauge"),
-        ("http_requests", "counter"),
+        ("http_requests_total", "counter"),
         ("http_request_duration_seconds", "histogram"),
+        ("http_requests_in_flight", "gauge"),
+        ("http_requests_shed_total", "counter"),
     ];
     for (name, kind) in types {
         assert!(
@@ -90,11 +92,45 @@ async fn the_plans_metrics_have_the_plans_names() {
             metrics.text()
         );
     }
-    assert!(metrics.text().ends_with("# EOF\n"));
+    assert!(
+        metrics.sum("cache_memory_bytes", &["tier=\"l2\""]) > 0.0,
+        "what Redis says"
+    );
     eventually("L1 weighs something", async || {
         (app.metrics().await.sum("cache_memory_bytes", &["tier=\"l1\""]) > 0.0).then_some(())
     })
     .await;
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn openmetrics_is_for_those_who_ask_for_it() {
+    let scene = Scene::new().await;
+    let app = scene.app().start().await;
+    let accept = "application/openmetrics-text; version=1.0.0";
+    let asked = app.nobody().get_with("/metrics", "accept", accept).await;
+    assert!(
+        asked
+            .header("content-type")
+            .expect("a type")
+            .starts_with("application/openmetrics-text")
+    );
+    assert!(asked.text().contains("# TYPE cache_hits counter\n") && asked.text().ends_with("# EOF\n"));
+    let plain = app.nobody().get("/metrics").await;
+    assert!(plain.header("content-type").expect("a type").starts_with("text/plain"));
+    app.stop().await;
+    scene.end().await;
+}
+
+/// After every kind of request, so that every series is there.
+#[tokio::test]
+async fn promtool_finds_nothing_to_complain_about() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("FAULTS", "sleep:premium:1ms").start_ready().await;
+    read_four_times(&app).await;
+    app.nobody().get("/nowhere").await.problem(404);
+    promtool(&["check", "metrics"], app.metrics().await.text()).await;
     app.stop().await;
     scene.end().await;
 }

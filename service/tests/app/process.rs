@@ -88,6 +88,21 @@ async fn a_wrong_environment_is_refused_as_a_whole() {
 }
 
 #[tokio::test]
+async fn a_fault_of_a_route_that_there_is_not_is_refused_with_the_nearest() {
+    let mut command = executable();
+    command
+        .env("DATABASE_URL", "postgres://user:p@127.0.0.1:1/portfolio")
+        .env("REDIS_URL", "redis://127.0.0.1:1")
+        .env("KAFKA_BROKERS", "127.0.0.1:1")
+        .env("BIND_ADDR", "127.0.0.1:0")
+        .env("FAULTS", "sleep:risk_curent:5ms");
+    let output = command.output().await.expect("runs");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("did you mean `risk_current`"), "{told}");
+}
+
+#[tokio::test]
 async fn a_database_that_is_not_there_is_named_without_its_password() {
     let mut command = executable();
     command

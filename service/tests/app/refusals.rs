@@ -54,6 +54,8 @@ async fn a_body_that_is_none_is_refused_before_it_is_understood() {
         .await
         .problem(400);
     driver.post_raw(TRIPS, "application/json", "").await.problem(400);
+    let array = driver.post_raw(TRIPS, "application/json", "[1, 2]").await.problem(422);
+    assert!(array.contains("object"), "{array}");
     driver.post_raw(TRIPS, "text/plain", "{}").await.problem(415);
     driver.post_raw(TRIPS, "", "{}").await.problem(415);
     driver
@@ -87,8 +89,106 @@ async fn what_is_not_there_is_said_to_be_not_there() {
         admin.get("/admin/driver/1").await.problem(404);
         let wrong_method = admin.delete("/admin/drivers/1").await;
         wrong_method.problem(405);
-        assert_eq!(wrong_method.header("allow"), Some("GET,HEAD"));
+        assert_eq!(wrong_method.header("allow"), Some("GET,HEAD,PATCH"));
         app.stop().await;
     }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_claim_or_a_change_that_breaks_a_rule_names_the_rule() {
+    let scene = Scene::new().await;
+    let app = scene.app().start().await;
+    let (admin, driver) = (app.admin(), app.driver(1));
+    let claims = [
+        (json!({"amount_cents": 0, "occurred_on": "2026-01-01"}), "amount_cents"),
+        (
+            json!({"amount_cents": 1_000_000_001, "occurred_on": "2026-01-01"}),
+            "amount_cents",
+        ),
+        (json!({"amount_cents": 5, "occurred_on": "2999-01-01"}), "future"),
+        (json!({"amount_cents": 5, "occurred_on": "1999-12-31"}), "2000-01-01"),
+        (json!({"amount_cents": 5}), "occurred_on"),
+    ];
+    for (body, named) in claims {
+        let detail = driver.post("/drivers/1/claims", &body).await.problem(422);
+        assert!(detail.contains(named), "{body}: {detail}");
+    }
+    let changes = [
+        (json!({}), "empty"),
+        (json!({"name": ""}), "name"),
+        (json!({"email": "nobody"}), "email"),
+        (json!({"status": "gone"}), "status"),
+        (json!({"licence": "DL1"}), "licence"),
+    ];
+    for (body, named) in changes {
+        let detail = admin.patch("/admin/drivers/1", &body).await.problem(422);
+        assert!(detail.contains(named), "{body}: {detail}");
+    }
+    admin
+        .patch("/claims/999999999", &json!({"status": "paid"}))
+        .await
+        .problem(404);
+    admin.patch("/claims/0", &json!({"status": "paid"})).await.problem(400);
+    let taken = admin.get("/admin/drivers/2").await.json()["driver"]["email"].clone();
+    let detail = admin
+        .patch("/admin/drivers/1", &json!({"email": taken}))
+        .await
+        .problem(409);
+    assert!(detail.contains("email"), "{detail}");
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_page_that_there_is_not_is_refused() {
+    let scene = Scene::new().await;
+    let app = scene.app().start().await;
+    let admin = app.admin();
+    let cursor = admin.get("/drivers/1/trips?limit=1").await.json()["next_cursor"]
+        .as_str()
+        .expect("another page")
+        .to_owned();
+    let mut tampered = cursor.clone();
+    let last = if tampered.pop() == Some('A') { 'B' } else { 'A' };
+    tampered.push(last);
+    let refused = [
+        "/admin/drivers?limit=0".to_owned(),
+        "/admin/drivers?limit=201".to_owned(),
+        "/admin/drivers?limit=many".to_owned(),
+        "/admin/drivers?page=2".to_owned(),
+        "/admin/drivers?cursor=".to_owned(),
+        format!("/admin/drivers?cursor={cursor}"),
+        format!("/drivers/2/trips?cursor={cursor}"),
+        format!("/drivers/1/trips?cursor={tampered}"),
+    ];
+    for path in refused {
+        admin.get(&path).await.problem(400);
+    }
+    assert_eq!(
+        admin
+            .get(&format!("/drivers/1/trips?limit=200&cursor={cursor}"))
+            .await
+            .status,
+        200
+    );
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn headers_and_uris_have_their_limits() {
+    let scene = Scene::new().await;
+    let app = scene.app().start().await;
+    let long = "x".repeat(17 * 1024);
+    app.admin()
+        .get_with("/risk/1/current", "x-long", &long)
+        .await
+        .problem(431);
+    app.admin()
+        .get(&format!("/risk/1/current?{}", "x".repeat(5_000)))
+        .await
+        .problem(414);
+    app.stop().await;
     scene.end().await;
 }

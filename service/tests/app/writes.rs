@@ -149,3 +149,87 @@ async fn a_trip_may_tell_its_start_and_leave_out_its_events() {
     app.stop().await;
     scene.end().await;
 }
+
+#[tokio::test]
+async fn a_claim_is_seen_at_once_raises_the_score_soon_and_is_final_once_settled() {
+    let scene = Scene::new().await;
+    let app = scene.app().start_ready().await;
+    let (admin, driver) = (app.admin(), app.driver(11));
+    let overview = async || admin.get("/admin/dashboard/claims-overview").await.json();
+    let points = async || {
+        admin.get("/risk/11/current").await.json()["points"]
+            .as_f64()
+            .expect("points")
+    };
+    let (before, points_before) = (overview().await, points().await);
+    admin.get("/admin/drivers/11").await;
+
+    let body = json!({"amount_cents": 123_456, "occurred_on": "2026-01-15"});
+    let filed = driver.post("/drivers/11/claims", &body).await;
+    assert_eq!(filed.status, 201, "{filed:?}");
+    let claim = filed.json();
+    assert_eq!(
+        (&claim["driver_id"], &claim["status"], &claim["amount_cents"]),
+        (&json!(11), &json!("open"), &json!(123_456))
+    );
+    let details = admin.get("/admin/drivers/11").await;
+    assert!(details.version() >= filed.version());
+    let listed = details.json()["claims"].as_array().expect("claims").clone();
+    assert!(listed.iter().any(|one| one["id"] == claim["id"]), "{details:?}");
+    assert_eq!(
+        overview().await["open"]["claims"],
+        json!(before["open"]["claims"].as_i64().expect("a number") + 1)
+    );
+    eventually("the score follows the claim", async || {
+        (points().await > points_before).then_some(())
+    })
+    .await;
+
+    let path = format!("/claims/{}", claim["id"]);
+    let settled = admin
+        .patch(&path, &json!({"status": "paid", "amount_cents": 100_000}))
+        .await;
+    assert_eq!((settled.status, &settled.json()["status"]), (200, &json!("paid")));
+    assert!(settled.version() > filed.version());
+    let after = overview().await;
+    assert_eq!(after["open"], before["open"]);
+    let incurred = |overview: &Value| overview["incurred_cents"].as_i64().expect("cents");
+    assert_eq!(incurred(&after), incurred(&before) + 100_000);
+    let detail = admin.patch(&path, &json!({"status": "rejected"})).await.problem(409);
+    assert!(detail.contains("final"), "{detail}");
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_changed_driver_is_seen_at_once_wherever_drivers_are_shown() {
+    let scene = Scene::new().await;
+    for profile in ["phase1", "phase2"] {
+        let app = scene.app().profile(profile).start().await;
+        let admin = app.admin();
+        let active = async || admin.get("/admin/dashboard/summary").await.json()["active_drivers"].as_i64();
+        admin.patch("/admin/drivers/12", &json!({"status": "active"})).await;
+        let before = active().await.expect("a number");
+        admin.get("/admin/drivers/12").await;
+        admin.get("/admin/drivers?limit=200").await;
+        let name = format!("Grace {profile}");
+        let changed = admin
+            .patch("/admin/drivers/12", &json!({"name": name, "status": "suspended"}))
+            .await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+        let details = admin.get("/admin/drivers/12").await;
+        assert!(details.version() >= changed.version());
+        assert_eq!(details.json()["driver"], changed.json());
+        let list = admin.get("/admin/drivers?limit=200").await.json();
+        let item = list["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .find(|item| item["id"] == 12)
+            .cloned();
+        assert_eq!(item.expect("the driver")["name"], json!(name));
+        assert_eq!(active().await, Some(before - 1));
+        app.stop().await;
+    }
+    scene.end().await;
+}

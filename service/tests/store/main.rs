@@ -1,7 +1,11 @@
 //! The store and the seed on a real Postgres.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+
 mod outbox;
+mod paging;
 mod parity;
+mod plans;
 mod seed;
 mod statements;
 mod support;

@@ -63,7 +63,7 @@ async fn driver(conn: &mut PgConnection, id: DriverId) -> Result<Option<DriverRo
         .doing("read a driver")
 }
 
-async fn vehicles(conn: &mut PgConnection, id: DriverId) -> Result<Vec<Vehicle>, StoreError> {
+pub(super) async fn vehicles(conn: &mut PgConnection, id: DriverId) -> Result<Vec<Vehicle>, StoreError> {
     let mut vehicles: Vec<Vehicle> =
         sqlx::query_as("SELECT id, plate, make, model, model_year FROM vehicles WHERE driver_id = $1 ORDER BY id")
             .bind(id.0)
@@ -103,7 +103,7 @@ async fn recent_trips(conn: &mut PgConnection, id: DriverId) -> Result<Vec<Trip>
     Ok(trips)
 }
 
-async fn events(conn: &mut PgConnection, trip: TripId) -> Result<Vec<SafetyEvent>, StoreError> {
+pub(super) async fn events(conn: &mut PgConnection, trip: TripId) -> Result<Vec<SafetyEvent>, StoreError> {
     sqlx::query_as("SELECT kind, severity, occurred_at FROM safety_events WHERE trip_id = $1 ORDER BY occurred_at, id")
         .bind(trip.0)
         .fetch_all(conn)

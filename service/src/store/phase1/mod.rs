@@ -5,6 +5,9 @@
 //! as the tuned store. Do not improve it; it is what improvements are measured against.
 
 mod details;
+mod driver;
+mod lists;
+mod portfolio;
 mod risk;
 mod summary;
 
@@ -14,8 +17,13 @@ use sqlx::{PgPool, Postgres};
 
 use super::error::Doing;
 use super::{
-    CurrentRisk, DashboardSummary, DriverDetails, Store, StoreError, Today, TripReceipt, Versioned, record, scores,
+    ClaimOfDriver, ClaimOutcome, ClaimsOverview, CurrentRisk, DashboardSummary, Driver, DriverDetails, DriverKey,
+    DriverListItem, DriverStatistics, Page, PageRequest, Premium, ResourceMetrics, RiskDistribution, SafetyEvents,
+    Store, StoreError, Today, Trip, TripActivity, TripKey, TripReceipt, Versioned, claims, drivers, record, scores,
 };
+use crate::domain::claims::{ClaimChange, NewClaim};
+use crate::domain::drivers::DriverChange;
+use crate::domain::ids::ClaimId;
 use crate::domain::ids::DriverId;
 use crate::domain::trips::NewTrip;
 
@@ -59,6 +67,62 @@ impl Store for Phase1Store {
 
     async fn current_risk(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError> {
         risk::read(&mut *self.session().await?, id).await
+    }
+
+    async fn trip_activity(&self) -> Result<TripActivity, StoreError> {
+        portfolio::trip_activity(&mut *self.session().await?, self.today.date()).await
+    }
+
+    async fn risk_distribution(&self) -> Result<RiskDistribution, StoreError> {
+        portfolio::risk_distribution(&mut *self.session().await?).await
+    }
+
+    async fn safety_events(&self) -> Result<SafetyEvents, StoreError> {
+        portfolio::safety_events(&mut *self.session().await?, self.today.date()).await
+    }
+
+    async fn claims_overview(&self) -> Result<ClaimsOverview, StoreError> {
+        portfolio::claims_overview(&mut *self.session().await?).await
+    }
+
+    async fn resource_metrics(&self) -> Result<ResourceMetrics, StoreError> {
+        portfolio::resource_metrics(&mut *self.session().await?).await
+    }
+
+    async fn driver_list(&self, page: &PageRequest<DriverKey>) -> Result<Page<DriverListItem, DriverKey>, StoreError> {
+        lists::drivers(&mut *self.session().await?, page).await
+    }
+
+    async fn premium(&self, id: DriverId) -> Result<Option<Versioned<Premium>>, StoreError> {
+        driver::premium(&mut *self.session().await?, id).await
+    }
+
+    async fn driver_statistics(&self, id: DriverId) -> Result<Option<Versioned<DriverStatistics>>, StoreError> {
+        driver::statistics(&mut *self.session().await?, id).await
+    }
+
+    async fn driver_trips(
+        &self,
+        id: DriverId,
+        page: &PageRequest<TripKey>,
+    ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError> {
+        lists::trips(&mut *self.session().await?, id, page).await
+    }
+
+    async fn update_driver(
+        &self,
+        id: DriverId,
+        change: &DriverChange,
+    ) -> Result<Option<Versioned<Driver>>, StoreError> {
+        drivers::update(&self.pool, id, change).await
+    }
+
+    async fn file_claim(&self, id: DriverId, new: &NewClaim) -> Result<Option<Versioned<ClaimOfDriver>>, StoreError> {
+        claims::file(&self.pool, id, new).await
+    }
+
+    async fn change_claim(&self, id: ClaimId, change: ClaimChange) -> Result<ClaimOutcome, StoreError> {
+        claims::change(&self.pool, id, change).await
     }
 
     async fn record_trip(&self, id: DriverId, trip: &NewTrip) -> Result<Option<TripReceipt>, StoreError> {

@@ -66,7 +66,11 @@ async fn trips(conn: &mut PgConnection, id: DriverId) -> Result<Vec<TripRow>, St
         .doing("read a driver's trips")
 }
 
-async fn count_events(conn: &mut PgConnection, trip: Uuid, counts: &mut EventCounts64) -> Result<(), StoreError> {
+pub(super) async fn count_events(
+    conn: &mut PgConnection,
+    trip: Uuid,
+    counts: &mut EventCounts64,
+) -> Result<(), StoreError> {
     let rows: Vec<KindRow> = sqlx::query_as("SELECT kind FROM safety_events WHERE trip_id = $1")
         .bind(trip)
         .fetch_all(conn)

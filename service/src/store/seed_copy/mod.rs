@@ -15,12 +15,13 @@ use super::StoreError;
 use super::error::Doing;
 pub(crate) use encode::{CopyBuffer, CopyRow};
 pub(crate) use rows::{
-    ClaimRow, DayRow, DriverRow, EventRow, ExposureRow, PolicyRow, ScoreRow, ShardRow, TripRow, UserRow, VehicleRow,
+    ClaimRow, ClaimTotalsRow, DayRow, DriverRow, EventRow, ExposureRow, PolicyRow, ScoreRow, ShardRow, TripRow,
+    UserRow, VehicleRow,
 };
 
 /// Every table that a load fills. All must be named at once, because they refer to each other.
 const CLEAR: &str = "TRUNCATE drivers, vehicles, policies, trips, safety_events, claims, risk_scores, driver_exposure,
-                              portfolio_shards, portfolio_daily, event_outbox, users RESTART IDENTITY";
+                              portfolio_shards, portfolio_daily, portfolio_claims, event_outbox, users RESTART IDENTITY";
 
 /// What stands on the tables beside primary keys and unique constraints, with the statements to take it down and to put
 /// it up again: indexes before foreign keys.

@@ -223,6 +223,8 @@ pub(crate) struct ShardRow {
     pub(crate) shard: i16,
     pub(crate) drivers: i64,
     pub(crate) active_drivers: i64,
+    pub(crate) vehicles: i64,
+    pub(crate) policies: i64,
     pub(crate) trips: i64,
     pub(crate) distance_m: i64,
     pub(crate) safety_events: i64,
@@ -235,17 +237,19 @@ pub(crate) struct ShardRow {
 
 impl CopyRow for ShardRow {
     const COPY: &'static str =
-        "COPY portfolio_shards (shard, drivers, active_drivers, trips, distance_m, safety_events,
+        "COPY portfolio_shards (shard, drivers, active_drivers, vehicles, policies, trips, distance_m, safety_events,
                                                        scored_drivers, points_x100, low_drivers, moderate_drivers,
                                                        high_drivers, severe_drivers, open_claims, incurred_cents)
                                 FROM STDIN WITH (FORMAT binary, FREEZE)";
     const DOING: &'static str = "load the portfolio's totals";
-    const COLUMNS: i16 = 14;
+    const COLUMNS: i16 = 16;
 
     fn encode(&self, fields: &mut Fields<'_>) {
         fields.smallint(self.shard);
         fields.bigint(self.drivers);
         fields.bigint(self.active_drivers);
+        fields.bigint(self.vehicles);
+        fields.bigint(self.policies);
         fields.bigint(self.trips);
         fields.bigint(self.distance_m);
         fields.bigint(self.safety_events);
@@ -257,6 +261,29 @@ impl CopyRow for ShardRow {
         fields.bigint(self.bands.severe);
         fields.bigint(self.open_claims);
         fields.bigint(self.incurred_cents);
+    }
+}
+
+/// The claims of one shard by where they stand.
+#[derive(Debug)]
+pub(crate) struct ClaimTotalsRow {
+    pub(crate) shard: i16,
+    pub(crate) status: ClaimStatus,
+    pub(crate) claims: i64,
+    pub(crate) amount_cents: i64,
+}
+
+impl CopyRow for ClaimTotalsRow {
+    const COPY: &'static str = "COPY portfolio_claims (shard, status, claims, amount_cents)
+                                FROM STDIN WITH (FORMAT binary, FREEZE)";
+    const DOING: &'static str = "load the totals of the claims";
+    const COLUMNS: i16 = 4;
+
+    fn encode(&self, fields: &mut Fields<'_>) {
+        fields.smallint(self.shard);
+        fields.text(self.status.as_str());
+        fields.bigint(self.claims);
+        fields.bigint(self.amount_cents);
     }
 }
 

@@ -54,6 +54,28 @@ impl Client {
         self.send(request).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.http.patch(format!("{}{path}", self.url)).json(body))
+            .await
+    }
+
+    /// Any method, with or without a body.
+    pub(crate) async fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let method = method.parse().expect("a method");
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        self.send(request).await
+    }
+
+    /// With one more header.
+    pub(crate) async fn get_with(&self, path: &str, header: &str, value: &str) -> Answer {
+        self.send(self.http.get(format!("{}{path}", self.url)).header(header, value))
+            .await
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send(self.http.delete(format!("{}{path}", self.url))).await
     }

@@ -11,12 +11,14 @@
 mod app;
 mod client;
 mod metrics;
+mod programs;
 mod servers;
 mod tokens;
 
 pub(crate) use app::{App, AppBuilder};
 pub(crate) use client::{Answer, Client};
 pub(crate) use metrics::Metrics;
+pub(crate) use programs::promtool;
 pub(crate) use servers::{DRIVERS, Scene};
 pub(crate) use tokens::{JWT_SECRET, Token};
 

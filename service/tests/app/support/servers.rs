@@ -115,6 +115,23 @@ impl Scene {
         (self.servers.stack.kafka.brokers(), &self.name)
     }
 
+    /// SQL statements that the server has counted for this scene's database.
+    pub(crate) async fn statements(&self) -> i64 {
+        let pool = store::connect(&self.servers.stack.postgres.admin_url(), 1)
+            .await
+            .expect("a pool");
+        let statements = sqlx::query_scalar(
+            "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
+              WHERE dbid = (SELECT oid FROM pg_database WHERE datname = $1)",
+        )
+        .bind(&self.name)
+        .fetch_one(&pool)
+        .await
+        .expect("the count of statements");
+        pool.close().await;
+        statements
+    }
+
     /// Stops Postgres under a running service. Needs [`Scene::isolated`].
     pub(crate) async fn stop_postgres(self) {
         let servers = Arc::into_inner(self.servers).expect("servers of its own");

@@ -1,0 +1,18 @@
+//! Premiums.
+
+use axum::extract::State;
+
+use super::found;
+use crate::app::AppState;
+use crate::auth::DriverScope;
+use crate::errors::ApiError;
+use crate::store::Premium;
+use crate::usecases::{Answer, Question};
+
+/// What a driver's cover costs for a year at the current score.
+#[utoipa::path(get, path = "/pricing/{id}/premium", operation_id = "premium", tag = "rating",
+    params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
+    security(("token" = [])), responses((status = 200, body = Premium, description = "The premium")))]
+pub async fn premium(DriverScope(id): DriverScope, State(app): State<AppState>) -> Result<Answer, ApiError> {
+    found(app.reads.ask(Question::Premium(id)).await?)
+}

@@ -1,0 +1,129 @@
+//! The other dashboards: one aggregate over the raw rows for each figure, at each request.
+
+use chrono::{Days, NaiveDate, NaiveTime};
+use sqlx::{FromRow, PgConnection};
+
+use crate::domain::claims::ClaimStatus;
+use crate::domain::risk::{EventCounts64, RiskBand};
+use crate::domain::trips::EventKind;
+use crate::store::error::Doing;
+use crate::store::views::{BandCounts, ClaimTotals, DayActivity, first_recent_day};
+use crate::store::{ClaimsOverview, ResourceMetrics, RiskDistribution, SafetyEvents, StoreError, TripActivity};
+
+/// The beginning of the recent days, and the end of the last.
+fn recent(as_of: NaiveDate) -> [chrono::DateTime<chrono::Utc>; 2] {
+    [first_recent_day(as_of), as_of + Days::new(1)].map(|day| day.and_time(NaiveTime::MIN).and_utc())
+}
+
+pub(super) async fn trip_activity(conn: &mut PgConnection, as_of: NaiveDate) -> Result<TripActivity, StoreError> {
+    let [from, to] = recent(as_of);
+    let days: Vec<DayActivity> = sqlx::query_as(
+        "SELECT (started_at AT TIME ZONE 'UTC')::date AS day, count(*) AS trips,
+                sum(distance_m)::bigint AS distance_m
+           FROM trips WHERE started_at >= $1 AND started_at < $2 GROUP BY 1",
+    )
+    .bind(from)
+    .bind(to)
+    .fetch_all(conn)
+    .await
+    .doing("add up the trips of each day")?;
+    Ok(TripActivity::new(as_of, &days))
+}
+
+pub(super) async fn risk_distribution(conn: &mut PgConnection) -> Result<RiskDistribution, StoreError> {
+    let mut drivers = BandCounts::default();
+    for band in RiskBand::ALL {
+        let count = in_band(conn, *band).await?;
+        match band {
+            RiskBand::Low => drivers.low = count,
+            RiskBand::Moderate => drivers.moderate = count,
+            RiskBand::High => drivers.high = count,
+            RiskBand::Severe => drivers.severe = count,
+        }
+    }
+    let points_x100 = sqlx::query_scalar("SELECT coalesce(sum(points_x100), 0)::bigint FROM risk_scores")
+        .fetch_one(conn)
+        .await
+        .doing("add up the risk scores")?;
+    Ok(RiskDistribution::new(points_x100, drivers))
+}
+
+async fn in_band(conn: &mut PgConnection, band: RiskBand) -> Result<i64, StoreError> {
+    sqlx::query_scalar("SELECT count(*) FROM risk_scores WHERE band = $1")
+        .bind(band.as_str())
+        .fetch_one(conn)
+        .await
+        .doing("count the drivers of a risk band")
+}
+
+#[derive(FromRow)]
+struct KindRow {
+    #[sqlx(try_from = "String")]
+    kind: EventKind,
+    events: i64,
+}
+
+pub(super) async fn safety_events(conn: &mut PgConnection, as_of: NaiveDate) -> Result<SafetyEvents, StoreError> {
+    let [from, to] = recent(as_of);
+    let distance_m = sqlx::query_scalar(
+        "SELECT coalesce(sum(distance_m), 0)::bigint FROM trips WHERE started_at >= $1 AND started_at < $2",
+    )
+    .bind(from)
+    .bind(to)
+    .fetch_one(&mut *conn)
+    .await
+    .doing("add up the recent distance")?;
+    let rows: Vec<KindRow> = sqlx::query_as(
+        "SELECT e.kind, count(*) AS events FROM safety_events e JOIN trips t ON t.id = e.trip_id
+          WHERE t.started_at >= $1 AND t.started_at < $2 GROUP BY e.kind",
+    )
+    .bind(from)
+    .bind(to)
+    .fetch_all(conn)
+    .await
+    .doing("count the recent safety events")?;
+    let mut counts = EventCounts64::default();
+    for KindRow { kind, events } in rows {
+        *counts.of_mut(kind) = events;
+    }
+    Ok(SafetyEvents::new(as_of, distance_m, counts))
+}
+
+pub(super) async fn claims_overview(conn: &mut PgConnection) -> Result<ClaimsOverview, StoreError> {
+    let open = of_status(conn, ClaimStatus::Open).await?;
+    let paid = of_status(conn, ClaimStatus::Paid).await?;
+    let rejected = of_status(conn, ClaimStatus::Rejected).await?;
+    Ok(ClaimsOverview::new(|status| match status {
+        ClaimStatus::Open => open,
+        ClaimStatus::Paid => paid,
+        ClaimStatus::Rejected => rejected,
+    }))
+}
+
+async fn of_status(conn: &mut PgConnection, status: ClaimStatus) -> Result<ClaimTotals, StoreError> {
+    sqlx::query_as(
+        "SELECT count(*) AS claims, coalesce(sum(amount_cents), 0)::bigint AS amount_cents FROM claims WHERE status = $1",
+    )
+    .bind(status.as_str())
+    .fetch_one(conn)
+    .await
+    .doing("add up the claims of a status")
+}
+
+pub(super) async fn resource_metrics(conn: &mut PgConnection) -> Result<ResourceMetrics, StoreError> {
+    Ok(ResourceMetrics {
+        drivers: count(conn, "SELECT count(*) FROM drivers").await?,
+        vehicles: count(conn, "SELECT count(*) FROM vehicles").await?,
+        policies: count(conn, "SELECT count(*) FROM policies").await?,
+        trips: count(conn, "SELECT count(*) FROM trips").await?,
+        safety_events: count(conn, "SELECT count(*) FROM safety_events").await?,
+        claims: count(conn, "SELECT count(*) FROM claims").await?,
+    })
+}
+
+async fn count(conn: &mut PgConnection, sql: &'static str) -> Result<i64, StoreError> {
+    sqlx::query_scalar(sql)
+        .fetch_one(conn)
+        .await
+        .doing("count the rows of a table")
+}

@@ -1,0 +1,144 @@
+//! Writing: one transaction, then the invalidation, then the answer; the outbox row takes it from there.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+use super::{Change, Invalidator};
+use crate::domain::claims::{ClaimChange, ClaimError, NewClaim};
+use crate::domain::drivers::{DriverChange, DriverError};
+use crate::domain::ids::{ClaimId, DriverId};
+use crate::domain::trips::{NewTrip, TripError};
+use crate::store::{ClaimOfDriver, ClaimOutcome, Driver, Store, StoreError, TripReceipt, Versioned};
+
+/// Something that is committed and visible.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<T> {
+    /// What the write made.
+    pub value: T,
+    /// The driver's version that it made.
+    pub version: i64,
+    /// The invalidation's place among all; `None` while the cache is off or Redis is away.
+    pub cache_seq: Option<u64>,
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The trip breaks a rule.
+    #[error(transparent)]
+    Trip(#[from] TripError),
+    /// The claim, or its change, breaks a rule.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The change of a driver breaks a rule.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The store failed; nothing was committed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The writing task ended without an answer; whether it committed is unknown.
+    #[error("the write was abandoned")]
+    Abandoned(#[from] tokio::task::JoinError),
+}
+
+type WriteResult<T> = Result<Option<Written<T>>, WriteError>;
+
+/// Writes.
+#[derive(Clone)]
+pub struct Writes {
+    store: Arc<dyn Store>,
+    invalidator: Invalidator,
+    outbox: Arc<Notify>,
+    running: TaskTracker,
+}
+
+impl Writes {
+    /// Writes to `store`, invalidates, wakes the relay by `outbox`. A stop waits for what runs under `running`.
+    pub fn new(store: Arc<dyn Store>, invalidator: Invalidator, outbox: Arc<Notify>, running: TaskTracker) -> Self {
+        Self {
+            store,
+            invalidator,
+            outbox,
+            running,
+        }
+    }
+
+    /// Records a trip, reported at `now`; `None` when there is no such driver.
+    pub async fn record_trip(&self, driver: DriverId, trip: NewTrip, now: DateTime<Utc>) -> WriteResult<TripReceipt> {
+        trip.validate_at(now)?;
+        self.spawn(|this| async move {
+            let receipt = this.store.record_trip(driver, &trip).await?;
+            let recorded = receipt.map(|receipt| Versioned {
+                value: receipt,
+                version: receipt.version,
+            });
+            Ok(this.publish(recorded, Change::TripRecorded(driver)).await)
+        })
+        .await
+    }
+
+    /// Changes a driver's own data; `None` when there is no such driver.
+    pub async fn update_driver(&self, driver: DriverId, change: DriverChange) -> WriteResult<Driver> {
+        change.validate()?;
+        self.spawn(|this| async move {
+            let updated = this.store.update_driver(driver, &change).await?;
+            Ok(this.publish(updated, Change::DriverUpdated(driver)).await)
+        })
+        .await
+    }
+
+    /// Puts a claim on record, reported at `now`; `None` when there is no such driver.
+    pub async fn file_claim(
+        &self,
+        driver: DriverId,
+        claim: NewClaim,
+        now: DateTime<Utc>,
+    ) -> WriteResult<ClaimOfDriver> {
+        claim.validate_on(now.date_naive())?;
+        self.spawn(|this| async move {
+            let filed = this.store.file_claim(driver, &claim).await?;
+            Ok(this.publish(filed, Change::ClaimChanged(driver)).await)
+        })
+        .await
+    }
+
+    /// Changes a claim; `None` when there is no such claim.
+    pub async fn change_claim(&self, id: ClaimId, change: ClaimChange) -> WriteResult<ClaimOfDriver> {
+        change.validate()?;
+        self.spawn(|this| async move {
+            let changed = match this.store.change_claim(id, change).await? {
+                ClaimOutcome::Changed(changed) => changed,
+                ClaimOutcome::Refused(refused) => return Err(refused.into()),
+                ClaimOutcome::NoSuchClaim => return Ok(None),
+            };
+            let touched = Change::ClaimChanged(changed.value.driver_id);
+            Ok(this.publish(Some(changed), touched).await)
+        })
+        .await
+    }
+
+    /// A task of its own: a client that goes away must not separate the commit from the invalidation.
+    async fn spawn<T, F>(&self, write: impl FnOnce(Self) -> F) -> WriteResult<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = WriteResult<T>> + Send + 'static,
+    {
+        self.running.spawn(write(self.clone())).await?
+    }
+
+    /// The order matters (docs/ARCHITECTURE.md, "One write"): answering before the invalidation would let the writer read
+    /// its past.
+    async fn publish<T>(&self, committed: Option<Versioned<T>>, change: Change) -> Option<Written<T>> {
+        let Versioned { value, version } = committed?;
+        let cache_seq = self.invalidator.apply([change]).await;
+        self.outbox.notify_one();
+        Some(Written {
+            value,
+            version,
+            cache_seq,
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! What stands around every route: load shedding, the time-out, faults on purpose.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{App, Scene};
+
+const CREDENTIALS: &str = r#"{"username":"admin","password":"admin-password"}"#;
+
+/// A request whose handler waits for its body; the 100 proves that it does.
+async fn half_a_request(app: &App) -> TcpStream {
+    let head = format!(
+        "POST /auth/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        CREDENTIALS.len()
+    );
+    let mut connection = TcpStream::connect(app.address()).await.expect("connects");
+    connection.write_all(head.as_bytes()).await.expect("writes");
+    assert!(read(&mut connection).await.starts_with("HTTP/1.1 100"));
+    connection
+}
+
+async fn read(connection: &mut TcpStream) -> String {
+    let mut buffer = [0; 4096];
+    let read = connection.read(&mut buffer).await.expect("readable");
+    String::from_utf8_lossy(&buffer[..read]).into_owned()
+}
+
+#[tokio::test]
+async fn beyond_the_bound_requests_are_refused_at_once_and_operators_are_not() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("HTTP_MAX_IN_FLIGHT", "1").start_ready().await;
+    let mut waiting = half_a_request(&app).await;
+    let refused = app.admin().get("/risk/1/current").await;
+    refused.problem(503);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(app.nobody().get("/health/live").await.status, 200);
+    assert_eq!(app.nobody().get("/health/ready").await.status, 200);
+    let metrics = app.metrics().await;
+    assert_eq!(metrics.sum("http_requests_in_flight", &[]).to_string(), "1");
+    assert_eq!(
+        metrics.count("http_requests_shed_total", &["route=\"/risk/{id}/current\""]),
+        1
+    );
+    waiting.write_all(CREDENTIALS.as_bytes()).await.expect("writes");
+    assert!(read(&mut waiting).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(app.admin().get("/risk/1/current").await.status, 200);
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_a_503() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("HTTP_TIMEOUT_MS", "20").start().await;
+    let mut waiting = half_a_request(&app).await;
+    let answer = read(&mut waiting).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("problem:timed-out"),
+        "{answer}"
+    );
+    drop(waiting);
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn faults_on_purpose_strike_and_are_said() {
+    let scene = Scene::new().await;
+    let faults = "error:premium:1/2,sleep:risk_current:30ms,cpu:driver_statistics:5ms,pause:1/1000:1ms";
+    let app = scene.app().set("FAULTS", faults).start_ready().await;
+    let admin = app.admin();
+    assert_eq!(admin.get("/pricing/1/premium").await.status, 200);
+    admin.get("/pricing/1/premium").await.problem(500);
+    assert_eq!(admin.get("/pricing/1/premium").await.status, 200);
+    for (path, least) in [("/risk/1/current", 30), ("/drivers/1/statistics", 5)] {
+        let started = Instant::now();
+        assert_eq!(admin.get(path).await.status, 200);
+        assert!(started.elapsed() >= Duration::from_millis(least), "{path}");
+    }
+    let said = app.nobody().get("/health/ready").await.json()["faults"].clone();
+    assert_eq!(said, json!(faults.split(',').collect::<Vec<_>>()));
+    let metrics = app.metrics().await;
+    assert_eq!(
+        metrics
+            .sum("fault_active", &["fault=\"error:premium:1/2\""])
+            .to_string(),
+        "1"
+    );
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn without_faults_nothing_is_said_of_them() {
+    let scene = Scene::new().await;
+    let app = scene.app().start_ready().await;
+    assert_eq!(app.nobody().get("/health/ready").await.json().get("faults"), None);
+    assert!(!app.metrics().await.text().contains("fault_active{"));
+    app.stop().await;
+    scene.end().await;
+}
