@@ -9,19 +9,22 @@
 //! | `view` | looking things up in a record in the order in which reports show them |
 //! | `words`, `metrics`, `format` | verdicts, metric names and numbers as text |
 //! | `charts` | the plots, as inline SVG |
-//! | `html`, `markdown`, `junit` | the three outputs; the HTML itself is in `templates/` |
+//! | `html`, `markdown`, `junit`, `github`, `verdict_json` | the outputs; the HTML itself is in `templates/` |
 //!
 //! A record may be partial, for example of a run that was interrupted: what is missing is shown as missing.
 
 mod charts;
 mod format;
+mod github;
 mod html;
 mod junit;
 mod markdown;
 mod metrics;
+mod verdict_json;
 mod view;
 mod words;
 
+use measure::history::Trend;
 use measure::record::Record;
 
 /// Why a report could not be written.
@@ -48,6 +51,23 @@ pub fn html(record: &Record) -> Result<String, ReportError> {
 /// The record as Markdown for a pull request: the verdict, the targets, the endpoints.
 pub fn markdown(record: &Record) -> String {
     markdown::summary(record)
+}
+
+/// Annotations for GitHub Actions: workflow commands, one line each, for standard output. Empty for a run that passed.
+/// The step summary is [`markdown`].
+pub fn annotations(record: &Record) -> String {
+    github::annotations(record)
+}
+
+/// The verdict for machines: JSON with verdict, exit code, failed checks, targets, comparisons and how the gate decided.
+pub fn verdict_json(record: &Record) -> String {
+    verdict_json::document(record)
+}
+
+/// The history of a subject as one self-contained HTML page: a plot per trend, with its changes of level and the revision
+/// since which they hold. `skipped` says which lines of the history could not be read.
+pub fn trends(subject: &str, trends: &[Trend], skipped: &[String]) -> Result<String, ReportError> {
+    html::trend::page(subject, trends, skipped)
 }
 
 /// The same for a terminal, without Markdown's escapes.

@@ -3,6 +3,7 @@
 use measure::record::{EndpointSummary, Record, TargetResult};
 
 use crate::format;
+use crate::html::gate::how;
 use crate::metrics;
 use crate::view::{TARGET_ORDER, View, endpoint_title};
 use crate::words::{self, Word};
@@ -13,6 +14,7 @@ pub(crate) fn summary(record: &Record) -> String {
     let parts = [
         heading(view),
         failed_checks(record),
+        gate(record),
         targets(view),
         endpoints(view),
         footer(view),
@@ -55,6 +57,34 @@ fn failed_checks(record: &Record) -> String {
     } else {
         format!("### Self-checks that failed\n\n{}", failed.join("\n"))
     }
+}
+
+/// What each family of a gate came to; empty for a run that is no gate.
+fn gate(record: &Record) -> String {
+    let Some(gate) = &record.gate else {
+        return String::new();
+    };
+    let rows: Vec<String> = gate
+        .families
+        .iter()
+        .map(|family| {
+            format!(
+                "| {} | {} | {} | {} |",
+                prose(&words::family(&family.family)),
+                mark(words::outcome(family.outcome)),
+                family.mde.map_or_else(|| "–".to_owned(), format::percent),
+                prose(&family.detail)
+            )
+        })
+        .collect();
+    let warning = gate.oversubscribed.as_ref().map_or_else(String::new, |why| {
+        format!("\n\nOversubscribed machine: {}.", prose(why))
+    });
+    format!(
+        "### Gate\n\n| Family | Outcome | Smallest slowdown it could see | Endpoints |\n|---|---|---:|---|\n{}\n\n{}{warning}",
+        rows.join("\n"),
+        how(gate)
+    )
 }
 
 fn targets(view: View<'_>) -> String {

@@ -161,6 +161,7 @@ pub(crate) fn family(family: &str) -> String {
     match family {
         LATENCY => "p95 latency".to_owned(),
         CPU => "CPU time per request".to_owned(),
+        TAIL => "share of very slow requests".to_owned(),
         other => other.to_owned(),
     }
 }
@@ -169,6 +170,8 @@ pub(crate) fn family(family: &str) -> String {
 pub(crate) const LATENCY: &str = "latency_p95";
 /// Family of CPU comparisons.
 pub(crate) const CPU: &str = "cpu_per_request";
+/// Family of the shares of requests beyond four times the first subject's p95.
+pub(crate) const TAIL: &str = "tail_share";
 
 /// Replaces characters that XML does not allow and that no reader sees, so that names from files cannot break a page.
 pub(crate) fn printable(text: &str) -> String {

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use crate::record::{ALL_ENDPOINTS, Comparison, Outcome, Round};
 use crate::rounds::{MeasuredRound, RoundError, measured, pairs};
 use crate::stats::hodges_lehmann::{self, Location};
+use crate::stats::power;
 use crate::stats::signflip::{self, Flips};
-use crate::stats::student;
 
 /// Family of 95th percentiles: what users feel.
 pub const LATENCY_FAMILY: &str = "latency_p95";
@@ -166,25 +166,19 @@ const NOT_TESTED: Adjusted = Adjusted {
 };
 
 fn test_together(series: &[Series], rules: &Rules) -> Vec<Adjusted> {
-    let slower: Vec<&[f64]> = series
+    let tested: Vec<&[f64]> = series
         .iter()
         .filter(|one| one.tested)
         .map(|one| one.differences.as_slice())
         .collect();
-    let mirrored: Vec<Vec<f64>> = slower
-        .iter()
-        .map(|row| row.iter().map(|value| -value).collect())
-        .collect();
-    let faster: Vec<&[f64]> = mirrored.iter().map(Vec::as_slice).collect();
-    let flips = Flips::new(slower.first().map_or(0, |row| row.len()), rules.seed);
-    let both = signflip::test_above_zero(&slower, &flips)
+    let flips = Flips::new(tested.first().map_or(0, |row| row.len()), rules.seed);
+    signflip::test_both_sides(&tested, &flips)
         .into_iter()
-        .zip(signflip::test_above_zero(&faster, &flips));
-    both.map(|(slower, faster)| Adjusted {
-        slower: slower.p_adjusted,
-        faster: faster.p_adjusted,
-    })
-    .collect()
+        .map(|both| Adjusted {
+            slower: both.above.p_adjusted,
+            faster: both.below.p_adjusted,
+        })
+        .collect()
 }
 
 fn comparison(family: &str, series: &Series, p: Adjusted, sides: Sides, rules: &Rules) -> Comparison {
@@ -209,7 +203,7 @@ fn comparison(family: &str, series: &Series, p: Adjusted, sides: Sides, rules: &
         ratio_high: location.bounds.map(|(_, high)| high.exp()),
         p_slower: p.slower,
         p_faster: p.faster,
-        mde: smallest_visible(&series.differences),
+        mde: power::smallest_visible(&series.differences),
         outcome,
     }
 }
@@ -228,12 +222,6 @@ fn decide(location: Location, p: Adjusted, rules: &Rules) -> Outcome {
     } else {
         Outcome::Inconclusive
     }
-}
-
-/// `exp(4.35 sd / sqrt n) - 1`: the slowdown found with 95 % power after correction over about twelve endpoints.
-fn smallest_visible(differences: &[f64]) -> Option<f64> {
-    let sd = student::standard_deviation(differences)?;
-    Some((4.35 * sd / (differences.len() as f64).sqrt()).exp_m1())
 }
 
 impl Comparison {

@@ -6,10 +6,13 @@
 //! The way of a figure: [`recorder`] counts -> [`record::Round`] -> [`checks`], [`summary`], [`compare`], [`targets`]
 //! -> [`verdict`] -> [`record::Record`], which [`store`] keeps on disk.
 
+pub mod capacity;
 pub mod checks;
 pub mod compare;
 pub mod figures;
+pub mod gate;
 pub mod histogram;
+pub mod history;
 pub mod hlog;
 pub mod merge;
 pub mod names;

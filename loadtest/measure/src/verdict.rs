@@ -44,6 +44,55 @@ pub fn overall(checks: &[Check], targets: &[TargetResult], comparisons: &[Compar
         )
 }
 
+/// The verdict of a gate, whose question is the comparison: as [`overall`], but a comparison that could not be decided, for
+/// noise or for want of data, makes the run [`Verdict::Inconclusive`] too.
+pub fn of_gate(checks: &[Check], targets: &[TargetResult], comparisons: &[Comparison]) -> (Verdict, String) {
+    let (verdict, reason) = overall(checks, targets, comparisons);
+    let open = undecided(comparisons);
+    match verdict {
+        Verdict::Pass if !open.is_empty() => (Verdict::Inconclusive, sentence("not decided: ", &open)),
+        Verdict::Pass if targets.is_empty() => (verdict, not_slower(comparisons)),
+        _ => (verdict, reason),
+    }
+}
+
+fn undecided(comparisons: &[Comparison]) -> Vec<String> {
+    let open = |one: &&Comparison| matches!(one.outcome, Outcome::Inconclusive | Outcome::InsufficientData);
+    comparisons
+        .iter()
+        .filter(open)
+        .map(|one| {
+            let why = match (one.outcome, one.mde) {
+                (Outcome::InsufficientData, _) => "too little data".to_owned(),
+                (_, Some(mde)) => format!("this run could only see slowdowns above {}", percent(mde)),
+                (_, None) => "too few blocks".to_owned(),
+            };
+            format!("{} of {}: {why}", one.family, one.endpoint)
+        })
+        .collect()
+}
+
+/// Passing is said with what the run could have seen.
+fn not_slower(comparisons: &[Comparison]) -> String {
+    let tolerated = comparisons
+        .iter()
+        .filter(|one| one.outcome == Outcome::SlowerWithinTolerance)
+        .count();
+    let mde = comparisons.iter().filter_map(|one| one.mde).reduce(f64::max);
+    let seen = mde.map_or_else(String::new, |mde| {
+        format!("; slowdowns above {} would have been seen", percent(mde))
+    });
+    let slower = if tolerated > 0 {
+        format!(
+            "{tolerated} of {} comparisons slower within tolerance, none beyond",
+            comparisons.len()
+        )
+    } else {
+        format!("none of {} comparisons is slower", comparisons.len())
+    };
+    slower + &seen
+}
+
 fn sentence(lead: &str, offenders: &[String]) -> String {
     let named = &offenders[..offenders.len().min(NAMED)];
     let more = offenders.len() - named.len();
@@ -254,6 +303,50 @@ mod tests {
                 (Verdict::Pass, "all 1 measured targets hold")
             );
         }
+    }
+
+    #[test]
+    fn a_gate_that_cannot_tell_is_inconclusive() {
+        let mut noisy = comparison(Outcome::Inconclusive);
+        noisy.mde = Some(0.25);
+        let (verdict, reason) = of_gate(&[check(true)], &[], &[comparison(Outcome::Pass), noisy.clone()]);
+        assert_eq!(verdict, Verdict::Inconclusive);
+        assert_eq!(
+            reason,
+            "not decided: latency_p95 of all: this run could only see slowdowns above 25 %"
+        );
+        let regressed = [comparison(Outcome::Regress), noisy];
+        assert_eq!(of_gate(&[], &[], &regressed).0, Verdict::Regression);
+        assert_eq!(of_gate(&[check(false)], &[], &regressed).0, Verdict::Invalid);
+        assert_eq!(
+            of_gate(&[], &[], &[comparison(Outcome::InsufficientData)]),
+            (
+                Verdict::Inconclusive,
+                "not decided: latency_p95 of all: too little data".to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn a_gate_that_passes_says_what_it_could_have_seen() {
+        let mut pass = comparison(Outcome::Pass);
+        pass.mde = Some(0.06);
+        let (verdict, reason) = of_gate(&[], &[], &[pass.clone()]);
+        assert_eq!(
+            (verdict, reason.as_str()),
+            (
+                Verdict::Pass,
+                "none of 1 comparisons is slower; slowdowns above 6 % would have been seen"
+            )
+        );
+        let (verdict, reason) = of_gate(&[], &[], &[pass, comparison(Outcome::SlowerWithinTolerance)]);
+        assert_eq!(verdict, Verdict::Pass);
+        assert!(
+            reason.starts_with("1 of 2 comparisons slower within tolerance, none beyond"),
+            "{reason}"
+        );
+        let held = target("a", P0, Pass);
+        assert_eq!(of_gate(&[], &[held], &[]).1, "all 1 measured targets hold");
     }
 
     #[test]

@@ -10,12 +10,14 @@ mod probes;
 mod scale;
 mod theme;
 mod timeline;
+mod trend;
 
 pub(crate) use bars::p95_bars;
 pub(crate) use canvas::Marker;
 pub(crate) use curves::{percentile_curves, propagation, response_and_service};
 pub(crate) use probes::probe_over_time;
 pub(crate) use timeline::latency_over_time;
+pub(crate) use trend::trend;
 
 /// For which place a plot is drawn: text keeps its size, so a narrow screen gets a plot of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,10 +6,12 @@ mod banner;
 mod consistency;
 mod endpoints;
 mod environment;
+pub(crate) mod gate;
 mod open_model;
 mod probes;
 mod resources;
 mod targets;
+pub(crate) mod trend;
 
 use askama::Template;
 use measure::record::{Check, Record};
@@ -24,6 +26,8 @@ use crate::words::{self, Word};
 #[template(path = "page.html")]
 struct Page {
     banner: banner::Banner,
+    /// Absent where no gate was run.
+    gate: Option<gate::GateSection>,
     keys: Vec<Key>,
     bars: Vec<String>,
     endpoints: Vec<endpoints::Group>,
@@ -64,6 +68,7 @@ pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
     let view = View { record };
     let page = Page {
         banner: banner::banner(view),
+        gate: gate::gate(view),
         keys: keys(view),
         bars: both_widths(view, charts::p95_bars)?,
         endpoints: endpoints::groups(view),

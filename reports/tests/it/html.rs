@@ -18,6 +18,7 @@ fn variants() -> Vec<(&'static str, Record)> {
         ("interrupted", interrupted()),
         ("three", three()),
         ("open", support::open()),
+        ("gate", support::gate()),
         ("hostile", hostile()),
     ]
 }
@@ -436,10 +437,27 @@ fn probes_are_drawn_over_time_with_their_own_cost() {
 #[test]
 fn what_was_not_measured_has_no_section() {
     let page = html(&support::record()).unwrap();
-    for id in ["arrivals", "consistency", "probes"] {
+    for id in ["arrivals", "consistency", "probes", "gate"] {
         assert!(
             !page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("href=\"#{id}\"")),
             "{id}"
         );
+    }
+}
+
+#[test]
+fn a_gate_shows_each_family_with_what_it_could_have_seen() {
+    let page = html(&support::gate()).unwrap();
+    let section = &page[position(&page, "<section id=\"gate\"")..position(&page, "<section id=\"latency\"")];
+    for text in [
+        "p95 latency",
+        "CPU time per request",
+        "share of very slow requests",
+        "regression",
+        "8.10 %",
+        "Oversubscribed machine: 93 % of the cores were in use.",
+        "24 blocks in stage 1, 24 new blocks in stage 2; 7 slice pairs dropped as invalid, 1 blocks run again",
+    ] {
+        position(section, text);
     }
 }

@@ -1,7 +1,9 @@
 //! The three outputs, drawn from one fixture (`support`). One binary, so that the fixture is built once.
 
 mod contrast;
+mod gate;
 mod html;
 mod junit;
 mod markdown;
 mod support;
+mod trend;

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use measure::record::{
-    ALL_ENDPOINTS, ArrivalSummary, Check, Comparison, Consistency, ConsistencySummary, EndpointSummary, Limit, Machine,
-    MetricSummary, Model, Outcome, Priority, ProbeCost, Record, Round, SCHEMA_VERSION, Series, Server, ServiceTimes,
-    Slice, StaleRead, Subject, Summary, TargetResult, TargetVerdict, Tool, Verdict, WorkloadId,
+    ALL_ENDPOINTS, ArrivalSummary, Check, Comparison, Consistency, ConsistencySummary, EndpointSummary, FamilyVerdict,
+    Gate, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Record, Round, SCHEMA_VERSION, Series,
+    Server, ServiceTimes, Slice, StaleRead, Subject, Summary, TargetResult, TargetVerdict, Tool, Verdict, WorkloadId,
 };
 
 /// Blocks of the record.
@@ -75,6 +75,52 @@ pub(crate) fn single() -> Record {
     record.rounds.retain(|round| round.subject == "phase2");
     record.summary.remove("phase1");
     record.comparisons.clear();
+    record
+}
+
+/// The record of a gate that called a regression, on a machine that was too busy.
+pub(crate) fn gate() -> Record {
+    let mut record = record();
+    record.workload.model = Model::Open;
+    record.verdict = Verdict::Regression;
+    record.exit_code = record.verdict.exit_code();
+    record.verdict_reason = "slower than before: latency_p95 of risk_current is 1.21 times that of phase1".to_owned();
+    for comparison in &mut record.comparisons {
+        comparison.outcome = match (comparison.family.as_str(), comparison.endpoint.as_str()) {
+            ("latency_p95", "risk_current") => Outcome::Regress,
+            ("latency_p95", "record_trip") => Outcome::Inconclusive,
+            _ => Outcome::Pass,
+        };
+    }
+    let family = |family: &str, outcome, mde, detail: &str| FamilyVerdict {
+        family: family.to_owned(),
+        outcome,
+        mde,
+        detail: detail.to_owned(),
+    };
+    record.gate = Some(Gate {
+        stage1_blocks: 24,
+        stage2_blocks: 24,
+        repeated_blocks: 1,
+        dropped_pairs: 7,
+        canary: true,
+        families: vec![
+            family(
+                "latency_p95",
+                Outcome::Regress,
+                Some(0.081),
+                "1 slower, 1 undecided, 3 not slower; MDE = 8.1 %",
+            ),
+            family(
+                "cpu_per_request",
+                Outcome::Pass,
+                Some(0.021),
+                "1 not slower; MDE = 2.1 %",
+            ),
+            family("tail_share", Outcome::Pass, None, "5 not slower"),
+        ],
+        oversubscribed: Some("93 % of the cores were in use".to_owned()),
+    });
     record
 }
 

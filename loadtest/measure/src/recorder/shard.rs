@@ -221,31 +221,4 @@ impl Shard {
             .map(|(start_ms, second)| second.to_slice(start_ms))
             .collect()
     }
-
-    /// [`Shard::ended`] for a closed round.
-    ///
-    /// # Panics
-    /// If there is no such endpoint.
-    pub fn record(&mut self, endpoint: usize, started_us: u64, ended_us: u64, outcome: Outcome) {
-        self.ended(Request {
-            endpoint,
-            intended_us: started_us,
-            sent_us: started_us,
-            ended_us,
-            outcome,
-        });
-    }
-
-    /// [`Shard::unfinished`] for a closed round whose measured phase came to its end.
-    ///
-    /// # Panics
-    /// If there is no such endpoint.
-    pub fn censored(&mut self, endpoint: usize, started_us: u64) {
-        self.unfinished(Unfinished {
-            endpoint,
-            intended_us: started_us,
-            sent_us: started_us,
-            given_up_us: u64::MAX,
-        });
-    }
 }

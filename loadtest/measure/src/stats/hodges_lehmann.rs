@@ -16,10 +16,15 @@ const LEVEL: f64 = 0.05;
 
 /// The location of `differences`; `None` without any.
 pub fn location(differences: &[f64]) -> Option<Location> {
+    location_at(differences, LEVEL)
+}
+
+/// The same with one-sided bounds that are wrong with probability `level` each.
+pub fn location_at(differences: &[f64], level: f64) -> Option<Location> {
     let averages = walsh_averages(differences);
     let estimate = median_of_sorted(&averages)?;
     let bounds =
-        wilcoxon::critical_rank_sum(differences.len(), LEVEL).map(|k| (averages[k], averages[averages.len() - 1 - k]));
+        wilcoxon::critical_rank_sum(differences.len(), level).map(|k| (averages[k], averages[averages.len() - 1 - k]));
     Some(Location { estimate, bounds })
 }
 

@@ -5,6 +5,7 @@
 
 pub mod cluster;
 pub mod hodges_lehmann;
+pub mod power;
 pub mod signflip;
 pub mod student;
 pub mod wilcoxon;

@@ -20,9 +20,8 @@ const TIE: f64 = 1e-9;
 #[derive(Debug, Clone)]
 pub struct Flips {
     blocks: usize,
-    words_per_flip: usize,
-    /// Bit b of a pattern set: block b changes its sign.
-    words: Vec<u64>,
+    /// Pattern after pattern, +1 or -1 per block: the inner loop is a plain product of two rows.
+    signs: Vec<f64>,
 }
 
 impl Flips {
@@ -34,15 +33,15 @@ impl Flips {
         } else {
             drawn(words_per_flip, seed)
         };
-        Self {
-            blocks,
-            words_per_flip,
-            words,
-        }
+        let signs = words
+            .chunks(words_per_flip)
+            .flat_map(|pattern| (0..blocks).map(|block| sign(pattern, block)))
+            .collect();
+        Self { blocks, signs }
     }
 
-    fn patterns(&self) -> impl Iterator<Item = &[u64]> {
-        self.words.chunks(self.words_per_flip)
+    fn patterns(&self) -> impl Iterator<Item = &[f64]> {
+        self.signs.chunks_exact(self.blocks.max(1))
     }
 }
 
@@ -51,6 +50,15 @@ fn drawn(words_per_flip: usize, seed: u64) -> Vec<u64> {
     let mut words = vec![0; words_per_flip];
     words.extend((words_per_flip..words_per_flip * DRAWN_FLIPS).map(|_| rng.next_u64()));
     words
+}
+
+/// Bit b of a pattern set: block b changes its sign.
+fn sign(pattern: &[u64], block: usize) -> f64 {
+    if pattern[block / WORD_BITS] >> (block % WORD_BITS) & 1 == 1 {
+        -1.0
+    } else {
+        1.0
+    }
 }
 
 /// What the flips say about one series.
@@ -64,19 +72,46 @@ pub struct FlipTest {
     pub p_adjusted: f64,
 }
 
+/// What the flips say about one series in both directions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BothSides {
+    /// Whether it lies above zero.
+    pub above: FlipTest,
+    /// Whether it lies below zero; `t` with its sign turned.
+    pub below: FlipTest,
+}
+
 /// Tests whether each of `series` (one per endpoint, one value per block) lies above zero.
 ///
 /// # Panics
 /// If a series has another number of values than `flips` has blocks.
 pub fn test_above_zero(series: &[&[f64]], flips: &Flips) -> Vec<FlipTest> {
     let statistics: Vec<Vec<f64>> = series.iter().map(|values| all_statistics(values, flips)).collect();
-    let adjusted = step_down(&statistics);
+    judged(&statistics)
+}
+
+/// [`test_above_zero`] in both directions, each corrected for itself: turning all series turns every statistic.
+///
+/// # Panics
+/// If a series has another number of values than `flips` has blocks.
+pub fn test_both_sides(series: &[&[f64]], flips: &Flips) -> Vec<BothSides> {
+    let mut statistics: Vec<Vec<f64>> = series.iter().map(|values| all_statistics(values, flips)).collect();
+    let above = judged(&statistics);
+    for statistic in statistics.iter_mut().flatten() {
+        *statistic = -*statistic;
+    }
+    let both = above.into_iter().zip(judged(&statistics));
+    both.map(|(above, below)| BothSides { above, below }).collect()
+}
+
+fn judged(statistics: &[Vec<f64>]) -> Vec<FlipTest> {
+    let adjusted = step_down(statistics);
     statistics
         .iter()
         .zip(adjusted)
         .map(|(row, p_adjusted)| FlipTest {
-            t: row[0],
-            p_raw: share_reaching(row, row[0]),
+            t: row.first().copied().unwrap_or(0.0),
+            p_raw: share_reaching(row, row.first().copied().unwrap_or(0.0)),
             p_adjusted,
         })
         .collect()
@@ -84,20 +119,18 @@ pub fn test_above_zero(series: &[&[f64]], flips: &Flips) -> Vec<FlipTest> {
 
 fn all_statistics(values: &[f64], flips: &Flips) -> Vec<f64> {
     assert_eq!(values.len(), flips.blocks, "one value per block");
-    flips.patterns().map(|pattern| statistic(values, pattern)).collect()
+    let mean_square = values.iter().map(|value| value * value).sum::<f64>() / values.len().max(1) as f64;
+    flips
+        .patterns()
+        .map(|signs| statistic(values, signs, mean_square))
+        .collect()
 }
 
 /// `mean(s r) / sqrt(var(s r) / (n - 1))` with var of denominator n; a series without spread is infinitely far from
-/// zero, one of zeros not at all.
-fn statistic(values: &[f64], pattern: &[u64]) -> f64 {
+/// zero, one of zeros not at all. The mean square is the same for every pattern.
+fn statistic(values: &[f64], signs: &[f64], mean_square: f64) -> f64 {
     let count = values.len() as f64;
-    let sum: f64 = values
-        .iter()
-        .enumerate()
-        .map(|(block, value)| if flipped(pattern, block) { -value } else { *value })
-        .sum();
-    let mean = sum / count;
-    let mean_square = values.iter().map(|value| value * value).sum::<f64>() / count;
+    let mean = values.iter().zip(signs).map(|(value, sign)| value * sign).sum::<f64>() / count;
     let variance = mean_square - mean * mean;
     if mean_square == 0.0 || values.len() < 2 {
         0.0
@@ -108,15 +141,15 @@ fn statistic(values: &[f64], pattern: &[u64]) -> f64 {
     }
 }
 
-fn flipped(pattern: &[u64], block: usize) -> bool {
-    pattern[block / WORD_BITS] >> (block % WORD_BITS) & 1 == 1
-}
-
 fn reaches(statistic: f64, observed: f64) -> bool {
     statistic >= observed || observed.is_finite() && (statistic - observed).abs() <= TIE * (1.0 + observed.abs())
 }
 
+/// 1 where there are no blocks to flip.
 fn share_reaching(row: &[f64], observed: f64) -> f64 {
+    if row.is_empty() {
+        return 1.0;
+    }
     row.iter().filter(|statistic| reaches(**statistic, observed)).count() as f64 / row.len() as f64
 }
 
@@ -204,8 +237,12 @@ mod tests {
         // 13 blocks are exhaustive, 14 drawn: with a fourteenth block of zero the test is nearly the same.
         let thirteen = &series[..13];
         let exhaustive = test_above_zero(&[thirteen], &Flips::new(13, 1))[0].p_raw;
-        let patterns = drawn(1, 9);
-        let statistics: Vec<f64> = patterns.iter().map(|word| statistic(thirteen, &[*word])).collect();
+        let mean_square = thirteen.iter().map(|value| value * value).sum::<f64>() / 13.0;
+        let drawn = Flips::new(14, 9);
+        let statistics: Vec<f64> = drawn
+            .patterns()
+            .map(|signs| statistic(thirteen, &signs[..13], mean_square))
+            .collect();
         assert_close(share_reaching(&statistics, statistics[0]), exhaustive, 0.02);
     }
 
@@ -213,8 +250,8 @@ mod tests {
     fn more_than_64_blocks_use_every_sign() {
         let flips = Flips::new(96, 3);
         assert_eq!(flips.patterns().count(), DRAWN_FLIPS);
-        assert!(flips.patterns().next().unwrap().iter().all(|word| *word == 0));
-        let flips_of_last = flips.patterns().filter(|pattern| flipped(pattern, 95)).count();
+        assert!(flips.patterns().next().unwrap().iter().all(|sign| *sign > 0.0));
+        let flips_of_last = flips.patterns().filter(|signs| signs[95] < 0.0).count();
         assert!((4_500..5_500).contains(&flips_of_last), "{flips_of_last}");
     }
 
@@ -222,5 +259,18 @@ mod tests {
     fn correction_never_makes_a_p_smaller() {
         let results = test_series(&golden_series());
         assert!(results.iter().all(|result| result.p_adjusted >= result.p_raw));
+    }
+
+    #[test]
+    fn both_sides_are_the_test_and_its_mirror() {
+        let series = golden_series();
+        let mirrored = golden_series().map(|row| row.iter().map(|value| -value).collect::<Vec<_>>());
+        let rows: Vec<&[f64]> = series.iter().map(Vec::as_slice).collect();
+        let both = test_both_sides(&rows, &Flips::new(8, 1));
+        let (above, below) = (test_series(&series), test_series(&mirrored));
+        for ((sides, above), below) in both.iter().zip(above).zip(below) {
+            assert_eq!((sides.above, sides.below.p_adjusted), (above, below.p_adjusted));
+            assert_close(sides.below.t, below.t, 1e-12);
+        }
     }
 }

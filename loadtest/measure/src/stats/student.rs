@@ -19,6 +19,11 @@ pub fn quantile(probability: f64, degrees: usize) -> f64 {
     bisect(0.0, high, |t| student.cdf(t) < probability)
 }
 
+/// Probability that |t| with `degrees` (>= 1) degrees of freedom reaches `t`.
+pub fn two_sided_p(t: f64, degrees: usize) -> f64 {
+    2.0 * standard(degrees).sf(t.abs())
+}
+
 fn standard(degrees: usize) -> StudentsT {
     StudentsT::new(0.0, 1.0, degrees.max(1) as f64).expect("one degree of freedom or more")
 }

@@ -1,0 +1,91 @@
+//! How often a nominal 95 % interval of a p95 holds the truth, by what counts as a cluster (MEASURE section 2).
+
+use measure::histogram::LatencyHistogram;
+use measure::percentile;
+
+use crate::noise::{ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET};
+use crate::repetitions;
+
+/// Length of what one interval is made of, seconds.
+const RUN_S: u32 = 300;
+
+/// Seconds of one endpoint under noise, one histogram each.
+fn seconds(level: Level, seed: u64, count: u32) -> Vec<LatencyHistogram> {
+    let mut machine = Machine::new(level, seed);
+    let launch = machine.launch();
+    (0..count)
+        .map(|_| {
+            let times = machine.slice(1.0, &launch, &[1.0; ENDPOINTS]);
+            let mut histogram = LatencyHistogram::new();
+            times.endpoints[0]
+                .iter()
+                .for_each(|seconds| histogram.record_us(micros(*seconds)));
+            histogram
+        })
+        .collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "times are positive and short"
+)]
+fn micros(seconds: f64) -> u64 {
+    (seconds * 1e6) as u64
+}
+
+fn merged(seconds: &[LatencyHistogram]) -> LatencyHistogram {
+    percentile::merged(seconds)
+}
+
+/// The p95 that runs at all times together have.
+fn truth_us(level: Level) -> u64 {
+    let runs = repetitions(30, 200) as u64;
+    let runs: Vec<LatencyHistogram> = (0..runs)
+        .map(|run| merged(&seconds(level, 70_000 + run, RUN_S)))
+        .collect();
+    merged(&runs).quantile_us(0.95).expect("runs answer")
+}
+
+fn holds(clusters: &[LatencyHistogram], truth_us: u64) -> bool {
+    let borrowed: Vec<&LatencyHistogram> = clusters.iter().collect();
+    percentile::interval_us(&borrowed, 0.95).is_some_and(|(low, high)| (low..=high).contains(&truth_us))
+}
+
+/// Shares of intervals that hold the truth: clusters of 1 s, six batches, five independent runs.
+fn coverage(level: Level, intervals: usize) -> [f64; 3] {
+    let truth = truth_us(level);
+    let mut held = [0_usize; 3];
+    for interval in 0..intervals as u64 {
+        let run = seconds(level, 1_000 + interval, RUN_S);
+        let batches: Vec<LatencyHistogram> = run.chunks(RUN_S as usize / 6).map(merged).collect();
+        // Five shorter runs at other times make up the same 300 s.
+        let runs: Vec<LatencyHistogram> = (0..5)
+            .map(|part| merged(&seconds(level, 100_000 + interval * 5 + part, RUN_S / 5)))
+            .collect();
+        for (count, clusters) in held.iter_mut().zip([&run, &batches, &runs]) {
+            *count += usize::from(holds(clusters, truth));
+        }
+    }
+    held.map(|count| count as f64 / intervals as f64)
+}
+
+/// Few long clusters cover, many short ones do not: the order that the choice of clusters rests on.
+#[test]
+fn intervals_cover_when_runs_are_the_clusters() {
+    for (level, stated) in [
+        (QUIET, [0.26, 0.71, 0.95]),
+        (MODERATE, [0.33, 0.75, 0.94]),
+        (NOISY, [0.35, 0.85, 0.94]),
+    ] {
+        let intervals = repetitions(8, 1_000);
+        let [second, batch, run] = coverage(level, intervals);
+        println!(
+            "{:9} coverage of a nominal 95 % interval over {intervals}: 1 s {second:.2} ({}), 6 batches {batch:.2} ({}), \
+             5 runs {run:.2} ({})",
+            level.name, stated[0], stated[1], stated[2]
+        );
+        assert!(second < run, "{}: {second} {run}", level.name);
+        assert!(run >= if intervals < 100 { 0.6 } else { 0.92 }, "{}: {run}", level.name);
+    }
+}

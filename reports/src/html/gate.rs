@@ -1,0 +1,59 @@
+//! The gate: what each family came to, in how many blocks, and what the run could have seen.
+
+use measure::record::{FamilyVerdict, Gate};
+
+use crate::format;
+use crate::view::View;
+use crate::words::{self, Word};
+
+/// The section.
+pub(super) struct GateSection {
+    pub(super) rows: Vec<FamilyRow>,
+    pub(super) how: String,
+    pub(super) oversubscribed: Option<String>,
+}
+
+/// One family.
+pub(super) struct FamilyRow {
+    pub(super) family: String,
+    pub(super) word: Word,
+    pub(super) mde: Option<String>,
+    pub(super) detail: String,
+}
+
+/// None for a run that is no gate.
+pub(super) fn gate(view: View<'_>) -> Option<GateSection> {
+    let gate = view.record.gate.as_ref()?;
+    Some(GateSection {
+        rows: gate.families.iter().map(row).collect(),
+        how: how(gate),
+        oversubscribed: gate.oversubscribed.clone(),
+    })
+}
+
+fn row(family: &FamilyVerdict) -> FamilyRow {
+    FamilyRow {
+        family: words::family(&family.family),
+        word: words::outcome(family.outcome),
+        mde: family.mde.map(format::percent),
+        detail: family.detail.clone(),
+    }
+}
+
+/// How the decision came about, as one sentence.
+pub(crate) fn how(gate: &Gate) -> String {
+    let second = if gate.stage2_blocks > 0 {
+        format!("{} new blocks in stage 2", gate.stage2_blocks)
+    } else {
+        "no second stage was needed".to_owned()
+    };
+    let canary = if gate.canary {
+        "a canary took out the noise that both sides share"
+    } else {
+        "no canary was driven"
+    };
+    format!(
+        "{} blocks in stage 1, {second}; {} slice pairs dropped as invalid, {} blocks run again; {canary}.",
+        gate.stage1_blocks, gate.dropped_pairs, gate.repeated_blocks
+    )
+}
