@@ -1,6 +1,6 @@
 //! The open model: requests are sent when the schedule says so, whatever became of those before.
 //!
-//! Everything runs on one thread of its own (FACTS: two are worse on two cores): the pacer gives each arrival to a free slot,
+//! Everything runs on one thread of its own (a second one made it worse on two cores): the pacer gives each arrival to a free slot,
 //! which has a connection of its own. Slots are made as they are needed, up to the bound; an arrival that finds none is
 //! dropped and counted, and never holds back the next one.
 

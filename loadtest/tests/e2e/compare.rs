@@ -3,7 +3,7 @@
 use measure::record::{ALL_ENDPOINTS, TargetVerdict, Verdict};
 use nix::sys::signal::Signal;
 
-use crate::support::{Workplace, data, repository};
+use crate::support::{Workplace, assert_judged, data, repository};
 
 const SHORT: &str = "short.toml";
 
@@ -22,11 +22,18 @@ fn phase2_is_ahead_of_phase1() {
         targets.to_str().unwrap(),
     ]);
     let finished = run.finish();
-    finished.assert_code(0);
     place.assert_nothing_left(&finished);
 
     let record = place.record();
-    assert_eq!(record.verdict, Verdict::Pass);
+    assert_judged(&finished, &record, 0);
+    assert!(
+        record
+            .targets
+            .iter()
+            .all(|target| target.verdict == TargetVerdict::Pass),
+        "{:#?}",
+        record.targets
+    );
     assert_eq!(record.rounds.len(), 10);
     for endpoint in ["dashboard_summary", "driver_details", "risk_current"] {
         let p95_ms = |subject: &str| record.summary[subject].endpoints[endpoint].p95_ms;
@@ -63,10 +70,9 @@ fn a_target_that_cannot_hold_gives_exit_code_5() {
         data("impossible.toml").to_str().unwrap(),
     ]);
     let finished = run.finish();
-    finished.assert_code(5);
     place.assert_nothing_left(&finished);
     let record = place.record();
-    assert_eq!(record.verdict, Verdict::TargetsMissed);
+    assert_judged(&finished, &record, 5);
     let verdict = |id: &str| record.targets.iter().find(|target| target.id == id).unwrap().verdict;
     assert_eq!(verdict("instant-answers"), TargetVerdict::Fail);
     assert_eq!(verdict("any-answers"), TargetVerdict::Pass);

@@ -1,5 +1,5 @@
 //! The ground truth: a server that stalls for D at the beginning of every period P, and whose response times are known
-//! exactly (MEASURE section 3 of the design; docs/MEASURING.md gives the formulas).
+//! exactly (docs/MEASURING.md gives the formulas).
 
 use std::{
     collections::VecDeque,
