@@ -32,6 +32,8 @@ const OWNER_LABEL: &str = "loadtest-stack.owner";
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// As for local processes: starting takes seconds, on a machine that compiles many times that.
 const READY_LIMIT: Duration = Duration::from_mins(1);
+/// For a list of containers that cannot be read at this moment.
+const LIST_LIMIT: Duration = Duration::from_secs(5);
 /// Postgres takes shared memory for parallel queries from here, and an engine's default is 64 MB.
 const SHARED_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 /// Enough of a log to see why a server refused to start.
@@ -285,10 +287,22 @@ pub(crate) async fn sweep() -> Vec<String> {
     swept
 }
 
+/// Asked again for a moment: the states that Podman names in passing (`stopped`) are not in Docker's protocol, and one
+/// container in such a state spoils the whole list.
 async fn labelled(docker: &Docker) -> Vec<ContainerSummary> {
     let filters = HashMap::from([("label", vec![OWNER_LABEL])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    docker.list_containers(Some(options)).await.unwrap_or_default()
+    let mut patience = Patience::new(LIST_LIMIT);
+    loop {
+        match docker.list_containers(Some(options.clone())).await {
+            Ok(containers) => return containers,
+            Err(error) if patience.pause().await.is_err() => {
+                tracing::warn!(%error, "the engine's containers cannot be listed, so that none are removed");
+                return Vec::new();
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 /// The container's id if its owner is dead.

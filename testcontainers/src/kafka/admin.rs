@@ -79,6 +79,13 @@ impl Admin {
         Ok(cluster)
     }
 
+    /// The identity of the cluster, as the first connection tells it.
+    pub(super) async fn cluster_id(&self) -> Result<Option<String>, String> {
+        let client = Arc::clone(&self.0);
+        let asked = tokio::task::spawn_blocking(move || client.inner().fetch_cluster_id(METADATA_LIMIT));
+        asked.await.map_err(|error| error.to_string())
+    }
+
     /// The recorded settings, as the first broker reports them; without those that it does not tell.
     pub(super) async fn settings(&self, cluster: &Cluster) -> BTreeMap<String, String> {
         let mut settings = BTreeMap::from([

@@ -41,12 +41,14 @@ pub(super) fn random_cluster_id() -> String {
     format!("{:016x}AAAAAA", rand::random::<u64>())
 }
 
-/// Asks once whether the broker of this cluster is up.
-pub(super) async fn ask(admin: &Admin, cluster_id: &str) -> Result<Facts, String> {
+/// Asks once whether the broker of this cluster is up: the one that `admin` leads to, and that clients find at `brokers`.
+/// Both, because it opens its listeners one after the other, and gives up if the port of one is taken.
+pub(super) async fn ask(admin: &Admin, brokers: &str, cluster_id: &str) -> Result<Facts, String> {
     let cluster = admin.cluster().await?;
-    if cluster.id.as_deref() != Some(cluster_id) {
-        return Err("another broker answers on its port".to_owned());
-    }
+    is_ours(cluster.id.as_deref(), cluster_id)?;
+    // A connection of its own, used once: it must not follow the address that the broker tells its clients.
+    let as_client = Admin::new(brokers).map_err(|error| error.to_string())?;
+    is_ours(as_client.cluster_id().await?.as_deref(), cluster_id)?;
     let mut settings = admin.settings(&cluster).await;
     settings.insert("heap".to_owned(), HEAP.to_owned());
     Ok(Facts {
@@ -54,6 +56,12 @@ pub(super) async fn ask(admin: &Admin, cluster_id: &str) -> Result<Facts, String
         settings,
         note: None,
     })
+}
+
+fn is_ours(found: Option<&str>, cluster_id: &str) -> Result<(), String> {
+    let ours = found == Some(cluster_id);
+    ours.then_some(())
+        .ok_or_else(|| "another broker answers on its port, or none".to_owned())
 }
 
 #[cfg(test)]

@@ -37,7 +37,9 @@ pub(super) async fn start(image: &Image, options: &StackOptions) -> Result<(Cont
     let brokers = format!("127.0.0.1:{}", container.host_port());
     let admin = Admin::new(&format!("127.0.0.1:{admin_port}"));
     let admin = admin.map_err(StackError::request(SERVER, "form a client for it"))?;
-    let mut facts = container.until_ready(|| broker::ask(&admin, &cluster_id)).await?;
+    let mut facts = container
+        .until_ready(|| broker::ask(&admin, &brokers, &cluster_id))
+        .await?;
     facts.settings.insert("image".to_owned(), image.to_string());
     // The protocol does not tell the version; the image's tag does, for whoever pinned it.
     let version = format!("of the image {image}");

@@ -131,7 +131,7 @@ impl Broker<'_> {
         let admin = Admin::new(&format!("127.0.0.1:{}", ports.internal))
             .map_err(StackError::request(SERVER, "form a client for it"))?;
         let facts = process
-            .until_ready(ports.clients, || broker::ask(&admin, &self.cluster_id))
+            .until_ready(ports.clients, || broker::ask(&admin, &brokers, &self.cluster_id))
             .await?;
         Ok((process, admin, brokers, facts))
     }

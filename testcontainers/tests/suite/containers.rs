@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
+use stack::wait::Patience;
 use stack::{Images, Kafka, Postgres, Redis, StackError, StackOptions};
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::models::{ContainerSummary, PortSummary};
@@ -22,7 +24,14 @@ pub(crate) async fn engine() -> Docker {
 pub(crate) async fn containers_of(pid: u32) -> Vec<ContainerSummary> {
     let filters = HashMap::from([("label", vec![OWNER])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let all = engine().await.list_containers(Some(options)).await.unwrap();
+    let mut patience = Patience::new(Duration::from_secs(30));
+    // Podman's states in passing are not in the protocol, and spoil the list for a moment.
+    let all = loop {
+        match engine().await.list_containers(Some(options.clone())).await {
+            Ok(all) => break all,
+            Err(error) => patience.pause().await.unwrap_or_else(|_| panic!("{error}")),
+        }
+    };
     let is_of = |container: &ContainerSummary| owner(container).split(' ').nth(2) == Some(&pid.to_string());
     all.into_iter().filter(is_of).collect()
 }
