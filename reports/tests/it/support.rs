@@ -84,7 +84,8 @@ pub(crate) fn gate() -> Record {
     record.workload.model = Model::Open;
     record.verdict = Verdict::Regression;
     record.exit_code = record.verdict.exit_code();
-    record.verdict_reason = "slower than before: latency_p95 of risk_current is 1.21 times that of phase1".to_owned();
+    record.verdict_reason =
+        String::from("slower than before: latency_p95 of risk_current is 1.21 times that of phase1");
     for comparison in &mut record.comparisons {
         comparison.outcome = match (comparison.family.as_str(), comparison.endpoint.as_str()) {
             ("latency_p95", "risk_current") => Outcome::Regress,
