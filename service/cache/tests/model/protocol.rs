@@ -109,6 +109,10 @@ struct Flight {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "lease, subscription and link come and go on their own"
+)]
 struct Replica {
     /// The version, while its stamp is current.
     l1: Option<u8>,

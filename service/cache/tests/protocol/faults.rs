@@ -322,12 +322,12 @@ async fn while_deaf_only_endpoints_that_asked_for_it_are_answered_from_l1() {
         .await
         .expect_err("L1 has no lease");
     let opted_in = policy().with_answers_while_deaf();
-    let served = replica
+    let answer = replica
         .cache
         .get_or_load(&key, &tags, &opted_in, fail)
         .await
         .expect("kept");
-    assert_eq!(served.tier, Tier::Stale);
+    assert_eq!(answer.tier, Tier::Stale);
     replica.cache.invalidate(&tags).await.expect_err("Redis is away");
     replica
         .cache

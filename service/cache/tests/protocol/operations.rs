@@ -182,7 +182,10 @@ async fn redis_says_how_full_it_is() {
 
 /// An outbox in memory; the real one is a table.
 #[derive(Clone, Default)]
-struct Rows(Arc<Mutex<BTreeMap<i64, (Vec<Tag>, bool)>>>);
+struct Rows(Arc<Mutex<Committed>>);
+
+/// Tags by id, and whether they were relayed.
+type Committed = BTreeMap<i64, (Vec<Tag>, bool)>;
 
 impl Rows {
     fn commit(&self, id: i64, tag: &str) {

@@ -182,8 +182,8 @@ async fn an_aged_answer_is_better_than_an_error_in_l1_and_from_l2() {
     weak.fail();
     advance(&clock, TTL * 2, &[&a, &b]).await;
     for replica in [&a, &b] {
-        let served = weak.read(replica, &fail_safe()).await.expect("aged");
-        assert_eq!((served.entry, served.tier), (Some(Entry::new("run 0", 1)), Tier::Stale));
+        let answer = weak.read(replica, &fail_safe()).await.expect("aged");
+        assert_eq!((answer.entry, answer.tier), (Some(Entry::new("run 0", 1)), Tier::Stale));
         assert_eq!(replica.cache.stats().stale_served, 1);
     }
     advance(&clock, TTL * 9, &[&a]).await;
@@ -251,12 +251,12 @@ async fn that_there_is_no_such_thing_is_cached_if_asked_for_and_ends_with_its_ta
     let policy = policy().with_negative_ttl(Duration::from_secs(5));
     let read = async |replica: &Replica, entry: Option<Entry>| {
         let load = || async { Ok::<_, Infallible>(entry) };
-        let served = replica
+        let answer = replica
             .cache
             .get_or_load(&key, &tags, &policy, load)
             .await
             .expect("loads");
-        (served.entry, served.tier)
+        (answer.entry, answer.tier)
     };
     assert_eq!(read(&a, None).await, (None, Tier::Db));
     assert_eq!(read(&a, None).await, (None, Tier::L1));
@@ -327,13 +327,13 @@ async fn write_through_leaves_the_new_answer_in_both_tiers() {
     a.read(&row).await;
     row.write();
     let (key, tags, policy) = (row.key(), row.tags(), policy().with_strategy(Strategy::WriteThrough));
-    let (done, served) = a
+    let (done, answer) = a
         .cache
         .write_through(&key, &tags, &policy, row.loader())
         .await
         .expect("Redis and the loader work");
     assert!(done.seq.is_some());
-    assert_eq!(served.entry, Some(Entry::new("1:v2", 2)));
+    assert_eq!(answer.entry, Some(Entry::new("1:v2", 2)));
     assert_eq!(a.read(&row).await, from(Tier::L1, "1:v2"));
     b.seen.wait(|seen| seen.received == 1).await;
     assert_eq!(b.read(&row).await, from(Tier::L2, "1:v2"));
