@@ -20,7 +20,7 @@ pub(crate) enum HarnessError {
 }
 
 impl HarnessError {
-    /// The exit code of DESIGN's table that stands for this error.
+    /// The exit code of docs/ARCHITECTURE.md that stands for this error.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{cargo::Workspace, engine::Engine};
 
-/// Exit code for "something that is needed is not here" (DESIGN: subject or stack not available).
+/// Exit code for "something that is needed is not here" (docs/ARCHITECTURE.md, "Exit codes": subject or stack not available).
 const NOT_AVAILABLE: u8 = 3;
 /// The package that starts servers, in containers among others.
 const STACK: &str = "stack";

@@ -1,4 +1,4 @@
-//! The second subject against the first, closed model (MEASURE section 1; DESIGN "Two kinds of comparison").
+//! The second subject against the first, closed model (STATISTICS section 1).
 //!
 //! What belongs here: which differences enter a family, and what follows from the test. What does not: the estimators
 //! (`stats`), and the interleaved slices of the gate, which end in the same [`judge_family`].

@@ -3,6 +3,8 @@
 //! What belongs here: everything that turns counted events into figures and judgements. What does not: tokio, sockets,
 //! processes, and any I/O beyond reading and writing records (invariant 2 of docs/ARCHITECTURE.md).
 //!
+//! "STATISTICS section N" in these modules is docs/STATISTICS.md: the rule, its reason and its source.
+//!
 //! The way of a figure: [`recorder`] counts -> [`record::Round`] -> [`checks`], [`summary`], [`compare`], [`targets`]
 //! -> [`verdict`] -> [`record::Record`], which [`store`] keeps on disk.
 

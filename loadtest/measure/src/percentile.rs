@@ -1,4 +1,4 @@
-//! Percentiles over rounds: Woodruff's interval, and the share of answers above a limit (MEASURE section 2).
+//! Percentiles over rounds: Woodruff's interval, and the share of answers above a limit (STATISTICS section 2).
 //!
 //! What belongs here: percentiles with the round as the unit. What does not: verdicts (`targets`).
 
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
     use crate::testing::histogram_of;
 
-    /// The golden case of MEASURE section 2 as histograms: `above` of `count` answers take longer than 5 ms.
+    /// The golden case of STATISTICS section 2 as histograms: `above` of `count` answers take longer than 5 ms.
     fn golden_rounds() -> Vec<LatencyHistogram> {
         [(1000, 40), (1200, 70), (900, 45), (1100, 60), (1000, 50), (800, 35)]
             .map(|(count, above)| {

@@ -1,4 +1,4 @@
-//! Has a series settled? MSER-5 (White 1997; MEASURE section 5).
+//! Has a series settled? MSER-5 (White 1997; STATISTICS section 5).
 //!
 //! What belongs here: the truncation point of a series of means, and the judgement on a phase. What does not: what an
 //! unsteady phase means for a run (`checks`, `capacity`).

@@ -10,7 +10,7 @@ use crate::record::{
     Tool, Verdict, WorkloadId,
 };
 
-/// The golden case of MEASURE section 1: differences of 8 blocks for 3 endpoints.
+/// The golden case of STATISTICS section 1: differences of 8 blocks for 3 endpoints.
 pub(crate) fn golden_series() -> [Vec<f64>; 3] {
     [
         vec![0.10, 0.07, 0.12, 0.03, 0.09, 0.11, 0.05, 0.08],

@@ -1,4 +1,4 @@
-//! Did the load come as it was meant to, and do its own figures agree (MEASURE section 4)?
+//! Did the load come as it was meant to, and do its own figures agree (STATISTICS section 4)?
 
 use super::worst::{Shown, all_measured, check, held};
 use crate::figures::{figure, percent, us_to_ms};

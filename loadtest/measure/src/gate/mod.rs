@@ -1,4 +1,4 @@
-//! The gate: small regressions, from interleaved slices (MEASURE section 1).
+//! The gate: small regressions, from interleaved slices (STATISTICS section 1).
 //!
 //! What belongs here: the order of slices, the differences of a block, the two-stage decision, the tail-share test, and
 //! the judgement of a whole record. What does not: the estimators (`stats`), driving the load (the command), and the

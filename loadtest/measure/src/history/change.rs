@@ -182,7 +182,7 @@ mod tests {
         let false_points = (0..200)
             .filter(|seed| !change_points(&noise(*seed, &[(100, 20.0)])).is_empty())
             .count();
-        // 2 % in an independent implementation; MEASURE section 6 states 5 to 10 % at p .001 for that of Hunter.
+        // 2 % in an independent implementation; STATISTICS section 6 states 5 to 10 % at p .001 for that of Hunter.
         assert!(false_points <= 20, "{false_points} of 200");
     }
 

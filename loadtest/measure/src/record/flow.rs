@@ -52,7 +52,7 @@ pub struct Arrivals {
     pub lateness_hdr: String,
 }
 
-/// From here on a send is late, microseconds: the bound of MEASURE section 1, "invalid slice".
+/// From here on a send is late, microseconds: the bound of STATISTICS section 1, "invalid slice".
 pub const LATE_US: u64 = 1_000;
 
 /// The phase in steps of [`PULSE_STEP_MS`], all endpoints together: what the steady-state test reads.
@@ -66,5 +66,5 @@ pub struct Pulse {
     pub in_flight_us: Vec<u64>,
 }
 
-/// Length of a step of [`Pulse`] (MEASURE section 5: 100 ms means).
+/// Length of a step of [`Pulse`] (STATISTICS section 5: 100 ms means).
 pub const PULSE_STEP_MS: u64 = 100;

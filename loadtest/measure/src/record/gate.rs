@@ -1,4 +1,4 @@
-//! The gate's own part of a record: interleaved slices (MEASURE section 1), and what the two-stage decision did.
+//! The gate's own part of a record: interleaved slices (STATISTICS section 1), and what the two-stage decision did.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A share or ratio counted in clusters (MEASURE section 2).
+//! A share or ratio counted in clusters (STATISTICS section 2).
 //!
 //! Requests of one round share its conditions, so the round, not the request, is the unit: per-request intervals of a
 //! nominal 95 % cover 12 to 23 %, intervals over independent rounds 94 to 95 %.
@@ -76,7 +76,7 @@ fn linearised_error(clusters: &[(u64, u64)], ratio: f64, total: u64) -> Option<f
 mod tests {
     use super::*;
 
-    /// The golden case of MEASURE section 2: requests and those above the limit, per cluster.
+    /// The golden case of STATISTICS section 2: requests and those above the limit, per cluster.
     const GOLDEN: [(u64, u64); 6] = [(40, 1000), (70, 1200), (45, 900), (60, 1100), (50, 1000), (35, 800)];
 
     #[test]

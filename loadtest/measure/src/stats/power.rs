@@ -1,7 +1,7 @@
 //! What a comparison could see: the smallest visible effect, the blocks and the requests that an effect needs (MEASURE
 //! section 1).
 //!
-//! The constants are those of MEASURE section 1: standard errors between nothing and an effect that both stages call with
+//! The constants are those of STATISTICS section 1: standard errors between nothing and an effect that both stages call with
 //! 95 % power, after the correction over about twelve endpoints. `tests/simulation` shows the power they promise.
 
 use super::student;

@@ -1,4 +1,4 @@
-//! Targets: what must hold, judged on the last subject (MEASURE section 2).
+//! Targets: what must hold, judged on the last subject (STATISTICS section 2).
 //!
 //! What belongs here: finding what a target is about and the judgement on it. What does not: reading targets files
 //! (`scenarios`), and what a miss means for the run (`verdict`).

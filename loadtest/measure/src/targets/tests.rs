@@ -47,7 +47,7 @@ fn rounds_above(counts: &[(u64, u64)]) -> Vec<Round> {
         .collect()
 }
 
-/// The golden case of MEASURE section 2.
+/// The golden case of STATISTICS section 2.
 const GOLDEN: [(u64, u64); 6] = [(1000, 40), (1200, 70), (900, 45), (1100, 60), (1000, 50), (800, 35)];
 
 #[test]

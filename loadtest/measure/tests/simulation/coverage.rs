@@ -1,4 +1,4 @@
-//! How often a nominal 95 % interval of a p95 holds the truth, by what counts as a cluster (MEASURE section 2).
+//! How often a nominal 95 % interval of a p95 holds the truth, by what counts as a cluster (STATISTICS section 2).
 
 use measure::histogram::LatencyHistogram;
 use measure::percentile;

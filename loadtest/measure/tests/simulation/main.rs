@@ -1,4 +1,4 @@
-//! The gate's error rates by simulation (MEASURE section 1, T2 and T3), and the coverage of intervals (section 2).
+//! The gate's error rates by simulation (STATISTICS section 1, T2 and T3), and the coverage of intervals (section 2).
 //!
 //! The normal run is a short seeded form that still fails if the rule is broken. The whole tables, or a share of them:
 //! `MEASURE_LONG=1 cargo test --release -p measure --test simulation -- --nocapture --test-threads=1`

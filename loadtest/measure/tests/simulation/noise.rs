@@ -1,4 +1,4 @@
-//! The noise model of MEASURE section 1: what a shared machine does to latencies.
+//! The noise model of STATISTICS section 1: what a shared machine does to latencies.
 
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
