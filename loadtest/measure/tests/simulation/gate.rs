@@ -274,7 +274,7 @@ fn one_launch_per_side_cries_wolf() {
     assert!(share(found.alarms, found.comparisons) > 0.1, "{found:?}");
 }
 
-/// The spread of block differences that MEASURE states for the model: .065 / .084 / .129 / .277.
+/// The spread of block differences that the noise model was made for: .065 / .084 / .129 / .277.
 #[test]
 fn the_model_has_the_stated_spread() {
     for (level, stated) in [(QUIET, 0.065), (MODERATE, 0.084), (NOISY, 0.129), (AWFUL, 0.277)] {
