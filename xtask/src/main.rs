@@ -12,7 +12,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{cargo::Workspace, engine::Engine};
+use crate::{cargo::Workspace, engine::Engine, needs::Purpose};
 
 /// Exit code for "something that is needed is not here" (docs/ARCHITECTURE.md, "Exit codes": subject or stack not available).
 const NOT_AVAILABLE: u8 = 3;
@@ -22,6 +22,9 @@ const STACK: &str = "stack";
 const END_TO_END: &str = "loadtest";
 /// Tells its tests that containers were left out on purpose.
 const LEAVE_OUT: &str = "STACK_TEST_NO_CONTAINERS";
+
+/// Each makes the tests of some package run in their long form.
+const LONG_FORMS: [&str; 3] = ["MEASURE_LONG", "CACHE_TESTS_LONG", "CONTRACT_TESTS_LONG"];
 
 /// Development tasks of this repository.
 #[derive(Debug, Parser)]
@@ -47,6 +50,7 @@ The report is target/loadtest/latest/report.html. Exit codes are those of `loadt
 Examples:
   cargo xtask test                        everything; where no container engine answers, one is started (root)
   cargo xtask test --no-containers        everything but the tests of containers
+  cargo xtask test --long -- -p measure   the long forms of its tests, too
   cargo xtask test -- -p measure          arguments after -- go to `cargo test`")]
     Test(TestArgs),
     /// Build the containers' images from Debian packages, for machines that reach no image registry (root)
@@ -59,7 +63,7 @@ Examples:
 
 #[derive(Debug, Args)]
 struct ReportArgs {
-    /// About a minute of load
+    /// Short settings: about a minute measured, two with warm-up
     #[arg(long)]
     quick: bool,
     /// Options for `loadtest compare`
@@ -72,6 +76,9 @@ struct TestArgs {
     /// Leave the tests of containers out, where no container engine can be had
     #[arg(long)]
     no_containers: bool,
+    /// The long forms of the tests that have one: models, simulations, fault runs, generated requests (hours)
+    #[arg(long)]
+    long: bool,
     /// Arguments for `cargo test` instead of --workspace
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -107,12 +114,14 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let containers = match &command {
-        Command::Report(_) => false,
-        Command::Test(arguments) => arguments.containers(),
-        Command::Images(_) => true,
+    let purpose = match &command {
+        Command::Report(_) => Purpose::Report,
+        Command::Test(arguments) => Purpose::Tests {
+            containers: arguments.containers(),
+        },
+        Command::Images(_) => Purpose::Images,
     };
-    if !needs::provide(containers)? {
+    if !needs::provide(purpose)? {
         return Ok(ExitCode::from(NOT_AVAILABLE));
     }
     let workspace = Workspace::find()?;
@@ -167,15 +176,18 @@ fn test(workspace: &Workspace, arguments: &TestArgs) -> anyhow::Result<ExitCode>
     if let Some(engine) = &engine {
         images::build(workspace, engine)?;
     }
-    let variables = engine
+    let long = if arguments.long { &LONG_FORMS[..] } else { &[] };
+    let long: Vec<_> = long.iter().map(|name| (*name, "1".to_owned())).collect();
+    let mut variables = engine
         .as_ref()
         .map_or_else(|| vec![(LEAVE_OUT, "1".to_owned())], Engine::variables);
+    variables.extend(long.iter().cloned());
     let words = ["test", "--locked", "--no-fail-fast"];
     if arguments.arguments.is_empty() {
         // Only these are shown the engine, so that one started for them changes nothing for the others.
         let stack = workspace.cargo_with(&[&words[..], &["-p", STACK]].concat(), &variables);
         drop(engine);
-        let others = workspace.cargo(&[&words[..], &["--workspace", "--exclude", STACK]].concat());
+        let others = workspace.cargo_with(&[&words[..], &["--workspace", "--exclude", STACK]].concat(), &long);
         stack.and(others)?;
     } else {
         let given: Vec<&str> = arguments.arguments.iter().map(String::as_str).collect();

@@ -31,6 +31,25 @@ const CONTAINER_NEEDS: &[Need] = &[
     },
 ];
 
+/// For tests that hold the service against other people's tools.
+const TEST_NEEDS: &[Need] = &[
+    Need {
+        what: "promtool (checks metrics and alert rules)",
+        package: "prometheus",
+        present: || on_path("promtool"),
+    },
+    Need {
+        what: "Python with venv (for schemathesis)",
+        package: "python3-venv",
+        present: python_with_venv,
+    },
+    Need {
+        what: "Node (a service that is not ours, to be measured)",
+        package: "nodejs",
+        present: || on_path("node"),
+    },
+];
+
 const NEEDS: &[Need] = &[
     Need {
         what: "a C compiler (for librdkafka and aws-lc)",
@@ -74,9 +93,36 @@ const NEEDS: &[Need] = &[
     },
 ];
 
+/// What a command is about to do, and so what it needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    Report,
+    Tests { containers: bool },
+    Images,
+}
+
+impl Purpose {
+    fn needs(self) -> impl Iterator<Item = &'static Need> {
+        let (tests, containers) = match self {
+            Self::Report => (false, false),
+            Self::Tests { containers } => (true, containers),
+            Self::Images => (false, true),
+        };
+        let of = |wanted: bool, needs: &'static [Need]| if wanted { needs } else { &[] };
+        NEEDS
+            .iter()
+            .chain(of(tests, TEST_NEEDS))
+            .chain(of(containers, CONTAINER_NEEDS))
+    }
+
+    fn missing(self) -> Vec<&'static Need> {
+        self.needs().filter(|need| !(need.present)()).collect()
+    }
+}
+
 /// Whether everything is here, after installing what could be installed. What could not is printed with the commands.
-pub(crate) fn provide(containers: bool) -> anyhow::Result<bool> {
-    let missing = missing(containers);
+pub(crate) fn provide(purpose: Purpose) -> anyhow::Result<bool> {
+    let missing = purpose.missing();
     if missing.is_empty() {
         return Ok(true);
     }
@@ -92,7 +138,7 @@ pub(crate) fn provide(containers: bool) -> anyhow::Result<bool> {
         return Ok(false);
     }
     install(&packages)?;
-    let still: Vec<&str> = self::missing(containers).iter().map(|need| need.what).collect();
+    let still: Vec<&str> = purpose.missing().iter().map(|need| need.what).collect();
     ensure!(
         still.is_empty(),
         "installed {}, but still missing: {}",
@@ -100,12 +146,6 @@ pub(crate) fn provide(containers: bool) -> anyhow::Result<bool> {
         still.join(", ")
     );
     Ok(true)
-}
-
-fn missing(containers: bool) -> Vec<&'static Need> {
-    let more = if containers { CONTAINER_NEEDS } else { &[] };
-    let all = NEEDS.iter().chain(more);
-    all.filter(|need| !(need.present)()).collect()
 }
 
 fn install(packages: &[&str]) -> anyhow::Result<()> {
@@ -158,6 +198,14 @@ fn redis() -> bool {
     std::env::var_os("REDIS_URL").is_some() || on_path("redis-server")
 }
 
+/// Debian splits it: `python3` alone lacks what a virtual environment is made with.
+fn python_with_venv() -> bool {
+    Command::new("python3")
+        .args(["-c", "import venv, ensurepip"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
 fn kafka() -> bool {
     std::env::var_os("KAFKA_BROKERS").is_some()
 }
@@ -190,7 +238,7 @@ mod tests {
 
     #[test]
     fn every_need_names_its_package_once() {
-        let all = || NEEDS.iter().chain(CONTAINER_NEEDS);
+        let all = || Purpose::Tests { containers: true }.needs();
         let mut packages: Vec<&str> = all().map(|need| need.package).collect();
         packages.sort_unstable();
         packages.dedup();
