@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 
+use crate::child;
+
 /// The workspace that this command was built from.
 pub(crate) struct Workspace {
     root: PathBuf,
@@ -58,13 +60,13 @@ impl Workspace {
             .iter()
             .fold(String::new(), |text, (name, value)| format!("{text}{name}={value} "));
         eprintln!("+ {shown}cargo {}", arguments.join(" "));
-        let status = Command::new(cargo())
+        let mut command = Command::new(cargo());
+        command
             .args(arguments)
             .current_dir(&self.root)
             .env("LOADTEST_BIN_DIR", self.release_dir())
-            .envs(variables.iter().map(|(name, value)| (name, value)))
-            .status()
-            .context("cannot run cargo")?;
+            .envs(variables.iter().map(|(name, value)| (name, value)));
+        let status = child::status(&mut command).context("cannot run cargo")?;
         ensure!(status.success(), "`cargo {}` failed ({status})", arguments.join(" "));
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::{cargo::Workspace, engine::Engine};
+use crate::{cargo::Workspace, child, engine::Engine};
 
 /// The Debian release inside the images, whatever this machine runs.
 const SUITE: &str = "bookworm";
@@ -178,7 +178,7 @@ fn fresh(directory: &Path) -> anyhow::Result<()> {
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("cannot run {name}"))?;
+    let status = child::status(command).with_context(|| format!("cannot run {name}"))?;
     ensure!(status.success(), "{name} failed ({status})");
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! package of the project should do itself. It builds in seconds, since it is compiled before anything else.
 
 mod cargo;
+mod child;
 mod engine;
 mod images;
 mod needs;
@@ -104,8 +105,13 @@ struct ImagesArgs {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let command = Cli::parse().command;
+    match child::end_on_signal().and_then(|()| run(command)) {
         Ok(code) => code,
+        Err(_) if child::stopped() => {
+            eprintln!("interrupted");
+            ExitCode::from(child::INTERRUPTED)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
