@@ -64,7 +64,6 @@ impl Workspace {
         command
             .args(arguments)
             .current_dir(&self.root)
-            .env("LOADTEST_BIN_DIR", self.release_dir())
             .envs(variables.iter().map(|(name, value)| (name, value)));
         let status = child::status(&mut command).context("cannot run cargo")?;
         ensure!(status.success(), "`cargo {}` failed ({status})", arguments.join(" "));
@@ -74,15 +73,16 @@ impl Workspace {
     /// Replaces this process by a release binary: a Ctrl-C then reaches one process, which stops in order.
     pub(crate) fn become_binary(&self, name: &str, arguments: &[&str]) -> anyhow::Result<ExitCode> {
         eprintln!("+ {name} {}", arguments.join(" "));
-        let error = Command::new(self.release_dir().join(name))
+        let error = Command::new(self.binaries("release").join(name))
             .args(arguments)
             .current_dir(&self.root)
             .exec();
         Err(error).with_context(|| format!("cannot run {name}"))
     }
 
-    fn release_dir(&self) -> PathBuf {
-        self.target.join("release")
+    /// Where cargo puts the binaries of a profile (one that is not `dev`).
+    pub(crate) fn binaries(&self, profile: &str) -> PathBuf {
+        self.target.join(profile)
     }
 }
 

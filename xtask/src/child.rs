@@ -1,10 +1,14 @@
-//! Programs that this command runs to their end. Ctrl-C and SIGTERM end the one that runs, and this command then returns in
+//! Programs that this command runs to their end. Ctrl-C and SIGTERM end those that run, and this command then returns in
 //! order, so that what it started besides (a container engine) is stopped, too.
 
 use std::{
+    collections::BTreeSet,
     os::unix::process::CommandExt,
     process::{Command, ExitStatus},
-    sync::atomic::{AtomicBool, AtomicI32, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context, ensure};
@@ -16,8 +20,8 @@ use nix::{
 /// Exit code of an interrupted command, as shells report it.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// The process group that runs now; 0 when none does. One at a time: this command does one thing after another.
-static RUNNING: AtomicI32 = AtomicI32::new(0);
+/// The process groups that run now.
+static RUNNING: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
 /// Takes over Ctrl-C and SIGTERM for the rest of the process.
@@ -38,21 +42,26 @@ pub(crate) fn stopped() -> bool {
 pub(crate) fn status(command: &mut Command) -> anyhow::Result<ExitStatus> {
     ensure!(!stopped(), "interrupted");
     let mut child = command.process_group(0).spawn()?;
-    RUNNING.store(child.id().cast_signed(), Ordering::SeqCst);
+    let group = child.id().cast_signed();
+    running().insert(group);
     if stopped() {
-        // The signal came between the first look and the store.
+        // The signal came between the first look and the insertion.
         end_running();
     }
     let status = child.wait();
-    RUNNING.store(0, Ordering::SeqCst);
+    running().remove(&group);
     ensure!(!stopped(), "interrupted");
     Ok(status?)
 }
 
 fn end_running() {
-    let group = RUNNING.load(Ordering::SeqCst);
-    if group != 0 {
+    for group in running().iter() {
         // It may have ended meanwhile.
-        let _ = killpg(Pid::from_raw(group), Signal::SIGTERM);
+        let _ = killpg(Pid::from_raw(*group), Signal::SIGTERM);
     }
+}
+
+/// Nothing panics while it is held; and ends must be told even if something did.
+fn running() -> MutexGuard<'static, BTreeSet<i32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }

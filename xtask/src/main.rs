@@ -9,7 +9,7 @@ mod engine;
 mod images;
 mod needs;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, thread};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -21,6 +21,12 @@ const NOT_AVAILABLE: u8 = 3;
 const STACK: &str = "stack";
 /// The package whose tests run the release binaries.
 const END_TO_END: &str = "loadtest";
+/// See the root's Cargo.toml.
+const TEST_PROFILE: &str = "checked";
+/// Chooses the provider of all servers, where a test does not choose for itself.
+const PROVIDER: &str = "STACK_PROVIDER";
+/// Where the end-to-end tests find what they run.
+const BINARIES: &str = "LOADTEST_BIN_DIR";
 /// Tells its tests that containers were left out on purpose.
 const LEAVE_OUT: &str = "STACK_TEST_NO_CONTAINERS";
 
@@ -91,6 +97,11 @@ impl TestArgs {
         !self.no_containers && self.covers(STACK)
     }
 
+    /// `cargo test --workspace` builds the binaries that the end-to-end tests run; for their package alone it does not.
+    fn leaves_out_binaries(&self) -> bool {
+        !self.arguments.is_empty() && self.covers(END_TO_END)
+    }
+
     /// Whether a package's tests are among those asked for.
     fn covers(&self, package: &str) -> bool {
         self.arguments.is_empty() || self.arguments.iter().any(|argument| argument == package)
@@ -133,12 +144,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::find()?;
     match command {
         Command::Report(arguments) => {
-            build(&workspace)?;
+            build(&workspace, "release")?;
             report(&workspace, &arguments)
         }
         Command::Test(arguments) => {
-            if arguments.covers(END_TO_END) {
-                build(&workspace)?;
+            if arguments.leaves_out_binaries() {
+                build(&workspace, TEST_PROFILE)?;
             }
             test(&workspace, &arguments)
         }
@@ -146,11 +157,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The end-to-end tests and the report measure the same build: the release one.
-fn build(workspace: &Workspace) -> anyhow::Result<()> {
+/// What a measurement runs.
+fn build(workspace: &Workspace, profile: &str) -> anyhow::Result<()> {
     let packages = ["-p", "loadtest", "-p", "insurance-service"];
-    let words: Vec<&str> = ["build", "--release", "--locked"].into_iter().chain(packages).collect();
-    workspace.cargo(&words)
+    workspace.cargo(&[&["build", "--locked", "--profile", profile], &packages[..]].concat())
 }
 
 fn report(workspace: &Workspace, arguments: &ReportArgs) -> anyhow::Result<ExitCode> {
@@ -179,27 +189,38 @@ fn test(workspace: &Workspace, arguments: &TestArgs) -> anyhow::Result<ExitCode>
             return Ok(ExitCode::from(NOT_AVAILABLE));
         }
     };
-    if let Some(engine) = &engine {
-        images::build(workspace, engine)?;
+    let mut words = vec!["--profile", TEST_PROFILE, "--locked", "--no-fail-fast"];
+    match &arguments.arguments[..] {
+        [] => words.push("--workspace"),
+        given => words.extend(given.iter().map(String::as_str)),
     }
+    prepare(workspace, engine.as_ref(), &words)?;
     let long = if arguments.long { &LONG_FORMS[..] } else { &[] };
-    let long: Vec<_> = long.iter().map(|name| (*name, "1".to_owned())).collect();
+    let long = long.iter().map(|name| (*name, "1".to_owned()));
     let mut variables = engine
         .as_ref()
         .map_or_else(|| vec![(LEAVE_OUT, "1".to_owned())], Engine::variables);
-    variables.extend(long.iter().cloned());
-    let words = ["test", "--locked", "--no-fail-fast"];
-    if arguments.arguments.is_empty() {
-        // Only these are shown the engine, so that one started for them changes nothing for the others.
-        let stack = workspace.cargo_with(&[&words[..], &["-p", STACK]].concat(), &variables);
-        drop(engine);
-        let others = workspace.cargo_with(&[&words[..], &["--workspace", "--exclude", STACK]].concat(), &long);
-        stack.and(others)?;
-    } else {
-        let given: Vec<&str> = arguments.arguments.iter().map(String::as_str).collect();
-        workspace.cargo_with(&[&words[..], &given].concat(), &variables)?;
+    variables.extend(long);
+    if std::env::var_os(PROVIDER).is_none() {
+        // An engine for the tests of containers changes nothing for the others.
+        variables.push((PROVIDER, "native".to_owned()));
     }
+    let binaries = workspace.binaries(TEST_PROFILE).to_string_lossy().into_owned();
+    variables.push((BINARIES, binaries));
+    workspace.cargo_with(&[&["test"], &words[..]].concat(), &variables)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the images beside the tests: one waits for packages while the other computes.
+fn prepare(workspace: &Workspace, engine: Option<&Engine>, words: &[&str]) -> anyhow::Result<()> {
+    thread::scope(|scope| {
+        let images = engine.map(|engine| scope.spawn(|| images::build(workspace, engine)));
+        let tests = workspace.cargo(&[&["test", "--no-run"], words].concat());
+        let images = images.map_or(Ok(()), |building| {
+            building.join().expect("no panic while building images")
+        });
+        images.and(tests)
+    })
 }
 
 fn images(workspace: &Workspace, arguments: &ImagesArgs) -> anyhow::Result<ExitCode> {

@@ -50,7 +50,8 @@ const TEST_NEEDS: &[Need] = &[
     },
 ];
 
-const NEEDS: &[Need] = &[
+/// For building.
+const BUILD_NEEDS: &[Need] = &[
     Need {
         what: "a C compiler (for librdkafka and aws-lc)",
         package: "gcc",
@@ -71,6 +72,10 @@ const NEEDS: &[Need] = &[
         package: "libc6-dev",
         present: || Path::new("/usr/include/stdio.h").exists(),
     },
+];
+
+/// For the other servers that run without containers.
+const SERVER_NEEDS: &[Need] = &[
     Need {
         what: "a Postgres server, or DATABASE_URL",
         package: "postgresql",
@@ -81,6 +86,10 @@ const NEEDS: &[Need] = &[
         package: "redis-server",
         present: redis,
     },
+];
+
+/// For Kafka, on this machine or in an image.
+const KAFKA_NEEDS: &[Need] = &[
     Need {
         what: "Java (for Kafka), or KAFKA_BROKERS",
         package: "default-jre-headless",
@@ -103,16 +112,15 @@ pub(crate) enum Purpose {
 
 impl Purpose {
     fn needs(self) -> impl Iterator<Item = &'static Need> {
-        let (tests, containers) = match self {
-            Self::Report => (false, false),
-            Self::Tests { containers } => (true, containers),
-            Self::Images => (false, true),
+        let parts: &[&[Need]] = match self {
+            // Where an engine answers, the servers come from it.
+            Self::Report if Engine::running().is_some() => &[BUILD_NEEDS],
+            Self::Report => &[BUILD_NEEDS, SERVER_NEEDS, KAFKA_NEEDS],
+            Self::Tests { containers: false } => &[BUILD_NEEDS, SERVER_NEEDS, KAFKA_NEEDS, TEST_NEEDS],
+            Self::Tests { containers: true } => &[BUILD_NEEDS, SERVER_NEEDS, KAFKA_NEEDS, TEST_NEEDS, CONTAINER_NEEDS],
+            Self::Images => &[KAFKA_NEEDS, CONTAINER_NEEDS],
         };
-        let of = |wanted: bool, needs: &'static [Need]| if wanted { needs } else { &[] };
-        NEEDS
-            .iter()
-            .chain(of(tests, TEST_NEEDS))
-            .chain(of(containers, CONTAINER_NEEDS))
+        parts.iter().copied().flatten()
     }
 
     fn missing(self) -> Vec<&'static Need> {

@@ -3,7 +3,7 @@
 use measure::record::{ALL_ENDPOINTS, TargetVerdict, Verdict};
 use nix::sys::signal::Signal;
 
-use crate::support::{Workplace, assert_judged, data, repository};
+use crate::support::{Workplace, data, judged, repository};
 
 const SHORT: &str = "short.toml";
 
@@ -11,21 +11,17 @@ const SHORT: &str = "short.toml";
 /// for a report on a known machine, not for a test.
 #[test]
 fn phase2_is_ahead_of_phase1() {
-    let place = Workplace::new();
     let workload = repository("scenarios/workloads/phase2-mix.toml");
     let targets = data("ratios.toml");
-    let run = place.compare(&[
+    let arguments = [
         "--quick",
         "--workload",
         workload.to_str().unwrap(),
         "--targets",
         targets.to_str().unwrap(),
-    ]);
-    let finished = run.finish();
+    ];
+    let (place, finished, record) = judged(0, |place| place.compare(&arguments).finish());
     place.assert_nothing_left(&finished);
-
-    let record = place.record();
-    assert_judged(&finished, &record, 0);
     assert!(
         record
             .targets
@@ -62,17 +58,15 @@ fn phase2_is_ahead_of_phase1() {
 
 #[test]
 fn a_target_that_cannot_hold_gives_exit_code_5() {
-    let place = Workplace::new();
-    let run = place.compare(&[
+    let (workload, targets) = (data(SHORT), data("impossible.toml"));
+    let arguments = [
         "--workload",
-        data(SHORT).to_str().unwrap(),
+        workload.to_str().unwrap(),
         "--targets",
-        data("impossible.toml").to_str().unwrap(),
-    ]);
-    let finished = run.finish();
+        targets.to_str().unwrap(),
+    ];
+    let (place, finished, record) = judged(5, |place| place.compare(&arguments).finish());
     place.assert_nothing_left(&finished);
-    let record = place.record();
-    assert_judged(&finished, &record, 5);
     let verdict = |id: &str| record.targets.iter().find(|target| target.id == id).unwrap().verdict;
     assert_eq!(verdict("instant-answers"), TargetVerdict::Fail);
     assert_eq!(verdict("any-answers"), TargetVerdict::Pass);

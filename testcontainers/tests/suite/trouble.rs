@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use nix::mount::{MsFlags, mount};
-use stack::{External, Postgres, Redis, StackError, StackOptions};
+use stack::{External, Kafka, Postgres, Redis, StackError, StackOptions};
 
 use crate::support::{Room, external, ok, redis_command};
 
@@ -40,6 +40,9 @@ async fn on_small_disks() {
     // Room for the lock file, the log and little else.
     let (room, options) = small_disk("size=12k");
     assert_disk_full(&Redis::start(&options).await.unwrap_err(), &room);
+    // Room for the configuration, and not for the broker's first log.
+    let (room, options) = small_disk("size=20k");
+    assert_disk_full(&Kafka::start(&options).await.unwrap_err(), &room);
 }
 
 fn small_disk(size: &str) -> (Room, StackOptions) {
@@ -102,7 +105,7 @@ async fn a_kafka_home_that_is_closed_to_the_brokers_user_is_named() {
         kafka_home: Some(home.clone()),
         ..room.native()
     };
-    let error = stack::Kafka::start(&options).await.unwrap_err().to_string();
+    let error = Kafka::start(&options).await.unwrap_err().to_string();
     assert!(
         error.contains("is closed to the user `") && error.contains(&home.display().to_string()),
         "{error}"

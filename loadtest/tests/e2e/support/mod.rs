@@ -308,29 +308,31 @@ impl Drop for Running {
     }
 }
 
-/// Checks that a busy machine fails, whatever the harness does: other jobs, the hypervisor, timers that fire late.
-const OF_THE_MACHINE: [&str; 7] = [
-    "users were busy or thinking, nothing else",
-    "CPU time agrees with the rate",
-    "the measured phase was steady",
-    "the generator was not saturated",
-    "the generator's timers were on time",
+/// Checks that fail for what goes on outside of a run.
+const FROM_OUTSIDE: [&str; 3] = [
     "the hypervisor took little time",
     "no other job used the machine",
+    "the generator's timers were on time",
 ];
+/// A shared machine is left alone for one run in that many.
+const ATTEMPTS: usize = 3;
 
-/// The run ended with `code`; or it was called invalid for nothing but what a busy machine does to it, where what it judged
-/// must be seen in the record itself.
-pub(crate) fn assert_judged(finished: &Finished, record: &Record, code: i32) {
-    let failed = || record.checks.iter().filter(|check| !check.ok);
-    if finished.status.code() == Some(4) && failed().next().is_some() {
-        let strange: Vec<_> = failed()
-            .filter(|check| !OF_THE_MACHINE.contains(&check.name.as_str()))
-            .collect();
-        assert!(strange.is_empty(), "{strange:#?}");
-    } else {
-        finished.assert_code(code);
+/// Measures until a run was not disturbed from outside, and demands its exit code.
+pub(crate) fn judged(code: i32, measure: impl Fn(&Workplace) -> Finished) -> (Workplace, Finished, Record) {
+    for attempt in 1.. {
+        let place = Workplace::new();
+        let finished = measure(&place);
+        let record = place.record();
+        let failed = |name: &&str| !check(&record, name).ok;
+        let disturbed: Vec<_> = FROM_OUTSIDE.iter().filter(|name| failed(name)).collect();
+        let repeat = finished.status.code() == Some(4) && !disturbed.is_empty() && attempt < ATTEMPTS;
+        if !repeat {
+            finished.assert_code(code);
+            return (place, finished, record);
+        }
+        eprintln!("measured again: {disturbed:?} failed");
     }
+    unreachable!("the last attempt returns or panics")
 }
 
 /// The self-check of that name.
