@@ -2,15 +2,13 @@
 //!
 //! The caller hands in the listener and the stop signal, so that a test can start several services in one process.
 
-use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use sqlx::PgPool;
-use tiered_cache::{RedisSettings, TieredCache};
+use tiered_cache::{RedisSettings, Strategy, TieredCache};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -26,11 +24,13 @@ use crate::faults::FaultPlan;
 use crate::guard::InFlight;
 use crate::metrics::Metrics;
 use crate::router::{self, router};
+use crate::server::serve;
 use crate::shutdown::drain;
-use crate::store::{self, Phase1Store, Store, StoreError, TunedStore};
+use crate::store::cache_outbox::TagsOf;
+use crate::store::{self, Phase1Store, Store, StoreError, TunedStore, Writer};
 use crate::usecases::{
-    CacheAdmin, CacheAdminParts, CursorKey, Dependencies, Invalidator, Login, QueryCache, Readiness, Reads, RedisProbe,
-    Rescore, WarmProgress, Warming, Writes,
+    CacheAdmin, CacheAdminParts, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
+    QueryCache, Readiness, Reads, RedisProbe, Rescore, WarmProgress, Warming, Writes, tag_names,
 };
 
 /// Why the service did not start, or stopped by itself.
@@ -70,8 +70,8 @@ pub enum BootError {
     /// Password hashing does not work.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// The listener has no address, or accepting connections failed.
-    #[error("the HTTP server failed")]
+    /// The listener has no address.
+    #[error("the listener does not tell its address")]
     Server(#[source] io::Error),
     /// A part ended without being told to.
     #[error("{what} ended by itself; the log says more")]
@@ -101,12 +101,15 @@ pub async fn start(config: &Config, listener: TcpListener, stop: CancellationTok
     let metrics = Metrics::default();
     let cache = open_cache(config, &metrics).await?;
     metrics.faults.say(faults.names());
-    let parts = Parts::new(config, pool, cache, &metrics, &faults)?;
+    let (confirming, confirmations) = Confirming::new(pool.clone());
+    let parts = Parts::new(config, pool, cache, confirmations, &metrics, &faults)?;
     let mut roles = JoinSet::new();
+    roles.spawn(role(Role::UntilStop, confirming.run(stop.clone())));
     parts.start_roles(config, &metrics, &stop, &mut roles)?;
     let (pool, cache, writes) = (parts.pool.clone(), parts.cache.clone(), parts.writes.clone());
     let app = parts.into_app(config, metrics, faults, stop.clone())?;
-    let server = serve(listener, app, stop.clone());
+    let server = serve(listener, router(app), config.http.head_timeout, stop.clone());
+    let server = tokio::spawn(server);
     tracing::info!(%address, switches = ?config.switches, "serving");
     Ok(Running {
         address,
@@ -168,6 +171,15 @@ fn open_store(pool: &PgPool, switches: Switches) -> Arc<dyn Store> {
     }
 }
 
+/// With a cache that knows tags, each write notes its invalidation, and the cache's relay makes those that were left undone.
+fn open_writer(pool: &PgPool, cache: Option<&TieredCache>, switches: Switches) -> Writer {
+    let relayed = cache.filter(|_| switches.cache_strategy != Strategy::Planned);
+    if let Some(cache) = relayed {
+        cache.relay(CacheOutbox::new(pool.clone()));
+    }
+    Writer::new(pool.clone(), relayed.map(|_| tag_names as TagsOf))
+}
+
 fn keep_results(store: Arc<dyn Store>, cache: &TieredCache, config: &Config, metrics: &Metrics) -> Arc<dyn Store> {
     let ttl = config.cache.ttl_dashboard;
     Arc::new(QueryCache::new(store, cache.clone(), ttl, metrics.queries.clone()))
@@ -184,6 +196,8 @@ struct Parts {
     cursors: Arc<CursorKey>,
     reads: Reads,
     invalidator: Invalidator,
+    writer: Writer,
+    confirmations: Confirmations,
     outbox: Arc<Notify>,
     writes: TaskTracker,
     consumer: Arc<ConsumerState>,
@@ -195,6 +209,7 @@ impl Parts {
         config: &Config,
         pool: PgPool,
         cache: Option<TieredCache>,
+        confirmations: Confirmations,
         metrics: &Metrics,
         faults: &FaultPlan,
     ) -> Result<Self, BootError> {
@@ -220,6 +235,8 @@ impl Parts {
                 config.switches.cache_strategy,
                 faults.skipped_invalidations(),
             ),
+            writer: open_writer(&pool, cache.as_ref(), config.switches),
+            confirmations,
             outbox: Arc::default(),
             writes: TaskTracker::new(),
             consumer: Arc::default(),
@@ -286,7 +303,13 @@ impl Parts {
             login: Login::new(self.pool, PasswordGate::new()?, throttle, Arc::clone(&tokens)),
             tokens,
             reads: self.reads,
-            writes: Writes::new(self.store, self.invalidator, self.outbox, self.writes),
+            writes: Writes::new(
+                self.writer,
+                self.invalidator,
+                self.confirmations,
+                self.outbox,
+                self.writes,
+            ),
             cursors: self.cursors,
             metrics,
             cache: self.cache,
@@ -333,23 +356,12 @@ async fn role(kind: Role, work: impl Future<Output = ()>) -> Role {
     kind
 }
 
-fn serve(listener: TcpListener, app: AppState, stop: CancellationToken) -> JoinHandle<io::Result<()>> {
-    // Small answers must not wait for the acknowledgement of the packet before (Nagle's algorithm).
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps Nagle's algorithm");
-        }
-    });
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned());
-    tokio::spawn(server.into_future())
-}
-
 /// A service that runs.
 #[must_use = "the service stops when this is dropped without `finished`"]
 pub struct Running {
     address: SocketAddr,
     stop: CancellationToken,
-    server: JoinHandle<io::Result<()>>,
+    server: JoinHandle<()>,
     roles: JoinSet<Role>,
     writes: TaskTracker,
     cache: Option<TieredCache>,
@@ -413,12 +425,11 @@ async fn first_failure(roles: &mut JoinSet<Role>) -> BootError {
     }
 }
 
-fn server_error(ended: Result<io::Result<()>, JoinError>) -> BootError {
+fn server_error(ended: Result<(), JoinError>) -> BootError {
     match ended {
-        Ok(Ok(())) => BootError::Ended {
+        Ok(()) => BootError::Ended {
             what: "the HTTP server",
         },
-        Ok(Err(error)) => BootError::Server(error),
         Err(panicked) => BootError::Panicked(panicked),
     }
 }

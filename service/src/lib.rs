@@ -18,6 +18,7 @@ pub mod openapi;
 pub mod router;
 pub mod routes;
 pub mod seed;
+pub mod server;
 pub mod shutdown;
 pub mod store;
 pub mod usecases;

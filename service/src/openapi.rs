@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder,
@@ -14,6 +15,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::errors::Problem;
+use crate::usecases::Endpoint;
 
 const PROBLEM_JSON: &str = "application/problem+json";
 const DESCRIPTION: &str = "A cached auto-insurance backend. Amounts are in cents, distances in metres, moments in UTC. \
@@ -45,6 +47,9 @@ pub fn base() -> OpenApi {
 pub fn finish(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
+            if is_cached(operation) {
+                operation.parameters.get_or_insert_default().push(known_write().into());
+            }
             add_refusals(operation);
         }
     }
@@ -54,6 +59,27 @@ pub fn finish(document: &mut OpenApi) {
 pub fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem { get, post, patch, .. } = item;
     [get, post, patch].into_iter().flatten()
+}
+
+fn is_cached(operation: &Operation) -> bool {
+    let name = operation.operation_id.as_deref();
+    Endpoint::ALL.into_iter().any(|endpoint| Some(endpoint.name()) == name)
+}
+
+/// What every cached route takes; the extractor is [`Ask`](crate::routes::extract::Ask).
+fn known_write() -> Parameter {
+    let place = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(0_i64))
+        .maximum(Some(i64::MAX));
+    ParameterBuilder::new()
+        .name("x-cache-seq")
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "The x-cache-seq of a write, on any replica: the answer is not older than it.",
+        ))
+        .schema(Some(place))
+        .build()
 }
 
 fn add_refusals(operation: &mut Operation) {

@@ -14,7 +14,7 @@ use crate::{state::Core, tag::Tag};
 
 /// How often the outbox is looked at. Its rows are marked by the writer itself in the normal case, so this is the delay of
 /// the exceptional one.
-const PERIOD: Duration = Duration::from_millis(250);
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Rows that are claimed at once: one script of some milliseconds.
 const BATCH: usize = 256;

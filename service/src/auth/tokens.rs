@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, get_current_timestamp};
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{AuthConfig, TokenAlgorithm};
@@ -14,6 +15,10 @@ use crate::domain::ids::DriverId;
 
 /// Seconds by which the clocks of two replicas may differ before a token counts as expired.
 const LEEWAY_S: u64 = 5;
+
+/// Verified tokens that are remembered, at some 300 bytes each: a token serves many requests, and reading it anew at each of
+/// them costs a hit in memory a good part of its time. More users than that cost a verification now and then, nothing else.
+const REMEMBERED: usize = 16_384;
 
 /// Who a verified token says is asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +70,23 @@ pub struct TokenKeys {
     verifying: DecodingKey,
     validation: Validation,
     ttl: Duration,
+    /// By the whole token: what differs in one character is another token, and is verified.
+    verified: Cache<Box<str>, Verified>,
+}
+
+/// What a well-signed token says.
+#[derive(Clone, Copy)]
+struct Verified {
+    caller: Caller,
+    /// Until when it is accepted, in seconds since 1970.
+    exp: u64,
+}
+
+impl Verified {
+    /// The same rule as the verification's own.
+    fn is_accepted_at(&self, now_s: u64) -> bool {
+        self.exp + LEEWAY_S >= now_s
+    }
 }
 
 /// A key that the configuration should not have let through.
@@ -118,6 +140,7 @@ impl TokenKeys {
             verifying,
             validation,
             ttl,
+            verified: Cache::new(REMEMBERED),
         }
     }
 
@@ -142,12 +165,26 @@ impl TokenKeys {
 
     /// Who a token stands for.
     pub fn verify(&self, token: &str) -> Result<Caller, TokenError> {
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)?.claims;
-        match (claims.role.as_str(), claims.driver_id) {
-            ("admin", None) => Ok(Caller::Admin),
-            ("driver", Some(id)) => Ok(Caller::Driver(DriverId(id))),
-            _ => Err(TokenError::Role { role: claims.role }),
+        let known = self.verified.get(token);
+        if let Some(known) = known.filter(|known| known.is_accepted_at(get_current_timestamp())) {
+            return Ok(known.caller);
         }
+        let verified = self.read(token)?;
+        self.verified.insert(token.into(), verified);
+        Ok(verified.caller)
+    }
+
+    fn read(&self, token: &str) -> Result<Verified, TokenError> {
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)?.claims;
+        let caller = match (claims.role.as_str(), claims.driver_id) {
+            ("admin", None) => Caller::Admin,
+            ("driver", Some(id)) => Caller::Driver(DriverId(id)),
+            _ => return Err(TokenError::Role { role: claims.role }),
+        };
+        Ok(Verified {
+            caller,
+            exp: claims.exp,
+        })
     }
 }
 
@@ -218,6 +255,24 @@ mod tests {
         let exp = get_current_timestamp() - LEEWAY_S - 1;
         let claims = serde_json::json!({"sub": "x", "role": "admin", "iat": 0, "exp": exp});
         assert!(keys(1).verify(&signed(&claims, Algorithm::HS256)).is_err());
+    }
+
+    #[test]
+    fn a_remembered_token_expires_as_any_other_and_what_resembles_it_is_refused() {
+        let keys = keys(1);
+        let token = keys.issue("someone", Caller::Admin).expect("signs").token;
+        for _ in 0..2 {
+            assert_eq!(keys.verify(&token).expect("verifies"), Caller::Admin);
+        }
+        let mut forged = token.clone();
+        forged.replace_range(token.len() - 4.., "AAAA");
+        assert!(keys.verify(&forged).is_err() && keys.verify(&forged).is_err());
+        let old = Verified {
+            caller: Caller::Admin,
+            exp: get_current_timestamp() - LEEWAY_S - 1,
+        };
+        keys.verified.insert("remembered for too long".into(), old);
+        assert!(keys.verify("remembered for too long").is_err());
     }
 
     #[test]

@@ -2,13 +2,24 @@
 
 use std::time::Duration;
 
+use tiered_cache::{Strategy, UnknownStrategy};
+
 use super::profile::Switches;
 use super::reader::{Reader, Secret, whole_from_1};
 
 const DEFAULT_NAMESPACE: &str = "ins";
-/// 64 MiB holds the details and the score of some 20,000 drivers at about 1.5 KB each with moka's overhead.
+/// 64 MiB holds the details and the score of some 20,000 drivers at about 1.5 KB each with their bookkeeping.
 const DEFAULT_L1_BYTES: u64 = 64 << 20;
 const MAX_TTL_S: u64 = 86_400;
+
+/// Another strategy for a share of the keys, to be compared with the profile's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CacheExperiment {
+    /// What arm B does.
+    pub strategy: Strategy,
+    /// Its share of the keys, 0 to 1.
+    pub share: f64,
+}
 
 /// The cache side.
 #[derive(Debug, Clone)]
@@ -30,6 +41,10 @@ pub struct CacheConfig {
     pub ttl_risk: Duration,
     /// `CACHE_TTL_PRICING`, seconds, default 600.
     pub ttl_pricing: Duration,
+    /// `CACHE_EXPERIMENT`, `STRATEGY:PERCENT` as in `refresh-ahead:50`, default none: this share of the keys is cached by another
+    /// strategy than `CACHE_STRATEGY`, and the metrics tell both arms apart. Not with `planned` on either side, which knows
+    /// no tags.
+    pub experiment: Option<CacheExperiment>,
 }
 
 impl CacheConfig {
@@ -43,7 +58,38 @@ impl CacheConfig {
             ttl_dashboard: seconds(reader, "CACHE_TTL_DASHBOARD", 60),
             ttl_risk: seconds(reader, "CACHE_TTL_RISK", 600),
             ttl_pricing: seconds(reader, "CACHE_TTL_PRICING", 600),
+            experiment: experiment(reader, switches),
         }
+    }
+}
+
+fn experiment(reader: &mut Reader<'_>, switches: Switches) -> Option<CacheExperiment> {
+    let experiment = reader.optional("CACHE_EXPERIMENT", read_experiment)?;
+    if switches.cache_strategy == Strategy::Planned {
+        reader.refuse(
+            "CACHE_EXPERIMENT",
+            "is on with CACHE_STRATEGY=planned; turn one of them off".to_owned(),
+        );
+    }
+    Some(experiment)
+}
+
+fn read_experiment(text: &str) -> Result<CacheExperiment, String> {
+    let form = || format!("`{text}` is not STRATEGY:PERCENT; give for example refresh-ahead:50");
+    let (strategy, percent) = text.split_once(':').ok_or_else(form)?;
+    let percent: f64 = percent.trim_end_matches('%').parse().map_err(|_| form())?;
+    if !(0.0..=100.0).contains(&percent) {
+        return Err(format!("`{percent}` is not a percentage from 0 to 100"));
+    }
+    match strategy
+        .parse()
+        .map_err(|unknown: UnknownStrategy| unknown.to_string())?
+    {
+        Strategy::Planned => Err("arm B cannot be `planned`, which knows no tags".to_owned()),
+        strategy => Ok(CacheExperiment {
+            strategy,
+            share: percent / 100.0,
+        }),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tiered_cache::Strategy;
+
 use super::*;
 
 const NEEDED: &[(&str, &str)] = &[
@@ -170,6 +172,28 @@ fn redis_is_needed_only_while_the_cache_is_on() {
 fn results_of_queries_are_not_kept_by_the_cache_as_planned() {
     let error = read(&[("PROFILE", "planned"), ("QUERY_CACHE", "on")]).expect_err("no tags");
     assert!(message_of(&error, "QUERY_CACHE").contains("planned"));
+}
+
+#[test]
+fn an_experiment_names_a_strategy_and_a_share() {
+    let config = read(&[("CACHE_EXPERIMENT", "refresh-ahead:25%")]).expect("a valid environment");
+    let experiment = config.cache.experiment.expect("given");
+    assert_eq!(
+        (experiment.strategy, experiment.share.to_string()),
+        (Strategy::RefreshAhead, "0.25".to_owned())
+    );
+    for wrong in [
+        "refresh-ahead",
+        "refresh-ahead:much",
+        "cache-asid:50",
+        "cache-aside:101",
+        "planned:50",
+    ] {
+        let error = read(&[("CACHE_EXPERIMENT", wrong)]).expect_err(wrong);
+        assert!(!message_of(&error, "CACHE_EXPERIMENT").is_empty());
+    }
+    let error = read(&[("PROFILE", "planned"), ("CACHE_EXPERIMENT", "cache-aside:50")]).expect_err("no tags");
+    assert!(message_of(&error, "CACHE_EXPERIMENT").contains("planned"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tiered_cache::{Observer, Tier};
+use tiered_cache::{Arm, Observer, Tier};
 
 use super::LATENCY_BUCKETS_S;
 use crate::usecases::{Endpoint, RedisMemory};
@@ -26,6 +26,13 @@ struct EndpointLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ArmLabels {
+    endpoint: &'static str,
+    arm: &'static str,
+    tier: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MemoryLabels {
     tier: &'static str,
 }
@@ -36,6 +43,8 @@ pub struct CacheMetrics {
     hits: Family<HitLabels, Counter>,
     misses: Family<EndpointLabels, Counter>,
     latency: Family<HitLabels, Histogram, fn() -> Histogram>,
+    /// Only while an experiment runs: looked up at each lookup, which an experiment may cost.
+    arms: Family<ArmLabels, Histogram, fn() -> Histogram>,
     l1_bytes: Gauge,
     memory: Family<MemoryLabels, Gauge>,
     redis_max_bytes: Gauge,
@@ -53,6 +62,7 @@ impl CacheMetrics {
             hits: Family::default(),
             misses: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
+            arms: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
             l1_bytes: memory.get_or_create_owned(&MemoryLabels { tier: "l1" }),
             memory: memory.clone(),
             redis_max_bytes: Gauge::default(),
@@ -71,6 +81,11 @@ impl CacheMetrics {
             "cache_latency_seconds",
             "From the question to the cache until its answer, loads included",
             metrics.latency.clone(),
+        );
+        registry.register(
+            "cache_arm_latency_seconds",
+            "As cache_latency_seconds, by the arm of the experiment; its count is the arm's lookups by tier",
+            metrics.arms.clone(),
         );
         registry.register(
             "cache_memory_bytes",
@@ -203,6 +218,21 @@ impl Observer for CacheObserver {
         if let Some(handles) = index.and_then(|index| self.endpoints.get(index)) {
             handles.record(tier, elapsed);
         }
+    }
+
+    fn lookup_in_arm(&self, endpoint: &'static str, arm: Arm, tier: Tier, elapsed: Duration) {
+        if UNCOUNTED.try_with(|()| ()).is_ok() {
+            return;
+        }
+        let labels = ArmLabels {
+            endpoint,
+            arm: arm.as_str(),
+            tier: tier.as_str(),
+        };
+        self.metrics
+            .arms
+            .get_or_create_owned(&labels)
+            .observe(elapsed.as_secs_f64());
     }
 
     fn fill_rejected(&self, _endpoint: &'static str) {

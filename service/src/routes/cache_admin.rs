@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use super::extract::JsonBody;
+use super::extract::{JsonBody, given, given_whole, whole};
 use crate::app::AppState;
 use crate::auth::Admin;
 use crate::domain::ids::DriverId;
@@ -27,11 +29,38 @@ pub async fn stats(_: Admin, State(app): State<AppState>) -> Json<CacheReport> {
 #[schema(max_properties = 1)]
 pub struct FlushBody {
     /// Name of an endpoint, as in the metrics.
-    endpoint: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
+    endpoint: Option<EndpointName>,
     /// Number of a driver.
-    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "given_whole")]
+    #[schema(nullable = false, minimum = 1)]
     driver: Option<i64>,
 }
+
+/// A cached endpoint, by its name.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct EndpointName(Endpoint);
+
+impl TryFrom<String> for EndpointName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = Endpoint::ALL.into_iter().find(|endpoint| endpoint.name() == name);
+        known.map(Self).ok_or_else(|| no_such_endpoint(&name))
+    }
+}
+
+impl PartialSchema for EndpointName {
+    fn schema() -> RefOr<Schema> {
+        let names = Endpoint::ALL.map(Endpoint::name);
+        let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+        schema.build().into()
+    }
+}
+
+impl ToSchema for EndpointName {}
 
 /// That the cache was flushed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,28 +85,25 @@ pub async fn flush(
 }
 
 fn target(body: &FlushBody) -> Result<FlushTarget, ApiError> {
-    match (&body.endpoint, body.driver) {
+    match (body.endpoint, body.driver) {
         (None, None) => Ok(FlushTarget::All),
-        (Some(name), None) => endpoint(name).map(FlushTarget::Endpoint),
+        (Some(EndpointName(endpoint)), None) => Ok(FlushTarget::Endpoint(endpoint)),
         (None, Some(id @ 1..)) => Ok(FlushTarget::Driver(DriverId(id))),
         (None, Some(_)) => Err(ApiError::Unprocessable("driver is a whole number from 1".to_owned())),
         (Some(_), Some(_)) => Err(ApiError::Unprocessable("give endpoint or driver, not both".to_owned())),
     }
 }
 
-fn endpoint(name: &str) -> Result<Endpoint, ApiError> {
-    let known = Endpoint::ALL.into_iter().find(|endpoint| endpoint.name() == name);
-    known.ok_or_else(|| {
-        let names = Endpoint::ALL.map(Endpoint::name);
-        let nearest = names
-            .into_iter()
-            .min_by_key(|known| strsim::damerau_levenshtein(name, known))
-            .unwrap_or_default();
-        ApiError::Unprocessable(format!(
-            "there is no endpoint `{name}`; did you mean `{nearest}`? Known are {}",
-            names.join(", ")
-        ))
-    })
+fn no_such_endpoint(name: &str) -> String {
+    let names = Endpoint::ALL.map(Endpoint::name);
+    let nearest = names
+        .into_iter()
+        .min_by_key(|known| strsim::damerau_levenshtein(name, known))
+        .unwrap_or_default();
+    format!(
+        "there is no endpoint `{name}`; did you mean `{nearest}`? Known are {}",
+        names.join(", ")
+    )
 }
 
 /// How many drivers.
@@ -85,6 +111,7 @@ fn endpoint(name: &str) -> Result<Endpoint, ApiError> {
 #[serde(deny_unknown_fields)]
 pub struct WarmBody {
     /// The busiest so many drivers.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10_000)]
     drivers: u32,
 }
@@ -116,6 +143,7 @@ pub async fn warm(
 #[serde(deny_unknown_fields)]
 pub struct VerifyBody {
     /// So many of the busiest drivers.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 20)]
     drivers: u32,
 }

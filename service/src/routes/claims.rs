@@ -7,7 +7,7 @@ use chrono::{NaiveDate, Utc};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extract::{ClaimPath, JsonBody};
+use super::extract::{ClaimPath, JsonBody, given, given_whole, whole};
 use super::{NO_SUCH_DRIVER, written};
 use crate::app::AppState;
 use crate::auth::{Admin, DriverScope};
@@ -21,6 +21,7 @@ use crate::store::ClaimOfDriver;
 #[serde(deny_unknown_fields)]
 pub struct ClaimBody {
     /// What the damage is estimated at, in cents.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1_000_000_000)]
     amount_cents: i64,
     /// Day of the damage, not before 2000 and not in the future.
@@ -52,9 +53,12 @@ pub async fn report(
 #[schema(min_properties = 1)]
 pub struct ClaimPatch {
     /// Where it stands from now on; `paid` and `rejected` are final.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     status: Option<ClaimStatus>,
     /// Its amount from now on, in cents.
-    #[schema(minimum = 1, maximum = 1_000_000_000)]
+    #[serde(default, deserialize_with = "given_whole")]
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000)]
     amount_cents: Option<i64>,
 }
 

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::extract::{DriverPath, JsonBody, PageQuery};
+use super::extract::{Ask, DriverPath, JsonBody, PageQuery, given};
 use super::{NO_SUCH_DRIVER, found, portfolio, written};
 use crate::app::AppState;
 use crate::auth::{Admin, DriverScope};
@@ -18,17 +18,17 @@ use crate::usecases::{Answer, DRIVERS_SCOPE, PageBody, Question};
 /// A page of the drivers, in order of their numbers.
 #[utoipa::path(get, path = "/admin/drivers", operation_id = "driver_list", tag = "drivers", params(PageQuery),
     security(("token" = [])), responses((status = 200, body = PageBody<DriverListItem>, description = "The page")))]
-pub async fn list(_: Admin, query: PageQuery, State(app): State<AppState>) -> Result<Answer, ApiError> {
+pub async fn list(_: Admin, query: PageQuery, State(app): State<AppState>, ask: Ask) -> Result<Answer, ApiError> {
     let page = query.page(&app.cursors, DRIVERS_SCOPE)?;
-    portfolio(&app, Question::DriverList(page)).await
+    portfolio(&ask, Question::DriverList(page)).await
 }
 
 /// All about one driver.
 #[utoipa::path(get, path = "/admin/drivers/{id}", operation_id = "driver_details", tag = "drivers",
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
     security(("token" = [])), responses((status = 200, body = DriverDetails, description = "The driver")))]
-pub async fn details(_: Admin, DriverPath(id): DriverPath, State(app): State<AppState>) -> Result<Answer, ApiError> {
-    found(app.reads.ask(Question::DriverDetails(id)).await?)
+pub async fn details(_: Admin, DriverPath(id): DriverPath, ask: Ask) -> Result<Answer, ApiError> {
+    found(ask.about(Question::DriverDetails(id)).await?)
 }
 
 /// What is to change about a driver; at least one field.
@@ -37,12 +37,21 @@ pub async fn details(_: Admin, DriverPath(id): DriverPath, State(app): State<App
 #[schema(min_properties = 1)]
 pub struct DriverPatch {
     /// Given and family name, without control characters.
-    #[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 100,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+    )]
     name: Option<String>,
     /// Address for mail.
-    #[schema(pattern = "^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,189}$")]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, pattern = "^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,189}$")]
     email: Option<String>,
     /// Where the contract stands.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     status: Option<DriverStatus>,
 }
 
@@ -73,6 +82,6 @@ pub async fn update(
 #[utoipa::path(get, path = "/drivers/{id}/statistics", operation_id = "driver_statistics", tag = "drivers",
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
     security(("token" = [])), responses((status = 200, body = DriverStatistics, description = "The statistics")))]
-pub async fn statistics(DriverScope(id): DriverScope, State(app): State<AppState>) -> Result<Answer, ApiError> {
-    found(app.reads.ask(Question::DriverStatistics(id)).await?)
+pub async fn statistics(DriverScope(id): DriverScope, ask: Ask) -> Result<Answer, ApiError> {
+    found(ask.about(Question::DriverStatistics(id)).await?)
 }

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use axum::http::{HeaderValue, StatusCode};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 use serde_json::value::RawValue;
 use utoipa::IntoParams;
 
@@ -15,7 +16,7 @@ use crate::domain::ids::{ClaimId, DriverId};
 use crate::errors::ApiError;
 use crate::store::PageRequest;
 use crate::store::page::{LIMIT_MAX, PageLimit};
-use crate::usecases::{CursorForm, CursorKey};
+use crate::usecases::{Answer, CursorForm, CursorKey, Question, ReadError};
 
 /// The driver named by `{id}` in the path.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +104,42 @@ fn limit_rule() -> String {
     format!("limit must be from 1 to {LIMIT_MAX}")
 }
 
+/// The header by which a client says which write it knows of.
+const X_CACHE_SEQ: &str = "x-cache-seq";
+
+/// Asks for a client: it gets nothing older than the write that it knows of, on whatever replica it was made.
+pub struct Ask {
+    app: AppState,
+    after_seq: Option<u64>,
+}
+
+impl FromRequestParts<AppState> for Ask {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let after_seq = parts.headers.get(X_CACHE_SEQ).map(sequence).transpose()?;
+        let app = app.clone();
+        Ok(Self { app, after_seq })
+    }
+}
+
+impl Ask {
+    /// The answer to `question`; `None` when there is no such thing.
+    pub async fn about(&self, question: Question) -> Result<Option<Answer>, ReadError> {
+        self.app.reads.ask_after(self.after_seq, question).await
+    }
+}
+
+fn sequence(header: &HeaderValue) -> Result<u64, ApiError> {
+    let digits = header
+        .to_str()
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    // Half the range of the count, so that every client has a type for it.
+    let sequence = digits.and_then(|digits| u64::try_from(digits.parse::<i64>().ok()?).ok());
+    sequence.ok_or_else(|| ApiError::BadRequest("x-cache-seq is the whole number that a write has answered".to_owned()))
+}
+
 /// A JSON body: an object.
 pub struct JsonBody<T>(pub T);
 
@@ -115,6 +152,34 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
             Err(rejection) => Err(refusal(&rejection)),
         }
     }
+}
+
+/// For fields of a patch: absent means that nothing changes. `null` would mean to take the value away (RFC 7396), which no
+/// field here allows.
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
+}
+
+/// A whole number, also when it is spelt `6.0`: to JSON Schema, and so to the OpenAPI document, that is the same number.
+pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(field: D) -> Result<T, D::Error> {
+    let number = Number::deserialize(field)?;
+    let whole = number.as_i64().or_else(|| whole_part(number.as_f64()?));
+    whole
+        .and_then(|whole| T::try_from(whole).ok())
+        .ok_or_else(|| D::Error::custom(format!("`{number}` is not a whole number in the range of the field")))
+}
+
+/// [`whole`] and [`given`] together.
+pub(super) fn given_whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(field: D) -> Result<Option<T>, D::Error> {
+    whole(field).map(Some)
+}
+
+/// Exact: beyond 2^53 a float does not tell which number was meant.
+fn whole_part(number: f64) -> Option<i64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let is_exact = number.fract() == 0.0 && number.abs() <= EXACT_MAX;
+    #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+    is_exact.then_some(number as i64)
 }
 
 /// Reads `json`, which is whole. serde would take an array of the fields' values for the object.

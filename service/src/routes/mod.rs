@@ -20,7 +20,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::app::AppState;
+use self::extract::Ask;
 use crate::domain::claims::ClaimError;
 use crate::errors::{ApiError, Cause};
 use crate::store::StoreError;
@@ -64,8 +64,8 @@ fn found(answer: Option<Answer>) -> Result<Answer, ApiError> {
 }
 
 /// Asks about the portfolio, of which there is always something to tell.
-async fn portfolio(app: &AppState, question: Question) -> Result<Answer, ApiError> {
-    let answer = app.reads.ask(question).await?;
+async fn portfolio(ask: &Ask, question: Question) -> Result<Answer, ApiError> {
+    let answer = ask.about(question).await?;
     answer.ok_or(ApiError::NotFound("there is nothing to tell"))
 }
 

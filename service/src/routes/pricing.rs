@@ -1,9 +1,7 @@
 //! Premiums.
 
-use axum::extract::State;
-
+use super::extract::Ask;
 use super::found;
-use crate::app::AppState;
 use crate::auth::DriverScope;
 use crate::errors::ApiError;
 use crate::store::Premium;
@@ -13,6 +11,6 @@ use crate::usecases::{Answer, Question};
 #[utoipa::path(get, path = "/pricing/{id}/premium", operation_id = "premium", tag = "rating",
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
     security(("token" = [])), responses((status = 200, body = Premium, description = "The premium")))]
-pub async fn premium(DriverScope(id): DriverScope, State(app): State<AppState>) -> Result<Answer, ApiError> {
-    found(app.reads.ask(Question::Premium(id)).await?)
+pub async fn premium(DriverScope(id): DriverScope, ask: Ask) -> Result<Answer, ApiError> {
+    found(ask.about(Question::Premium(id)).await?)
 }

@@ -1,9 +1,7 @@
 //! Risk scores.
 
-use axum::extract::State;
-
+use super::extract::Ask;
 use super::found;
-use crate::app::AppState;
 use crate::auth::DriverScope;
 use crate::errors::ApiError;
 use crate::store::CurrentRisk;
@@ -13,6 +11,6 @@ use crate::usecases::{Answer, Question};
 #[utoipa::path(get, path = "/risk/{id}/current", operation_id = "risk_current", tag = "rating",
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
     security(("token" = [])), responses((status = 200, body = CurrentRisk, description = "The score")))]
-pub async fn current(DriverScope(id): DriverScope, State(app): State<AppState>) -> Result<Answer, ApiError> {
-    found(app.reads.ask(Question::CurrentRisk(id)).await?)
+pub async fn current(DriverScope(id): DriverScope, ask: Ask) -> Result<Answer, ApiError> {
+    found(ask.about(Question::CurrentRisk(id)).await?)
 }

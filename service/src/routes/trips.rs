@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::{JsonBody, PageQuery};
+use super::extract::{Ask, JsonBody, PageQuery, whole};
 use super::{NO_SUCH_DRIVER, found, written};
 use crate::app::AppState;
 use crate::auth::DriverScope;
@@ -24,12 +24,15 @@ pub struct TripBody {
     /// When it began, not before 2000 and not in the future; absent = now.
     started_at: Option<DateTime<Utc>>,
     /// How long it took, in seconds.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 86_400)]
     duration_s: i32,
     /// How far it went, in metres: at most 70 for each second.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1)]
     distance_m: i32,
     /// Share of the distance that was driven at night, in percent.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 100)]
     night_share_pct: i16,
     /// What was noticed on it.
@@ -41,15 +44,19 @@ pub struct TripBody {
 #[serde(deny_unknown_fields, default)]
 struct EventsBody {
     /// Faster than the limit of the road.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000)]
     speeding: i32,
     /// Decelerations beyond the threshold.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000)]
     harsh_braking: i32,
     /// Accelerations beyond the threshold.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000)]
     harsh_acceleration: i32,
     /// Lateral accelerations beyond the threshold.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000)]
     harsh_cornering: i32,
 }
@@ -101,7 +108,7 @@ pub async fn record(
     let recorded = app.writes.record_trip(driver_id, body.into_trip(now), now).await?;
     let receipt = recorded.map(|recorded| Written {
         value: Receipt {
-            trip_id: recorded.value.trip_id,
+            trip_id: recorded.value,
             driver_id,
             version: recorded.version,
         },
@@ -121,7 +128,8 @@ pub async fn list(
     DriverScope(id): DriverScope,
     query: PageQuery,
     State(app): State<AppState>,
+    ask: Ask,
 ) -> Result<Answer, ApiError> {
     let page = query.page(&app.cursors, &trips_scope(id))?;
-    found(app.reads.ask(Question::DriverTrips(id, page)).await?)
+    found(ask.about(Question::DriverTrips(id, page)).await?)
 }

@@ -1,38 +1,47 @@
-//! Reporting and changing claims: one transaction each, shared by both stores.
+//! Reporting and changing claims: one transaction each.
 //!
 //! Rows are locked in the order of all writers (see [`record`](super::record)): driver, exposure, shard, claims of the shard.
 
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::error::Doing;
+use super::outbox::Notes;
 use super::record::{next_version, shard};
 use super::views::{Claim, ClaimOfDriver};
-use super::{ClaimOutcome, StoreError, Versioned, outbox};
+use super::{ClaimOutcome, Committed, StoreError};
 use crate::domain::claims::{ClaimChange, ClaimChanged, ClaimState, ClaimStatus, NewClaim};
-use crate::domain::events::EventName;
 use crate::domain::ids::{ClaimId, DriverId};
 use crate::domain::money::Cents;
 
-/// See [`Store::file_claim`](super::Store::file_claim).
+/// See [`Writer::file_claim`](super::Writer::file_claim).
 pub(super) async fn file(
     pool: &PgPool,
+    notes: Notes,
     id: DriverId,
     new: &NewClaim,
-) -> Result<Option<Versioned<ClaimOfDriver>>, StoreError> {
+) -> Result<Option<Committed<ClaimOfDriver>>, StoreError> {
     let mut tx = pool.begin().await.doing("begin reporting a claim")?;
     let Some(version) = next_version(&mut tx, id).await? else {
         return Ok(None);
     };
     let claim = insert(&mut tx, id, new).await?;
     settle_totals(&mut tx, id, None, &claim).await?;
-    announce(&mut tx, id, version, &claim).await?;
+    let invalidation = announce(&mut tx, notes, id, version, &claim).await?;
     tx.commit().await.doing("commit a claim")?;
-    let value = ClaimOfDriver { driver_id: id, claim };
-    Ok(Some(Versioned { value, version }))
+    Ok(Some(Committed {
+        value: ClaimOfDriver { driver_id: id, claim },
+        version,
+        invalidation,
+    }))
 }
 
-/// See [`Store::change_claim`](super::Store::change_claim).
-pub(super) async fn change(pool: &PgPool, id: ClaimId, change: ClaimChange) -> Result<ClaimOutcome, StoreError> {
+/// See [`Writer::change_claim`](super::Writer::change_claim).
+pub(super) async fn change(
+    pool: &PgPool,
+    notes: Notes,
+    id: ClaimId,
+    change: ClaimChange,
+) -> Result<ClaimOutcome, StoreError> {
     let mut tx = pool.begin().await.doing("begin changing a claim")?;
     let Some(driver_id) = owner(&mut tx, id).await? else {
         return Ok(ClaimOutcome::NoSuchClaim);
@@ -49,10 +58,13 @@ pub(super) async fn change(pool: &PgPool, id: ClaimId, change: ClaimChange) -> R
     };
     let claim = update(&mut tx, id, after).await?;
     settle_totals(&mut tx, driver_id, Some(before), &claim).await?;
-    announce(&mut tx, driver_id, version, &claim).await?;
+    let invalidation = announce(&mut tx, notes, driver_id, version, &claim).await?;
     tx.commit().await.doing("commit the change of a claim")?;
-    let value = ClaimOfDriver { driver_id, claim };
-    Ok(ClaimOutcome::Changed(Versioned { value, version }))
+    Ok(ClaimOutcome::Changed(Committed {
+        value: ClaimOfDriver { driver_id, claim },
+        version,
+        invalidation,
+    }))
 }
 
 async fn insert(conn: &mut PgConnection, id: DriverId, new: &NewClaim) -> Result<Claim, StoreError> {
@@ -181,7 +193,13 @@ async fn add_to_status(
     Ok(())
 }
 
-async fn announce(conn: &mut PgConnection, id: DriverId, version: i64, claim: &Claim) -> Result<(), StoreError> {
+async fn announce(
+    conn: &mut PgConnection,
+    notes: Notes,
+    id: DriverId,
+    version: i64,
+    claim: &Claim,
+) -> Result<Option<i64>, StoreError> {
     let event = ClaimChanged {
         driver_id: id,
         claim_id: claim.id,
@@ -189,5 +207,5 @@ async fn announce(conn: &mut PgConnection, id: DriverId, version: i64, claim: &C
         status: claim.status,
         amount_cents: claim.amount_cents,
     };
-    outbox::put(conn, EventName::ClaimChanged, id, &event).await
+    notes.put(conn, id, &event).await
 }

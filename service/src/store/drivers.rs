@@ -1,13 +1,13 @@
-//! Changing a driver's own data: one transaction, shared by both stores.
+//! Changing a driver's own data: one transaction.
 
 use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::error::Doing;
+use super::outbox::Notes;
 use super::record::shard;
 use super::views::Driver;
-use super::{StoreError, Versioned, outbox};
+use super::{Committed, StoreError};
 use crate::domain::drivers::{DriverChange, DriverStatus, DriverUpdated};
-use crate::domain::events::EventName;
 use crate::domain::ids::DriverId;
 
 #[derive(FromRow)]
@@ -17,12 +17,13 @@ struct UpdatedRow {
     driver: Driver,
 }
 
-/// See [`Store::update_driver`](super::Store::update_driver).
+/// See [`Writer::update_driver`](super::Writer::update_driver).
 pub(super) async fn update(
     pool: &PgPool,
+    notes: Notes,
     id: DriverId,
     change: &DriverChange,
-) -> Result<Option<Versioned<Driver>>, StoreError> {
+) -> Result<Option<Committed<Driver>>, StoreError> {
     let mut tx = pool.begin().await.doing("begin changing a driver")?;
     let Some(before) = lock(&mut tx, id).await? else {
         return Ok(None);
@@ -33,10 +34,14 @@ pub(super) async fn update(
         version,
         status: driver.status,
     };
-    outbox::put(&mut tx, EventName::DriverUpdated, id, &event).await?;
+    let invalidation = notes.put(&mut tx, id, &event).await?;
     count_active(&mut tx, id, before, driver.status).await?;
     tx.commit().await.doing("commit the change of a driver")?;
-    Ok(Some(Versioned { value: driver, version }))
+    Ok(Some(Committed {
+        value: driver,
+        version,
+        invalidation,
+    }))
 }
 
 /// Locks the driver's row and gives the status, which the totals count.

@@ -3,9 +3,9 @@
 //! [`Phase1Store`] asks as the system did before: one query per row of a result and aggregates over the raw rows at
 //! each request. [`TunedStore`] asks once, by joins, covering indexes and the totals that writers keep. On data that
 //! nobody is writing both give the same answers to the byte, so that whatever differs in a measurement is the way of
-//! asking. Writing is shared ([`record`], [`scores`]): either may run on a database that the other has written.
+//! asking. Writing is shared ([`Writer`], [`scores`]): either may run on a database that the other has written.
 //!
-//! Beside the trait stand the event [`outbox`], the [`users`] and the bulk load of [`seed_copy`]. What an answer means
+//! Beside them stand the event [`outbox`], the [`cache_outbox`], the [`users`] and the bulk load of [`seed_copy`]. What an answer means
 //! belongs to [`domain`](crate::domain); when it is cached, to the use cases.
 
 use async_trait::async_trait;
@@ -16,11 +16,10 @@ use sqlx::{ConnectOptions, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::domain::claims::{ClaimChange, ClaimError, NewClaim};
-use crate::domain::drivers::DriverChange;
-use crate::domain::ids::{ClaimId, DriverId, TripId};
-use crate::domain::trips::NewTrip;
+use crate::domain::claims::ClaimError;
+use crate::domain::ids::DriverId;
 
+pub mod cache_outbox;
 mod claims;
 mod drivers;
 mod error;
@@ -33,6 +32,7 @@ pub(crate) mod seed_copy;
 mod tuned;
 pub mod users;
 pub mod views;
+mod writer;
 
 use error::Doing;
 pub use error::StoreError;
@@ -44,6 +44,7 @@ pub use views::{
     ClaimOfDriver, ClaimsOverview, CurrentRisk, DashboardSummary, Driver, DriverDetails, DriverListItem,
     DriverStatistics, Premium, ResourceMetrics, RiskDistribution, SafetyEvents, Trip, TripActivity,
 };
+pub use writer::{Committed, Writer};
 
 /// Shards of the totals over all drivers, see `migrations/0004_aggregates.sql`; a driver's shard is `driver_id %
 /// SHARDS`.
@@ -63,30 +64,21 @@ pub struct Versioned<T> {
     pub version: i64,
 }
 
-/// What is told about a recorded trip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TripReceipt {
-    /// The name given to the trip.
-    pub trip_id: TripId,
-    /// The driver's version from this trip on.
-    pub version: i64,
-}
-
 /// How the change of a claim ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClaimOutcome {
     /// It is changed.
-    Changed(Versioned<ClaimOfDriver>),
+    Changed(Committed<ClaimOfDriver>),
     /// Where it stands forbids the change; nothing was written.
     Refused(ClaimError),
     /// There is no such claim.
     NoSuchClaim,
 }
 
-/// The service's view of its database.
+/// The service's view of its database, for reading; [`Writer`] writes.
 ///
-/// Every implementation MUST give the same answers on the same data, and its writes MUST leave the raw rows and the
-/// totals derived from them in agreement.
+/// Every implementation MUST give the same answers on the same data, and rescoring MUST leave the raw rows and the totals
+/// derived from them in agreement.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The whole portfolio in figures.
@@ -128,25 +120,6 @@ pub trait Store: Send + Sync {
         id: DriverId,
         page: &PageRequest<TripKey>,
     ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError>;
-
-    /// Changes a driver's own data, the totals, the version and the outbox in one transaction. `None`: there is no such
-    /// driver. The caller guarantees that the change [validates](DriverChange::validate); an address that another driver
-    /// has is refused by the constraint `drivers_email_key`.
-    async fn update_driver(&self, id: DriverId, change: &DriverChange)
-    -> Result<Option<Versioned<Driver>>, StoreError>;
-
-    /// Puts a claim on record, open, with the totals, the driver's new version and the outbox row, in one transaction.
-    /// `None`: there is no such driver. The caller guarantees that the claim [validates](NewClaim::validate_on).
-    async fn file_claim(&self, id: DriverId, new: &NewClaim) -> Result<Option<Versioned<ClaimOfDriver>>, StoreError>;
-
-    /// Changes a claim, the totals, its driver's version and the outbox in one transaction. The caller guarantees that the
-    /// change [validates](ClaimChange::validate).
-    async fn change_claim(&self, id: ClaimId, change: ClaimChange) -> Result<ClaimOutcome, StoreError>;
-
-    /// Records a trip, its events, the totals, the driver's new version and the outbox row in one transaction. `None`:
-    /// there is no such driver, and nothing was written. The caller guarantees that the trip
-    /// [validates](NewTrip::validate).
-    async fn record_trip(&self, id: DriverId, trip: &NewTrip) -> Result<Option<TripReceipt>, StoreError>;
 
     /// Scores a driver anew and stores the score. The version grows only if the score or its exposure changed, so doing
     /// it twice is harmless. `None`: there is no such driver.

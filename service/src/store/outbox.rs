@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 
 use super::StoreError;
+use super::cache_outbox::TagsOf;
 use super::error::Doing;
 use crate::domain::events::EventName;
 use crate::domain::ids::DriverId;
@@ -29,25 +30,42 @@ pub struct OutboxEvent {
     pub payload: serde_json::Value,
 }
 
-/// Puts an event into the outbox, in the transaction of the rows that it tells of.
-pub(super) async fn put(
-    conn: &mut PgConnection,
-    kind: EventName,
-    driver: DriverId,
-    event: &impl Serialize,
-) -> Result<(), StoreError> {
-    let payload = serde_json::to_value(event).map_err(|cause| StoreError::Encode {
-        what: "an event for the outbox",
-        cause,
-    })?;
-    sqlx::query("INSERT INTO event_outbox (driver_id, kind, payload) VALUES ($1, $2, $3)")
+/// What a write leaves in the outboxes beside its rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Notes {
+    /// What happened.
+    pub(super) kind: EventName,
+    /// Names the tags that end by it; `None` when there is no cache.
+    pub(super) tags_of: Option<TagsOf>,
+}
+
+impl Notes {
+    /// Puts the event into its outbox and the invalidation into the cache's, in the transaction of the rows that they tell of.
+    /// Gives the number of the invalidation.
+    pub(super) async fn put(
+        self,
+        conn: &mut PgConnection,
+        driver: DriverId,
+        event: &impl Serialize,
+    ) -> Result<Option<i64>, StoreError> {
+        let payload = serde_json::to_value(event).map_err(|cause| StoreError::Encode {
+            what: "an event for the outbox",
+            cause,
+        })?;
+        let tags = self.tags_of.map(|tags_of| tags_of(self.kind, driver));
+        // One statement for both; without tags the second inserts nothing.
+        sqlx::query_scalar(
+            "WITH event AS (INSERT INTO event_outbox (driver_id, kind, payload) VALUES ($1, $2, $3))
+             INSERT INTO cache_outbox (tags) SELECT $4::text[] WHERE $4 IS NOT NULL RETURNING id",
+        )
         .bind(driver.0)
-        .bind(kind.as_str())
+        .bind(self.kind.as_str())
         .bind(payload)
-        .execute(conn)
+        .bind(tags)
+        .fetch_optional(conn)
         .await
-        .doing("put an event into the outbox")?;
-    Ok(())
+        .doing("put an event into the outbox")
+    }
 }
 
 /// Events that nobody else will claim while this value lives. Dropping it gives them back.

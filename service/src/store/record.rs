@@ -1,23 +1,24 @@
-//! Recording a trip: one transaction, shared by both stores.
+//! Recording a trip: one transaction.
 
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::error::Doing;
-use super::{SHARDS, StoreError, TripReceipt, outbox};
-use crate::domain::events::EventName;
+use super::outbox::Notes;
+use super::{Committed, SHARDS, StoreError};
 use crate::domain::ids::{DriverId, TripId};
 use crate::domain::trips::{NewTrip, SEVERITY_UNKNOWN, TripRecorded};
 
-/// See [`Store::record_trip`](super::Store::record_trip).
+/// See [`Writer::record_trip`](super::Writer::record_trip).
 ///
 /// Rows are locked in one order by all writers: driver, exposure, shard, day. The last two are shared with other
 /// drivers (one in [`SHARDS`]), so they come last and are held for the shortest time.
 pub(super) async fn record_trip(
     pool: &PgPool,
+    notes: Notes,
     id: DriverId,
     trip: &NewTrip,
-) -> Result<Option<TripReceipt>, StoreError> {
+) -> Result<Option<Committed<TripId>>, StoreError> {
     let mut tx = pool.begin().await.doing("begin recording a trip")?;
     let Some(version) = next_version(&mut tx, id).await? else {
         return Ok(None);
@@ -31,13 +32,14 @@ pub(super) async fn record_trip(
     insert_trip(&mut tx, &recorded).await?;
     insert_events(&mut tx, &recorded).await?;
     add_to_exposure(&mut tx, &recorded).await?;
-    outbox::put(&mut tx, EventName::TripRecorded, id, &recorded).await?;
+    let invalidation = notes.put(&mut tx, id, &recorded).await?;
     add_to_shard(&mut tx, &recorded).await?;
     add_to_day(&mut tx, &recorded).await?;
     tx.commit().await.doing("commit a trip")?;
-    Ok(Some(TripReceipt {
-        trip_id: recorded.trip_id,
+    Ok(Some(Committed {
+        value: recorded.trip_id,
         version,
+        invalidation,
     }))
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rand::seq::IteratorRandom as _;
 use serde::Serialize;
-use tiered_cache::TieredCache;
+use tiered_cache::{ArmStats, TieredCache};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,6 +57,39 @@ pub struct CacheReport {
     pub warmed: u64,
     /// See `warmed`.
     pub to_warm: u64,
+    /// Both arms of the experiment (`CACHE_EXPERIMENT`); absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<ExperimentReport>,
+}
+
+/// How the arms of an experiment do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExperimentReport {
+    /// What there was: `CACHE_STRATEGY`.
+    pub a: ArmReport,
+    /// What is tried.
+    pub b: ArmReport,
+}
+
+/// What one arm did since the start.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ArmReport {
+    /// Reads that a tier answered.
+    pub hits: u64,
+    /// Reads that needed the database.
+    pub misses: u64,
+    /// How long clients waited for all of these reads, in microseconds.
+    pub waited_us: u64,
+}
+
+impl From<ArmStats> for ArmReport {
+    fn from(arm: ArmStats) -> Self {
+        Self {
+            hits: arm.hits,
+            misses: arm.misses,
+            waited_us: arm.waited_us,
+        }
+    }
 }
 
 /// What to flush.
@@ -191,6 +224,10 @@ impl CacheAdmin {
             redis_failures: stats.redis_failures,
             last_seq: stats.last_seq,
             bypassed_tags: stats.bypassed_tags,
+            experiment: self.reads.has_experiment().then(|| ExperimentReport {
+                a: stats.arm_a.into(),
+                b: stats.arm_b.into(),
+            }),
             ..warming
         }
     }
@@ -199,7 +236,7 @@ impl CacheAdmin {
     pub async fn flush(&self, target: FlushTarget) -> Result<Option<u64>, CacheAdminError> {
         self.needs_cache()?;
         tracing::info!(?target, "the cache is flushed on order");
-        Ok(self.invalidator.end(target.into()).await)
+        Ok(self.invalidator.end(target.into()).await.seq)
     }
 
     /// Begins to warm the answers about the `drivers` busiest drivers, in the background.

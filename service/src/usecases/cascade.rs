@@ -3,9 +3,12 @@
 //! A change invalidates every answer with which it shares a tag.
 
 use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
 
 use tiered_cache::{Key, Tag};
 
+use crate::config::CacheConfig;
+use crate::domain::events::EventName;
 use crate::domain::ids::DriverId;
 use crate::store::page::{PageLimit, Position};
 use crate::store::{DriverKey, PageRequest, TripKey};
@@ -58,20 +61,83 @@ impl Endpoint {
 
     /// The `endpoint` label of the metrics, the first part of the cache key, and the operation id of the route.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::DashboardSummary => "dashboard_summary",
-            Self::TripActivity => "trip_activity",
-            Self::RiskDistribution => "risk_distribution",
-            Self::SafetyEvents => "safety_events",
-            Self::ClaimsOverview => "claims_overview",
-            Self::DriverList => "driver_list",
-            Self::DriverDetails => "driver_details",
-            Self::CurrentRisk => "risk_current",
-            Self::Premium => "premium",
-            Self::ResourceMetrics => "resource_metrics",
-            Self::DriverStatistics => "driver_statistics",
-            Self::DriverTrips => "driver_trips",
-        }
+        self.route().name
+    }
+
+    /// How long its answers live.
+    pub(super) fn ttl(self, config: &CacheConfig) -> Duration {
+        (self.route().ttl)(config)
+    }
+
+    const fn route(self) -> &'static CachedRoute {
+        &ROUTES[self as usize]
+    }
+}
+
+/// A cached route.
+struct CachedRoute {
+    endpoint: Endpoint,
+    name: &'static str,
+    ttl: fn(&CacheConfig) -> Duration,
+    depends_on: &'static [On],
+}
+
+/// What an answer is made of.
+#[derive(Debug, Clone, Copy)]
+enum On {
+    /// Everything about the driver that was asked about.
+    TheDriver,
+    /// What is added up over all trips.
+    Trips,
+    /// What is added up over all scores.
+    Scores,
+    /// What is added up over all claims.
+    Claims,
+    /// What is listed or counted of the drivers' own data.
+    Drivers,
+}
+
+/// First table: name, lifetime, and what the answers depend on. One line per route, in the order of [`Endpoint`].
+#[rustfmt::skip]
+static ROUTES: [CachedRoute; Endpoint::ALL.len()] = {
+    use Endpoint as E;
+    use On::{Claims, Drivers, Scores, TheDriver, Trips};
+    [
+        row(E::DashboardSummary, "dashboard_summary", |ttl| ttl.ttl_dashboard, &[Trips, Scores, Claims, Drivers]),
+        row(E::TripActivity,     "trip_activity",     |ttl| ttl.ttl_dashboard, &[Trips]),
+        row(E::RiskDistribution, "risk_distribution", |ttl| ttl.ttl_dashboard, &[Scores]),
+        row(E::SafetyEvents,     "safety_events",     |ttl| ttl.ttl_dashboard, &[Trips]),
+        row(E::ClaimsOverview,   "claims_overview",   |ttl| ttl.ttl_dashboard, &[Claims]),
+        row(E::DriverList,       "driver_list",       |ttl| ttl.ttl_default,   &[Drivers, Scores, Trips]),
+        row(E::DriverDetails,    "driver_details",    |ttl| ttl.ttl_default,   &[TheDriver]),
+        row(E::CurrentRisk,      "risk_current",      |ttl| ttl.ttl_risk,      &[TheDriver]),
+        row(E::Premium,          "premium",           |ttl| ttl.ttl_pricing,   &[TheDriver]),
+        row(E::ResourceMetrics,  "resource_metrics",  |ttl| ttl.ttl_default,   &[Trips, Claims]),
+        row(E::DriverStatistics, "driver_statistics", |ttl| ttl.ttl_default,   &[TheDriver]),
+        row(E::DriverTrips,      "driver_trips",      |ttl| ttl.ttl_default,   &[TheDriver]),
+    ]
+};
+
+/// Each row stands at its endpoint's place.
+const _: () = {
+    let mut place = 0;
+    while place < ROUTES.len() {
+        assert!(ROUTES[place].endpoint as usize == place, "a row is out of place");
+        place += 1;
+    }
+};
+
+const fn row(
+    endpoint: Endpoint,
+    name: &'static str,
+    ttl: fn(&CacheConfig) -> Duration,
+    depends_on: &'static [On],
+) -> CachedRoute {
+    CachedRoute {
+        endpoint,
+        name,
+        ttl,
+        depends_on,
     }
 }
 
@@ -167,25 +233,31 @@ impl Question {
         }
     }
 
-    /// First table: what the answer depends on.
-    #[expect(
-        clippy::match_same_arms,
-        reason = "a table: one line per row, so that a row can change alone"
-    )]
+    /// What the answer depends on, by the first table.
     pub fn tags(self) -> Vec<Tag> {
+        let depends_on = self.endpoint().route().depends_on.iter();
+        depends_on.filter_map(|on| self.tag(*on)).collect()
+    }
+
+    fn tag(self, on: On) -> Option<Tag> {
+        match on {
+            On::TheDriver => self.driver().map(driver),
+            On::Trips => Some(all_trips()),
+            On::Scores => Some(all_scores()),
+            On::Claims => Some(all_claims()),
+            On::Drivers => Some(all_drivers()),
+        }
+    }
+
+    /// Whom it asks about, if about one driver.
+    const fn driver(self) -> Option<DriverId> {
         match self {
-            Self::DashboardSummary => vec![all_trips(), all_scores(), all_claims(), all_drivers()],
-            Self::TripActivity => vec![all_trips()],
-            Self::RiskDistribution => vec![all_scores()],
-            Self::SafetyEvents => vec![all_trips()],
-            Self::ClaimsOverview => vec![all_claims()],
-            Self::DriverList(_) => vec![all_drivers(), all_scores(), all_trips()],
-            Self::DriverDetails(id) => vec![driver(id)],
-            Self::CurrentRisk(id) => vec![driver(id)],
-            Self::Premium(id) => vec![driver(id)],
-            Self::ResourceMetrics => vec![all_trips(), all_claims()],
-            Self::DriverStatistics(id) => vec![driver(id)],
-            Self::DriverTrips(id, _) => vec![driver(id)],
+            Self::DriverDetails(id)
+            | Self::CurrentRisk(id)
+            | Self::Premium(id)
+            | Self::DriverStatistics(id)
+            | Self::DriverTrips(id, _) => Some(id),
+            _ => None,
         }
     }
 }
@@ -220,6 +292,16 @@ impl Change {
             Self::DriverUpdated(id) => vec![driver(id), all_drivers()],
         }
     }
+}
+
+/// What the outbox keeps of a change: the names of the tags that it ends.
+pub fn tag_names(kind: EventName, id: DriverId) -> Vec<String> {
+    let change = match kind {
+        EventName::TripRecorded => Change::TripRecorded(id),
+        EventName::ClaimChanged => Change::ClaimChanged(id),
+        EventName::DriverUpdated => Change::DriverUpdated(id),
+    };
+    change.tags().iter().map(|tag| tag.name().to_owned()).collect()
 }
 
 /// What a change, or an order of an operator, ends: by tag for the cache that knows tags, by pattern for the cache as planned,
@@ -380,7 +462,9 @@ mod tests {
         let questions: Vec<_> = Question::ABOUT_ALL.into_iter().chain(about_driver).collect();
         assert_eq!(questions.len(), Endpoint::ALL.len());
         for question in questions {
-            assert!(question.tags().iter().all(|tag| ended.contains(tag)), "{question:?}");
+            let tags = question.tags();
+            assert_eq!(tags.len(), question.endpoint().route().depends_on.len(), "{question:?}");
+            assert!(tags.iter().all(|tag| ended.contains(tag)), "{question:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! What belongs here: the order of steps of a read, a write, a login, a start. HTTP stands in `routes`, SQL in `store`.
 
 mod cache_admin;
+mod cache_outbox;
 mod cascade;
 mod cursors;
 mod invalidation;
@@ -19,9 +20,10 @@ pub use cache_admin::{
     CacheAdmin, CacheAdminError, CacheAdminParts, CacheReport, FlushTarget, VERIFY_DRIVERS_MAX, VerifyReport,
     WARM_DRIVERS_MAX,
 };
-pub use cascade::{Change, Endpoint, Question};
+pub use cache_outbox::{CacheOutbox, Confirmations, Confirming};
+pub use cascade::{Change, Endpoint, Question, tag_names};
 pub use cursors::{CursorForm, CursorKey, DRIVERS as DRIVERS_SCOPE, trips_of as trips_scope};
-pub use invalidation::Invalidator;
+pub use invalidation::{Applied, Invalidator};
 pub use login::{Login, LoginError};
 pub use query_cache::QueryCache;
 pub use readiness::{Dependencies, Dependency, Readiness, ReadyReport};

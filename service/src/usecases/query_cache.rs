@@ -15,15 +15,12 @@ use serde::de::DeserializeOwned;
 use tiered_cache::{Entry, Key, Policy, Tier, TieredCache};
 
 use super::Question;
-use crate::domain::claims::{ClaimChange, NewClaim};
-use crate::domain::drivers::DriverChange;
-use crate::domain::ids::{ClaimId, DriverId};
-use crate::domain::trips::NewTrip;
+use crate::domain::ids::DriverId;
 use crate::metrics::QueryCacheMetrics;
 use crate::store::{
-    ClaimOfDriver, ClaimOutcome, ClaimsOverview, CurrentRisk, DashboardSummary, Driver, DriverDetails, DriverKey,
-    DriverListItem, DriverStatistics, Page, PageRequest, Premium, ResourceMetrics, RiskDistribution, SafetyEvents,
-    Store, StoreError, Trip, TripActivity, TripKey, TripReceipt, Versioned,
+    ClaimsOverview, CurrentRisk, DashboardSummary, DriverDetails, DriverKey, DriverListItem, DriverStatistics, Page,
+    PageRequest, Premium, ResourceMetrics, RiskDistribution, SafetyEvents, Store, StoreError, Trip, TripActivity,
+    TripKey, Versioned,
 };
 
 /// Results belong to no single row.
@@ -151,26 +148,6 @@ impl Store for QueryCache {
         page: &PageRequest<TripKey>,
     ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError> {
         self.store.driver_trips(id, page).await
-    }
-
-    async fn update_driver(
-        &self,
-        id: DriverId,
-        change: &DriverChange,
-    ) -> Result<Option<Versioned<Driver>>, StoreError> {
-        self.store.update_driver(id, change).await
-    }
-
-    async fn file_claim(&self, id: DriverId, new: &NewClaim) -> Result<Option<Versioned<ClaimOfDriver>>, StoreError> {
-        self.store.file_claim(id, new).await
-    }
-
-    async fn change_claim(&self, id: ClaimId, change: ClaimChange) -> Result<ClaimOutcome, StoreError> {
-        self.store.change_claim(id, change).await
-    }
-
-    async fn record_trip(&self, id: DriverId, trip: &NewTrip) -> Result<Option<TripReceipt>, StoreError> {
-        self.store.record_trip(id, trip).await
     }
 
     async fn rescore(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError> {

@@ -1,20 +1,23 @@
 //! Reading: cache, then store. The body is serialised once, when it is loaded; a hit hands out a pointer to it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tiered_cache::{Entry, LoadError, Policy, Strategy, Tier, TieredCache};
+use tiered_cache::{Entry, Experiment, Key, LoadError, Policy, Strategy, Tier, TieredCache};
 use utoipa::ToSchema;
 
 use super::cursors::{self, CursorForm};
 use super::{CursorKey, Endpoint, Question};
-use crate::config::CacheConfig;
+use crate::config::{CacheConfig, CacheExperiment};
 use crate::store::{Page, Store, StoreError, Versioned};
 
 /// The version of an answer that belongs to no single row.
 const NO_VERSION: i64 = 0;
+
+/// Divides the keys between the arms of an experiment: the same on every replica and at every start, so that an arm keeps its
+/// keys.
+const EXPERIMENT_SALT: u64 = 1;
 
 /// An answer, ready to send.
 #[derive(Debug, Clone)]
@@ -74,42 +77,16 @@ pub struct PageBody<T> {
 pub struct Reads {
     source: Arc<Loader>,
     cache: Option<TieredCache>,
-    strategy: Strategy,
-    ttls: Ttls,
+    /// By endpoint, in their order.
+    policies: [Policy; Endpoint::ALL.len()],
+    /// The same with a second strategy for a share of the keys, if there is an experiment.
+    experiments: Option<[Experiment; Endpoint::ALL.len()]>,
 }
 
 /// Loads answers from the store and writes them as JSON.
 struct Loader {
     store: Arc<dyn Store>,
     cursors: Arc<CursorKey>,
-}
-
-/// How long each endpoint's answers live.
-#[derive(Clone, Copy)]
-struct Ttls {
-    dashboard: Duration,
-    default: Duration,
-    risk: Duration,
-    pricing: Duration,
-}
-
-impl Ttls {
-    const fn of(&self, endpoint: Endpoint) -> Duration {
-        match endpoint {
-            Endpoint::DashboardSummary
-            | Endpoint::TripActivity
-            | Endpoint::RiskDistribution
-            | Endpoint::SafetyEvents
-            | Endpoint::ClaimsOverview => self.dashboard,
-            Endpoint::CurrentRisk => self.risk,
-            Endpoint::Premium => self.pricing,
-            Endpoint::DriverList
-            | Endpoint::DriverDetails
-            | Endpoint::ResourceMetrics
-            | Endpoint::DriverStatistics
-            | Endpoint::DriverTrips => self.default,
-        }
-    }
 }
 
 impl Reads {
@@ -121,25 +98,30 @@ impl Reads {
         cursors: Arc<CursorKey>,
         config: &CacheConfig,
     ) -> Self {
-        let ttls = Ttls {
-            dashboard: config.ttl_dashboard,
-            default: config.ttl_default,
-            risk: config.ttl_risk,
-            pricing: config.ttl_pricing,
+        let policy = |endpoint: Endpoint, strategy| Policy::ttl(endpoint.ttl(config)).with_strategy(strategy);
+        let split = |endpoint, other: CacheExperiment| {
+            let arms = (policy(endpoint, strategy), policy(endpoint, other.strategy));
+            Experiment::new(arms.0, arms.1, other.share, EXPERIMENT_SALT)
         };
-        let source = Arc::new(Loader { store, cursors });
         Self {
-            source,
+            source: Arc::new(Loader { store, cursors }),
             cache,
-            strategy,
-            ttls,
+            policies: Endpoint::ALL.map(|endpoint| policy(endpoint, strategy)),
+            experiments: config
+                .experiment
+                .map(|other| Endpoint::ALL.map(|endpoint| split(endpoint, other))),
         }
     }
 
     /// The answer, or `None` when there is no such thing. The caller has made sure that the asker may see it.
     pub async fn ask(&self, question: Question) -> Result<Option<Answer>, ReadError> {
+        self.ask_after(None, question).await
+    }
+
+    /// The same for somebody who knows of the invalidation `seq`, made by a write on any replica: nothing older.
+    pub async fn ask_after(&self, seq: Option<u64>, question: Question) -> Result<Option<Answer>, ReadError> {
         let (entry, source) = match &self.cache {
-            Some(cache) => self.ask_cache(cache, question).await?,
+            Some(cache) => self.ask_cache(cache, seq, question).await?,
             None => (self.ask_store(question).await?, Source::Off),
         };
         Ok(entry.map(|Entry { body, version }| {
@@ -154,13 +136,32 @@ impl Reads {
         loaded.map_err(|error| LoadError::Loader(Arc::new(error)))
     }
 
-    async fn ask_cache(&self, cache: &TieredCache, question: Question) -> Result<(Option<Entry>, Source), ReadError> {
+    /// Whether a share of the keys is cached by another strategy.
+    pub(super) const fn has_experiment(&self) -> bool {
+        self.experiments.is_some()
+    }
+
+    fn policy(&self, endpoint: Endpoint, key: &Key) -> &Policy {
+        match &self.experiments {
+            Some(experiments) => experiments[endpoint as usize].policy(key),
+            None => &self.policies[endpoint as usize],
+        }
+    }
+
+    async fn ask_cache(
+        &self,
+        cache: &TieredCache,
+        seq: Option<u64>,
+        question: Question,
+    ) -> Result<(Option<Entry>, Source), ReadError> {
         let source = Arc::clone(&self.source);
         // The load is a task of its own inside the cache: it owns what it needs, and outlives a client that goes away.
         let loader = move || async move { source.load(question).await };
         let key = question.key(self.source.cursors.name());
-        let policy = Policy::ttl(self.ttls.of(question.endpoint())).with_strategy(self.strategy);
-        let served = cache.get_or_load(&key, &question.tags(), &policy, loader).await?;
+        let policy = self.policy(question.endpoint(), &key);
+        let served = cache
+            .get_or_load_after(seq, &key, &question.tags(), policy, loader)
+            .await?;
         Ok((served.entry, Source::Cache(served.tier)))
     }
 }

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::{Change, Invalidator};
+use super::{Change, Confirmations, Invalidator};
 use crate::domain::claims::{ClaimChange, ClaimError, NewClaim};
 use crate::domain::drivers::{DriverChange, DriverError};
-use crate::domain::ids::{ClaimId, DriverId};
+use crate::domain::ids::{ClaimId, DriverId, TripId};
 use crate::domain::trips::{NewTrip, TripError};
-use crate::store::{ClaimOfDriver, ClaimOutcome, Driver, Store, StoreError, TripReceipt, Versioned};
+use crate::store::{ClaimOfDriver, ClaimOutcome, Committed, Driver, StoreError, Writer};
 
 /// Something that is committed and visible.
 #[derive(Debug, Clone, Copy)]
@@ -49,32 +49,37 @@ type WriteResult<T> = Result<Option<Written<T>>, WriteError>;
 /// Writes.
 #[derive(Clone)]
 pub struct Writes {
-    store: Arc<dyn Store>,
+    writer: Writer,
     invalidator: Invalidator,
+    confirmations: Confirmations,
     outbox: Arc<Notify>,
     running: TaskTracker,
 }
 
 impl Writes {
-    /// Writes to `store`, invalidates, wakes the relay by `outbox`. A stop waits for what runs under `running`.
-    pub fn new(store: Arc<dyn Store>, invalidator: Invalidator, outbox: Arc<Notify>, running: TaskTracker) -> Self {
+    /// Writes by `writer`, invalidates, tells `confirmations` so, wakes the relay of events by `outbox`. A stop waits for what
+    /// runs under `running`.
+    pub fn new(
+        writer: Writer,
+        invalidator: Invalidator,
+        confirmations: Confirmations,
+        outbox: Arc<Notify>,
+        running: TaskTracker,
+    ) -> Self {
         Self {
-            store,
+            writer,
             invalidator,
+            confirmations,
             outbox,
             running,
         }
     }
 
     /// Records a trip, reported at `now`; `None` when there is no such driver.
-    pub async fn record_trip(&self, driver: DriverId, trip: NewTrip, now: DateTime<Utc>) -> WriteResult<TripReceipt> {
+    pub async fn record_trip(&self, driver: DriverId, trip: NewTrip, now: DateTime<Utc>) -> WriteResult<TripId> {
         trip.validate_at(now)?;
         self.spawn(|this| async move {
-            let receipt = this.store.record_trip(driver, &trip).await?;
-            let recorded = receipt.map(|receipt| Versioned {
-                value: receipt,
-                version: receipt.version,
-            });
+            let recorded = this.writer.record_trip(driver, &trip).await?;
             Ok(this.publish(recorded, Change::TripRecorded(driver)).await)
         })
         .await
@@ -84,7 +89,7 @@ impl Writes {
     pub async fn update_driver(&self, driver: DriverId, change: DriverChange) -> WriteResult<Driver> {
         change.validate()?;
         self.spawn(|this| async move {
-            let updated = this.store.update_driver(driver, &change).await?;
+            let updated = this.writer.update_driver(driver, &change).await?;
             Ok(this.publish(updated, Change::DriverUpdated(driver)).await)
         })
         .await
@@ -99,7 +104,7 @@ impl Writes {
     ) -> WriteResult<ClaimOfDriver> {
         claim.validate_on(now.date_naive())?;
         self.spawn(|this| async move {
-            let filed = this.store.file_claim(driver, &claim).await?;
+            let filed = this.writer.file_claim(driver, &claim).await?;
             Ok(this.publish(filed, Change::ClaimChanged(driver)).await)
         })
         .await
@@ -109,7 +114,7 @@ impl Writes {
     pub async fn change_claim(&self, id: ClaimId, change: ClaimChange) -> WriteResult<ClaimOfDriver> {
         change.validate()?;
         self.spawn(|this| async move {
-            let changed = match this.store.change_claim(id, change).await? {
+            let changed = match this.writer.change_claim(id, change).await? {
                 ClaimOutcome::Changed(changed) => changed,
                 ClaimOutcome::Refused(refused) => return Err(refused.into()),
                 ClaimOutcome::NoSuchClaim => return Ok(None),
@@ -131,14 +136,21 @@ impl Writes {
 
     /// The order matters (docs/ARCHITECTURE.md, "One write"): answering before the invalidation would let the writer read
     /// its past.
-    async fn publish<T>(&self, committed: Option<Versioned<T>>, change: Change) -> Option<Written<T>> {
-        let Versioned { value, version } = committed?;
-        let cache_seq = self.invalidator.apply([change]).await;
+    async fn publish<T>(&self, committed: Option<Committed<T>>, change: Change) -> Option<Written<T>> {
+        let Committed {
+            value,
+            version,
+            invalidation,
+        } = committed?;
+        let applied = self.invalidator.apply([change]).await;
+        if let Some(row) = invalidation.filter(|_| applied.is_done) {
+            self.confirmations.hand_in(row);
+        }
         self.outbox.notify_one();
         Some(Written {
             value,
             version,
-            cache_seq,
+            cache_seq: applied.seq,
         })
     }
 }

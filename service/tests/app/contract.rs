@@ -56,20 +56,29 @@ async fn must_run(program: &Path, arguments: &[&str]) {
     );
 }
 
+/// A directory with the settings in it, where the program may leave what it remembers.
+async fn room() -> PathBuf {
+    let room = Path::new(env!("CARGO_TARGET_TMPDIR")).join("contract");
+    tokio::fs::create_dir_all(&room).await.expect("a directory");
+    let settings = include_str!("../schemathesis.toml");
+    tokio::fs::write(room.join("schemathesis.toml"), settings)
+        .await
+        .expect("the settings");
+    room
+}
+
 #[tokio::test]
 async fn every_answer_is_as_the_document_says() {
     let program = schemathesis().await;
     let scene = Scene::new().await;
     let app = scene.app().start_ready().await;
-    let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis.toml");
+    let room = room().await;
     let examples = if is_long() { EXAMPLES_LONG } else { EXAMPLES };
     let output = Command::new(program)
-        .arg("--config-file")
-        .arg(settings)
         .args(["run", &format!("http://{}/openapi.json", app.address())])
         .args(["--header", &format!("Authorization: Bearer {}", Token::admin().0)])
         .args(["--max-examples", examples, "--seed", "1", "--continue-on-failure"])
-        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .current_dir(room)
         .env("NO_COLOR", "1")
         .kill_on_drop(true)
         .output()

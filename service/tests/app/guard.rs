@@ -66,6 +66,22 @@ async fn an_answer_that_does_not_come_is_a_503() {
     scene.end().await;
 }
 
+/// 1. The head of a request begins. 2. Its end does not come. 3. The connection is closed, while another on which whole
+/// requests come goes on.
+#[tokio::test]
+async fn a_head_that_does_not_come_whole_closes_its_connection() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("HTTP_HEAD_TIMEOUT_MS", "50").start().await;
+    let mut slow = TcpStream::connect(app.address()).await.expect("connects");
+    slow.write_all(b"GET /health/live HTTP/1.1\r\nhost:")
+        .await
+        .expect("writes");
+    assert_eq!(read(&mut slow).await, "", "closed without an answer");
+    assert_eq!(app.nobody().get("/health/live").await.status, 200);
+    app.stop().await;
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn faults_on_purpose_strike_and_are_said() {
     let scene = Scene::new().await;

@@ -4,6 +4,7 @@
 mod auth;
 mod cache_admin;
 mod contract;
+mod crash;
 mod events;
 mod guard;
 mod health;

@@ -1,60 +1,14 @@
 //! The executable itself: what it prints, which signals it obeys, which codes it exits with.
 
-use std::process::Stdio;
-
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
-
-use crate::support::Scene;
-
-fn executable() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_insurance-service"));
-    command
-        .env_clear()
-        .kill_on_drop(true)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-async fn signal(child: &Child, name: &str) {
-    let pid = child.id().expect("runs").to_string();
-    let sent = Command::new("kill")
-        .args(["-s", name, &pid])
-        .status()
-        .await
-        .expect("kill is there");
-    assert!(sent.success());
-}
+use crate::support::{Process, Scene, executable};
 
 async fn serve_until(name: &str, scene: &Scene) {
-    let mut command = executable();
-    command
-        .envs(scene.environment())
-        .env("BIND_ADDR", "127.0.0.1:0")
-        .env("CACHE_WARM_DRIVERS", "0");
-    let mut child = command.stderr(Stdio::inherit()).spawn().expect("starts");
-    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
-    let mut line = String::new();
-    stdout.read_line(&mut line).await.expect("a line");
-    let url = line
-        .trim_end()
-        .strip_prefix("listening on ")
-        .unwrap_or_else(|| panic!("not the promised line: {line:?}"));
-    assert_eq!(
-        reqwest::get(format!("{url}/health/live"))
-            .await
-            .expect("an answer")
-            .status(),
-        200
-    );
-
-    signal(&child, name).await;
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).await.expect("an end");
+    let process = Process::serve(scene.environment()).await;
+    assert_eq!(process.client(None).get("/health/live").await.status, 200);
+    process.signal(name).await;
+    let (status, rest) = process.ended().await;
     assert_eq!(rest, "", "exactly one line on stdout");
-    assert_eq!(child.wait().await.expect("an end").code(), Some(0));
+    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test]

@@ -120,6 +120,7 @@ async fn a_claim_or_a_change_that_breaks_a_rule_names_the_rule() {
         (json!({"email": "nobody"}), "email"),
         (json!({"status": "gone"}), "status"),
         (json!({"licence": "DL1"}), "licence"),
+        (json!({"name": null, "status": "active"}), "null"),
     ];
     for (body, named) in changes {
         let detail = admin.patch("/admin/drivers/1", &body).await.problem(422);

@@ -2,6 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
+use stack::proxy::Fault;
 
 use crate::support::{Answer, App, Client, Scene, eventually};
 
@@ -110,6 +111,42 @@ async fn a_write_tells_the_place_of_its_invalidation_while_the_cache_is_on() {
     let off = scene.app().profile("phase1").start().await;
     assert_eq!(seq(&record(&off.driver(6), 6).await), None);
     off.stop().await;
+    scene.end().await;
+}
+
+/// Interleaving:
+/// 1. one replica writes; the other has the answer from before in memory;
+/// 2. the writer's client goes there with the write's `x-cache-seq`, before or after the message: it must not get what was
+///    there before;
+/// 3. the same while messages cannot come through at all.
+#[tokio::test]
+async fn a_client_that_names_its_write_never_gets_something_older_elsewhere() {
+    let scene = Scene::new().await;
+    let proxy = scene.proxy_before_redis().await;
+    let (near, far) = (scene.app().start().await, scene.app_behind(&proxy).start().await);
+    let reader = far.admin();
+    reader.get("/admin/drivers/10").await;
+    assert_eq!(reader.get("/admin/drivers/10").await.tier(), "l1");
+
+    for _ in 0..20 {
+        let recorded = record(&near.driver(10), 10).await;
+        let seq = recorded.header("x-cache-seq").expect("a place").to_owned();
+        let seen = reader.get_with("/admin/drivers/10", "x-cache-seq", &seq).await;
+        assert!(seen.version() >= recorded.version(), "{seen:?} after {recorded:?}");
+    }
+    proxy.set(Fault::Stall);
+    let recorded = record(&near.driver(10), 10).await;
+    let seq = recorded.header("x-cache-seq").expect("a place").to_owned();
+    let seen = reader.get_with("/admin/drivers/10", "x-cache-seq", &seq).await;
+    assert!(seen.version() >= recorded.version(), "{seen:?} after {recorded:?}");
+
+    for wrong in ["", "-1", "+1", "1.0", "99999999999999999999"] {
+        let refused = reader.get_with("/admin/drivers/10", "x-cache-seq", wrong).await;
+        refused.problem(400);
+    }
+    drop(proxy);
+    near.stop().await;
+    far.stop().await;
     scene.end().await;
 }
 

@@ -1,7 +1,6 @@
 //! Claiming events: each is given to one relay at a time, and to another if that one fails.
 
 use insurance_service::domain::ids::DriverId;
-use insurance_service::store::Store;
 use insurance_service::store::outbox::{self, ClaimedBatch};
 
 use crate::support::{Fixture, trip};
@@ -10,7 +9,7 @@ async fn with_events(count: i64) -> Fixture {
     let fixture = Fixture::seeded().await;
     for id in 1..=count {
         fixture
-            .tuned
+            .writer
             .record_trip(DriverId(id), &trip())
             .await
             .expect("a trip")

@@ -24,7 +24,7 @@ async fn insert_trips(fixture: &Fixture, rng: &mut ChaCha8Rng) {
         let mut trip = trip();
         trip.started_at -= chrono::TimeDelta::hours(rng.random_range(0..24 * 360));
         fixture
-            .tuned
+            .writer
             .record_trip(DRIVER, &trip)
             .await
             .unwrap()

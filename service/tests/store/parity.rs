@@ -100,7 +100,7 @@ async fn assert_equal_trip_lists(fixture: &Fixture, id: DriverId, rng: &mut ChaC
     panic!("the list does not end");
 }
 
-/// Every kind of write, by either store in turn: each must leave what both read.
+/// Every kind of write, and a rescoring by either store in turn: each must leave what both read.
 async fn write(fixture: &Fixture, turn: usize, id: DriverId, rng: &mut ChaCha8Rng) {
     let store: &dyn Store = if turn.is_multiple_of(2) {
         &fixture.phase1
@@ -110,12 +110,13 @@ async fn write(fixture: &Fixture, turn: usize, id: DriverId, rng: &mut ChaCha8Rn
     let mut trip = trip();
     trip.started_at -= chrono::TimeDelta::hours(rng.random_range(0..24 * 60));
     trip.events.harsh_braking = rng.random_range(0..40);
-    store.record_trip(id, &trip).await.unwrap().expect("a driver");
+    let writer = &fixture.writer;
+    writer.record_trip(id, &trip).await.unwrap().expect("a driver");
     let claim = NewClaim {
         amount: Cents(rng.random_range(1..500_000)),
         occurred_on: as_of(),
     };
-    let filed = store
+    let filed = writer
         .file_claim(id, &claim)
         .await
         .unwrap()
@@ -125,7 +126,7 @@ async fn write(fixture: &Fixture, turn: usize, id: DriverId, rng: &mut ChaCha8Rn
     let status = [None, Some(ClaimStatus::Paid), Some(ClaimStatus::Rejected)][turn % 3];
     let amount = turn.is_multiple_of(4).then(|| Cents(rng.random_range(1..500_000)));
     if status.is_some() || amount.is_some() {
-        let outcome = store
+        let outcome = writer
             .change_claim(filed.id, ClaimChange { status, amount })
             .await
             .unwrap();
@@ -136,7 +137,7 @@ async fn write(fixture: &Fixture, turn: usize, id: DriverId, rng: &mut ChaCha8Rn
         status: DriverStatus::ALL.get(turn % 5).copied(),
         ..DriverChange::default()
     };
-    store.update_driver(id, &change).await.unwrap().expect("a driver");
+    writer.update_driver(id, &change).await.unwrap().expect("a driver");
     store.rescore(id).await.unwrap().expect("a driver");
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use insurance_service::domain::ids::DriverId;
 use insurance_service::domain::trips::{EventCounts, NewTrip};
 use insurance_service::seed::{self, SeedOptions};
-use insurance_service::store::{self, Phase1Store, Today, TunedStore};
+use insurance_service::store::{self, Phase1Store, Today, TunedStore, Writer};
 use sqlx::PgPool;
 use stack::wait::Patience;
 use stack::{Postgres, StackOptions};
@@ -77,11 +77,13 @@ fn unique(name: &str) -> String {
     )
 }
 
-/// A database of this test alone, and both stores on it.
+/// A database of this test alone, and both stores and the writer on it.
 pub(crate) struct Fixture {
     pub(crate) pool: PgPool,
     pub(crate) phase1: Phase1Store,
     pub(crate) tuned: TunedStore,
+    /// Notes invalidations of tags that are called after kind and driver.
+    pub(crate) writer: Writer,
     pub(crate) database: String,
     server: Arc<Server>,
 }
@@ -117,6 +119,7 @@ impl Fixture {
         let phase1 = Phase1Store::new(pool.clone()).with_today(today);
         let tuned = TunedStore::new(pool.clone()).with_today(today);
         Self {
+            writer: Writer::new(pool.clone(), Some(|kind, id| vec![format!("{kind}:{id}")])),
             pool,
             phase1,
             tuned,

@@ -1,4 +1,4 @@
-//! What a write leaves behind, whichever store made it.
+//! What a write leaves behind, and a rescoring by either store.
 
 use futures_util::future::join_all;
 use insurance_service::domain::ids::DriverId;
@@ -16,7 +16,12 @@ async fn a_trip_moves_the_version_the_totals_and_the_outbox_together() {
     for store in [&fixture.phase1 as &dyn Store, &fixture.tuned] {
         let before = store.current_risk(DRIVER).await.unwrap().expect("a driver");
         let summary = store.dashboard_summary().await.unwrap();
-        let receipt = store.record_trip(DRIVER, &trip()).await.unwrap().expect("a driver");
+        let receipt = fixture
+            .writer
+            .record_trip(DRIVER, &trip())
+            .await
+            .unwrap()
+            .expect("a driver");
         assert_eq!(receipt.version, before.version + 1);
 
         let details = store.driver_details(DRIVER).await.unwrap().expect("a driver");
@@ -25,7 +30,7 @@ async fn a_trip_moves_the_version_the_totals_and_the_outbox_together() {
             .value
             .recent_trips
             .iter()
-            .find(|trip| trip.id == receipt.trip_id)
+            .find(|trip| trip.id == receipt.value)
             .expect("the trip");
         assert_eq!(newest.events.len(), 7);
         let after = store.dashboard_summary().await.unwrap();
@@ -38,7 +43,7 @@ async fn a_trip_moves_the_version_the_totals_and_the_outbox_together() {
         let event: TripRecorded = serde_json::from_value(batch.events()[0].payload.clone()).unwrap();
         assert_eq!(
             (event.driver_id, event.trip_id, event.version),
-            (DRIVER, receipt.trip_id, receipt.version)
+            (DRIVER, receipt.value, receipt.version)
         );
         assert_eq!(event.trip, trip());
         batch.done().await.unwrap();
@@ -49,12 +54,13 @@ async fn a_trip_moves_the_version_the_totals_and_the_outbox_together() {
 async fn a_trip_of_nobody_writes_nothing() {
     let fixture = Fixture::seeded().await;
     let trips = fixture.number("SELECT count(*) FROM trips").await;
+    assert_eq!(fixture.writer.record_trip(NOBODY, &trip()).await.unwrap(), None);
     for store in [&fixture.phase1 as &dyn Store, &fixture.tuned] {
-        assert_eq!(store.record_trip(NOBODY, &trip()).await.unwrap(), None);
         assert_eq!(store.rescore(NOBODY).await.unwrap(), None);
     }
     assert_eq!(fixture.number("SELECT count(*) FROM trips").await, trips);
     assert_eq!(fixture.number("SELECT count(*) FROM event_outbox").await, 0);
+    assert_eq!(fixture.number("SELECT count(*) FROM cache_outbox").await, 0);
 }
 
 #[tokio::test]
@@ -63,7 +69,7 @@ async fn a_refused_trip_leaves_no_trace_and_names_the_constraint() {
     let before = fixture.tuned.driver_details(DRIVER).await.unwrap();
     let mut faulty = trip();
     faulty.night_share_pct = 101;
-    let error = fixture.tuned.record_trip(DRIVER, &faulty).await.unwrap_err();
+    let error = fixture.writer.record_trip(DRIVER, &faulty).await.unwrap_err();
     assert_eq!(error.constraint(), Some("trips_night_share_is_a_share"));
     assert!(!error.is_unavailable());
     assert_eq!(fixture.tuned.driver_details(DRIVER).await.unwrap(), before);
@@ -76,7 +82,12 @@ async fn rescoring_follows_the_record_and_is_idempotent() {
         let before = store.current_risk(DRIVER).await.unwrap().expect("a driver");
         let mut bad = trip();
         bad.events.harsh_braking = 900;
-        let receipt = store.record_trip(DRIVER, &bad).await.unwrap().expect("a driver");
+        let receipt = fixture
+            .writer
+            .record_trip(DRIVER, &bad)
+            .await
+            .unwrap()
+            .expect("a driver");
         let rescored = store.rescore(DRIVER).await.unwrap().expect("a driver");
         assert_eq!(rescored.version, receipt.version + 1);
         assert!(rescored.value.points > before.value.points);
@@ -112,7 +123,12 @@ async fn concurrent_writers_lose_nothing() {
             &fixture.tuned
         };
         let id = drivers[turn % drivers.len()];
-        let receipt = store.record_trip(id, &trip()).await.unwrap().expect("a driver");
+        let receipt = fixture
+            .writer
+            .record_trip(id, &trip())
+            .await
+            .unwrap()
+            .expect("a driver");
         store.rescore(id).await.unwrap().expect("a driver");
         (id, receipt.version)
     };

@@ -1,14 +1,17 @@
 //! The protocol as a model, and a breadth-first search through everything that can happen to it: two replicas, one key that
-//! depends on two tags, up to three writes, and a network and a Redis that fail. `protocol` is the model, `explore` the search.
+//! depends on two tags, up to three writes, and a network and a Redis that fail. `protocol` is the model, `explore` the search,
+//! `wander` random histories that are longer than any search could be.
 //!
 //! Every guard of the protocol has a negative control: without it, the search must find a violation, or the model proves
 //! nothing. What is for efficiency only has a positive control: without it, nothing may break.
 
 mod explore;
 mod protocol;
+mod wander;
 
 use explore::{Outcome, explore};
 use protocol::{Budget, Guards};
+use wander::wander;
 
 /// States after which a search of the normal run gives up; reached by none of them.
 const MAX_STATES: usize = 1_500_000;
@@ -189,6 +192,29 @@ fn every_guard_is_needed() {
         let found = violation.unwrap_or_else(|| panic!("without `{name}` nothing breaks in {states} states"));
         let first = found.lines().next().unwrap_or_default();
         println!("without {name}: {first} (after {states} states)");
+    }
+}
+
+/// Random histories in the normal run, and in the long one.
+const HISTORIES: u64 = 10_000;
+const HISTORIES_LONG: u64 = 1_000_000;
+
+#[test]
+fn no_random_history_is_stale() {
+    let histories = if is_long() { HISTORIES_LONG } else { HISTORIES };
+    let mut steps = 0;
+    for seed in 0..histories {
+        steps += wander(Guards::ALL, seed).unwrap_or_else(|why| panic!("history {seed}: {why}"));
+    }
+    println!("{histories} random histories, {steps} steps, no violation");
+}
+
+#[test]
+fn random_histories_find_every_missing_guard() {
+    for (name, guards, _) in controls() {
+        let found = (0..HISTORIES_LONG).find_map(|seed| wander(guards, seed).err().map(|why| (seed, why)));
+        let (seed, why) = found.unwrap_or_else(|| panic!("without `{name}` no history breaks"));
+        println!("without {name}: {why} (history {seed})");
     }
 }
 

@@ -21,7 +21,8 @@ pub(crate) use rows::{
 
 /// Every table that a load fills. All must be named at once, because they refer to each other.
 const CLEAR: &str = "TRUNCATE drivers, vehicles, policies, trips, safety_events, claims, risk_scores, driver_exposure,
-                              portfolio_shards, portfolio_daily, portfolio_claims, event_outbox, users RESTART IDENTITY";
+                              portfolio_shards, portfolio_daily, portfolio_claims, event_outbox, cache_outbox, users
+                     RESTART IDENTITY";
 
 /// What stands on the tables beside primary keys and unique constraints, with the statements to take it down and to put
 /// it up again: indexes before foreign keys.

@@ -13,15 +13,11 @@ use sqlx::PgPool;
 
 use super::error::Doing;
 use super::{
-    ClaimOfDriver, ClaimOutcome, ClaimsOverview, CurrentRisk, DashboardSummary, Driver, DriverDetails, DriverKey,
-    DriverListItem, DriverStatistics, Page, PageRequest, Premium, ResourceMetrics, RiskDistribution, SafetyEvents,
-    Store, StoreError, Today, Trip, TripActivity, TripKey, TripReceipt, Versioned, claims, drivers, record, scores,
+    ClaimsOverview, CurrentRisk, DashboardSummary, DriverDetails, DriverKey, DriverListItem, DriverStatistics, Page,
+    PageRequest, Premium, ResourceMetrics, RiskDistribution, SafetyEvents, Store, StoreError, Today, Trip,
+    TripActivity, TripKey, Versioned, scores,
 };
-use crate::domain::claims::{ClaimChange, NewClaim};
-use crate::domain::drivers::DriverChange;
-use crate::domain::ids::ClaimId;
 use crate::domain::ids::DriverId;
-use crate::domain::trips::NewTrip;
 
 /// The store as it should be.
 #[derive(Debug, Clone)]
@@ -98,26 +94,6 @@ impl Store for TunedStore {
         page: &PageRequest<TripKey>,
     ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError> {
         lists::trips(&self.pool, id, page).await
-    }
-
-    async fn update_driver(
-        &self,
-        id: DriverId,
-        change: &DriverChange,
-    ) -> Result<Option<Versioned<Driver>>, StoreError> {
-        drivers::update(&self.pool, id, change).await
-    }
-
-    async fn file_claim(&self, id: DriverId, new: &NewClaim) -> Result<Option<Versioned<ClaimOfDriver>>, StoreError> {
-        claims::file(&self.pool, id, new).await
-    }
-
-    async fn change_claim(&self, id: ClaimId, change: ClaimChange) -> Result<ClaimOutcome, StoreError> {
-        claims::change(&self.pool, id, change).await
-    }
-
-    async fn record_trip(&self, id: DriverId, trip: &NewTrip) -> Result<Option<TripReceipt>, StoreError> {
-        record::record_trip(&self.pool, id, trip).await
     }
 
     async fn rescore(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError> {

@@ -11,6 +11,7 @@
 mod app;
 mod client;
 mod metrics;
+mod process;
 mod programs;
 mod servers;
 mod tokens;
@@ -18,6 +19,7 @@ mod tokens;
 pub(crate) use app::{App, AppBuilder};
 pub(crate) use client::{Answer, Client};
 pub(crate) use metrics::Metrics;
+pub(crate) use process::{Process, executable};
 pub(crate) use programs::promtool;
 pub(crate) use servers::{DRIVERS, Scene};
 pub(crate) use tokens::{JWT_SECRET, Token};

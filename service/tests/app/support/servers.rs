@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use chrono::Utc;
 use insurance_service::seed::{self, SeedOptions};
 use insurance_service::store;
+use stack::proxy::FaultProxy;
 use stack::{Stack, StackOptions};
 use tokio::sync::Mutex;
 
@@ -93,6 +94,35 @@ impl Scene {
     /// A service on this scene; several make replicas of each other.
     pub(crate) fn app(&self) -> AppBuilder {
         AppBuilder::new(self.environment())
+    }
+
+    /// A network to break, between a service and Redis.
+    pub(crate) async fn proxy_before_redis(&self) -> FaultProxy {
+        let url = self.servers.stack.redis.url();
+        FaultProxy::before_url(&url).await.expect("a proxy")
+    }
+
+    /// A replica that reaches Redis through `proxy`.
+    pub(crate) fn app_behind(&self, proxy: &FaultProxy) -> AppBuilder {
+        AppBuilder::new(self.environment_behind(proxy))
+    }
+
+    /// The variables that lead a service here, and to Redis through `proxy`.
+    pub(crate) fn environment_behind(&self, proxy: &FaultProxy) -> Vec<(String, String)> {
+        let url = proxy.url(&self.servers.stack.redis.url()).expect("an address");
+        let mut environment = self.environment();
+        environment.retain(|(variable, _)| variable != "REDIS_URL");
+        environment.push(("REDIS_URL".to_owned(), url));
+        environment
+    }
+
+    /// One number, of whatever this scene's database is asked.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let url = self.servers.stack.postgres.url(&self.name);
+        let pool = store::connect(&url, 1).await.expect("a pool");
+        let number = sqlx::query_scalar(sql).fetch_one(&pool).await.expect("a number");
+        pool.close().await;
+        number
     }
 
     /// The variables that lead a service here.
