@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use crate::commands::{doctor::DoctorArgs, stack::StackArgs};
+pub use crate::commands::{
+    capacity::CapacityArgs, doctor::DoctorArgs, gate::GateArgs, history::HistoryArgs, stack::StackArgs,
+};
 use crate::subject::SubjectSpec;
 
 const EXIT_CODES: &str = "\
@@ -48,6 +50,34 @@ pub enum Command {
         "  loadtest merge a.hlog b.hlog --out merged"
     ))]
     Merge(MergeArgs),
+    /// Find the highest rate that a subject holds within its targets
+    #[command(after_help = concat!(
+        "Examples:\n",
+        "  a service that is already up: how many requests a second with a p95 below 50 ms?\n",
+        "    loadtest capacity --workload shop.toml --target url:http://127.0.0.1:8000 --p95-ms 50\n",
+        "  the reference service against its targets, short: shows where the limit is about\n",
+        "    loadtest capacity --quick --workload scenarios/workloads/phase2-mix.toml \\\n",
+        "      --targets scenarios/targets/phase2.toml --target profile:phase2\n\n",
+        "Without --quick: doubling, 8 rounds of 4 loads around the limit, and ten minutes at the lower bound, which is what ",
+        "may be promised. About 20 minutes. --at-least N makes it a gate: exit code 5 when it holds less."
+    ))]
+    Capacity(Box<CapacityArgs>),
+    /// Judge a stored record: against targets, against stored baselines, or both
+    #[command(after_help = concat!(
+        "Examples:\n",
+        "  loadtest gate target/loadtest/latest/record.json --targets scenarios/targets/phase2.toml\n",
+        "  loadtest gate new/record.json --baseline old/record.json --out judged\n\n",
+        "In GitHub Actions it annotates the run and writes the step's summary. A baseline is a run of another time: only ",
+        "large slowdowns show; small ones take `loadtest compare`, which runs both sides in alternation."
+    ))]
+    Gate(GateArgs),
+    /// Keep figures of runs in a file, and say since when they are what they are
+    #[command(after_help = concat!(
+        "Examples:\n",
+        "  loadtest history add target/loadtest/latest/record.json --file history.jsonl\n",
+        "  loadtest history show --file history.jsonl --html trends.html"
+    ))]
+    History(HistoryArgs),
     /// Write the report of a record again
     #[command(after_help = "Example:\n  loadtest report target/loadtest/latest/record.json --out /tmp/again")]
     Report(ReportArgs),
@@ -134,7 +164,7 @@ pub struct LoadArgs {
 }
 
 /// A finite number above zero.
-fn positive(text: &str) -> Result<f64, String> {
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
         _ => Err("it must be a number above 0".to_owned()),

@@ -31,21 +31,16 @@ pub(crate) fn annotations(record: &Record) -> String {
             None => (),
         }
     }
-    for comparison in &record.comparisons {
+    let own = record.comparisons.iter().map(|one| (one, record.gate.is_some()));
+    let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
+    for (comparison, is_gated) in own.chain(baseline.map(|one| (one, true))) {
+        let line = |kind| command(kind, &comparison_title(comparison), &comparison_line(comparison));
         match comparison.outcome {
-            Outcome::Regress => errors.push(command(
-                "error",
-                &comparison_title(comparison),
-                &comparison_line(comparison),
-            )),
+            Outcome::Regress => errors.push(line("error")),
             // A report is about targets; only a gate asks whether each comparison could be decided.
-            Outcome::Inconclusive | Outcome::InsufficientData if record.gate.is_none() => (),
+            Outcome::Inconclusive | Outcome::InsufficientData if !is_gated => (),
             Outcome::SlowerWithinTolerance | Outcome::Inconclusive | Outcome::InsufficientData => {
-                warnings.push(command(
-                    "warning",
-                    &comparison_title(comparison),
-                    &comparison_line(comparison),
-                ));
+                warnings.push(line("warning"));
             }
             Outcome::Improved | Outcome::Pass => (),
         }

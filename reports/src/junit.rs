@@ -3,7 +3,9 @@
 //! Every part of the record that can turn the exit code is a test case, so that a suite is never green when the run is
 //! not: the run itself, self-checks, targets and comparisons.
 
-use measure::record::{Check, Comparison, Outcome, Record, TargetResult, TargetVerdict, Verdict};
+use measure::record::{
+    Capacity, CapacityOutcome, Check, Comparison, Outcome, Record, TargetResult, TargetVerdict, Verdict,
+};
 
 use crate::format;
 use crate::metrics;
@@ -40,11 +42,14 @@ pub(crate) fn suite(record: &Record) -> String {
 fn cases(record: &Record) -> Vec<Case> {
     let checks = record.checks.iter().map(check_case);
     let targets = record.targets.iter().map(target_case);
-    let comparisons = record.comparisons.iter().map(comparison_case);
+    let comparisons = record.comparisons.iter().map(|one| comparison_case("comparison", one));
+    let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
     std::iter::once(run_case(record))
         .chain(checks)
         .chain(targets)
         .chain(comparisons)
+        .chain(baseline.map(|one| comparison_case("baseline", one)))
+        .chain(record.capacity.iter().map(|found| capacity_case(record, found)))
         .collect()
 }
 
@@ -115,7 +120,8 @@ fn seen_and_asked(target: &TargetResult) -> String {
     format!("{observed}{interval}, asked {limit}{detail}")
 }
 
-fn comparison_case(comparison: &Comparison) -> Case {
+/// `kind` tells the subjects of the record from a baseline.
+fn comparison_case(kind: &str, comparison: &Comparison) -> Case {
     let message = comparison_message(comparison);
     let end = match comparison.outcome {
         Outcome::Improved | Outcome::Pass | Outcome::SlowerWithinTolerance => End::Passed,
@@ -132,8 +138,25 @@ fn comparison_case(comparison: &Comparison) -> Case {
         comparison.before
     );
     Case {
-        class: format!("comparison.{}", comparison.family),
+        class: format!("{kind}.{}", comparison.family),
         name,
+        end,
+    }
+}
+
+fn capacity_case(record: &Record, found: &Capacity) -> Case {
+    let message = record.verdict_reason.clone();
+    let end = match (found.outcome, record.verdict) {
+        (CapacityOutcome::Found, Verdict::TargetsMissed) | (CapacityOutcome::NotHeld, _) => End::Failed {
+            kind: "too little capacity",
+            message,
+        },
+        (CapacityOutcome::Found, _) => End::Passed,
+        (CapacityOutcome::BeyondReach | CapacityOutcome::Unfinished, _) => End::Skipped { message },
+    };
+    Case {
+        class: "capacity".to_owned(),
+        name: found.goals.join(", "),
         end,
     }
 }

@@ -9,7 +9,7 @@
 //! | `view` | looking things up in a record in the order in which reports show them |
 //! | `words`, `metrics`, `format` | verdicts, metric names and numbers as text |
 //! | `charts` | the plots, as inline SVG |
-//! | `html`, `markdown`, `junit`, `github`, `verdict_json` | the outputs; the HTML itself is in `templates/` |
+//! | `html`, `markdown`, `junit`, `github`, `table`, `verdict_json` | the outputs; the HTML itself is in `templates/` |
 //!
 //! A record may be partial, for example of a run that was interrupted: what is missing is shown as missing.
 
@@ -20,6 +20,7 @@ mod html;
 mod junit;
 mod markdown;
 mod metrics;
+mod table;
 mod verdict_json;
 mod view;
 mod words;
@@ -51,6 +52,17 @@ pub fn html(record: &Record) -> Result<String, ReportError> {
 /// The record as Markdown for a pull request: the verdict, the targets, the endpoints.
 pub fn markdown(record: &Record) -> String {
     markdown::summary(record)
+}
+
+/// The same for the summary of a pull request, with a link to `report`: an address, or a path beside it.
+pub fn pull_request(record: &Record, report: &str) -> String {
+    markdown::linked(record, report)
+}
+
+/// What was judged, as a table for a terminal of `width` columns (as wide as it needs without one): the verdict first, then
+/// what needs a look.
+pub fn table(record: &Record, width: Option<u16>) -> String {
+    table::table(record, width)
 }
 
 /// Annotations for GitHub Actions: workflow commands, one line each, for standard output. Empty for a run that passed.

@@ -1,20 +1,37 @@
 //! The record as Markdown, for a pull request: verdict first, then targets, endpoints and failed checks.
 
-use measure::record::{EndpointSummary, Record, TargetResult};
+use measure::record::{Comparison, EndpointSummary, Record, TargetResult};
 
 use crate::format;
-use crate::html::gate::how;
+use crate::html::{self, baseline::limit_and_evidence, gate::how};
 use crate::metrics;
 use crate::view::{TARGET_ORDER, View, endpoint_title};
-use crate::words::{self, Word};
+use crate::words::{self, mark};
 
 /// The whole text.
 pub(crate) fn summary(record: &Record) -> String {
+    with_link(record, String::new())
+}
+
+/// The same with a link to the report below the verdict.
+pub(crate) fn linked(record: &Record, report: &str) -> String {
+    // Within angle brackets an address may hold anything but these and line breaks.
+    let safe: String = report
+        .chars()
+        .filter(|c| !matches!(c, '<' | '>' | '\n' | '\r'))
+        .collect();
+    with_link(record, format!("[Report](<{safe}>)"))
+}
+
+fn with_link(record: &Record, link: String) -> String {
     let view = View { record };
     let parts = [
         heading(view),
+        link,
         failed_checks(record),
         gate(record),
+        baseline(record),
+        capacity(record),
         targets(view),
         endpoints(view),
         footer(view),
@@ -84,6 +101,56 @@ fn gate(record: &Record) -> String {
         "### Gate\n\n| Family | Outcome | Smallest slowdown it could see | Endpoints |\n|---|---|---:|---|\n{}\n\n{}{warning}",
         rows.join("\n"),
         how(gate)
+    )
+}
+
+/// What the record came to against baselines; empty where it was given none.
+fn baseline(record: &Record) -> String {
+    let Some(baseline) = &record.baseline else {
+        return String::new();
+    };
+    let rows: Vec<String> = baseline.comparisons.iter().map(baseline_row).collect();
+    let notes: Vec<String> = baseline.notes.iter().map(|note| format!("- {}", prose(note))).collect();
+    let parts = [
+        format!("### Against the baseline\n\n{}", prose(&limit_and_evidence(baseline))),
+        format!(
+            "| State | Figure | Endpoint | After ÷ baseline | Smallest slowdown it would call |\n|---|---|---|---:|---:|\n{}",
+            rows.join("\n")
+        ),
+        format!(
+            "It shows {}.\n\nIt cannot show {}.",
+            prose(&baseline.shows),
+            prose(&baseline.cannot_show)
+        ),
+        notes.join("\n"),
+    ];
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
+/// How much load it takes; empty where nobody asked.
+fn capacity(record: &Record) -> String {
+    let Some(found) = &record.capacity else {
+        return String::new();
+    };
+    let facts: Vec<String> = html::capacity::facts(found)
+        .into_iter()
+        .map(|(name, value)| format!("| {} | {} |", prose(name), prose(&value)))
+        .collect();
+    format!("### Capacity\n\n| Figure | Value |\n|---|---|\n{}", facts.join("\n"))
+}
+
+fn baseline_row(comparison: &Comparison) -> String {
+    format!(
+        "| {} | {} | {} | {} | {} |",
+        mark(words::outcome(comparison.outcome)),
+        prose(&words::family(&comparison.family)),
+        prose(endpoint_title(&comparison.endpoint)),
+        words::ratio(comparison).unwrap_or_else(|| "–".to_owned()),
+        comparison.mde.map_or_else(|| "–".to_owned(), format::percent),
     )
 }
 
@@ -178,10 +245,6 @@ fn footer(view: View<'_>) -> String {
         prose(&record.id),
         block(&record.command),
     )
-}
-
-fn mark(word: Word) -> String {
-    format!("{} {}", word.symbol, word.text)
 }
 
 /// Text from a record as Markdown that shows exactly that text, on one line and within one table cell.

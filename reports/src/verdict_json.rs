@@ -1,6 +1,6 @@
 //! The verdict for machines: small, stable, and nothing that a gate does not need. The record has everything else.
 
-use measure::record::{Comparison, Record, TargetResult};
+use measure::record::{Capacity, Comparison, Record, TargetResult};
 use serde_json::{Value, json};
 
 /// Version of this document; fields are only added within one.
@@ -25,6 +25,8 @@ pub(crate) fn document(record: &Record) -> String {
         "targets": record.targets.iter().map(target).collect::<Vec<_>>(),
         "comparisons": record.comparisons.iter().map(comparison).collect::<Vec<_>>(),
         "gate": record.gate,
+        "baseline": record.baseline,
+        "capacity": record.capacity.as_ref().map(capacity),
     });
     format!("{value:#}\n")
 }
@@ -39,6 +41,20 @@ fn target(target: &TargetResult) -> Value {
         "observed": target.observed,
         "interval": target.interval,
         "verdict": target.verdict,
+    })
+}
+
+/// Without its steps: those stand in the record.
+fn capacity(found: &Capacity) -> Value {
+    json!({
+        "outcome": found.outcome,
+        "advertised_per_s": found.advertised_per_s,
+        "wanted_per_s": found.wanted_per_s,
+        "crossing_per_s": found.crossing_per_s,
+        "interval_per_s": found.interval_per_s,
+        "soak_s": found.soak_s,
+        "failed_soaks": found.failed_soaks,
+        "goals": found.goals,
     })
 }
 

@@ -48,6 +48,11 @@ const fn absent(text: &'static str) -> Word {
     }
 }
 
+/// Symbol and word, where there is no colour.
+pub(crate) fn mark(word: Word) -> String {
+    format!("{} {}", word.symbol, word.text)
+}
+
 /// The overall judgement.
 pub(crate) fn verdict(verdict: Verdict) -> Word {
     match verdict {
@@ -154,6 +159,15 @@ pub(crate) fn ratio_bounds(comparison: &Comparison) -> Option<String> {
         (None, Some(high)) => Some(format!("at most {}", format::number(high))),
         (None, None) => None,
     }
+}
+
+/// A ratio with its bounds, e.g. `1.21 (1.10 to 1.33)`; none where nothing was compared.
+pub(crate) fn ratio(comparison: &Comparison) -> Option<String> {
+    if comparison.outcome == Outcome::InsufficientData {
+        return None;
+    }
+    let bounds = ratio_bounds(comparison).map_or(String::new(), |bounds| format!(" ({bounds})"));
+    Some(format!("{}{bounds}", format::number(comparison.ratio)))
 }
 
 /// The name of a comparison's family for people.

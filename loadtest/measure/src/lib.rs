@@ -8,6 +8,7 @@
 //! The way of a figure: [`recorder`] counts -> [`record::Round`] -> [`checks`], [`summary`], [`compare`], [`targets`]
 //! -> [`verdict`] -> [`record::Record`], which [`store`] keeps on disk.
 
+pub mod baseline;
 pub mod capacity;
 pub mod checks;
 pub mod compare;
@@ -25,6 +26,7 @@ pub mod rounds;
 pub mod stats;
 pub mod steady;
 pub mod store;
+pub mod stored;
 pub mod summary;
 pub mod targets;
 pub mod verdict;

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checks::{self, CheckLimits};
 use crate::compare::{Rules, Sides, compare};
 use crate::histogram::{HistogramError, LatencyHistogram, SliceHistogram};
 use crate::record::{
     Arrivals, Consistency, EndpointCounts, MAX_STALE_EXAMPLES, Phase, Record, Round, Slice, WorkloadId,
 };
 use crate::rounds::RoundError;
+use crate::stored;
 use crate::summary::{SummaryError, summarise};
 use crate::targets::{self, TargetSpec};
 use crate::verdict;
@@ -92,7 +92,7 @@ fn judge(merged: &mut Record) -> Result<(), MergeError> {
     };
     let specs: Vec<TargetSpec> = merged.targets.iter().map(TargetSpec::of_result).collect();
     merged.targets = targets::judge(&specs, &merged.summary, &merged.rounds, before, after)?;
-    merged.checks = self_checks(merged)?;
+    merged.checks = stored::checks_again(merged)?;
     (merged.verdict, merged.verdict_reason) = verdict::overall(&merged.checks, &merged.targets, &merged.comparisons);
     merged.exit_code = merged.verdict.exit_code();
     Ok(())
@@ -103,23 +103,6 @@ fn rules(workload: &WorkloadId) -> Rules {
         seed: workload.seed,
         ..Rules::default()
     }
-}
-
-/// The checks that the rounds allow, and those of the first record that they do not (build, servers).
-fn self_checks(merged: &Record) -> Result<Vec<crate::record::Check>, MergeError> {
-    let limits = CheckLimits::default();
-    let mut again = checks::of_rounds(&merged.rounds, limits);
-    again.extend(checks::of_load(&merged.rounds, &merged.workload, &merged.machine)?);
-    again.extend(checks::of_machine(&merged.rounds, limits)?);
-    let names: BTreeSet<String> = again.iter().map(|check| check.name.clone()).collect();
-    let mut all: Vec<_> = merged
-        .checks
-        .iter()
-        .filter(|check| !names.contains(&check.name))
-        .cloned()
-        .collect();
-    all.extend(again);
-    Ok(all)
 }
 
 /// Users and rates of generators add up; the seed is the first one's.

@@ -8,11 +8,15 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+mod baseline;
+mod capacity;
 mod consistency;
 mod flow;
 mod gate;
 mod series;
 
+pub use baseline::{Baseline, BaselineEvidence, BaselineRun};
+pub use capacity::{Capacity, CapacityOutcome, CapacityStep, Scaling, StepKind};
 pub use consistency::{Consistency, INVALIDATION_P99_MS, MAX_STALE_EXAMPLES, STALE_READS, StaleRead};
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
 pub use gate::{CANARY, FamilyVerdict, Gate, GateSlice};
@@ -61,6 +65,12 @@ pub struct Record {
     /// How the gate decided; absent in other runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
+    /// What it came to against stored baselines; absent where it was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+    /// How much load it took; absent in runs that did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
     /// Ids of the records that this one was merged from; empty for one that was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<String>,

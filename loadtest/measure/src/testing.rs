@@ -129,6 +129,8 @@ pub(crate) fn record() -> Record {
         exit_code: 0,
         verdict_reason: "every measured target holds".to_owned(),
         gate: None,
+        baseline: None,
+        capacity: None,
         merged_from: vec![],
     }
 }

@@ -4,7 +4,10 @@
 //! `compare`), and the verdicts of a run that never got so far (unavailable, interrupted), which the command knows.
 
 use crate::figures::{figure, percent};
-use crate::record::{Check, Comparison, Limit, Outcome, Priority, TargetResult, TargetVerdict, Verdict};
+use crate::record::{
+    Capacity, CapacityOutcome, Check, Comparison, Limit, Outcome, Priority, Record, TargetResult, TargetVerdict,
+    Verdict,
+};
 
 /// Offenders named in the sentence; the rest is counted.
 const NAMED: usize = 3;
@@ -53,6 +56,82 @@ pub fn of_gate(checks: &[Check], targets: &[TargetResult], comparisons: &[Compar
         Verdict::Pass if !open.is_empty() => (Verdict::Inconclusive, sentence("not decided: ", &open)),
         Verdict::Pass if targets.is_empty() => (verdict, not_slower(comparisons)),
         _ => (verdict, reason),
+    }
+}
+
+/// The verdict of a stored record that is gated: as [`of_gate`], on what binds. Those are the comparisons with baselines and,
+/// of its own ones, all where it was a gate's run, but only the regressions of a before/after report.
+pub fn of_stored(record: &Record) -> (Verdict, String) {
+    let own = record.comparisons.iter();
+    let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
+    let binding: Vec<Comparison> = own
+        .filter(|one| record.gate.is_some() || one.outcome == Outcome::Regress)
+        .chain(baseline)
+        .cloned()
+        .collect();
+    if binding.is_empty() {
+        return overall(&record.checks, &record.targets, &[]);
+    }
+    let (verdict, reason) = of_gate(&record.checks, &record.targets, &binding);
+    if verdict == Verdict::Pass && !record.targets.is_empty() {
+        return (verdict, format!("{reason}; {}", not_slower(&binding)));
+    }
+    (verdict, reason)
+}
+
+/// The verdict of a search for capacity, after its checks: what was promised against what was asked for.
+pub fn of_capacity(checks: &[Check], found: &Capacity) -> (Verdict, String) {
+    let failed = failed_checks(checks);
+    if !failed.is_empty() {
+        return (Verdict::Invalid, sentence("the run is invalid: ", &failed));
+    }
+    let largest = found.steps.iter().map(|step| step.rate_per_s).fold(0.0, f64::max);
+    match (found.outcome, found.advertised_per_s, found.wanted_per_s) {
+        (CapacityOutcome::Found, Some(holds), Some(wanted)) if holds < wanted => (
+            Verdict::TargetsMissed,
+            format!(
+                "it holds {}/s, {}/s were asked for{}",
+                figure(holds),
+                figure(wanted),
+                crossing(found)
+            ),
+        ),
+        (CapacityOutcome::Found, Some(holds), _) => (
+            Verdict::Pass,
+            format!("it holds {}/s{}", figure(holds), crossing(found)),
+        ),
+        (CapacityOutcome::BeyondReach, ..) => (
+            Verdict::Inconclusive,
+            format!(
+                "even {}/s missed no target: the limit lies beyond what was driven, start higher or use more generators",
+                figure(largest)
+            ),
+        ),
+        (CapacityOutcome::NotHeld, ..) => (
+            Verdict::TargetsMissed,
+            format!(
+                "no rate was held for {} s: {} soaks failed, each at a lower rate{}",
+                figure(found.soak_s),
+                found.failed_soaks,
+                crossing(found)
+            ),
+        ),
+        (CapacityOutcome::Found | CapacityOutcome::Unfinished, ..) => {
+            (Verdict::Inconclusive, "the search did not come to its end".to_owned())
+        }
+    }
+}
+
+/// Where the first target is just missed.
+fn crossing(found: &Capacity) -> String {
+    match (found.crossing_per_s, found.interval_per_s) {
+        (Some(crossing), Some((low, high))) => format!(
+            "; the first target is just missed at {}/s ({} to {}/s)",
+            figure(crossing),
+            figure(low),
+            figure(high)
+        ),
+        _ => String::new(),
     }
 }
 
@@ -347,6 +426,76 @@ mod tests {
         );
         let held = target("a", P0, Pass);
         assert_eq!(of_gate(&[], &[held], &[]).1, "all 1 measured targets hold");
+    }
+
+    #[test]
+    fn a_stored_record_is_bound_by_its_baseline_and_by_its_own_regressions() {
+        let mut record = crate::testing::record();
+        record.checks = vec![check(true)];
+        record.comparisons = vec![comparison(Outcome::Inconclusive)];
+        assert_eq!(of_stored(&record).0, Verdict::Pass, "a report is about large effects");
+        record.comparisons.push(comparison(Outcome::Regress));
+        assert_eq!(of_stored(&record).0, Verdict::Regression);
+        record.comparisons.clear();
+        let with = |outcome| crate::record::Baseline {
+            runs: vec![],
+            evidence: crate::record::BaselineEvidence::Blocks,
+            limit: 1.5,
+            comparisons: vec![comparison(outcome)],
+            shows: String::new(),
+            cannot_show: String::new(),
+            notes: vec![],
+        };
+        record.targets = vec![target("a", P0, Pass)];
+        for (outcome, verdict) in [
+            (Outcome::Pass, Verdict::Pass),
+            (Outcome::InsufficientData, Verdict::Inconclusive),
+            (Outcome::Regress, Verdict::Regression),
+        ] {
+            record.baseline = Some(with(outcome));
+            assert_eq!(of_stored(&record).0, verdict);
+        }
+        record.baseline = Some(with(Outcome::Pass));
+        assert_eq!(
+            of_stored(&record).1,
+            "all 1 measured targets hold; none of 1 comparisons is slower"
+        );
+    }
+
+    fn capacity(outcome: CapacityOutcome, advertised: Option<f64>, wanted: Option<f64>) -> Capacity {
+        Capacity {
+            goals: vec!["fast".to_owned()],
+            steps: vec![],
+            outcome,
+            crossing_per_s: Some(120.0),
+            interval_per_s: Some((100.0, 140.0)),
+            advertised_per_s: advertised,
+            wanted_per_s: wanted,
+            soak_s: 600.0,
+            failed_soaks: 0,
+            scaling: None,
+        }
+    }
+
+    #[test]
+    fn a_capacity_is_judged_by_what_was_asked_for() {
+        use CapacityOutcome::{BeyondReach, Found, NotHeld, Unfinished};
+        for (found, verdict) in [
+            (capacity(Found, Some(100.0), None), Verdict::Pass),
+            (capacity(Found, Some(100.0), Some(90.0)), Verdict::Pass),
+            (capacity(Found, Some(100.0), Some(110.0)), Verdict::TargetsMissed),
+            (capacity(NotHeld, None, None), Verdict::TargetsMissed),
+            (capacity(BeyondReach, None, Some(10.0)), Verdict::Inconclusive),
+            (capacity(Unfinished, None, None), Verdict::Inconclusive),
+        ] {
+            assert_eq!(of_capacity(&[check(true)], &found).0, verdict, "{found:?}");
+            assert_eq!(of_capacity(&[check(false)], &found).0, Verdict::Invalid);
+        }
+        let (_, reason) = of_capacity(&[], &capacity(Found, Some(100.0), Some(110.0)));
+        assert_eq!(
+            reason,
+            "it holds 100/s, 110/s were asked for; the first target is just missed at 120/s (100 to 140/s)"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use measure::capacity::usl;
 use measure::stats::hodges_lehmann;
 use measure::stats::signflip::{self, Flips};
 use measure::stats::student;
+use measure::stats::unpaired::{Difference, holm};
 use measure::steady;
 use serde::Deserialize;
 
@@ -17,6 +18,7 @@ struct Values {
     mser5: Mser,
     t_test: TTest,
     usl: Usl,
+    unpaired: Unpaired,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +58,21 @@ struct Usl {
     lambda: f64,
     sigma: f64,
     kappa: f64,
+}
+
+#[derive(Deserialize)]
+struct Unpaired {
+    before: Vec<f64>,
+    after: Vec<f64>,
+    limit: f64,
+    p_above: f64,
+    low: f64,
+    high: f64,
+    further: f64,
+    further_low: f64,
+    further_high: f64,
+    raw: Vec<f64>,
+    holm: Vec<f64>,
 }
 
 fn values() -> Values {
@@ -108,6 +125,29 @@ fn student_two_sided_p() {
         case.p,
         1e-8,
     );
+}
+
+#[test]
+fn differences_of_groups_and_of_one_more_value() {
+    let case = values().unpaired;
+    let groups = Difference::of_groups(&case.before, &case.after).unwrap();
+    assert_close(groups.p_above(case.limit), case.p_above, 1e-8);
+    let (low, high) = groups.bounds(0.95);
+    assert_close(low, case.low, 1e-8);
+    assert_close(high, case.high, 1e-8);
+    let (low, high) = Difference::of_one_more(&case.before, case.further)
+        .unwrap()
+        .bounds(0.95);
+    assert_close(low, case.further_low, 1e-8);
+    assert_close(high, case.further_high, 1e-8);
+}
+
+#[test]
+fn holms_correction() {
+    let case = values().unpaired;
+    for (actual, expected) in holm(&case.raw).into_iter().zip(case.holm) {
+        assert_close(actual, expected, 1e-12);
+    }
 }
 
 #[test]

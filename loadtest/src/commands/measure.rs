@@ -114,7 +114,7 @@ fn stack_options(arguments: &LoadArgs) -> Result<StackOptions, HarnessError> {
 }
 
 /// An interrupt while the servers start drops what is up already, which stops it.
-async fn start_stack(
+pub(super) async fn start_stack(
     options: &StackOptions,
     progress: &Progress,
     interrupt: &Interrupt,

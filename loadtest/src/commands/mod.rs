@@ -1,6 +1,9 @@
 //! One file per subcommand: what it reads, does and leaves behind, in that order.
 
+pub(crate) mod capacity;
 pub(crate) mod doctor;
+pub(crate) mod gate;
+pub(crate) mod history;
 mod measure;
 mod merge;
 mod report;
@@ -34,6 +37,9 @@ async fn dispatch(command: Command) -> Result<u8, HarnessError> {
         Command::Compare(arguments) => measure::compare(&arguments).await,
         Command::Run(arguments) => measure::run(&arguments).await,
         Command::Merge(arguments) => merge::merge(&arguments),
+        Command::Capacity(arguments) => capacity::capacity(&arguments).await,
+        Command::Gate(arguments) => gate::gate(&arguments),
+        Command::History(arguments) => history::history(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Stack(arguments) => stack::stack(&arguments).await,
         Command::Doctor(arguments) => doctor::doctor(&arguments).await,

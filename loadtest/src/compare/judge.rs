@@ -80,6 +80,8 @@ pub(crate) fn record(judged: Judged<'_>) -> Result<Record, HarnessError> {
         exit_code: 0,
         verdict_reason: String::new(),
         gate: None,
+        baseline: None,
+        capacity: None,
         merged_from: Vec::new(),
     };
     judge(

@@ -16,7 +16,7 @@ const ROOT: &str = "target/loadtest";
 /// File names, as documented.
 pub(crate) const REPORT: &str = "report.html";
 const RECORD: &str = "record.json";
-const SUMMARY: &str = "summary.md";
+pub(crate) const SUMMARY: &str = "summary.md";
 const JUNIT: &str = "junit.xml";
 /// Every histogram of the record for HdrHistogram's own tools.
 const LOG: &str = "times.hlog";
@@ -102,6 +102,11 @@ pub(crate) fn draw(record: &Record, directory: &Path) -> Result<(), HarnessError
         write_whole(&directory.join(name), text.as_bytes()).map_err(HarnessError::internal)?;
     }
     Ok(())
+}
+
+/// Writes one file of a directory whole.
+pub(crate) fn write_text(directory: &Path, name: &str, text: &str) -> Result<(), HarnessError> {
+    write_whole(&directory.join(name), text.as_bytes()).map_err(HarnessError::internal)
 }
 
 /// Readers see the old file or the new one, never a part.

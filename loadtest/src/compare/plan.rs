@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use scenarios::{Schedule, Workload};
+use scenarios::{OpenModel, Rate, Schedule, Workload};
 
 use crate::{cli::LoadArgs, load::LoadModel, subject::Subject};
 
@@ -45,6 +45,26 @@ impl Plan {
             schedule,
             seed: arguments.seed,
             command: command_line(),
+        }
+    }
+
+    /// The same load at another constant rate of arrivals, for other lengths; the closed model has no rate and stays.
+    pub(crate) fn at_rate(&self, per_s: f64, schedule: Schedule) -> Self {
+        let model = match &self.model {
+            LoadModel::Open(model) => LoadModel::Open(OpenModel {
+                rate: Rate::constant(per_s),
+                ramp_s: 0.0,
+                ..model.clone()
+            }),
+            LoadModel::Closed(model) => LoadModel::Closed(*model),
+        };
+        Self {
+            workload: Arc::clone(&self.workload),
+            model,
+            subjects: self.subjects.clone(),
+            schedule,
+            seed: self.seed,
+            command: self.command.clone(),
         }
     }
 

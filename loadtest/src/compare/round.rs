@@ -32,16 +32,16 @@ const END_GRACE: Duration = Duration::from_millis(500);
 const METRICS_PATH: &str = "/metrics";
 
 /// Names of one launch; nothing is shared with another.
-struct Names {
-    database: String,
+pub(super) struct Names {
+    pub(super) database: String,
     topic: String,
 }
 
 /// A subject that is up, and the process that it is, when we started it.
-struct Up<'a> {
-    subject: &'a Subject,
-    target: Target,
-    process: Option<Launched>,
+pub(super) struct Up<'a> {
+    pub(super) subject: &'a Subject,
+    pub(super) target: Target,
+    pub(super) process: Option<Launched>,
 }
 
 /// What a round came to.
@@ -91,10 +91,7 @@ impl Run<'_> {
     }
 
     async fn launched_round(&self, slot: Slot, subject: &Subject, binary: &Binary, stack: &Stack) -> RoundEnd {
-        let names = Names {
-            database: format!("{}_r{}", self.out.database_prefix(), slot.order),
-            topic: format!("trip-events-r{}", slot.order),
-        };
+        let names = self.names(slot);
         if let Err(error) = self.prepare(stack, binary, &names).await {
             return error.into();
         }
@@ -127,13 +124,29 @@ impl Run<'_> {
         }
     }
 
-    async fn prepare(&self, stack: &Stack, binary: &Binary, names: &Names) -> Result<(), HarnessError> {
+    pub(super) async fn prepare(&self, stack: &Stack, binary: &Binary, names: &Names) -> Result<(), HarnessError> {
+        stack.redis.flush().await.map_err(unavailable)?;
+        self.make_database_and_topic(stack, binary, names).await
+    }
+
+    pub(super) fn names(&self, slot: Slot) -> Names {
+        Names {
+            database: format!("{}_r{}", self.out.database_prefix(), slot.order),
+            topic: format!("trip-events-r{}", slot.order),
+        }
+    }
+
+    pub(super) async fn make_database_and_topic(
+        &self,
+        stack: &Stack,
+        binary: &Binary,
+        names: &Names,
+    ) -> Result<(), HarnessError> {
         let postgres = &stack.postgres;
         postgres
             .clone_database(self.template(binary), &names.database)
             .await
             .map_err(unavailable)?;
-        stack.redis.flush().await.map_err(unavailable)?;
         stack
             .kafka
             .create_topic(&names.topic, TOPIC_PARTITIONS)
@@ -141,7 +154,7 @@ impl Run<'_> {
             .map_err(unavailable)
     }
 
-    async fn launch(
+    pub(super) async fn launch(
         &self,
         stack: &Stack,
         subject: &Subject,
@@ -162,7 +175,7 @@ impl Run<'_> {
     }
 
     /// What can be read of a subject that was started here.
-    fn access(&self, stack: &Stack, names: &Names, process: &Launched) -> Access {
+    pub(super) fn access(&self, stack: &Stack, names: &Names, process: &Launched) -> Access {
         let page = self.plan.workload.prometheus.as_ref();
         let path = page.map_or(METRICS_PATH, |page| &page.path);
         let providers = [stack.postgres.info(), stack.redis.info(), stack.kafka.info()];
@@ -181,7 +194,12 @@ impl Run<'_> {
     }
 
     /// Load and probes side by side, watched for the subject's end.
-    async fn measure(&self, slot: Slot, up: &mut Up<'_>, mut access: Access) -> Result<RoundEnd, HarnessError> {
+    pub(super) async fn measure(
+        &self,
+        slot: Slot,
+        up: &mut Up<'_>,
+        mut access: Access,
+    ) -> Result<RoundEnd, HarnessError> {
         let plan = self.plan;
         let globals = fetch_globals(&plan.workload, &up.target).await?;
         if let (None, Some(page)) = (&access.prometheus, &plan.workload.prometheus) {
@@ -346,7 +364,7 @@ fn was_measured(round: &Round) -> bool {
 }
 
 /// Completes when a process that we started ends; never for a subject that is merely up.
-async fn lost(process: Option<&mut Launched>, when: impl FnOnce() -> String) -> HarnessError {
+pub(super) async fn lost(process: Option<&mut Launched>, when: impl FnOnce() -> String) -> HarnessError {
     match process {
         Some(process) => {
             let status = process.ended().await;

@@ -26,7 +26,7 @@ pub(crate) struct Run<'a> {
     pub(super) interrupt: &'a Interrupt,
     /// Seeded database to clone, by hash of the binary that seeded it.
     templates: BTreeMap<String, String>,
-    rounds: Vec<Round>,
+    pub(super) rounds: Vec<Round>,
 }
 
 impl<'a> Run<'a> {
@@ -58,11 +58,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// The first failure; the rounds before it are kept.
     pub(crate) async fn execute(&mut self) -> Result<(), HarnessError> {
-        if let Some(stack) = self.stack {
-            for binary in self.plan.subjects.iter().filter_map(Subject::binary) {
-                self.seed(stack, binary).await?;
-            }
-        }
+        self.seed_all().await?;
         let total_ms = u64::try_from(self.plan.total_load().as_millis()).unwrap_or(u64::MAX);
         self.progress.expect_ms(total_ms);
         for slot in self.plan.slots() {
@@ -74,6 +70,16 @@ impl<'a> Run<'a> {
             }
             if let Some(failure) = end.failure {
                 return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every database that a launch will clone.
+    pub(super) async fn seed_all(&mut self) -> Result<(), HarnessError> {
+        if let Some(stack) = self.stack {
+            for binary in self.plan.subjects.iter().filter_map(Subject::binary) {
+                self.seed(stack, binary).await?;
             }
         }
         Ok(())

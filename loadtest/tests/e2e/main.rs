@@ -5,10 +5,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
+mod capacity;
+mod ci;
 mod compare;
 mod consistency;
 mod foreign;
+mod gate;
 mod ground_truth;
+mod history;
 mod merge;
 mod run;
 mod support;

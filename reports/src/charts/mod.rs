@@ -5,6 +5,7 @@
 
 mod bars;
 mod canvas;
+mod capacity;
 mod curves;
 mod probes;
 mod scale;
@@ -14,6 +15,7 @@ mod trend;
 
 pub(crate) use bars::p95_bars;
 pub(crate) use canvas::Marker;
+pub(crate) use capacity::capacity;
 pub(crate) use curves::{percentile_curves, propagation, response_and_service};
 pub(crate) use probes::probe_over_time;
 pub(crate) use timeline::latency_over_time;

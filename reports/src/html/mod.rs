@@ -3,6 +3,8 @@
 //! askama escapes every text; only plots, which `charts` escapes itself, are placed as they are.
 
 mod banner;
+pub(crate) mod baseline;
+pub(crate) mod capacity;
 mod consistency;
 mod endpoints;
 mod environment;
@@ -28,6 +30,10 @@ struct Page {
     banner: banner::Banner,
     /// Absent where no gate was run.
     gate: Option<gate::GateSection>,
+    /// Absent where no baseline was given.
+    baseline: Option<baseline::BaselineSection>,
+    /// Absent where nobody asked how much load it takes.
+    capacity: Option<capacity::CapacitySection>,
     keys: Vec<Key>,
     bars: Vec<String>,
     endpoints: Vec<endpoints::Group>,
@@ -69,6 +75,8 @@ pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
     let page = Page {
         banner: banner::banner(view),
         gate: gate::gate(view),
+        baseline: baseline::baseline(record),
+        capacity: capacity::capacity(record)?,
         keys: keys(view),
         bars: both_widths(view, charts::p95_bars)?,
         endpoints: endpoints::groups(view),

@@ -1,9 +1,10 @@
-//! The three outputs, drawn from one fixture (`support`). One binary, so that the fixture is built once.
+//! The outputs, drawn from one fixture (`support`). One binary, so that the fixture is built once.
 
 mod contrast;
 mod gate;
 mod html;
 mod junit;
 mod markdown;
+mod stored;
 mod support;
 mod trend;

@@ -47,6 +47,8 @@ pub(crate) fn record() -> Record {
         verdict_reason: "Every P0 and P1 target that was measured holds, and no endpoint is slower than before."
             .to_owned(),
         gate: None,
+        baseline: None,
+        capacity: None,
         merged_from: Vec::new(),
     }
 }

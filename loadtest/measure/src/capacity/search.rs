@@ -22,24 +22,28 @@ const MAX_DOUBLINGS: u32 = 20;
 /// Soaks that may fail before the search gives up: down to a third of the rate.
 const MAX_SOAKS: u32 = 10;
 
-/// Answers of one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Requests of one step against one target.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exceedance {
     /// Answers above the target, and everything that failed.
     pub above: u64,
-    /// Everything sent.
+    /// Everything due.
     pub of: u64,
+    /// The share that may be above: 0.05 for a p95.
+    pub tail: f64,
 }
 
 impl Exceedance {
-    fn share(self) -> f64 {
-        self.above as f64 / self.of.max(1) as f64
+    /// Whether more than the tail is above.
+    pub fn exceeds(self) -> bool {
+        self.above as f64 > self.tail * self.of as f64
     }
 
-    /// Logarithm of the odds, finite for none and for all (Haldane's half).
-    fn logit(self) -> f64 {
+    /// How far beyond the target, in logarithms of odds; 0 at the target itself, finite for none and for all (Haldane's half).
+    pub fn excess(self) -> f64 {
         let (above, below) = (self.above as f64, self.of.saturating_sub(self.above) as f64);
-        ((above + 0.5) / (below + 0.5)).ln()
+        let allowed = self.tail.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
+        ((above + 0.5) / (below + 0.5)).ln() - (allowed / (1.0 - allowed)).ln()
     }
 }
 
@@ -93,7 +97,7 @@ pub struct Capacity {
 /// A search under way.
 #[derive(Debug, Clone)]
 pub struct Search {
-    tail: f64,
+    rounds: usize,
     rng: ChaCha8Rng,
     stage: Stage,
 }
@@ -108,7 +112,7 @@ enum Stage {
         centre: f64,
         /// Loads of this round still to drive, the next one last.
         waiting: Vec<f64>,
-        /// `ln rate` and logit of those driven.
+        /// `ln rate` and excess of those driven.
         points: Vec<(f64, f64)>,
         /// `ln` of the crossing of each finished round.
         crossings: Vec<f64>,
@@ -123,15 +127,25 @@ enum Stage {
 }
 
 impl Search {
-    /// A search from `start_per_s` (above 0) for the rate at which the share `tail` (0.05 for a p95) misses the target.
-    pub fn new(start_per_s: f64, tail: f64, seed: u64) -> Self {
+    /// A search from `start_per_s` (above 0) for the rate at which the first target is just missed.
+    pub fn new(start_per_s: f64, seed: u64) -> Self {
         Self {
-            tail,
+            rounds: ROUNDS,
             rng: ChaCha8Rng::seed_from_u64(seed),
             stage: Stage::Doubling {
                 rate: start_per_s,
                 doublings: 0,
             },
+        }
+    }
+
+    /// With fewer rounds than the eight that an interval to be trusted takes; three at least, since the t of two rounds is
+    /// 12.7 and their interval says nothing.
+    #[must_use]
+    pub fn with_rounds(self, rounds: usize) -> Self {
+        Self {
+            rounds: rounds.max(3),
+            ..self
         }
     }
 
@@ -147,7 +161,8 @@ impl Search {
         }
     }
 
-    /// The answers of the step that [`Search::next`] asked for; without one it changes nothing.
+    /// The answers of the step that [`Search::next`] asked for, against the target that they miss most; without one it
+    /// changes nothing.
     pub fn measured(&mut self, seen: Exceedance) {
         match self.stage.clone() {
             Stage::Doubling { rate, doublings } => self.doubled(rate, doublings, seen),
@@ -158,7 +173,7 @@ impl Search {
                 crossings,
             } => {
                 if let Some(rate) = waiting.pop() {
-                    points.push((rate.ln(), seen.logit()));
+                    points.push((rate.ln(), seen.excess()));
                 }
                 if waiting.is_empty() {
                     self.finish_round(centre, &points, crossings);
@@ -176,7 +191,7 @@ impl Search {
     }
 
     fn doubled(&mut self, rate: f64, doublings: u32, seen: Exceedance) {
-        if seen.share() > self.tail {
+        if seen.exceeds() {
             // The crossing lies between the last two; its geometric middle is off by a factor of 1.4 at most.
             let centre = if doublings == 0 {
                 rate / 2.0
@@ -206,14 +221,22 @@ impl Search {
     }
 
     fn finish_round(&mut self, centre: f64, points: &[(f64, f64)], mut crossings: Vec<f64>) {
-        let target = (self.tail / (1.0 - self.tail)).ln();
-        let crossing = crossing(points, target, centre.ln());
+        let crossing = crossing(points, centre.ln());
         crossings.push(crossing);
-        self.stage = if crossings.len() < ROUNDS {
+        self.stage = if crossings.len() < self.rounds {
             self.round(crossing.exp(), crossings)
         } else {
             soaking(&crossings)
         };
+    }
+
+    /// Where the rounds found the crossing, requests per second, and its 95 % interval; while they go on there is none.
+    pub fn crossing(&self) -> Option<(f64, (f64, f64))> {
+        match &self.stage {
+            Stage::Soaking { crossing, interval, .. } => Some((*crossing, *interval)),
+            Stage::Done(Outcome::Found(found)) => Some((found.crossing_per_s, found.interval_per_s)),
+            Stage::Doubling { .. } | Stage::Rounds { .. } | Stage::Done(_) => None,
+        }
     }
 
     /// Whether the soak that [`Search::next`] asked for passed the target; without one it changes nothing.
@@ -262,9 +285,9 @@ fn soaking(crossings: &[f64]) -> Stage {
     }
 }
 
-/// Where a line through `points` (`ln rate`, logit) reaches `target`, within [`MAX_MOVE`] of the centre. A line that does
-/// not rise says only on which side the crossing lies.
-fn crossing(points: &[(f64, f64)], target: f64, centre: f64) -> f64 {
+/// Where a line through `points` (`ln rate`, excess) reaches 0, within [`MAX_MOVE`] of the centre. A line that does not
+/// rise says only on which side the crossing lies.
+fn crossing(points: &[(f64, f64)], centre: f64) -> f64 {
     let count = points.len().max(1) as f64;
     let mean = |pick: fn(&(f64, f64)) -> f64| points.iter().map(pick).sum::<f64>() / count;
     let (x, y) = (mean(|point| point.0), mean(|point| point.1));
@@ -272,8 +295,8 @@ fn crossing(points: &[(f64, f64)], target: f64, centre: f64) -> f64 {
     let slope = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>() / spread.max(f64::MIN_POSITIVE);
     let reach = MAX_MOVE.ln();
     let at = if slope > 0.0 {
-        x + (target - y) / slope
-    } else if y > target {
+        x - y / slope
+    } else if y > 0.0 {
         centre - reach
     } else {
         centre + reach
@@ -295,6 +318,24 @@ mod tests {
 
     use super::*;
 
+    const TAIL: f64 = 0.05;
+
+    fn seen(above: u64) -> Exceedance {
+        Exceedance {
+            above,
+            of: 1_000,
+            tail: TAIL,
+        }
+    }
+
+    #[test]
+    fn the_target_itself_is_where_the_excess_is_nothing() {
+        assert!(seen(50).excess().abs() < 0.01 && !seen(50).exceeds());
+        assert!(seen(60).excess() > 0.1 && seen(60).exceeds());
+        let none = Exceedance { tail: 0.0, ..seen(0) };
+        assert!(none.excess().is_finite() && !none.exceeds());
+    }
+
     /// A subject that misses its target for 5 % of requests at `capacity`, steeply; conditions of each step vary.
     struct Subject {
         capacity: f64,
@@ -309,7 +350,7 @@ mod tests {
             let share = 1.0 / (1.0 + (-logit).exp());
             let of = 2_000;
             let above = Binomial::new(of, share).unwrap().sample(&mut self.rng);
-            Exceedance { above, of }
+            Exceedance { above, of, tail: TAIL }
         }
     }
 
@@ -319,7 +360,7 @@ mod tests {
             noise,
             rng: ChaCha8Rng::seed_from_u64(seed),
         };
-        let mut search = Search::new(100.0, 0.05, seed);
+        let mut search = Search::new(100.0, seed);
         let mut steps = 0;
         loop {
             match search.next() {
@@ -357,10 +398,10 @@ mod tests {
 
     #[test]
     fn a_failed_soak_backs_off_by_a_tenth_and_gives_up_in_the_end() {
-        let mut search = Search::new(10.0, 0.05, 1);
+        let mut search = Search::new(10.0, 1);
         while let Next::Measure { rate_per_s } = search.next() {
             let above = if rate_per_s > 1_000.0 { 900 } else { 1 };
-            search.measured(Exceedance { above, of: 1_000 });
+            search.measured(seen(above));
         }
         let Next::Soak { rate_per_s: first } = search.next() else {
             panic!("a soak comes next")
@@ -376,9 +417,9 @@ mod tests {
 
     #[test]
     fn a_subject_that_is_never_slow_is_beyond_reach() {
-        let mut search = Search::new(1.0, 0.05, 1);
+        let mut search = Search::new(1.0, 1);
         while let Next::Measure { .. } = search.next() {
-            search.measured(Exceedance { above: 0, of: 1_000 });
+            search.measured(seen(0));
         }
         assert_eq!(
             search.next(),
@@ -390,9 +431,10 @@ mod tests {
 
     #[test]
     fn a_line_that_does_not_rise_moves_the_centre_only_so_far() {
-        let flat = [(1.0, 2.0), (1.1, 2.0), (1.2, 1.9), (1.3, 1.8)];
-        assert!((crossing(&flat, -3.0, 1.15) - (1.15 - MAX_MOVE.ln())).abs() < 1e-12);
-        assert!((crossing(&flat, 3.0, 1.15) - (1.15 + MAX_MOVE.ln())).abs() < 1e-12);
+        let above = [(1.0, 2.0), (1.1, 2.0), (1.2, 1.9), (1.3, 1.8)];
+        let below = above.map(|(x, y)| (x, y - 4.0));
+        assert!((crossing(&above, 1.15) - (1.15 - MAX_MOVE.ln())).abs() < 1e-12);
+        assert!((crossing(&below, 1.15) - (1.15 + MAX_MOVE.ln())).abs() < 1e-12);
     }
 
     #[test]

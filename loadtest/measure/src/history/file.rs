@@ -3,8 +3,8 @@
 //! Two runs that append at once take turns by a lock on the file, and each line is one write. A line that a power cut tore
 //! is passed over when reading, and the next append starts on a new line, so nothing after it is lost.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::OpenOptions;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -43,9 +43,9 @@ pub struct History {
     pub skipped: Vec<(usize, String)>,
 }
 
-/// Appends entries, each as one line; the file is made if there is none.
-pub fn append(path: &Path, entries: &[Entry]) -> Result<(), HistoryError> {
-    let text = lines(entries)?;
+/// Appends those `entries` that the file does not have yet, each as one line; the file is made if there is none. The number
+/// appended: an entry is known by the id of its record and its subject, and stands there once however often it is added.
+pub fn append(path: &Path, entries: &[Entry]) -> Result<usize, HistoryError> {
     let failed = |action| move |source| io_error(path, action, source);
     let mut file = OpenOptions::new()
         .create(true)
@@ -55,16 +55,31 @@ pub fn append(path: &Path, entries: &[Entry]) -> Result<(), HistoryError> {
         .map_err(failed("open it"))?;
     // Released when the file is closed, also by a crash.
     file.lock().map_err(failed("lock it"))?;
-    let text = if ends_in_a_line(&mut file).map_err(failed("read its end"))? {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(failed("read it"))?;
+    let known = history_of(&bytes).entries;
+    let is_known = |entry: &Entry| {
+        known
+            .iter()
+            .any(|other| (&other.id, &other.subject) == (&entry.id, &entry.subject))
+    };
+    let new: Vec<&Entry> = entries.iter().filter(|entry| !is_known(entry)).collect();
+    if new.is_empty() {
+        return Ok(0);
+    }
+    let text = lines(&new)?;
+    // A line that a power cut tore has no end of its own.
+    let text = if bytes.last().is_none_or(|last| *last == b'\n') {
         text
     } else {
         format!("\n{text}")
     };
     file.write_all(text.as_bytes()).map_err(failed("append to it"))?;
-    file.sync_data().map_err(failed("flush it to disk"))
+    file.sync_data().map_err(failed("flush it to disk"))?;
+    Ok(new.len())
 }
 
-fn lines(entries: &[Entry]) -> Result<String, HistoryError> {
+fn lines(entries: &[&Entry]) -> Result<String, HistoryError> {
     let mut text = String::new();
     for entry in entries {
         let line = serde_json::to_string(entry)
@@ -79,20 +94,13 @@ fn lines(entries: &[Entry]) -> Result<String, HistoryError> {
     Ok(text)
 }
 
-/// Whether nothing was torn: the file is empty or its last byte ends a line.
-fn ends_in_a_line(file: &mut File) -> io::Result<bool> {
-    if file.seek(SeekFrom::End(0))? == 0 {
-        return Ok(true);
-    }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
-}
-
 /// Reads a history; what cannot be read is passed over and said.
 pub fn read(path: &Path) -> Result<History, HistoryError> {
     let bytes = std::fs::read(path).map_err(|source| io_error(path, "read it", source))?;
+    Ok(history_of(&bytes))
+}
+
+fn history_of(bytes: &[u8]) -> History {
     let mut history = History::default();
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {
@@ -103,7 +111,7 @@ pub fn read(path: &Path) -> Result<History, HistoryError> {
             Err(why) => history.skipped.push((index + 1, why)),
         }
     }
-    Ok(history)
+    history
 }
 
 /// The one field that every version of a line has.

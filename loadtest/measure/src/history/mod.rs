@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Record, Verdict};
+use crate::record::{Record, Verdict, WorkloadId};
 use change::{ChangePoint, change_points};
 
 /// Version of the lines. A reader passes over newer ones and says so.
@@ -33,13 +33,13 @@ pub struct Entry {
     pub git: Option<String>,
     /// Hash of the workload: only entries of one workload make a series.
     pub workload_sha256: String,
-    /// CPU model, cores and load model: only entries of one machine make a series.
+    /// Machine, load and length of a launch: only entries of one machine under one load make a series.
     pub place: String,
     /// By endpoint name.
     pub endpoints: BTreeMap<String, EndpointEntry>,
     /// By metric name.
     pub metrics: BTreeMap<String, f64>,
-    /// Verdict of the run.
+    /// Verdict of the run. Of one that is not valid, interrupted or not available the figures say nothing.
     pub verdict: Verdict,
 }
 
@@ -115,12 +115,31 @@ impl Entry {
     pub fn is_like(&self, other: &Self) -> bool {
         (&self.subject, &self.workload_sha256, &self.place) == (&other.subject, &other.workload_sha256, &other.place)
     }
+
+    /// Whether its figures say something about its subject.
+    pub fn is_trusted(&self) -> bool {
+        !matches!(
+            self.verdict,
+            Verdict::Invalid | Verdict::Interrupted | Verdict::Unavailable
+        )
+    }
 }
 
 fn place(record: &Record) -> String {
-    let (machine, model) = (&record.machine, record.workload.model);
-    let model = format!("{model:?} model").to_lowercase();
-    format!("{}, {} cores, {model}", machine.cpu, machine.cores)
+    let (machine, workload) = (&record.machine, &record.workload);
+    let model = format!("{:?} model", workload.model).to_lowercase();
+    let load = match (workload.users, workload.rate_per_s) {
+        (Some(users), _) => format!(", {users} users"),
+        (None, Some(rate)) => format!(", {rate}/s"),
+        (None, None) => String::new(),
+    };
+    let WorkloadId {
+        warm_up_s, measure_s, ..
+    } = workload;
+    format!(
+        "{}, {} cores, {model}{load}, {warm_up_s} s + {measure_s} s a launch",
+        machine.cpu, machine.cores
+    )
 }
 
 fn figures(endpoint: &crate::record::EndpointSummary) -> EndpointEntry {
@@ -133,8 +152,8 @@ fn figures(endpoint: &crate::record::EndpointSummary) -> EndpointEntry {
     }
 }
 
-/// The p95 of every endpoint over the entries that are like the last one, in the order of their time. Invalid runs are
-/// left out: their figures say nothing about the subject.
+/// The p95 of every endpoint over the entries that are like the last one, in the order of their time. Runs that were not
+/// valid, and those that did not come to their end, are left out: their figures say nothing about the subject.
 pub fn p95_trends(entries: &[Entry]) -> Vec<Trend> {
     let own = comparable(entries);
     let names: std::collections::BTreeSet<&String> = own.iter().flat_map(|entry| entry.endpoints.keys()).collect();
@@ -153,7 +172,7 @@ fn comparable(entries: &[Entry]) -> Vec<&Entry> {
     let Some(last) = entries.last() else { return vec![] };
     let mut own: Vec<&Entry> = entries
         .iter()
-        .filter(|entry| entry.is_like(last) && entry.verdict != Verdict::Invalid)
+        .filter(|entry| entry.is_like(last) && entry.is_trusted())
         .collect();
     own.sort_by_key(|entry| entry.at);
     own

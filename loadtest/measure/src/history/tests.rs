@@ -37,7 +37,21 @@ fn what_is_appended_is_read_in_order() {
     let history = read(&path).unwrap();
     assert_eq!(history.entries, [entry(0, 5.0), entry(1, 6.0), entry(2, 7.0)]);
     assert_eq!(history.skipped, []);
-    assert_eq!(history.entries[0].place, "Example CPU, 2 cores, closed model");
+    assert_eq!(
+        history.entries[0].place,
+        "Example CPU, 2 cores, closed model, 100 users, 5 s + 20 s a launch"
+    );
+}
+
+#[test]
+fn what_is_added_twice_stands_there_once() {
+    let (_directory, path) = path();
+    assert_eq!(append(&path, &[entry(0, 5.0), entry(1, 6.0)]).unwrap(), 2);
+    let before = std::fs::read(&path).unwrap();
+    assert_eq!(append(&path, &[entry(1, 6.0)]).unwrap(), 0);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(append(&path, &[entry(1, 6.0), entry(2, 7.0)]).unwrap(), 1);
+    assert_eq!(read(&path).unwrap().entries.len(), 3);
 }
 
 #[test]
@@ -62,7 +76,11 @@ fn runs_that_append_at_once_lose_nothing() {
     std::thread::scope(|scope| {
         for writer in 0..8 {
             let path = &path;
-            scope.spawn(move || (0..20).for_each(|run| append(path, &[entry(writer * 20 + run, 5.0)]).unwrap()));
+            scope.spawn(move || {
+                for run in 0..20 {
+                    append(path, &[entry(writer * 20 + run, 5.0)]).unwrap();
+                }
+            });
         }
     });
     let history = read(&path).unwrap();

@@ -8,4 +8,5 @@ pub mod hodges_lehmann;
 pub mod power;
 pub mod signflip;
 pub mod student;
+pub mod unpaired;
 pub mod wilcoxon;

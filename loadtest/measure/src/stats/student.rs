@@ -11,6 +11,11 @@ pub const ONE_SIDED_95: f64 = 0.95;
 ///
 /// Bisected on the distribution function: `inverse_cdf` of statrs 0.19 is off by 2 % for some arguments.
 pub fn quantile(probability: f64, degrees: usize) -> f64 {
+    quantile_of(probability, degrees as f64)
+}
+
+/// The same for degrees of freedom (>= 1) that are no whole number, as Welch's test has them.
+pub fn quantile_of(probability: f64, degrees: f64) -> f64 {
     let student = standard(degrees);
     let mut high = 1.0;
     while student.cdf(high) < probability && high < f64::MAX / 4.0 {
@@ -21,11 +26,16 @@ pub fn quantile(probability: f64, degrees: usize) -> f64 {
 
 /// Probability that |t| with `degrees` (>= 1) degrees of freedom reaches `t`.
 pub fn two_sided_p(t: f64, degrees: usize) -> f64 {
-    2.0 * standard(degrees).sf(t.abs())
+    2.0 * standard(degrees as f64).sf(t.abs())
 }
 
-fn standard(degrees: usize) -> StudentsT {
-    StudentsT::new(0.0, 1.0, degrees.max(1) as f64).expect("one degree of freedom or more")
+/// Probability that t with `degrees` (>= 1) degrees of freedom reaches `t`.
+pub fn upper_p(t: f64, degrees: f64) -> f64 {
+    standard(degrees).sf(t)
+}
+
+fn standard(degrees: f64) -> StudentsT {
+    StudentsT::new(0.0, 1.0, degrees.max(1.0)).expect("one degree of freedom or more")
 }
 
 /// The point in `low..high` where `below` turns false.

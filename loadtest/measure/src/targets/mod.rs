@@ -82,6 +82,14 @@ pub(crate) fn asked_percentile(item: &TargetSpec) -> Option<(&str, &str, f64)> {
     }
 }
 
+/// The endpoint of a target that asks for an error rate; `None` for the others.
+pub(crate) fn asked_error_rate(item: &TargetSpec) -> Option<&str> {
+    match Metric::of(item) {
+        Metric::ErrorRate(endpoint) => Some(endpoint),
+        _ => None,
+    }
+}
+
 /// What the judgements are made from.
 struct Evidence<'a> {
     summary: Option<&'a Summary>,

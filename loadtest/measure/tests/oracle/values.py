@@ -65,6 +65,34 @@ def usl_case():
     return {"n": n.tolist(), "x": x.tolist(), "lambda": fit[0], "sigma": fit[1], "kappa": fit[2]}
 
 
+def unpaired_case():
+    """Welch's interval and one-sided p against a limit; one further value against the prediction interval of a group."""
+    before, after = rng.normal(2.0, 0.1, 5).round(4), rng.normal(2.5, 0.3, 8).round(4)
+    limit = 0.4
+    test = stats.ttest_ind(after - limit, before, equal_var=False, alternative="greater")
+    both = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.90)
+    # A prediction interval is the interval of a t statistic of one value against a mean with one more value's variance.
+    further, count = 2.31, len(before)
+    scale = before.std(ddof=1) * math.sqrt(1 + 1 / count)
+    low, high = stats.t.interval(0.90, count - 1, loc=further - before.mean(), scale=scale)
+    raw = [0.012, 0.5, 0.001, 0.03, 0.04]
+    # Holm by its definition: the largest of (n - rank + 1) p over all p not larger.
+    holm = [min(1.0, max((len(raw) - sorted(raw).index(q)) * q for q in raw if q <= p)) for p in raw]
+    return {
+        "before": before.tolist(),
+        "after": after.tolist(),
+        "limit": limit,
+        "p_above": test.pvalue,
+        "low": both.low,
+        "high": both.high,
+        "further": further,
+        "further_low": low,
+        "further_high": high,
+        "raw": raw,
+        "holm": holm,
+    }
+
+
 def main():
     rows = (0.03 + 0.06 * rng.standard_normal((5, 11))).round(4)
     settling = np.concatenate([np.linspace(30, 10, 60), 10 + rng.standard_normal(240)]).round(4)
@@ -79,6 +107,7 @@ def main():
                 "mser5": {"values": settling.tolist(), "batches": mser5(settling)},
                 "t_test": {"before": before.tolist(), "after": after.tolist(), "t": test.statistic, "p": test.pvalue},
                 "usl": usl_case(),
+                "unpaired": unpaired_case(),
             },
             indent=1,
         )

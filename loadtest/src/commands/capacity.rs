@@ -1,0 +1,305 @@
+//! `loadtest capacity`: how much load a build takes: the highest rate of the open model that holds its targets.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use measure::{
+    capacity::step::{self, Goal},
+    record::{ALL_ENDPOINTS, Capacity, Limit, Priority, Record, StepKind},
+    targets::TargetSpec,
+    verdict,
+};
+use scenarios::{Schedule, Targets, Workload};
+use stack::{Stack, StackOptions};
+
+use super::measure::{load_targets, start_stack};
+use crate::{
+    cli::positive,
+    compare::{
+        Plan,
+        capacity::{Question, SOAK_PARTS, Searching, Settings, Surroundings},
+        command_line,
+        judge::{self, Judged},
+        output::OutputDir,
+    },
+    error::HarnessError,
+    interrupt::Interrupt,
+    load::{LoadModel, Wanted},
+    progress::Progress,
+    subject::{Subject, SubjectSpec},
+};
+
+/// The first rate without `--start` and without an open model in the workload, requests per second: low for any service.
+const DEFAULT_START_PER_S: f64 = 20.0;
+/// Id of the target that `--p95-ms` stands for.
+const SHORTHAND: &str = "p95";
+
+/// Arguments of `loadtest capacity`.
+#[derive(Debug, Args)]
+pub struct CapacityArgs {
+    /// What to measure: url:http://HOST for a service that is up, profile:NAME, git:REV[:PROFILE] or bin:PATH[:PROFILE] for one to start
+    #[arg(long, value_name = "SUBJECT")]
+    pub target: SubjectSpec,
+
+    /// Workload: journeys, feeders
+    #[arg(long, value_name = "FILE")]
+    pub workload: PathBuf,
+
+    /// Targets: of them percentiles and error rates below a limit (P0 and P1) decide
+    #[arg(long, value_name = "FILE", required_unless_present = "p95_ms")]
+    pub targets: Option<PathBuf>,
+
+    /// Instead of a targets file: p95 of the whole mix below so many milliseconds
+    #[arg(long, value_name = "MS", value_parser = positive, conflicts_with = "targets")]
+    pub p95_ms: Option<f64>,
+
+    /// Pass only if it holds at least so many requests per second
+    #[arg(long, value_name = "PER_S", value_parser = positive)]
+    pub at_least: Option<f64>,
+
+    /// First rate, requests per second; it is doubled until a target is missed [default: the workload's open model, else 20]
+    #[arg(long, value_name = "PER_S", value_parser = positive)]
+    pub start: Option<f64>,
+
+    /// Short steps and a short soak: shows where the limit is about, proves nothing
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Rounds of four loads around the limit [default: 8, quick: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=50))]
+    pub rounds: Option<u32>,
+
+    /// Seconds of a step that count [default: 12, quick: 4]
+    #[arg(long, value_name = "S", value_parser = positive)]
+    pub step_s: Option<f64>,
+
+    /// Seconds at the rate that is to be promised [default: 600, quick: 20]
+    #[arg(long, value_name = "S", value_parser = positive)]
+    pub soak_s: Option<f64>,
+
+    /// Seed of every random choice: order of loads, arrivals, keys
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+
+    /// Where the servers of a subject that is started come from
+    #[arg(long, value_name = "PROVIDER", default_value = "auto", env = "STACK_PROVIDER")]
+    pub stack: String,
+
+    /// Directory of Postgres' binaries, where several versions are installed
+    #[arg(long, value_name = "DIR")]
+    pub postgres_bin: Option<PathBuf>,
+
+    /// The reference service's binary, instead of the one beside this command
+    #[arg(long, value_name = "PATH", env = "LOADTEST_SERVICE")]
+    pub service: Option<PathBuf>,
+
+    /// Where the results go [default: target/loadtest/<id>, with target/loadtest/latest pointing to it]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// The exit code of what was found.
+pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessError> {
+    let workload = Workload::load(&arguments.workload).map_err(|error| HarnessError::Usage(error.to_string()))?;
+    let targets = Targets {
+        name: SHORTHAND.to_owned(),
+        items: goals(arguments, &workload)?,
+    };
+    let settings = settings(arguments, &workload);
+    let options = stack_options(arguments)?;
+    let interrupt = Interrupt::install()?;
+    let progress = Progress::new();
+    let mut announce = |line: &str| progress.line(line);
+    let subjects = Subject::resolve_all(
+        std::slice::from_ref(&arguments.target),
+        arguments.service.as_deref(),
+        &mut announce,
+        &interrupt.stop,
+    )
+    .await?;
+    let out = OutputDir::create(arguments.out.as_deref())?;
+    let plan = plan(workload, subjects, settings, arguments)?;
+    progress.line(&announcement(&plan, settings, &targets.items));
+    let stack = if plan.needs_stack() {
+        Some(start_stack(&options, &progress, &interrupt).await?)
+    } else {
+        None
+    };
+    let question = Question {
+        per_arrival: per_arrival(&plan),
+        plan: &plan,
+        targets: &targets.items,
+        settings,
+    };
+    let around = Surroundings {
+        stack: stack.as_ref(),
+        out: &out,
+        progress: &progress,
+        interrupt: &interrupt,
+    };
+    let mut searching = Searching::new(&question, around);
+    let outcome = searching.execute().await;
+    let Searching { found, soak, .. } = searching;
+    let servers = stack.as_ref().map(judge::servers).unwrap_or_default();
+    let stopped = stop(stack).await;
+    progress.finish();
+
+    let failure = outcome.and(stopped).err();
+    let said = failure.as_ref().map(ToString::to_string);
+    let record = judge::record(Judged {
+        plan: &plan_of_soak(&question, &found),
+        id: out.id(),
+        servers,
+        rounds: soak,
+        targets: Some(&targets),
+        failure,
+    })?;
+    let record = with_capacity(record, found, said.is_none());
+    let report = out.write(&record)?;
+    println!("{}", reports::text(&record));
+    println!("report: {}", report.display());
+    if let Some(said) = said {
+        eprintln!("error: {said}");
+    }
+    Ok(record.exit_code)
+}
+
+/// The targets that load decides; a file with none of them leaves nothing to search for.
+fn goals(arguments: &CapacityArgs, workload: &Workload) -> Result<Vec<TargetSpec>, HarnessError> {
+    if let Some(limit_ms) = arguments.p95_ms {
+        return Ok(vec![TargetSpec {
+            id: SHORTHAND.to_owned(),
+            priority: Priority::P0,
+            metric: "http.p95_ms".to_owned(),
+            endpoint: Some(ALL_ENDPOINTS.to_owned()),
+            limit: Limit::Below(limit_ms),
+            source: "--p95-ms".to_owned(),
+        }]);
+    }
+    let file = load_targets(arguments.targets.as_deref(), &workload.endpoint_names())?;
+    let items = file.map(|targets| targets.items).unwrap_or_default();
+    let names = workload.endpoint_names();
+    let is_driven = |item: &TargetSpec| {
+        let endpoint = item.endpoint.as_deref().unwrap_or(ALL_ENDPOINTS);
+        endpoint == ALL_ENDPOINTS || names.contains(&endpoint)
+    };
+    let goals: Vec<TargetSpec> = items
+        .into_iter()
+        .filter(|item| Goal::of(item).is_some() && is_driven(item))
+        .collect();
+    if goals.is_empty() {
+        return Err(HarnessError::Usage(
+            "no target that load decides: a capacity needs a percentile or the error rate of an endpoint `below` a limit, \
+             P0 or P1; or give --p95-ms MS"
+                .to_owned(),
+        ));
+    }
+    Ok(goals)
+}
+
+fn settings(arguments: &CapacityArgs, workload: &Workload) -> Settings {
+    let (rounds, step_s, settle_s, soak_s) = if arguments.quick {
+        (3, 4.0, 1.0, 20.0)
+    } else {
+        (8, 12.0, 2.0, 600.0)
+    };
+    let of_file = workload.models.open.as_ref();
+    let of_file = of_file.map(|model| model.rate.first_per_s() * workload.requests_per_arrival(model.arrive));
+    Settings {
+        start_per_s: arguments.start.or(of_file).unwrap_or(DEFAULT_START_PER_S),
+        rounds: arguments.rounds.map_or(rounds, |rounds| rounds as usize),
+        step_s: arguments.step_s.unwrap_or(step_s),
+        settle_s,
+        soak_s: arguments.soak_s.unwrap_or(soak_s),
+        wanted_per_s: arguments.at_least,
+    }
+}
+
+fn stack_options(arguments: &CapacityArgs) -> Result<StackOptions, HarnessError> {
+    let usage = |error: stack::StackError| HarnessError::Usage(error.to_string());
+    let mut options = StackOptions::from_env().map_err(usage)?;
+    options.choice = arguments.stack.parse().map_err(usage)?;
+    options.postgres_bin.clone_from(&arguments.postgres_bin);
+    Ok(options)
+}
+
+/// The plan of a soak, from which every step is derived.
+fn plan(
+    workload: Workload,
+    subjects: Vec<Subject>,
+    settings: Settings,
+    arguments: &CapacityArgs,
+) -> Result<Plan, HarnessError> {
+    let wanted = Wanted {
+        rate_per_s: Some(settings.start_per_s),
+        ..Wanted::default()
+    };
+    let model = LoadModel::choose(&workload, wanted).map_err(HarnessError::Usage)?;
+    let mut schedule = workload.schedule(arguments.quick);
+    schedule.measure_s = settings.soak_part_s();
+    schedule.blocks = SOAK_PARTS;
+    Ok(Plan {
+        workload: workload.into(),
+        model,
+        subjects,
+        schedule,
+        seed: arguments.seed,
+        command: command_line(),
+    })
+}
+
+fn per_arrival(plan: &Plan) -> f64 {
+    match &plan.model {
+        LoadModel::Open(model) => plan.workload.requests_per_arrival(model.arrive),
+        LoadModel::Closed(_) => 1.0,
+    }
+}
+
+/// What is about to happen, and how long it takes at least.
+fn announcement(plan: &Plan, settings: Settings, targets: &[TargetSpec]) -> String {
+    let step_s = settings.step_s + settings.settle_s;
+    let at_least_s = plan.schedule.warm_up_s + step_s * (settings.rounds * 4) as f64 + settings.soak_s;
+    let at_least = Duration::from_secs_f64(at_least_s).as_secs();
+    let ids: Vec<&str> = targets.iter().map(|target| target.id.as_str()).collect();
+    format!(
+        "{}: from {}/s, doubled until one of {} is missed; then {} rounds of 4 loads of {step_s} s, and {} s at what is \
+         promised: {at_least} s and the doubling",
+        plan.workload.name,
+        settings.start_per_s,
+        ids.join(", "),
+        settings.rounds,
+        settings.soak_s
+    )
+}
+
+async fn stop(stack: Option<Stack>) -> Result<(), HarnessError> {
+    match stack {
+        Some(stack) => stack.stop().await.map_err(HarnessError::internal),
+        None => Ok(()),
+    }
+}
+
+/// What was driven last, for the record and its checks.
+fn plan_of_soak(question: &Question<'_>, found: &Capacity) -> Plan {
+    let plan = question.plan;
+    let last = found.steps.iter().rfind(|step| step.kind == StepKind::Soak);
+    let rate_per_s = last.map_or(question.settings.start_per_s, |step| step.rate_per_s);
+    let schedule = Schedule {
+        warm_up_s: question.settings.settle_s,
+        measure_s: question.settings.soak_part_s(),
+        blocks: SOAK_PARTS,
+        ..plan.schedule
+    };
+    plan.at_rate(rate_per_s / question.per_arrival, schedule)
+}
+
+/// The verdict of a search that came to its end is about what it found.
+fn with_capacity(mut record: Record, found: Capacity, came_to_its_end: bool) -> Record {
+    record.checks.push(step::whose_limit(&found.steps));
+    if came_to_its_end {
+        (record.verdict, record.verdict_reason) = verdict::of_capacity(&record.checks, &found);
+        record.exit_code = record.verdict.exit_code();
+    }
+    record.capacity = Some(found);
+    record
+}

@@ -1,0 +1,330 @@
+//! The search for capacity: one launch, many rates, and a soak at the one that is to be promised (docs/STATISTICS.md,
+//! section 5). Which rate comes next, and what the answers mean, is `measure`'s.
+
+use measure::{
+    capacity::{
+        search::{Next, Outcome, Search},
+        step::{self, Goal, Step},
+    },
+    record::{Capacity, CapacityOutcome, Round, StepKind, TargetVerdict},
+    summary::summarise,
+    targets::TargetSpec,
+};
+use scenarios::Schedule;
+use stack::Stack;
+
+use super::{
+    Plan,
+    output::OutputDir,
+    plan::Slot,
+    round::{Names, Up},
+    run::{Run, unavailable},
+};
+use crate::{
+    error::HarnessError, interrupt::Interrupt, load::Target, probes::Access, progress::Progress, subject::Means,
+};
+
+/// Parts of a soak: few and long, since they are the clusters of its intervals.
+pub(crate) const SOAK_PARTS: u32 = 5;
+
+/// How a search is driven.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Settings {
+    /// First rate, requests per second.
+    pub(crate) start_per_s: f64,
+    /// Rounds of four loads.
+    pub(crate) rounds: usize,
+    /// Seconds of a step that count.
+    pub(crate) step_s: f64,
+    /// Seconds before them that do not: the queue of the step before empties.
+    pub(crate) settle_s: f64,
+    /// Seconds of a soak.
+    pub(crate) soak_s: f64,
+    /// Requests per second that are asked for.
+    pub(crate) wanted_per_s: Option<f64>,
+}
+
+impl Settings {
+    /// Seconds of one part of a soak.
+    pub(crate) fn soak_part_s(&self) -> f64 {
+        self.soak_s / f64::from(SOAK_PARTS)
+    }
+}
+
+/// What a search is about.
+pub(crate) struct Question<'a> {
+    pub(crate) plan: &'a Plan,
+    /// Targets that load decides.
+    pub(crate) targets: &'a [TargetSpec],
+    pub(crate) settings: Settings,
+    /// Requests that follow from one arrival.
+    pub(crate) per_arrival: f64,
+}
+
+/// What everything that is driven shares.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) stack: Option<&'a Stack>,
+    pub(crate) out: &'a OutputDir,
+    pub(crate) progress: &'a Progress,
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+/// A search under way.
+pub(crate) struct Searching<'a> {
+    question: &'a Question<'a>,
+    around: Surroundings<'a>,
+    goals: Vec<Goal>,
+    /// Every step so far.
+    pub(crate) found: Capacity,
+    /// The rounds of the last soak, which the verdict is made of.
+    pub(crate) soak: Vec<Round>,
+}
+
+/// The subject while it is up, and what it was given.
+struct Resident<'a> {
+    up: Up<'a>,
+    names: Option<Names>,
+}
+
+impl<'a> Searching<'a> {
+    pub(crate) fn new(question: &'a Question<'a>, around: Surroundings<'a>) -> Self {
+        let goals: Vec<Goal> = question.targets.iter().filter_map(Goal::of).collect();
+        Self {
+            found: Capacity {
+                goals: goals.iter().map(|goal| goal.id.clone()).collect(),
+                steps: Vec::new(),
+                outcome: CapacityOutcome::Unfinished,
+                crossing_per_s: None,
+                interval_per_s: None,
+                advertised_per_s: None,
+                wanted_per_s: question.settings.wanted_per_s,
+                soak_s: question.settings.soak_s,
+                failed_soaks: 0,
+                scaling: None,
+            },
+            question,
+            around,
+            goals,
+            soak: Vec::new(),
+        }
+    }
+
+    /// Brings the subject up, searches, takes it down.
+    ///
+    /// # Errors
+    /// The first failure; the steps before it are kept.
+    pub(crate) async fn execute(&mut self) -> Result<(), HarnessError> {
+        let Surroundings {
+            stack,
+            out,
+            progress,
+            interrupt,
+        } = self.around;
+        let mut run = Run::new(self.question.plan, stack, out, progress, interrupt);
+        run.seed_all().await?;
+        let mut resident = self.bring_up(&run).await?;
+        let searched = self.search(&mut resident).await;
+        self.found.scaling = step::scaling(&self.found.steps);
+        let ended = self.take_down(resident).await;
+        searched.and(ended)
+    }
+
+    async fn bring_up(&self, run: &Run<'_>) -> Result<Resident<'a>, HarnessError> {
+        let subject = &self.question.plan.subjects[0];
+        let slot = slot(0);
+        let (process, target, names) = match (&subject.means, self.around.stack) {
+            (Means::Running(target), _) => (None, target.clone(), None),
+            (Means::Launch(binary), Some(stack)) => {
+                let names = run.names(slot);
+                run.prepare(stack, binary, &names).await?;
+                let process = run.launch(stack, subject, binary, slot, &names).await?;
+                let target = Target::at(process.address);
+                (Some(process), target, Some(names))
+            }
+            (Means::Launch(_), None) => {
+                return Err(HarnessError::internal(anyhow::anyhow!("no stack for {}", subject.name)));
+            }
+        };
+        Ok(Resident {
+            up: Up {
+                subject,
+                target,
+                process,
+            },
+            names,
+        })
+    }
+
+    async fn take_down(&self, resident: Resident<'_>) -> Result<(), HarnessError> {
+        let stopped = match resident.up.process {
+            Some(process) => process.stop().await,
+            None => Ok(()),
+        };
+        let dropped = match (self.around.stack, resident.names) {
+            (Some(stack), Some(names)) => stack.postgres.drop_database(&names.database).await.map_err(unavailable),
+            _ => Ok(()),
+        };
+        stopped.and(dropped)
+    }
+
+    async fn search(&mut self, resident: &mut Resident<'_>) -> Result<(), HarnessError> {
+        let settings = self.question.settings;
+        let mut search = Search::new(settings.start_per_s, self.question.plan.seed).with_rounds(settings.rounds);
+        loop {
+            match search.next() {
+                Next::Measure { rate_per_s } => {
+                    let step = self.step(resident, rate_per_s).await?;
+                    search.measured(step.worst);
+                }
+                Next::Soak { rate_per_s } => {
+                    let passed = self.soak(resident, rate_per_s).await?;
+                    self.found.failed_soaks += u32::from(!passed);
+                    search.soaked(passed);
+                }
+                Next::Done(outcome) => {
+                    self.conclude(outcome);
+                    return Ok(());
+                }
+            }
+            self.crossing_so_far(&search);
+        }
+    }
+
+    /// The rounds are over when a soak comes next; what they found is kept even if no soak holds.
+    fn crossing_so_far(&mut self, search: &Search) {
+        if let Some((crossing, interval)) = search.crossing() {
+            self.found.crossing_per_s = Some(crossing);
+            self.found.interval_per_s = Some(interval);
+        }
+    }
+
+    fn conclude(&mut self, outcome: Outcome) {
+        self.found.outcome = match outcome {
+            Outcome::Found(capacity) => {
+                self.found.advertised_per_s = Some(capacity.advertised_per_s);
+                CapacityOutcome::Found
+            }
+            Outcome::BeyondReach { .. } => CapacityOutcome::BeyondReach,
+            Outcome::NotHeld { .. } => CapacityOutcome::NotHeld,
+        };
+    }
+
+    /// One load of the doubling, which ends with the first that misses a goal, or of a round.
+    async fn step(&mut self, resident: &mut Resident<'_>, rate_per_s: f64) -> Result<Step, HarnessError> {
+        let kind = if self.found.steps.iter().any(step::misses) {
+            StepKind::Round
+        } else {
+            StepKind::Doubling
+        };
+        let settings = self.question.settings;
+        let round = self.drive(resident, rate_per_s, settings.step_s).await?;
+        self.keep(&round, kind, rate_per_s)?.ok_or_else(|| {
+            HarnessError::Usage(format!(
+                "at {rate_per_s:.1}/s nothing was due within a step that any target is about: start higher with --start, or \
+                 make steps longer with --step-s"
+            ))
+        })
+    }
+
+    /// Whether every target held over all parts, each a cluster of the interval.
+    async fn soak(&mut self, resident: &mut Resident<'_>, rate_per_s: f64) -> Result<bool, HarnessError> {
+        let part_s = self.question.settings.soak_part_s();
+        self.around.progress.line(&format!(
+            "soak: {rate_per_s:.1}/s for {:.0} s, in {SOAK_PARTS} parts",
+            self.question.settings.soak_s
+        ));
+        self.soak.clear();
+        for part in 0..SOAK_PARTS {
+            let mut round = self.drive(resident, rate_per_s, part_s).await?;
+            if self.keep(&round, StepKind::Soak, rate_per_s)?.is_none() {
+                // So slow a rate that a whole part saw nothing holds nothing.
+                return Ok(false);
+            }
+            round.block = part;
+            round.order = part;
+            self.soak.push(round);
+        }
+        self.soak_holds()
+    }
+
+    fn soak_holds(&self) -> Result<bool, HarnessError> {
+        let subject = &self.question.plan.subjects[0].name;
+        let summary = summarise(&self.soak, subject).map_err(HarnessError::internal)?;
+        let summaries = [(subject.clone(), summary)].into();
+        let judged = measure::targets::judge(self.question.targets, &summaries, &self.soak, None, subject)
+            .map_err(HarnessError::internal)?;
+        Ok(judged.iter().all(|target| target.verdict == TargetVerdict::Pass))
+    }
+
+    /// What a round says about the goals; `None` where nothing was due that any of them is about.
+    fn keep(&mut self, round: &Round, kind: StepKind, rate_per_s: f64) -> Result<Option<Step>, HarnessError> {
+        let found = step::of_round(round, &self.goals, kind, rate_per_s).map_err(HarnessError::internal)?;
+        if let Some(step) = &found {
+            self.around.progress.line(&line(self.found.steps.len() + 1, step));
+            self.found.steps.push(step.kept.clone());
+        }
+        Ok(found)
+    }
+
+    /// Load at one rate; before the first of all comes the workload's whole warm-up.
+    async fn drive(&self, resident: &mut Resident<'_>, rate_per_s: f64, measure_s: f64) -> Result<Round, HarnessError> {
+        let number = u32::try_from(self.found.steps.len()).unwrap_or(u32::MAX);
+        let base = self.question.plan.schedule;
+        let schedule = Schedule {
+            warm_up_s: if number == 0 {
+                base.warm_up_s.max(self.question.settings.settle_s)
+            } else {
+                self.question.settings.settle_s
+            },
+            measure_s,
+            blocks: number + 1,
+            ..base
+        };
+        let plan = self
+            .question
+            .plan
+            .at_rate(rate_per_s / self.question.per_arrival, schedule);
+        let Surroundings {
+            stack,
+            out,
+            progress,
+            interrupt,
+        } = self.around;
+        let run = Run::new(&plan, stack, out, progress, interrupt);
+        let access = match (stack, &resident.names, &resident.up.process) {
+            (Some(stack), Some(names), Some(process)) => run.access(stack, names, process),
+            _ => Access::default(),
+        };
+        let end = run.measure(slot(number), &mut resident.up, access).await?;
+        match (end.round, end.failure) {
+            (_, Some(failure)) => Err(failure),
+            (Some(round), None) => Ok(round),
+            (None, None) => Err(HarnessError::internal(anyhow::anyhow!("a step left no round"))),
+        }
+    }
+}
+
+/// The one subject, in step `number`.
+fn slot(number: u32) -> Slot {
+    Slot {
+        block: number,
+        order: number,
+        subject: 0,
+    }
+}
+
+/// "step 7: 320/s, p95 12.1 ms, 3.1 % miss `fast` (5 % may)"
+fn line(number: usize, step: &Step) -> String {
+    let kept = &step.kept;
+    let p95 = kept.p95_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1}"));
+    let share = |part: f64| 100.0 * part;
+    format!(
+        "step {number}: {:.1}/s, p95 {p95} ms, {:.2} % miss `{}` ({:.2} % may), {} dropped",
+        kept.rate_per_s,
+        share(kept.above as f64 / kept.of.max(1) as f64),
+        kept.goal,
+        share(kept.allowed),
+        kept.dropped
+    )
+}

@@ -1,0 +1,142 @@
+//! `loadtest capacity` on servers of the test kit whose capacity is known.
+
+use std::time::Duration;
+
+use measure::record::{CapacityOutcome, StepKind, TargetVerdict};
+
+use crate::support::{Response, Server, Stall, Workplace, pause};
+
+/// Requests for `/`.
+const PAGE: &str = r#"
+name = "page"
+measure_s = 1
+drain_s = 1
+blocks = 1
+[model.closed]
+users = 1
+ramp_s = 0
+[warm_up]
+duration_s = 1
+think_time_scale = 1
+[quick]
+warm_up_s = 1
+measure_s = 1
+blocks = 1
+[endpoints.page]
+path = "/"
+[journeys.look]
+weight = 1
+steps = [{ endpoint = "page" }]
+"#;
+
+/// `capacity --quick` with steps that make a search of half a minute, and what else is given.
+fn arguments(place: &Workplace, server: &Server, more: &[&str]) -> Vec<String> {
+    let workload = place.write("page.toml", PAGE).to_str().unwrap().to_owned();
+    let (target, out) = (format!("url:http://{}", server.address), place.out());
+    let own = [
+        "capacity",
+        "--quick",
+        "--workload",
+        &workload,
+        "--target",
+        &target,
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    own.iter().chain(more).map(ToString::to_string).collect()
+}
+
+/// Four slots of 20 ms serve 200 requests a second and not one more: above, the queue grows without end, so that no rate
+/// above can be held, whatever the machine.
+#[test]
+fn what_a_server_serves_bounds_what_it_is_said_to_hold() {
+    let place = Workplace::new();
+    let slots = Stall {
+        period: Duration::from_hours(1),
+        lasting: Duration::ZERO,
+        service: Duration::from_millis(20),
+        slots: Some(4),
+    };
+    let server = slots.start();
+    let settings = [
+        "--p95-ms", "100", "--start", "40", "--rounds", "3", "--step-s", "2", "--soak-s", "10",
+    ];
+    let finished = place.release_loadtest(&arguments(&place, &server, &settings)).finish();
+    finished.assert_says("step 1: 40.0/s");
+    let record = place.record();
+    let found = record.capacity.as_ref().unwrap();
+    assert!(
+        matches!(found.outcome, CapacityOutcome::Found | CapacityOutcome::NotHeld),
+        "{found:#?}"
+    );
+    let crossing = found.crossing_per_s.unwrap();
+    assert!(crossing < 230.0, "{found:#?}");
+    if let Some(held) = found.advertised_per_s {
+        assert!(held < 205.0, "{found:#?}");
+        let judged = record.targets.iter().map(|target| target.verdict);
+        assert_eq!(judged.collect::<Vec<_>>(), [TargetVerdict::Pass]);
+        assert_eq!((record.rounds.len(), record.workload.rate_per_s), (5, Some(held)));
+    }
+    let of = |kind| found.steps.iter().filter(|step| step.kind == kind).count();
+    assert_eq!(of(StepKind::Round), 12, "three rounds of four");
+    assert!(of(StepKind::Doubling) >= 2 && of(StepKind::Soak) >= 5, "{found:#?}");
+    assert_eq!(finished.status.code(), Some(i32::from(record.exit_code)));
+    for part in ["Holds", "First target just missed at"] {
+        finished.assert_says(part);
+    }
+}
+
+/// A service that is too slow for its target at any rate holds nothing: soak after soak fails, and the code says so.
+#[test]
+fn a_target_that_no_rate_meets_is_a_miss() {
+    let place = Workplace::new();
+    let server = Server::start(|_| {
+        pause(Duration::from_millis(30));
+        Response::ok("ok")
+    });
+    let settings = [
+        "--p95-ms", "5", "--start", "40", "--rounds", "3", "--step-s", "1", "--soak-s", "1",
+    ];
+    place.loadtest(&arguments(&place, &server, &settings)).finish();
+    let record = place.record();
+    let found = record.capacity.as_ref().unwrap();
+    assert_eq!(
+        (found.outcome, found.advertised_per_s),
+        (CapacityOutcome::NotHeld, None)
+    );
+    assert_eq!(found.failed_soaks, 10);
+    assert!([4, 5].contains(&record.exit_code), "{}", record.verdict_reason);
+}
+
+#[test]
+fn a_search_needs_a_target_that_load_decides() {
+    let place = Workplace::new_beside();
+    let server = Server::start(|_| Response::ok("ok"));
+    let finished = place.loadtest(&arguments(&place, &server, &[])).finish();
+    finished.assert_code(2);
+    finished.assert_says("--targets");
+    let targets = place.write(
+        "ratio.toml",
+        "name = \"t\"\n[targets.hits]\npriority = \"P0\"\nmetric = \"cache.hit_ratio\"\nabove = 0.8\nsource = \"a test\"\n",
+    );
+    let finished = place
+        .loadtest(&arguments(&place, &server, &["--targets", targets.to_str().unwrap()]))
+        .finish();
+    finished.assert_code(2);
+    finished.assert_says("no target that load decides");
+}
+
+/// What was driven before Ctrl-C is kept.
+#[test]
+fn an_interrupted_search_keeps_its_steps() {
+    let place = Workplace::new();
+    let server = Server::start(|_| Response::ok("ok"));
+    let settings = ["--p95-ms", "5000", "--start", "20", "--step-s", "1"];
+    let mut run = place.loadtest(&arguments(&place, &server, &settings));
+    run.wait_for("step 2:");
+    run.signal(nix::sys::signal::Signal::SIGINT);
+    run.finish().assert_code(130);
+    let found = place.record().capacity.unwrap();
+    assert_eq!(found.outcome, CapacityOutcome::Unfinished);
+    assert!(found.steps.len() >= 2, "{found:#?}");
+}

@@ -1,0 +1,246 @@
+//! The examples for continuous integration (docs/ci): their scripts are run as they stand, with short settings in place of
+//! their variables.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use measure::record::{Record, Verdict};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Response, Server, bin_dir, repository};
+
+/// A workload that takes seconds.
+const WORKLOAD: &str = r#"
+name = "page"
+measure_s = 1
+drain_s = 1
+blocks = 2
+[model.closed]
+users = 2
+ramp_s = 0
+[warm_up]
+duration_s = 0.2
+think_time_scale = 1
+[quick]
+warm_up_s = 0.2
+measure_s = 1
+blocks = 2
+[think_times]
+short = { constant = { ms = 5 } }
+[endpoints.page]
+path = "/"
+[journeys.look]
+weight = 1
+steps = [{ endpoint = "page", think = "short" }]
+"#;
+const TARGETS: &str = r#"
+name = "t"
+[targets.fast]
+priority = "P0"
+metric = "http.p95_ms"
+endpoint = "page"
+below = 5000
+source = "a test"
+"#;
+
+/// What a script may begin with; anything else would be run here unseen.
+const KNOWN: [&str; 10] = [
+    "cargo build",
+    "echo",
+    "loadtest",
+    "mkdir",
+    "against=",
+    "if test",
+    "cp ",
+    "export PATH",
+    "fi",
+    "test ",
+];
+
+/// The directory that a job works in.
+struct Job {
+    dir: TempDir,
+    servers: [Server; 2],
+}
+
+impl Job {
+    fn new() -> Self {
+        let job = Self {
+            dir: tempfile::tempdir().unwrap(),
+            servers: [0, 1].map(|_| Server::start(|_| Response::ok("ok"))),
+        };
+        fs::write(job.path("workload.toml"), WORKLOAD).unwrap();
+        fs::write(job.path("targets.toml"), TARGETS).unwrap();
+        job
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs a script as a job does, with the release binaries found in PATH.
+    fn run(&self, script: &str) -> Output {
+        let path = format!("{}:{}", bin_dir().display(), std::env::var("PATH").unwrap());
+        let [before, after] = self
+            .servers
+            .each_ref()
+            .map(|server| format!("url:http://{}", server.address));
+        let variables = [
+            ("PATH", path.as_str()),
+            ("WORKLOAD", "workload.toml"),
+            ("TARGETS", "targets.toml"),
+            ("BEFORE", &before),
+            ("AFTER", &after),
+            ("NIGHTLY", &after),
+            ("COMPARE_OPTIONS", "--model closed --quick"),
+            ("RUN_OPTIONS", "--quick"),
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_STEP_SUMMARY", "summary.md"),
+            ("GITHUB_PATH", "path"),
+        ];
+        let mut command = Command::new("bash");
+        command
+            .args(["-e", "-o", "pipefail", "-c", script])
+            .envs(variables)
+            .current_dir(self.dir.path());
+        command.output().unwrap()
+    }
+
+    /// Runs scripts until one fails, and says what came of the last.
+    fn run_all<'s>(&self, scripts: impl IntoIterator<Item = &'s String>) -> Output {
+        let mut last = None;
+        for script in scripts {
+            let output = self.run(&without_build(script));
+            let failed = !output.status.success();
+            last = Some(output);
+            if failed {
+                break;
+            }
+        }
+        last.expect("a job has scripts")
+    }
+
+    /// A busy machine may spoil the run; then the gate says so. What it says and how it ends must agree.
+    #[track_caller]
+    fn assert_gated(&self, last: &Output) -> Record {
+        let text = String::from_utf8_lossy(&last.stdout).into_owned() + &String::from_utf8_lossy(&last.stderr);
+        let judged =
+            Record::load(&self.path("results/gate/record.json")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(last.status.success(), judged.exit_code == 0, "{text}");
+        for file in ["report.html", "junit.xml", "summary.md", "verdict.json"] {
+            assert!(
+                self.path("results/gate").join(file).is_file(),
+                "{file} is missing:\n{text}"
+            );
+        }
+        judged
+    }
+}
+
+/// Nothing is built in a test: that the packages exist is asked of cargo instead.
+fn without_build(script: &str) -> String {
+    let manifest = repository("Cargo.toml");
+    let ask = format!("cargo tree --manifest-path {} --depth 0 --locked", manifest.display());
+    script.replace("cargo build --release --locked", &ask)
+}
+
+#[track_caller]
+fn assert_known(scripts: &[String]) {
+    for line in scripts.iter().flat_map(|script| script.lines()) {
+        assert!(
+            KNOWN.iter().any(|begin| line.trim_start().starts_with(begin)),
+            "{line:?} is not run here"
+        );
+    }
+}
+
+fn parsed(file: &str) -> BTreeMap<String, Value> {
+    let text = fs::read_to_string(repository(file)).unwrap();
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The scripts of a job of a GitHub workflow, in order.
+fn github_scripts(job: &str) -> Vec<String> {
+    let workflow = parsed("docs/ci/github-actions.yml");
+    let steps = workflow["jobs"][job]["steps"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no job {job}"));
+    let scripts: Vec<String> = steps
+        .iter()
+        .filter_map(|step| step["run"].as_str().map(str::to_owned))
+        .collect();
+    assert!(scripts.len() >= 3, "{scripts:?}");
+    scripts
+}
+
+/// The scripts of a job of a GitLab pipeline, in order, with those that it takes from the job it extends.
+fn gitlab_scripts(job: &str) -> Vec<String> {
+    let pipeline = parsed("docs/ci/gitlab-ci.yml");
+    let own = &pipeline[job];
+    let base = &pipeline[own["extends"].as_str().unwrap()];
+    let lines = |value: &Value| -> Vec<String> {
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|line| line.as_str().map(str::to_owned))
+            .collect()
+    };
+    let scripts = [lines(&base["before_script"]), lines(&own["script"])].concat();
+    assert!(scripts.len() >= 4, "{scripts:?}");
+    scripts
+}
+
+#[test]
+fn a_pull_request_is_compared_and_gated() {
+    for scripts in [github_scripts("compare"), gitlab_scripts("performance:compare")] {
+        assert_known(&scripts);
+        let job = Job::new();
+        let judged = job.assert_gated(&job.run_all(&scripts));
+        assert_eq!(judged.subjects.len(), 2);
+        let summary = fs::read_to_string(job.path("summary.md")).unwrap();
+        assert!(
+            summary.starts_with("## ") && summary.contains("[Report](<"),
+            "{summary}"
+        );
+    }
+}
+
+/// Twice: the first run has no baseline yet, the second is held against the first.
+#[test]
+fn a_nightly_run_is_held_to_its_targets_and_to_the_night_before() {
+    for scripts in [github_scripts("nightly"), gitlab_scripts("performance:targets")] {
+        assert_known(&scripts);
+        let job = Job::new();
+        let first = job.assert_gated(&job.run_all(&scripts));
+        assert!(first.baseline.is_none() && !first.targets.is_empty());
+        let history = fs::read_to_string(job.path("kept/history.jsonl")).unwrap();
+        assert_eq!(history.lines().count(), 1, "{history}");
+        let kept = job.path("kept/baseline.json");
+        assert_eq!(kept.is_file(), first.exit_code == 0);
+        keep_as_baseline(&job.path("results/run/record.json"), &kept);
+
+        let second = job.assert_gated(&job.run_all(&scripts));
+        assert!(second.baseline.is_some(), "{}", second.verdict_reason);
+        assert_eq!(
+            fs::read_to_string(job.path("kept/history.jsonl"))
+                .unwrap()
+                .lines()
+                .count(),
+            2
+        );
+    }
+}
+
+/// Also where a busy machine spoilt the first run, so that the second has something to be held against.
+fn keep_as_baseline(record: &Path, kept: &Path) {
+    let mut record = Record::load(record).unwrap();
+    record.verdict = Verdict::Pass;
+    record.exit_code = 0;
+    record.save(kept).unwrap();
+}
