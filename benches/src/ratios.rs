@@ -35,6 +35,15 @@ pub enum Goal {
 }
 
 impl Goal {
+    /// Met, missed, or nothing to meet.
+    pub fn verdict(self, ratio: f64) -> &'static str {
+        match self.is_met(ratio) {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "",
+        }
+    }
+
     fn is_met(self, ratio: f64) -> Option<bool> {
         match self {
             Self::AtMost(limit) => Some(ratio <= limit),
@@ -62,11 +71,7 @@ impl Row {
 
     /// Met, missed, or nothing to meet.
     pub fn verdict(&self) -> &'static str {
-        match self.goal.is_met(self.ratio()) {
-            Some(true) => "met",
-            Some(false) => "MISSED",
-            None => "",
-        }
+        self.goal.verdict(self.ratio())
     }
 }
 

@@ -2,8 +2,10 @@
 //! awaiting, so that their ratio is the cache's own cost. The table of ratios stands at the end, and in
 //! `target/criterion/ratios.json`.
 
+mod codecs;
 mod flights;
 mod hits;
+mod operations;
 mod redis_paths;
 
 use std::{convert::Infallible, time::Duration};
@@ -46,16 +48,18 @@ fn main() {
         .configure_from_args();
     hits::l1(&mut criterion, &runtime);
     hits::key_building(&mut criterion);
+    codecs::json(&mut criterion);
     flights::waiters(&mut criterion, &runtime);
     let mut rows = hits::allocations(&runtime);
     rows.extend(flights::stampede(&runtime));
     rows.extend(redis_paths::all(&mut criterion, &runtime));
+    rows.extend(operations::all(&runtime));
     criterion.final_summary();
     finish(rows);
 }
 
 /// Pairs of benchmarks and what their ratio should be.
-const PAIRS: [(&str, &str, &str, Goal); 9] = [
+const PAIRS: [(&str, &str, &str, Goal); 13] = [
     (
         "L1 hit vs moka",
         "l1_hit/tiered_cache",
@@ -102,6 +106,30 @@ const PAIRS: [(&str, &str, &str, Goal); 9] = [
         "key building vs format!",
         "key_building/key",
         "key_building/format",
+        Goal::None,
+    ),
+    (
+        "single flight, 1 waiter, vs moka's get_with",
+        "single_flight/tiered_cache/1",
+        "single_flight/moka_get_with/1",
+        Goal::None,
+    ),
+    (
+        "single flight, 100 waiters, vs moka's get_with",
+        "single_flight/tiered_cache/100",
+        "single_flight/moka_get_with/100",
+        Goal::None,
+    ),
+    (
+        "single flight, 1,000 waiters, vs moka's get_with",
+        "single_flight/tiered_cache/1000",
+        "single_flight/moka_get_with/1000",
+        Goal::None,
+    ),
+    (
+        "reading an event's JSON vs writing it",
+        "codecs/event_from_json",
+        "codecs/event_to_json",
         Goal::None,
     ),
     (

@@ -37,7 +37,7 @@ pub(crate) fn all(criterion: &mut Criterion, runtime: &Runtime) -> Vec<Row> {
     rows
 }
 
-async fn connect(url: &str) -> MultiplexedConnection {
+pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
     let client = redis::Client::open(url).expect("the URL is valid");
     let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
     let _: () = connection
@@ -61,7 +61,7 @@ async fn read(cache: &TieredCache) {
     black_box(served).expect("cannot fail");
 }
 
-async fn get(connection: &mut MultiplexedConnection) {
+pub(crate) async fn get(connection: &mut MultiplexedConnection) {
     let body: redis::RedisResult<bytes::Bytes> = connection.get("bare").await;
     black_box(body).expect("it is there");
 }
@@ -104,7 +104,7 @@ async fn percentiles(cache: &TieredCache, bare: &mut MultiplexedConnection) -> V
     vec![row(50, Goal::AtMost(1.2)), row(99, Goal::AtMost(1.5))]
 }
 
-fn percentile_us(samples: &mut [Duration], share: usize) -> f64 {
+pub(crate) fn percentile_us(samples: &mut [Duration], share: usize) -> f64 {
     samples.sort_unstable();
     samples[samples.len() * share / 100].as_secs_f64() * 1e6
 }
