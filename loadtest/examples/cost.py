@@ -20,6 +20,8 @@ from pathlib import Path
 CONNECTIONS = 100
 # Below what the slowest of them reaches, so that all can hold it.
 OPEN_RATE = 15_000
+# The rate at which sends must be on time (docs/MEASURING.md, "Pacing").
+PACED_RATE = 5_000
 
 WORKLOAD = """
 name = "static"
@@ -76,29 +78,41 @@ def goose(bins, url, seconds):
     return int(re.search(r"(\d+) requests", text).group(1)), cpu
 
 
-def ours(bins, url, seconds, model):
+def ours(bins, url, seconds, model, rate=OPEN_RATE):
+    """Requests and CPU seconds of a run, and what became of its arrivals."""
     with tempfile.TemporaryDirectory() as place:
         workload = Path(place, "static.toml")
-        workload.write_text(WORKLOAD.format(seconds=seconds, connections=CONNECTIONS, rate=OPEN_RATE))
+        workload.write_text(WORKLOAD.format(seconds=seconds, connections=CONNECTIONS, rate=rate))
         command = [bins / "loadtest", "run", "--workload", workload, "--target", f"url:{url}", "--model", model, "--out", place]
         _, cpu = timed([str(word) for word in command])
         record = json.loads(Path(place, "record.json").read_text())
-    measured = record["rounds"][0]["phases"]
-    counts = [endpoint for phase in measured for endpoint in phase["endpoints"].values()]
-    if model == "open":
-        arrivals = list(record["summary"].values())[0]["arrivals"]
-        print(f"      lateness p50 {arrivals['lateness_p50_ms']:.3f} p99 {arrivals['lateness_p99_ms']:.3f} ms, "
-              f"{arrivals['achieved_per_s']:.0f}/s, {arrivals['dropped']} dropped")
-    return sum(count["count"] + count["errors"] + count["censored"] for count in counts), cpu
+    phases = record["rounds"][0]["phases"]
+    counts = [endpoint for phase in phases for endpoint in phase["endpoints"].values()]
+    requests = sum(count["count"] + count["errors"] + count["censored"] for count in counts)
+    return requests, cpu, list(record["summary"].values())[0].get("arrivals")
 
 
 def closed(bins, url, seconds):
-    return ours(bins, url, seconds, "closed")
+    return ours(bins, url, seconds, "closed")[:2]
 
 
 def open_model(bins, url, seconds):
-    return ours(bins, url, seconds, "open")
+    return at_rate(bins, url, seconds, OPEN_RATE)
 
+
+def paced(bins, url, seconds):
+    return at_rate(bins, url, seconds, PACED_RATE)
+
+
+def at_rate(bins, url, seconds, rate):
+    requests, cpu, arrivals = ours(bins, url, seconds, "open", rate)
+    off = abs(arrivals["achieved_per_s"] / rate - 1) * 100
+    HELD.setdefault(rate, []).append((off, arrivals["lateness_p50_ms"], arrivals["lateness_p99_ms"], arrivals["dropped"]))
+    return requests, cpu
+
+
+# By rate and run: percent off the rate, lateness at p50 and p99 in milliseconds, arrivals dropped.
+HELD = {}
 
 GENERATORS = {
     "wrk": wrk,
@@ -107,6 +121,7 @@ GENERATORS = {
     "goose as shipped": goose,
     f"loadtest, open {OPEN_RATE}/s": open_model,
     f"oha -q {OPEN_RATE}": oha_at_rate,
+    f"loadtest, open {PACED_RATE}/s": paced,
 }
 
 
@@ -135,10 +150,15 @@ def show(costs):
     for name, values in costs.items():
         print(f"  {name}: {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
     print("median of the ratios within a round")
-    at_rate = f"loadtest, open {OPEN_RATE}/s"
-    for name, other in [("loadtest, closed", "wrk"), ("loadtest, closed", "goose as shipped"), (at_rate, "oha"), (at_rate, f"oha -q {OPEN_RATE}")]:
+    ours_at_rate = f"loadtest, open {OPEN_RATE}/s"
+    for name, other in [("loadtest, closed", "wrk"), ("loadtest, closed", "goose as shipped"), (ours_at_rate, "oha"), (ours_at_rate, f"oha -q {OPEN_RATE}")]:
         ratios = [a / b for a, b in zip(costs[name], costs[other])]
         print(f"  {name} / {other}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    print("open model, median (smallest to largest) of the runs")
+    for rate, runs in HELD.items():
+        figures = zip(["% off the rate", "ms late at p50", "ms late at p99", "dropped"], zip(*runs))
+        shown = [f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g}) {unit}" for unit, values in figures]
+        print(f"  {rate}/s: {', '.join(shown)}")
 
 
 main()

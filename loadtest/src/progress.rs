@@ -14,9 +14,10 @@ impl Progress {
     /// A bar when stderr is a terminal.
     pub(crate) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {elapsed} {bar:12} {eta} {wide_msg}")
+            let style = ProgressStyle::with_template("{spinner} {elapsed} {bar:12} {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(0).with_style(style);
+            // Of length 0 it would be full before anything has happened.
+            let bar = ProgressBar::new(1).with_style(style);
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
@@ -50,11 +51,12 @@ impl Progress {
         }
     }
 
-    /// Where the load is now; only a terminal shows it.
-    pub(crate) fn at(&self, done_ms: u64, message: String) {
+    /// Where the load is now; only a terminal shows it. How long it will take is known, and not guessed from how fast it went.
+    pub(crate) fn at(&self, done_ms: u64, message: &str) {
         if let Some(bar) = &self.bar {
+            let left_s = bar.length().unwrap_or_default().saturating_sub(done_ms).div_ceil(1000);
             bar.set_position(done_ms);
-            bar.set_message(message);
+            bar.set_message(format!("{left_s}s left, {message}"));
         }
     }
 

@@ -3,6 +3,7 @@
 //! What belongs here: the rate over time, the spacing of arrivals around it, and the schedule that follows from both and
 //! a seed. What does not: keeping to that schedule (the generator).
 
+use measure::record::RateStretch;
 use rand::Rng;
 use rand_distr::{Distribution as _, Exp1};
 
@@ -176,6 +177,28 @@ impl Rate {
         expected / seconds
     }
 
+    /// How it changes within the first `seconds`; nothing where it does not.
+    pub fn stretches(&self, seconds: f64) -> Vec<RateStretch> {
+        let mut from_s = 0.0;
+        let mut stretches = Vec::new();
+        for piece in &self.pieces {
+            let to_s = seconds.min(from_s + piece.length_s);
+            if to_s > from_s {
+                stretches.push(RateStretch {
+                    from_s,
+                    to_s,
+                    from_per_s: piece.from_per_s,
+                    to_per_s: piece.from_per_s + piece.slope() * (to_s - from_s),
+                });
+            }
+            from_s = to_s;
+        }
+        if matches!(&stretches[..], [only] if only.is_level()) {
+            stretches.clear();
+        }
+        stretches
+    }
+
     /// "200/s", "50/s to 500/s within 60 s", "50/s for 20 s, then 100/s".
     pub fn describe(&self) -> String {
         let say = |piece: &Piece| {
@@ -318,6 +341,31 @@ mod tests {
         assert_eq!(times[2] - times[1], 100_000);
         assert_eq!(times.iter().filter(|at_us| **at_us > 4_000_000).count(), 9);
         assert!((rate.mean_per_s(4.0) - 5.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_rate_says_how_it_changes_within_the_time_that_is_measured() {
+        let said = |rate: Rate, seconds| {
+            let stretches = rate.stretches(seconds).into_iter();
+            stretches
+                .map(|one| (one.from_s, one.to_s, one.from_per_s, one.to_per_s))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(said(Rate::constant(5.0), 10.0), []);
+        assert_eq!(
+            said(Rate::steps(&[(1.0, 20.0), (10.0, 1.0)]), 10.0),
+            [],
+            "the step comes later"
+        );
+        assert_eq!(
+            said(Rate::steps(&[(1.0, 2.0), (10.0, 1.0)]), 5.0),
+            [(0.0, 2.0, 1.0, 1.0), (2.0, 5.0, 10.0, 10.0)]
+        );
+        assert_eq!(
+            said(Rate::ramp(0.0, 100.0, 4.0), 5.0),
+            [(0.0, 4.0, 0.0, 100.0), (4.0, 5.0, 100.0, 100.0)]
+        );
+        assert_eq!(said(Rate::ramp(0.0, 100.0, 4.0), 1.0), [(0.0, 1.0, 0.0, 25.0)]);
     }
 
     /// From 0 to 100/s in 10 s: 500 arrivals, a quarter of them in the first half.

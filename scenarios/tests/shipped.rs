@@ -48,6 +48,20 @@ fn the_mix_has_the_shares_it_promises() {
     assert!((per_journey - 600.0 / 163.0).abs() < 1e-9, "{per_journey}");
 }
 
+/// 500 drivers that are read all the time and written now and then, without pauses.
+#[test]
+fn the_freshness_workload_reads_what_it_writes() {
+    let workload = Workload::load(&shipped("workloads/freshness.toml")).unwrap_or_else(|error| panic!("{error}"));
+    assert!(
+        (workload.write_share() - 0.02).abs() < 1e-9,
+        "{}",
+        workload.write_share()
+    );
+    assert!(workload.endpoints.iter().all(|endpoint| endpoint.entity.is_some()));
+    assert_eq!(workload.endpoints[0].entity, workload.endpoints[2].entity);
+    assert!(workload.mean_think_ms().abs() < f64::EPSILON);
+}
+
 #[test]
 fn picked_journeys_give_the_write_share() {
     let workload = phase2_mix();

@@ -117,6 +117,7 @@ fn names_that_are_defined_twice() {
     insta::assert_snapshot!(said("[journeys.idle]", "[journeys.look]"), @"w.toml:43: duplicate key `look`");
     insta::assert_snapshot!(said("[feeders.km]\n", "[feeders.token]\nuniform = { min = 1, max = 2 }\n[feeders.km]\n"), @"w.toml:22: variable `token` is defined twice");
     insta::assert_snapshot!(said("{ authorization = ", "{ X-A = \"1\", x-a = \"2\", authorization = "), @"w.toml:29: header `x-a` is given twice");
+    insta::assert_snapshot!(said("{ authorization = ", "{ Content-Length = \"1\", authorization = "), @"w.toml:29: header `content-length` follows from the body: leave it out");
 }
 
 #[test]

@@ -133,6 +133,12 @@ pub struct WorkloadId {
     /// How the arrivals of the open model come: `poisson`, `uniform`, `step`, `ramp`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<String>,
+    /// What arrives is sessions of several requests, so that `rate_per_s` is what they are expected to come to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sessions: bool,
+    /// How the rate changes within the measured phase, in order and without gaps; none where it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stretches: Vec<RateStretch>,
     /// Mean think time over the mix, milliseconds (closed model).
     pub think_time_mean_ms: Option<f64>,
     /// Seconds of warm-up per launch, not recorded.
@@ -141,6 +147,26 @@ pub struct WorkloadId {
     pub measure_s: f64,
     /// Blocks: each launches every subject once.
     pub blocks: u32,
+}
+
+/// A part of the measured phase in which the rate stays or changes evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RateStretch {
+    /// Its beginning, seconds after that of the measured phase.
+    pub from_s: f64,
+    /// Its end.
+    pub to_s: f64,
+    /// Arrivals per second at its beginning.
+    pub from_per_s: f64,
+    /// Arrivals per second at its end.
+    pub to_per_s: f64,
+}
+
+impl RateStretch {
+    /// Whether the rate stays.
+    pub fn is_level(&self) -> bool {
+        (self.from_per_s - self.to_per_s).abs() < f64::EPSILON
+    }
 }
 
 /// Load model (Schroeder, Wierman, Harchol-Balter, NSDI 2006). Never mixed within a record.

@@ -161,6 +161,8 @@ fn workload_id(plan: &Plan) -> WorkloadId {
         },
         rate_per_s: model.requests_per_s(workload, plan.schedule.measure_s),
         arrivals: model.arrivals(),
+        sessions: model.has_sessions(),
+        stretches: model.stretches(plan.schedule.measure_s),
         think_time_mean_ms: (model.kind() == Model::Closed).then(|| workload.mean_think_ms()),
         warm_up_s: plan.schedule.warm_up_s,
         measure_s: plan.schedule.measure_s,

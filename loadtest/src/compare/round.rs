@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     error::HarnessError,
-    lag::LagMeter,
     load::{Attack, AttackSpec, Clock, LoadReport, Target, fetch_globals},
     probes::{Access, Observation, Observed, Probes},
     subject::{Binary, Launch, Launched, Means, Subject},
@@ -220,7 +219,6 @@ impl Run<'_> {
             let attack = attack.clone();
             Box::pin(async move { attack.run().await })
         });
-        let lag = LagMeter::start();
         let mut observation = Observation::default();
         let watched = self.watch(slot, &attack, &mut probes, &mut observation, up).await;
         let failure = watched.err();
@@ -232,11 +230,7 @@ impl Run<'_> {
         }
         let load = running.await.map_err(HarnessError::internal)??;
         self.show_errors(&load);
-        let mut round = to_round(slot, up.subject, started_at, load, &observation, &probes);
-        let lag_p99_ms = lag.p99_ms();
-        round
-            .probes
-            .extend(lag_p99_ms.map(|ms| (measure::names::HARNESS_LAG_P99_MS.to_owned(), ms)));
+        let round = to_round(slot, up.subject, started_at, load, &observation, &probes);
         let keeps = match &failure {
             None => true,
             Some(HarnessError::Interrupted) => was_measured(&round),
@@ -343,8 +337,9 @@ impl Run<'_> {
         }
         let (place, figures) = (self.where_now(slot, attack), figures(attack, now_us));
         if self.progress.has_bar() {
-            // Figures first: a narrow terminal cuts the end.
-            self.progress.at(done_ms, format!("{figures} {place}"));
+            // Phase and figures first: a narrow terminal cuts the end.
+            let phase = attack.timeline().phase_at(now_us);
+            self.progress.at(done_ms, &format!("{phase} {figures}, {place}"));
         } else {
             self.progress.step(&format!("{place} {figures}"));
         }
@@ -414,6 +409,10 @@ fn own_metrics(load: &LoadReport) -> BTreeMap<String, f64> {
     metrics.extend(
         load.pacer_nice
             .map(|nice| ("harness.pacer_nice".to_owned(), f64::from(nice))),
+    );
+    metrics.extend(
+        load.lag_p99_ms
+            .map(|ms| (measure::names::HARNESS_LAG_P99_MS.to_owned(), ms)),
     );
     let not_followed = load.followed.as_ref().map(|followed| followed.not_followed);
     metrics.extend(not_followed.map(|count| ("consistency.not_followed".to_owned(), count as f64)));

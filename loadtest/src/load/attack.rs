@@ -16,7 +16,7 @@ use super::{
     open,
     versions::{Followed, Versions},
 };
-use crate::{error::HarnessError, interrupt::Interrupt};
+use crate::{error::HarnessError, interrupt::Interrupt, lag::Lag};
 
 /// What a round's load is made of.
 pub(crate) struct AttackSpec<'a> {
@@ -47,6 +47,8 @@ pub(crate) struct LoadReport {
     pub(crate) followed: Option<Followed>,
     /// Nice value of the thread that paced the open model.
     pub(crate) pacer_nice: Option<i32>,
+    /// 99th percentile of how late the timers of the threads that sent fired, milliseconds.
+    pub(crate) lag_p99_ms: Option<f64>,
 }
 
 /// The measured phase so far, for a display.
@@ -89,6 +91,7 @@ impl Attack {
             errors: ErrorExamples::default(),
             versions: versions.map(|follow| Versions::new(follow.bound_ms, &follow.version_header)),
             shards: (0..senders(model)).map(|_| Mutex::new(recorder.shard())).collect(),
+            lag: Lag::default(),
             stop: interrupt.stop.child_token(),
             abort: interrupt.abort.child_token(),
         };
@@ -119,11 +122,12 @@ impl Attack {
     pub(crate) fn so_far(&self) -> SoFar {
         let mut sum = SoFar::default();
         for index in 0..self.shared.shards.len() {
-            let shard = self.shared.shard(index);
-            let part = shard.progress();
+            let part = self.shared.shard(index).progress();
             sum.answers += part.answers;
             sum.errors += part.errors;
-            shard.add_measured_to(&mut sum.times);
+            for endpoint in 0..self.shared.workload.endpoints.len() {
+                self.shared.shard(index).add_measured_to(endpoint, &mut sum.times);
+            }
         }
         sum
     }
@@ -151,11 +155,12 @@ impl Attack {
             errors: shared.errors.lines(),
             followed: shared.versions.as_ref().and_then(Versions::finish),
             pacer_nice,
+            lag_p99_ms: shared.lag.p99_ms(),
         }
     }
 }
 
-/// Threads that send requests: users run on all workers of the runtime, arrivals on one thread of their own.
+/// Threads that send requests: as many as there are cores for users, one for arrivals.
 fn senders(model: &LoadModel) -> usize {
     match model {
         LoadModel::Closed(_) => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

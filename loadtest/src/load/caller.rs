@@ -3,17 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Request as HttpRequest, header::HeaderValue};
 use measure::recorder::{Outcome, Request, Unfinished};
-use scenarios::{Endpoint, Extract, Vars};
-use tokio::time::timeout_at;
+use scenarios::{Endpoint, Extract, Method, Vars};
 
 use super::{
     Shared,
-    connection::{Answer, Connection, SendError},
+    alarm::Alarm,
+    answer::{Answer, Expecting},
+    connection::{Connection, SendError},
+    request::RequestText,
     timeline::micros,
+    versions::Versions,
 };
 
 /// A request to be sent.
@@ -28,162 +28,146 @@ pub(crate) struct Due<'a> {
 }
 
 /// One request that came to an end.
-pub(crate) struct Sent {
-    /// Index into the workload's endpoints.
-    pub(crate) endpoint: usize,
-    /// From the send to the last byte.
-    pub(crate) took: Duration,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
     /// When the last byte came, or the failure.
-    pub(crate) ended_us: u64,
-    pub(crate) status: Option<u16>,
-    pub(crate) error: Option<String>,
+    pub(crate) at_us: u64,
+    /// Whether the answer was as expected.
+    pub(crate) as_expected: bool,
 }
 
 /// Someone with a connection and variables of its own.
 pub(crate) struct Caller {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     own_shard: usize,
     pub(crate) vars: Vars,
     connection: Connection,
-    /// Reused for every path, header, body and entity.
-    text: String,
+    alarm: Alarm,
+    request: RequestText,
+    /// Reused for every entity.
+    entity: String,
 }
 
 impl Caller {
     /// Number `index` of its round; it starts with what the setup left.
     pub(crate) fn new(shared: Arc<Shared>, index: usize) -> Self {
         Self {
-            own_shard: index % shared.shards.len(),
+            own_shard: shared.shard_of(index),
             vars: shared.globals.clone(),
-            connection: Connection::new(shared.target.clone()),
-            text: String::new(),
+            connection: Connection::new(&shared.target),
+            alarm: Alarm::default(),
+            request: RequestText::default(),
+            entity: String::new(),
             shared,
         }
     }
 
-    /// Sends one request and records it; `None` when it was still in flight at the end of the drain, or given up.
-    pub(crate) async fn call(&mut self, due: Due<'_>) -> Option<Sent> {
-        let shared = Arc::clone(&self.shared);
+    /// Sends one request and records it. Dropped half way, as at the end of the drain, it is recorded as unfinished.
+    pub(crate) async fn call(&mut self, due: Due<'_>) -> Ended {
+        let shared = &*self.shared;
         let endpoint = &shared.workload.endpoints[due.endpoint];
-        let request = build(endpoint, &self.vars, &mut self.text);
-        let keeps_body = endpoint.expect.reads_body() || !due.extract.is_empty();
+        let text = self.request.write(endpoint, &shared.target.host, &self.vars);
+        let expecting = expecting(endpoint, due.extract);
+        let in_flight = InFlight::begin(shared, self.own_shard, due);
+        let sent_us = in_flight.request.sent_us;
+        let deadline = shared
+            .clock
+            .instant(sent_us + micros(Duration::from_millis(endpoint.timeout_ms)));
+        let outcome = self.alarm.before(deadline, self.connection.send(text, expecting)).await;
+        let outcome = outcome.unwrap_or(Err(SendError::Timeout(endpoint.timeout_ms)));
+        let at_us = shared.clock.now_us();
+        let judged = judge(endpoint, due.extract, outcome.as_ref().copied(), &mut self.vars);
+        in_flight.end(at_us, counted(&outcome, judged.is_ok()));
+        if let (Ok(answer), Ok(()), Some(versions)) = (&outcome, &judged, &shared.versions) {
+            let entity = rendered_entity(&mut self.entity, endpoint, &self.vars);
+            follow_version(versions, endpoint, entity, answer, (sent_us, at_us));
+        }
+        let as_expected = judged.is_ok();
+        if let Err(why) = judged {
+            shared.errors.add(why);
+        }
+        Ended { at_us, as_expected }
+    }
+}
+
+/// A request that is on its way. Whatever ends the wait for its answer, it is counted (invariant 8).
+struct InFlight<'s> {
+    shared: &'s Shared,
+    own_shard: usize,
+    request: Unfinished,
+    has_ended: bool,
+}
+
+impl<'s> InFlight<'s> {
+    /// Sent now.
+    fn begin(shared: &'s Shared, own_shard: usize, due: Due<'_>) -> Self {
         let sent_us = shared.clock.now_us();
-        let outcome = self.exchange(endpoint, request, keeps_body, sent_us).await;
-        let ended_us = shared.clock.now_us();
-        let intended_us = due.intended_us.unwrap_or(sent_us);
-        let Some(outcome) = outcome else {
-            shared.shard(self.own_shard).unfinished(Unfinished {
-                endpoint: due.endpoint,
-                intended_us,
-                sent_us,
-                given_up_us: ended_us,
-            });
-            return None;
-        };
-        let judged = self.judge(endpoint, due.extract, &outcome);
-        shared.shard(self.own_shard).ended(Request {
+        let request = Unfinished {
             endpoint: due.endpoint,
+            intended_us: due.intended_us.unwrap_or(sent_us),
+            sent_us,
+            given_up_us: sent_us,
+        };
+        Self {
+            shared,
+            own_shard,
+            request,
+            has_ended: false,
+        }
+    }
+
+    fn end(mut self, ended_us: u64, outcome: Outcome) {
+        self.has_ended = true;
+        let Unfinished {
+            endpoint,
+            intended_us,
+            sent_us,
+            ..
+        } = self.request;
+        self.shared.shard(self.own_shard).ended(Request {
+            endpoint,
             intended_us,
             sent_us,
             ended_us,
-            outcome: counted(&outcome, judged.is_ok()),
+            outcome,
         });
-        if let (Ok(answer), Ok(())) = (&outcome, &judged) {
-            self.follow_version(endpoint, answer, sent_us, ended_us);
-        }
-        Some(Sent {
-            endpoint: due.endpoint,
-            took: Duration::from_micros(ended_us - sent_us),
-            ended_us,
-            status: outcome.ok().map(|answer| answer.status),
-            error: judged.err().inspect(|message| shared.errors.add(message.clone())),
-        })
     }
+}
 
-    /// `None` when the round gives up on it before the endpoint's own time-out.
-    async fn exchange(
-        &mut self,
-        endpoint: &Endpoint,
-        request: HttpRequest<Full<Bytes>>,
-        keeps_body: bool,
-        sent_us: u64,
-    ) -> Option<Result<Answer, SendError>> {
-        let shared = Arc::clone(&self.shared);
-        let timed_out_us = sent_us + micros(Duration::from_millis(endpoint.timeout_ms));
-        let drain_end_us = shared.timeline.drain_end_us;
-        let deadline = shared.clock.instant(timed_out_us.min(drain_end_us));
-        tokio::select! {
-            biased;
-            outcome = timeout_at(deadline, self.connection.send(request, keeps_body)) => match outcome {
-                Ok(outcome) => Some(outcome),
-                Err(_) if drain_end_us < timed_out_us => None,
-                Err(_) => Some(Err(SendError::Timeout(endpoint.timeout_ms))),
-            },
-            () = shared.abort.cancelled() => None,
-        }
-    }
-
-    /// `Err` says in words what was not as the workload expects. What it extracts is kept.
-    fn judge(
-        &mut self,
-        endpoint: &Endpoint,
-        extract: &[Extract],
-        outcome: &Result<Answer, SendError>,
-    ) -> Result<(), String> {
-        let judged = match outcome {
-            Err(error) => Err(error.to_string()),
-            Ok(answer) => look_into(endpoint, extract, answer, &mut self.vars),
-        };
-        judged.map_err(|why| format!("{} {}: {why}", endpoint.method.as_str(), endpoint.name))
-    }
-
-    fn follow_version(&mut self, endpoint: &Endpoint, answer: &Answer, sent_us: u64, ended_us: u64) {
-        let shared = Arc::clone(&self.shared);
-        let (Some(versions), Some(entity)) = (&shared.versions, &endpoint.entity) else {
-            return;
-        };
-        let Some(version) = versions.version_of(answer) else {
-            return;
-        };
-        let entity = rendered(&mut self.text, |out| entity.render(&self.vars, out));
-        if endpoint.write {
-            versions.wrote(entity, version, ended_us);
-        } else {
-            versions.read(&endpoint.name, entity, version, sent_us);
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.request.given_up_us = self.shared.clock.now_us();
+            self.shared.shard(self.own_shard).unfinished(self.request);
         }
     }
 }
 
-/// The request of an endpoint with the values of `vars`; `text` is a buffer to reuse.
-pub(super) fn build(endpoint: &Endpoint, vars: &Vars, text: &mut String) -> HttpRequest<Full<Bytes>> {
-    let path = rendered(text, |out| endpoint.path.render(vars, out));
-    let mut request = HttpRequest::builder().method(endpoint.method.as_str()).uri(path);
-    for (name, template) in &endpoint.headers {
-        request = request.header(name, header_value(rendered(text, |out| template.render(vars, out))));
+/// What of the answer will be looked into.
+pub(super) fn expecting(endpoint: &Endpoint, extract: &[Extract]) -> Expecting {
+    Expecting {
+        head_only: endpoint.method == Method::Head,
+        body: endpoint.expect.reads_body() || !extract.is_empty(),
     }
-    let body = endpoint.body.as_ref().map_or_else(Full::default, |body| {
-        let text = rendered(text, |out| body.render(vars, out));
-        Full::new(Bytes::copy_from_slice(text.as_bytes()))
-    });
-    request
-        .body(body)
-        .expect("paths and header names were checked when the workload was read")
 }
 
-fn rendered(text: &mut String, write: impl FnOnce(&mut String)) -> &str {
-    text.clear();
-    write(text);
-    text
+/// `Err` says in words what was not as the workload expects. What it extracts is kept.
+fn judge(
+    endpoint: &Endpoint,
+    extract: &[Extract],
+    outcome: Result<&Answer, &SendError>,
+    vars: &mut Vars,
+) -> Result<(), String> {
+    let judged = match outcome {
+        Err(error) => Err(error.to_string()),
+        Ok(answer) => look_into(endpoint, extract, answer, vars),
+    };
+    judged.map_err(|why| format!("{} {}: {why}", endpoint.method.as_str(), endpoint.name))
 }
 
-/// Values from answers or files may hold what no header can: it is left out, and the service says what it thinks of that.
-fn header_value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-fn counted(outcome: &Result<Answer, SendError>, as_expected: bool) -> Outcome {
+fn counted(outcome: &Result<&Answer, SendError>, as_expected: bool) -> Outcome {
     match outcome {
-        Ok(answer) if as_expected => Outcome::Ok { bytes: answer.bytes },
+        Ok(answer) if as_expected => Outcome::Ok { bytes: answer.bytes() },
         _ => Outcome::Error,
     }
 }
@@ -197,17 +181,42 @@ pub(super) fn look_into(
 ) -> Result<(), String> {
     let expect = &endpoint.expect;
     expect
-        .check_status(answer.status)
+        .check_status(answer.status())
         .map_err(|why| format!("{why} {}", answer.excerpt()))?;
     expect.check_headers(|name| answer.header(name), vars)?;
     if !expect.reads_body() && extract.is_empty() {
         return Ok(());
     }
     if !answer.is_whole() {
-        return Err(format!("the body is too long to look into: {} bytes", answer.bytes));
+        return Err(format!("the body is too long to look into: {} bytes", answer.bytes()));
     }
-    let body = serde_json::from_slice(&answer.body)
+    let body = serde_json::from_slice(answer.body())
         .map_err(|error| format!("expected JSON, got ({error}) {}", answer.excerpt()))?;
     expect.check_json(&body, vars)?;
     scenarios::keep(extract, &body, vars).map_err(|what| format!("the answer has {what}"))
+}
+
+/// The entity whose version the endpoint's answers carry.
+fn rendered_entity<'t>(text: &'t mut String, endpoint: &Endpoint, vars: &Vars) -> Option<&'t str> {
+    let template = endpoint.entity.as_ref()?;
+    text.clear();
+    template.render(vars, text);
+    Some(text)
+}
+
+fn follow_version(
+    versions: &Versions,
+    endpoint: &Endpoint,
+    entity: Option<&str>,
+    answer: &Answer,
+    (sent_us, ended_us): (u64, u64),
+) {
+    let (Some(entity), Some(version)) = (entity, versions.version_of(answer)) else {
+        return;
+    };
+    if endpoint.write {
+        versions.wrote(entity, version, ended_us);
+    } else {
+        versions.read(&endpoint.name, entity, version, sent_us);
+    }
 }

@@ -1,18 +1,25 @@
-//! The closed model: goose starts the users and counts for its own console, we walk the journeys and take the times.
+//! The closed model: goose starts the users, we walk the journeys and take the times.
 //!
-//! Each goose user runs one endless transaction, the loop over [`User::next`]: goose's own run time is in whole seconds, is checked
-//! between transactions only, and leaves requests in flight uncounted, so phases are cut by our clock instead.
+//! Each goose user runs one transaction, a whole [`User::live`]: goose's own run time is in whole seconds, is checked
+//! between transactions only, and leaves requests in flight uncounted, so phases are cut by our clock instead. A user lives on
+//! one of our threads, and goose's own metrics are off: keeping them is work at every request, and nobody reads them.
 
 use std::sync::Arc;
 
 use goose::{
     GooseAttack,
+    client::GooseClientBuilder,
     config::GooseConfiguration,
     goose::{GooseUser, Scenario, Transaction, TransactionFunction},
 };
 use scenarios::ClosedModel;
+use tokio::{
+    runtime::Handle,
+    sync::oneshot::{self, Receiver},
+};
+use tokio_util::sync::CancellationToken;
 
-use super::{Shared, user::User};
+use super::{Shared, sender::on_own_thread, user::User};
 use crate::error::HarnessError;
 
 /// Runs the users to the end of the drain.
@@ -21,13 +28,20 @@ use crate::error::HarnessError;
 /// When goose refuses to run.
 pub(super) async fn run(shared: Arc<Shared>, model: ClosedModel) -> Result<(), HarnessError> {
     let configuration = configuration(&shared, model)?;
-    let scenario = Scenario::new("mix").register_transaction(Transaction::new(transaction(shared)));
+    let senders = Senders::start(&shared).await?;
+    let scenario = Scenario::new("mix").register_transaction(Transaction::new(transaction(shared, &senders)));
+    // One client for all: a user has its own connection of ours, and goose's, with a TLS set-up each, would cost more than a
+    // second's load and start the users late.
+    let unused_client = GooseClientBuilder::new().without_cookies();
     let attack = GooseAttack::initialize_with_config(configuration)
+        .map_err(HarnessError::internal)?
+        .set_client_builder_without_cookies(unused_client)
         .map_err(HarnessError::internal)?
         .register_scenario(scenario);
     // Boxed: goose's state is 20 KB, too much for the stack of every future around it.
-    Box::pin(attack.execute()).await.map_err(HarnessError::internal)?;
-    Ok(())
+    let executed = Box::pin(attack.execute()).await;
+    senders.stop().await?;
+    executed.map(drop).map_err(HarnessError::internal)
 }
 
 /// One iteration of one transaction is a user's whole life; goose is quiet, since we draw the progress.
@@ -46,38 +60,75 @@ fn configuration(shared: &Shared, model: ClosedModel) -> Result<GooseConfigurati
         "1",
         "--quiet",
         "--quiet",
-        "--no-print-metrics",
+        "--no-metrics",
         "--no-telnet",
-        "--no-error-summary",
     ];
     GooseConfiguration::parse_args_default(&arguments).map_err(HarnessError::internal)
 }
 
-fn transaction(shared: Arc<Shared>) -> TransactionFunction {
+fn transaction(shared: Arc<Shared>, senders: &Senders) -> TransactionFunction {
+    let handles: Arc<[Handle]> = Arc::from(&senders.handles[..]);
     Arc::new(move |goose_user: &mut GooseUser| {
-        let shared = Arc::clone(&shared);
+        let (shared, index) = (Arc::clone(&shared), goose_user.weighted_users_index);
+        let handle = handles[shared.shard_of(index)].clone();
         Box::pin(async move {
-            live(shared, goose_user).await;
+            live(shared, index, &handle).await;
             Ok(())
         })
     })
 }
 
-/// A user's life, each request told to goose too.
-async fn live(shared: Arc<Shared>, goose_user: &mut GooseUser) {
-    let mut user = User::new(Arc::clone(&shared), goose_user.weighted_users_index);
-    while let Some(sent) = user.next().await {
-        let endpoint = &shared.workload.endpoints[sent.endpoint];
-        // Goose's channel is closed only when the attack is over, and then nobody reads the figure.
-        let _ = goose_user
-            .record_custom_request_duration(
-                endpoint.method.as_str(),
-                &endpoint.name,
-                sent.took,
-                sent.error.is_none(),
-                sent.status,
-                sent.error.as_deref(),
-            )
-            .await;
+/// A user's life on the thread of its shard. What is still in flight when the round gives up ends with it.
+async fn live(shared: Arc<Shared>, index: usize, handle: &Handle) {
+    let of_user = Arc::clone(&shared);
+    let mut life = handle.spawn(async move { User::new(of_user, index).live().await });
+    tokio::select! {
+        _ = &mut life => {}
+        () = shared.given_up() => life.abort(),
+    }
+}
+
+/// The threads that users live on, one per shard.
+struct Senders {
+    handles: Vec<Handle>,
+    stop: CancellationToken,
+    ends: Vec<Receiver<std::io::Result<()>>>,
+}
+
+impl Senders {
+    async fn start(shared: &Shared) -> Result<Self, HarnessError> {
+        let stop = CancellationToken::new();
+        let (mut handles, mut ends) = (Vec::new(), Vec::new());
+        for index in 0..shared.shards.len() {
+            let (here, handle) = oneshot::channel();
+            let stopped = stop.clone();
+            let wait = move || async move {
+                // It waits for it, below.
+                let _ = here.send(Handle::current());
+                stopped.cancelled().await;
+            };
+            let end = on_own_thread(&format!("users-{index}"), shared.lag.clone(), wait);
+            ends.push(end.map_err(HarnessError::internal)?);
+            handles.push(handle.await.map_err(HarnessError::internal)?);
+        }
+        Ok(Self { handles, stop, ends })
+    }
+
+    /// Ends the threads, and with them what still lives there.
+    async fn stop(mut self) -> Result<(), HarnessError> {
+        self.stop.cancel();
+        for end in std::mem::take(&mut self.ends) {
+            end.await
+                .map_err(HarnessError::internal)?
+                .map_err(HarnessError::internal)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Senders {
+    /// Also when goose never ran.
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }

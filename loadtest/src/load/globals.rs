@@ -6,32 +6,34 @@ use scenarios::{SetupRequest, Vars, Workload};
 use tokio::time::timeout;
 
 use super::{
-    caller::{build, look_into},
+    caller::{expecting, look_into},
     connection::{Connection, Target},
+    request::RequestText,
 };
 use crate::error::HarnessError;
 
 /// Sends the workload's setup requests in their order; returns the variables that every user starts with.
 pub(crate) async fn fetch_globals(workload: &Workload, target: &Target) -> Result<Vars, HarnessError> {
-    let mut connection = Connection::new(target.clone());
+    let mut connection = Connection::new(target);
     let mut vars = workload.new_vars();
     for setup in &workload.setup {
-        send(&mut connection, setup, &mut vars)
+        send(&mut connection, &target.host, setup, &mut vars)
             .await
             .map_err(|error| HarnessError::Unavailable(format!("setup request `{}`: {error}", setup.request.name)))?;
     }
     Ok(vars)
 }
 
-async fn send(connection: &mut Connection, setup: &SetupRequest, vars: &mut Vars) -> Result<(), String> {
+async fn send(connection: &mut Connection, host: &str, setup: &SetupRequest, vars: &mut Vars) -> Result<(), String> {
     let endpoint = &setup.request;
-    let request = build(endpoint, vars, &mut String::new());
+    let mut request = RequestText::default();
+    let request = request.write(endpoint, host, vars);
     let answer = timeout(
         Duration::from_millis(endpoint.timeout_ms),
-        connection.send(request, true),
+        connection.send(request, expecting(endpoint, &setup.extract)),
     )
     .await
     .map_err(|_| format!("no answer within {} ms", endpoint.timeout_ms))?
     .map_err(|error| error.to_string())?;
-    look_into(endpoint, &setup.extract, &answer, vars)
+    look_into(endpoint, &setup.extract, answer, vars)
 }

@@ -4,6 +4,8 @@
 //! What belongs here: everything between a workload and recorded times. What does not: what is done with the times
 //! (`measure`), and anything that talks to the subject outside the load (`probes`, `subject`).
 
+mod alarm;
+mod answer;
 mod attack;
 mod caller;
 mod clock;
@@ -14,6 +16,9 @@ mod globals;
 mod model;
 mod open;
 mod pacer;
+mod request;
+mod schedule;
+mod sender;
 mod timeline;
 mod user;
 mod versions;
@@ -22,7 +27,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use measure::recorder::Shard;
 use scenarios::{Mix, Sequences, Vars, Workload};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
+
+use crate::lag::Lag;
 
 pub(crate) use attack::{Attack, AttackSpec, LoadReport};
 pub(crate) use clock::Clock;
@@ -49,6 +57,8 @@ struct Shared {
     versions: Option<versions::Versions>,
     /// One per thread that sends; whoever sends always writes into the same one.
     shards: Vec<Mutex<Shard>>,
+    /// How late the timers of these threads fire.
+    lag: Lag,
     /// No new requests.
     stop: CancellationToken,
     /// Abandon the requests in flight.
@@ -58,6 +68,19 @@ struct Shared {
 impl Shared {
     fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
         self.shards[index].lock().expect("nothing panics while holding it")
+    }
+
+    /// The shard, and the thread, of user or slot `index`.
+    fn shard_of(&self, index: usize) -> usize {
+        index % self.shards.len()
+    }
+
+    /// Completes when nobody waits any more for what is in flight: at the end of the drain, or at the second interrupt.
+    async fn given_up(&self) {
+        tokio::select! {
+            () = sleep_until(self.clock.instant(self.timeline.drain_end_us)) => (),
+            () = self.abort.cancelled() => (),
+        }
     }
 
     /// Whether new requests may be sent.

@@ -1,6 +1,6 @@
 //! The load model of a run: what the workload's file and the command line together ask for.
 
-use measure::record::Model;
+use measure::record::{Model, RateStretch};
 use scenarios::{Arrive, ClosedModel, OpenModel, Rate, Workload};
 
 /// One model; a record never mixes two (invariant 7).
@@ -113,6 +113,19 @@ impl LoadModel {
         match self {
             Self::Closed(_) => None,
             Self::Open(model) => Some(model.rate.mean_per_s(measure_s) * workload.requests_per_arrival(model.arrive)),
+        }
+    }
+
+    /// Whether what arrives is sessions, so that the number of requests is only expected.
+    pub(crate) fn has_sessions(&self) -> bool {
+        matches!(self, Self::Open(model) if model.arrive == Arrive::Sessions)
+    }
+
+    /// How the rate changes over `measure_s`; nothing where it does not.
+    pub(crate) fn stretches(&self, measure_s: f64) -> Vec<RateStretch> {
+        match self {
+            Self::Closed(_) => Vec::new(),
+            Self::Open(model) => model.rate.stretches(measure_s),
         }
     }
 

@@ -16,12 +16,14 @@ use std::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use scenarios::{Arrive, OpenModel};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::{
     Shared,
     caller::{Caller, Due},
     pacer::{Pacer, raise_priority},
+    schedule::Schedule,
+    sender::on_own_thread,
     timeline::micros,
 };
 use crate::error::HarnessError;
@@ -29,31 +31,23 @@ use crate::error::HarnessError;
 /// Stream of the seed for the times of arrivals; arrival n takes stream n for its own choices.
 const ARRIVALS_STREAM: u64 = u64::MAX - 1;
 /// Arrivals that may be sent off in one go when the schedule has been missed, before the slots get their turn.
-const MAX_BURST: u32 = 64;
+const MAX_BURST: usize = 64;
 /// How long after the end of the measured phase an arrival that was due within it is still sent: the pacer is a little late
 /// at the end as anywhere else. Beyond it the generator has lost its schedule, and what is left of it is dropped.
 const END_GRACE_US: u64 = 100_000;
 
 /// Runs the arrivals of a round to the end of its drain; the nice value that its thread had.
 pub(super) async fn run(shared: Arc<Shared>, model: OpenModel) -> Result<i32, HarnessError> {
-    let (done, outcome) = oneshot::channel();
-    let thread = move || {
+    let lag = shared.lag.clone();
+    let outcome = on_own_thread("pacer", lag, move || async move {
         let nice = raise_priority();
-        let driven = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .and_then(|runtime| runtime.block_on(drive(shared, &model)));
-        // Nobody waits any more when the command was cancelled.
-        let _ = done.send(driven.map(|()| nice));
-    };
-    std::thread::Builder::new()
-        .name("pacer".to_owned())
-        .spawn(thread)
-        .map_err(HarnessError::internal)?;
-    outcome
-        .await
+        drive(shared, &model).await.map(|()| nice)
+    });
+    let driven = outcome
         .map_err(HarnessError::internal)?
-        .map_err(HarnessError::internal)
+        .await
+        .map_err(HarnessError::internal)?;
+    driven.flatten().map_err(HarnessError::internal)
 }
 
 async fn drive(shared: Arc<Shared>, model: &OpenModel) -> std::io::Result<()> {
@@ -62,45 +56,32 @@ async fn drive(shared: Arc<Shared>, model: &OpenModel) -> std::io::Result<()> {
     let windows = shared.timeline.windows;
     let mut rng = ChaCha8Rng::seed_from_u64(shared.seed);
     rng.set_stream(ARRIVALS_STREAM);
-    let mut arrivals = model
-        .arrivals(windows.warm_up_end_us as f64 / 1e6, rng)
-        .take_while(|at_us| *at_us < windows.measure_end_us)
-        .zip(0..)
-        .peekable();
-    let mut burst = 0;
+    let times = model.arrivals(windows.warm_up_end_us as f64 / 1e6, rng);
+    let mut schedule = Schedule::new(times.take_while(|at_us| *at_us < windows.measure_end_us));
     let mut stopped = std::pin::pin!(shared.stop.cancelled());
-    loop {
-        let arrival_us = arrivals.peek().map(|(at_us, _)| *at_us);
-        let Some(next_us) = [arrival_us, pool.next_step_us()].into_iter().flatten().min() else {
-            break;
-        };
+    while let Some(wake_us) = pool.wake_us(&mut schedule) {
         tokio::select! {
             biased;
             () = &mut stopped => break,
             () = pool.changed.notified(), if pool.sessions() => continue,
-            woken = pacer.until(next_us) => woken?,
+            woken = pacer.until(wake_us) => woken?,
         }
-        if shared.clock.now_us() >= windows.measure_end_us + END_GRACE_US {
+        let now_us = shared.clock.now_us();
+        if now_us >= windows.measure_end_us + END_GRACE_US {
             break;
         }
-        if arrival_us == Some(next_us) {
-            arrivals
-                .next()
-                .into_iter()
-                .for_each(|(at_us, number)| pool.arrive(number, at_us));
-        } else {
-            pool.go_on();
-        }
-        burst = if shared.clock.now_us() > next_us { burst + 1 } else { 0 };
-        if burst >= MAX_BURST {
-            burst = 0;
-            tokio::task::yield_now().await;
-        }
+        pool.send_due(&mut schedule, now_us);
+        // What has just been started gets its turn before the next look at the clock.
+        tokio::task::yield_now().await;
     }
     if !shared.stop.is_cancelled() {
-        arrivals.for_each(|(at_us, _)| pool.miss(at_us));
+        schedule.for_each(|missed| pool.miss(missed.due_us));
+        pool.miss_steps();
     }
-    pool.drained().await;
+    tokio::select! {
+        () = pool.drained() => {}
+        () = shared.given_up() => {}
+    }
     Ok(())
 }
 
@@ -118,7 +99,11 @@ struct Pool {
 #[derive(Default)]
 struct Slots {
     /// The last one back is the first one taken: few connections are used, and those are warm.
-    idle: Vec<Slot>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a slot moves several times with every request: a pointer, not its 700 bytes"
+    )]
+    idle: Vec<Box<Slot>>,
     /// Sessions between two steps, the next due on top.
     resting: BinaryHeap<Reverse<Resting>>,
     /// All there are, at most [`Pool::most`].
@@ -138,7 +123,7 @@ struct Slot {
 /// A session that goes on at a time.
 struct Resting {
     at_us: u64,
-    slot: Slot,
+    slot: Box<Slot>,
 }
 
 impl PartialEq for Resting {
@@ -186,6 +171,32 @@ impl Pool {
         self.slots().resting.peek().map(|Reverse(resting)| resting.at_us)
     }
 
+    /// When something is due next. A session in flight may go on until the end of the measured phase.
+    fn wake_us(&self, schedule: &mut Schedule<impl Iterator<Item = u64>>) -> Option<u64> {
+        let known = [schedule.wake_us(), self.next_step_us()].into_iter().flatten().min();
+        let end_us = self.shared.timeline.windows.measure_end_us;
+        let may_go_on = || self.sessions() && self.in_flight() > 0 && self.shared.clock.now_us() < end_us;
+        known.or_else(|| may_go_on().then_some(end_us))
+    }
+
+    fn in_flight(&self) -> usize {
+        let slots = self.slots();
+        slots.made - slots.idle.len() - slots.resting.len()
+    }
+
+    /// Sends what is due, the schedule missed or not, but not more than [`MAX_BURST`] at once.
+    fn send_due(self: &Arc<Self>, schedule: &mut Schedule<impl Iterator<Item = u64>>, now_us: u64) {
+        for _ in 0..MAX_BURST {
+            if self.next_step_us().is_some_and(|due_us| due_us <= now_us) {
+                self.go_on();
+            } else if let Some(arrival) = schedule.pop_due(now_us) {
+                self.arrive(arrival.number, arrival.due_us);
+            } else {
+                return;
+            }
+        }
+    }
+
     /// Arrival `number`, due at `intended_us`.
     fn arrive(self: &Arc<Self>, number: u64, intended_us: u64) {
         self.shared.shard(0).arrival(intended_us);
@@ -205,6 +216,15 @@ impl Pool {
         shard.dropped(intended_us);
     }
 
+    /// The same for steps of sessions.
+    fn miss_steps(&self) {
+        let resting = std::mem::take(&mut self.slots().resting);
+        for Reverse(Resting { at_us, slot }) in resting {
+            self.miss(at_us);
+            self.slots().idle.push(slot);
+        }
+    }
+
     /// The session that is due goes on.
     fn go_on(self: &Arc<Self>) {
         let due = self.slots().resting.pop();
@@ -214,7 +234,7 @@ impl Pool {
         }
     }
 
-    fn free_slot(&self) -> Option<Slot> {
+    fn free_slot(&self) -> Option<Box<Slot>> {
         let mut slots = self.slots();
         if let Some(slot) = slots.idle.pop() {
             return Some(slot);
@@ -224,24 +244,24 @@ impl Pool {
         }
         slots.made += 1;
         let index = slots.made - 1;
-        Some(Slot {
+        Some(Box::new(Slot {
             index,
             caller: Caller::new(Arc::clone(&self.shared), index),
             rng: ChaCha8Rng::seed_from_u64(self.shared.seed),
             journey: 0,
             step: 0,
-        })
+        }))
     }
 
-    fn send(self: &Arc<Self>, mut slot: Slot, intended_us: u64) {
+    fn send(self: &Arc<Self>, mut slot: Box<Slot>, intended_us: u64) {
         let pool = Arc::clone(self);
         tokio::spawn(async move {
-            let goes_on_us = slot.send(pool.arrive, intended_us).await;
+            let goes_on_us = slot.send(&pool.shared, pool.arrive, intended_us).await;
             pool.give_back(slot, goes_on_us);
         });
     }
 
-    fn give_back(&self, slot: Slot, goes_on_us: Option<u64>) {
+    fn give_back(&self, slot: Box<Slot>, goes_on_us: Option<u64>) {
         let mut slots = self.slots();
         match goes_on_us {
             Some(at_us) if !self.closing.load(Ordering::Relaxed) => {
@@ -253,17 +273,10 @@ impl Pool {
         self.changed.notify_one();
     }
 
-    /// Returns when no request is in flight any more; each ends at the end of the drain at the latest.
+    /// Returns when no request is in flight any more.
     async fn drained(&self) {
         self.closing.store(true, Ordering::Relaxed);
-        loop {
-            let (back, made) = {
-                let slots = self.slots();
-                (slots.idle.len() + slots.resting.len(), slots.made)
-            };
-            if back == made {
-                return;
-            }
+        while self.in_flight() > 0 {
             self.changed.notified().await;
         }
     }
@@ -291,7 +304,7 @@ impl Slot {
     }
 
     /// Sends the request that is due; when its session goes on, if it does within the measured phase.
-    async fn send(&mut self, arrive: Arrive, intended_us: u64) -> Option<u64> {
+    async fn send(&mut self, shared: &Shared, arrive: Arrive, intended_us: u64) -> Option<u64> {
         match arrive {
             Arrive::Requests => {
                 let due = Due {
@@ -302,25 +315,24 @@ impl Slot {
                 self.caller.call(due).await;
                 None
             }
-            Arrive::Sessions => self.send_step(intended_us).await,
+            Arrive::Sessions => self.send_step(shared, intended_us).await,
         }
     }
 
-    async fn send_step(&mut self, intended_us: u64) -> Option<u64> {
-        let workload = Arc::clone(&self.caller.shared.workload);
-        let journey = &workload.journeys[self.journey];
+    async fn send_step(&mut self, shared: &Shared, intended_us: u64) -> Option<u64> {
+        let journey = &shared.workload.journeys[self.journey];
         let step = &journey.steps[self.step];
         let due = Due {
             endpoint: step.endpoint,
             extract: &step.extract,
             intended_us: Some(intended_us),
         };
-        let sent = self.caller.call(due).await?;
+        let ended = self.caller.call(due).await;
         self.step += 1;
-        let broken = sent.error.is_some() && journey.hands_values_on();
+        let broken = !ended.as_expected && journey.hands_values_on();
         let pause_us = micros(step.think.sample(&mut self.rng));
-        let next_us = sent.ended_us.saturating_add(pause_us);
-        let end_us = self.caller.shared.timeline.windows.measure_end_us;
+        let next_us = ended.at_us.saturating_add(pause_us);
+        let end_us = shared.timeline.windows.measure_end_us;
         (self.step < journey.steps.len() && !broken && next_us < end_us).then_some(next_us)
     }
 }

@@ -4,25 +4,24 @@ use std::{sync::Arc, time::Duration};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use scenarios::{ThinkTime, Workload};
+use scenarios::ThinkTime;
 use tokio::time::sleep_until;
 
 use super::{
     Shared,
-    caller::{Caller, Due, Sent},
+    caller::{Caller, Due},
     timeline::micros,
 };
 
 /// A user's own state.
 pub(crate) struct User {
+    shared: Arc<Shared>,
     caller: Caller,
     own_shard: usize,
     rng: ChaCha8Rng,
     /// Where in the workload it is: a journey, and how many of its steps are done.
     journey: usize,
     step: usize,
-    /// Before the next request; none yet before the first.
-    pause: Option<Duration>,
 }
 
 impl User {
@@ -32,72 +31,72 @@ impl User {
         let mut rng = ChaCha8Rng::seed_from_u64(shared.seed);
         rng.set_stream(index as u64);
         Self {
-            own_shard: index % shared.shards.len(),
-            caller: Caller::new(shared, index),
+            own_shard: shared.shard_of(index),
+            caller: Caller::new(Arc::clone(&shared), index),
+            shared,
             rng,
             journey: 0,
             // No step of the first journey is left, so that the first request picks one.
             step: usize::MAX,
-            pause: None,
         }
     }
 
-    /// The next request of this user, sent and recorded, after its pause; `None` once the measured phase is over or the
-    /// round is stopped.
-    pub(crate) async fn next(&mut self) -> Option<Sent> {
-        let pause = self.pause.take().unwrap_or_else(|| self.stagger());
-        self.rest(pause).await;
-        let workload = Arc::clone(&self.caller.shared.workload);
-        let (journey, index) = self.next_step(&workload)?;
-        let step = &workload.journeys[journey].steps[index];
+    /// Sends one request after the other, each after its pause, until the measured phase is over or the round is stopped.
+    pub(crate) async fn live(mut self) {
+        let mut pause = self.stagger();
+        loop {
+            self.rest(pause).await;
+            if !self.shared.may_start() {
+                return;
+            }
+            pause = self.request().await;
+        }
+    }
+
+    /// The next request of this user, sent and recorded; the pause after it.
+    async fn request(&mut self) -> Duration {
+        self.go_on();
+        let step = &self.shared.workload.journeys[self.journey].steps[self.step];
         let due = Due {
             endpoint: step.endpoint,
             extract: &step.extract,
             intended_us: None,
         };
-        let sent = self.caller.call(due).await?;
-        if sent.error.is_some() && workload.journeys[journey].hands_values_on() {
+        let ended = self.caller.call(due).await;
+        let pause = self.think(step.think, ended.at_us);
+        self.step += 1;
+        if !ended.as_expected && self.shared.workload.journeys[self.journey].hands_values_on() {
             // What later steps need may be missing: start another journey.
             self.step = usize::MAX;
         }
-        self.pause = Some(self.think(step.think));
-        Some(sent)
+        pause
     }
 
     /// Users that start together would stay in step: the first request comes after a random part of a pause.
     fn stagger(&mut self) -> Duration {
         let share: f64 = self.rng.random_range(0.0..1.0);
-        let shared = &self.caller.shared;
+        let shared = &self.shared;
         let mean_ms = shared.workload.mean_think_ms() * shared.timeline.warm_up_think_scale;
         Duration::from_secs_f64(share * mean_ms / 1000.0)
     }
 
-    /// The next step of this journey, or the first of a new one.
-    fn next_step(&mut self, workload: &Workload) -> Option<(usize, usize)> {
-        if !self.caller.shared.may_start() {
-            return None;
-        }
+    /// Begins a new journey where this one has no more steps.
+    fn go_on(&mut self) {
+        let workload = &self.shared.workload;
         if self.step >= workload.journeys[self.journey].steps.len() {
-            self.begin_journey(workload);
+            self.journey = self.shared.journeys.pick(&mut self.rng);
+            self.step = 0;
+            let feeders = &workload.journeys[self.journey].feeders;
+            workload.draw(feeders, &self.shared.sequences, &mut self.rng, &mut self.caller.vars);
         }
-        self.step += 1;
-        Some((self.journey, self.step - 1))
     }
 
-    fn begin_journey(&mut self, workload: &Workload) {
-        let shared = Arc::clone(&self.caller.shared);
-        self.journey = shared.journeys.pick(&mut self.rng);
-        self.step = 0;
-        let feeders = &workload.journeys[self.journey].feeders;
-        workload.draw(feeders, &shared.sequences, &mut self.rng, &mut self.caller.vars);
-    }
-
-    /// The pause after a request; shorter at the beginning of the warm-up.
-    fn think(&mut self, think: ThinkTime) -> Duration {
+    /// The pause after a request that ended at `ended_us`; shorter at the beginning of the warm-up.
+    fn think(&mut self, think: ThinkTime, ended_us: u64) -> Duration {
         let pause = think.sample(&mut self.rng);
-        let shared = &self.caller.shared;
-        if shared.clock.now_us() < shared.timeline.accelerated_until_us {
-            pause.mul_f64(shared.timeline.warm_up_think_scale)
+        let timeline = &self.shared.timeline;
+        if ended_us < timeline.accelerated_until_us {
+            pause.mul_f64(timeline.warm_up_think_scale)
         } else {
             pause
         }
@@ -105,7 +104,10 @@ impl User {
 
     /// Sleeps, but not beyond the measured phase nor after a stop.
     async fn rest(&self, pause: Duration) {
-        let shared = &self.caller.shared;
+        if pause.is_zero() {
+            return;
+        }
+        let shared = &self.shared;
         let began_us = shared.clock.now_us();
         let until_us = began_us.saturating_add(micros(pause));
         shared.sleep_until(until_us).await;

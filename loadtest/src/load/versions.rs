@@ -19,7 +19,7 @@ use measure::{
     record::{self, MAX_STALE_EXAMPLES, StaleRead},
 };
 
-use super::connection::Answer;
+use super::answer::Answer;
 
 /// Stripes of the table: users of two worker threads rarely meet in one.
 const STRIPES: usize = 16;

@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use hyper::header::HeaderValue;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -299,7 +298,7 @@ fn reach(authority: &str) -> Result<Target, HarnessError> {
     for address in addresses {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(_) => {
-                let host = HeaderValue::try_from(authority).map_err(|error| unavailable(error.to_string()))?;
+                let host = authority.to_owned();
                 return Ok(Target { address, host });
             }
             Err(error) => last = format!("nothing answers at {address}: {error}; is it up?"),

@@ -64,6 +64,10 @@ fn differences(stall: Stall, record: &Record) -> Vec<String> {
     let figures = names.into_iter().zip(measured_ms.into_iter().zip(truths_ms));
     figures
         .chain([("mean", (all.mean_ms, 1000.0 * stall.mean_s(RATE_PER_S)))])
+        .inspect(|(name, (measured, truth))| {
+            // The table of docs/MEASURING.md, with --nocapture.
+            println!("{stall:?} {name}: {measured:.3} ms, should be {truth:.3} (lateness {lateness_ms:.3})");
+        })
         .filter(|(_, (measured, truth))| (measured - truth).abs() > 0.001 * truth + lateness_ms + 1.0)
         .map(|(name, (measured, truth))| {
             format!("{name}: {measured:.3} ms, should be {truth:.3} (lateness {lateness_ms:.3})")

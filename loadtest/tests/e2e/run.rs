@@ -129,6 +129,24 @@ fn a_saturated_generator_is_detected() {
     assert!(failed.contains(&"the rate was held"), "{failed:?}");
 }
 
+/// An answer that comes too late is an error, and never the answer to the next request.
+#[test]
+fn an_answer_after_its_time_out_is_an_error() {
+    for model in ["--rate=20", "--users=2"] {
+        let place = Workplace::new();
+        let server = Server::start(|_| {
+            pause(Duration::from_millis(150));
+            Response::ok("late")
+        });
+        let text = constant(20).replace("path = \"/\"", "path = \"/\"\ntimeout_ms = 50");
+        let (finished, record) = place.measure(&text, server.address, &[model, "--measure-s", "1"]);
+        finished.assert_code(4);
+        finished.assert_says("GET page: no answer within 50 ms");
+        let all = &record.summary.values().next().unwrap().endpoints[ALL_ENDPOINTS];
+        assert!((all.error_rate - 1.0).abs() < f64::EPSILON && all.count == 0, "{all:?}");
+    }
+}
+
 /// What is still open at the end of the drain is censored, never lost.
 #[test]
 fn requests_that_never_end_are_censored() {

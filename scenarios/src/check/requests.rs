@@ -186,6 +186,9 @@ pub(super) fn check_path(raw: &Spanned<String>, findings: &mut Findings<'_>) {
     });
 }
 
+/// How the message is delimited is not a workload's to say.
+const OF_THE_MESSAGE: [&str; 2] = ["content-length", "transfer-encoding"];
+
 fn headers(raw: Named<Spanned<String>>, has_body: bool, scope: &mut Scope<'_, '_>) -> Vec<(String, Template)> {
     let mut headers: Vec<(String, Template)> = Vec::new();
     for (name, value) in in_file_order(raw) {
@@ -197,6 +200,11 @@ fn headers(raw: Named<Spanned<String>>, has_body: bool, scope: &mut Scope<'_, '_
         scope
             .findings
             .require(is_token(&lower), &name.span(), || format!("`{name}` is no header name"));
+        scope
+            .findings
+            .require(!OF_THE_MESSAGE.contains(&lower.as_str()), &name.span(), || {
+                format!("header `{lower}` follows from the body: leave it out")
+            });
         headers.push((lower, Template::compile(&value, Escape::Nothing, scope)));
     }
     if has_body && headers.iter().all(|(name, _)| name != "content-type") {

@@ -1,11 +1,11 @@
 //! Did the load come as it was meant to, and do its own figures agree (STATISTICS section 4)?
 
+use super::queue::{clip, queue, steps_of};
 use super::worst::{Shown, all_measured, check, held};
 use crate::figures::{figure, percent, us_to_ms};
 use crate::histogram::LatencyHistogram;
 use crate::names;
-use crate::record::{ALL_ENDPOINTS, Arrivals, Check, Flow, Model, WorkloadId};
-use crate::record::{Machine, Round};
+use crate::record::{ALL_ENDPOINTS, Arrivals, Check, Flow, Machine, Model, Pulse, RateStretch, Round, WorkloadId};
 use crate::rounds::{Measured, MeasuredRound, RoundError};
 use crate::steady;
 
@@ -38,7 +38,7 @@ pub fn of_load(rounds: &[Round], workload: &WorkloadId, machine: &Machine) -> Re
         check(UTILISATION, &rounds, "the subject's CPU time was not read", |round| {
             utilisation(round, cores)
         }),
-        steady_phase(&rounds),
+        steady_phase(&rounds, workload),
     ];
     checks.extend(match workload.model {
         Model::Closed => vec![check(PAUSES, &rounds, unread, |round| {
@@ -54,7 +54,7 @@ fn of_arrivals(rounds: &[MeasuredRound], workload: &WorkloadId, unread: &str) ->
         check(DROPPED, rounds, unread, dropped),
         check(ACCOUNTED, rounds, unread, accounted),
         check(RATE, rounds, unread, |round| rate_held(round, workload)),
-        check(QUEUE, rounds, unread, queue),
+        check(QUEUE, rounds, unread, |round| queue(round, &workload.stretches)),
         check(LATENESS, rounds, unread, lateness),
     ]
 }
@@ -64,7 +64,7 @@ fn all<'r>(round: &'r MeasuredRound) -> Option<&'r Measured> {
 }
 
 /// Mean number in flight over the measured phase; `None` where nothing was.
-fn mean_in_flight(round: &MeasuredRound, flow: Flow) -> Option<f64> {
+pub(super) fn mean_in_flight(round: &MeasuredRound, flow: Flow) -> Option<f64> {
     let mean = flow.in_flight_us as f64 / (round.seconds * 1e6);
     (mean > 0.0 && mean.is_finite()).then_some(mean)
 }
@@ -141,45 +141,30 @@ fn accounted(round: &MeasuredRound) -> Option<Shown> {
     })
 }
 
-/// `|X / lambda - 1| <= 2 % + 3 / sqrt(lambda W)`, X being what ended within the phase.
+/// `|X / lambda - 1| <= 2 % + 3 / sqrt(lambda W)`. X is what ended within the phase, begun in it or before: where an answer takes a
+/// good part of the phase, what is in flight at its end is no less than what was at its beginning, and no fault of the rate.
+///
+/// Requests of sessions come in clusters, so that their number varies by more than a Poisson number's 1 / sqrt(lambda W): it is
+/// held against those that were due, exactly.
 fn rate_held(round: &MeasuredRound, workload: &WorkloadId) -> Option<Shown> {
-    let (arrivals, all) = (arrivals(round)?, all(round)?);
-    let due = workload
-        .rate_per_s
-        .map_or(arrivals.intended as f64, |rate| rate * round.seconds);
+    let (arrivals, all, flow) = (arrivals(round)?, all(round)?, round.phase.flow?);
+    let asked = workload.rate_per_s.filter(|_| !workload.sessions);
+    let due = asked.map_or(arrivals.intended as f64, |rate| rate * round.seconds);
     if due <= 0.0 {
         return None;
     }
-    let ended = (all.count + all.errors) as f64;
+    let ended = (all.count + all.errors + flow.at_start) as f64;
     let (value, allowed) = ((ended / due - 1.0).abs(), AGREE + 3.0 / due.sqrt());
     Some(Shown {
         value,
         allowed,
         detail: format!(
-            "{}/s ended of {}/s intended: {} apart, allowed {}",
+            "{}/s ended of {}/s {}: {} apart, allowed {}",
             figure(ended / round.seconds),
             figure(due / round.seconds),
+            if asked.is_some() { "intended" } else { "due" },
             percent(value),
             percent(allowed)
-        ),
-    })
-}
-
-/// In flight at the end against the start. Of a stable system both are Poisson with the mean N, so the difference has a
-/// standard deviation of sqrt(2 N); three of them, N taken as 1 where it is less, are exceeded by chance in 1 of 270
-/// rounds or fewer.
-fn queue(round: &MeasuredRound) -> Option<Shown> {
-    let flow = round.phase.flow?;
-    let mean = mean_in_flight(round, flow).unwrap_or(0.0);
-    let allowed = flow.at_start as f64 + 3.0 * (2.0 * mean.max(1.0)).sqrt();
-    Some(Shown {
-        value: flow.at_end as f64,
-        allowed,
-        detail: format!(
-            "{} in flight at the start, {} at the end, allowed {}",
-            flow.at_start,
-            flow.at_end,
-            figure(allowed)
         ),
     })
 }
@@ -225,24 +210,68 @@ fn utilisation(round: &MeasuredRound, cores: f64) -> Option<Shown> {
     })
 }
 
-/// Half of the rounds or more that never settle are not chance.
-fn steady_phase(rounds: &[MeasuredRound]) -> Check {
+/// Half of the rounds or more that never settle are not chance. Where the rate changes, each level of it is a phase of its own;
+/// while it rises or falls nothing can be steady, and nothing is asked.
+fn steady_phase(rounds: &[MeasuredRound], workload: &WorkloadId) -> Check {
+    let changing = !workload.stretches.is_empty();
+    let levels: Vec<Option<RateStretch>> = if changing {
+        let levels = workload.stretches.iter().filter(|stretch| stretch.is_level());
+        levels.map(|level| Some(*level)).collect()
+    } else {
+        vec![None]
+    };
+    let judged: Vec<Check> = levels.iter().filter_map(|level| steady_level(rounds, *level)).collect();
+    let Some(worst) = judged.iter().find(|level| !level.ok).or(judged.first()) else {
+        let why = if changing {
+            "the rate changes all the time, or its levels are too short to tell"
+        } else {
+            "too short to tell, or not counted by this record"
+        };
+        return held(STEADY, why.to_owned());
+    };
+    worst.clone()
+}
+
+/// The same for one level of the rate, or for the whole phase.
+fn steady_level(rounds: &[MeasuredRound], level: Option<RateStretch>) -> Option<Check> {
+    let settled = |pulse: &Pulse| match level {
+        Some(level) => steady::of_pulse(&part_of(pulse, level)),
+        None => steady::of_pulse(pulse),
+    };
     let judged: Vec<bool> = rounds
         .iter()
-        .filter_map(|round| round.phase.pulse.as_ref().and_then(steady::of_pulse))
+        .filter_map(|round| round.phase.pulse.as_ref().and_then(settled))
         .collect();
-    if judged.is_empty() {
-        return held(STEADY, "too short to tell, or not counted by this record".to_owned());
-    }
     let unsteady = judged.iter().filter(|steady| !**steady).count();
-    Check {
+    let whole = level.map_or_else(
+        || "the phase".to_owned(),
+        |level| {
+            format!(
+                "the {} s at {}/s",
+                figure(level.to_s - level.from_s),
+                figure(level.from_per_s)
+            )
+        },
+    );
+    (!judged.is_empty()).then(|| Check {
         name: STEADY.to_owned(),
         ok: unsteady * 2 < judged.len().max(2),
         detail: format!(
-            "{unsteady} of {} rounds had not settled by the middle of the phase (MSER-5 of response time and requests \
+            "{unsteady} of {} rounds had not settled by the middle of {whole} (MSER-5 of response time and requests \
              in flight)",
             judged.len()
         ),
+    })
+}
+
+/// The steps of a phase that lie within a stretch of its rate.
+fn part_of(pulse: &Pulse, stretch: RateStretch) -> Pulse {
+    let within = steps_of(stretch.from_s, stretch.to_s);
+    let cut = |values: &[u64]| values.get(clip(&within, values.len())).unwrap_or_default().to_vec();
+    Pulse {
+        answers: cut(&pulse.answers),
+        response_us: cut(&pulse.response_us),
+        in_flight_us: cut(&pulse.in_flight_us),
     }
 }
 

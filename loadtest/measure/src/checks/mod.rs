@@ -6,6 +6,7 @@
 
 mod load;
 mod machine;
+mod queue;
 mod samples;
 mod worst;
 

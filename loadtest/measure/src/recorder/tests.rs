@@ -145,7 +145,7 @@ fn progress_sees_the_measured_phase_only() {
     shard.ended(closed(1, 1_500_000, 1_500_900, OK));
     shard.ended(closed(1, 1_500_000, 1_500_900, Outcome::Error));
     let mut times = LatencyHistogram::new();
-    shard.add_measured_to(&mut times);
+    (0..2).for_each(|endpoint| shard.add_measured_to(endpoint, &mut times));
     assert_eq!(shard.progress(), Progress { answers: 2, errors: 1 });
     assert_eq!((times.len(), times.max_us()), (2, Some(900)));
 }

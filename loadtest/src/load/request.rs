@@ -1,0 +1,147 @@
+//! A request as it goes over the wire, written into memory that is reused.
+
+use std::fmt::Write as _;
+
+use scenarios::{Endpoint, Method, Vars};
+
+/// The text of one request at a time.
+#[derive(Debug, Default)]
+pub(crate) struct RequestText {
+    text: String,
+    body: String,
+}
+
+impl RequestText {
+    /// The request of `endpoint` to `host` with the values of `vars`. Allocates only while its memory still grows.
+    pub(crate) fn write(&mut self, endpoint: &Endpoint, host: &str, vars: &Vars) -> &[u8] {
+        let Self { text, body } = self;
+        text.clear();
+        text.push_str(endpoint.method.as_str());
+        text.push(' ');
+        endpoint.path.render(vars, text);
+        text.push_str(" HTTP/1.1\r\n");
+        if endpoint.headers.iter().all(|(name, _)| name != "host") {
+            push_all(text, ["host: ", host, "\r\n"]);
+        }
+        for (name, template) in &endpoint.headers {
+            push_all(text, [name, ": "]);
+            let begins = text.len();
+            template.render(vars, text);
+            // Values from answers or files may hold what no header can: it is left out, and the service says what it
+            // thinks of that.
+            if !text.as_bytes()[begins..].iter().all(|byte| is_visible(*byte)) {
+                text.truncate(begins);
+            }
+            text.push_str("\r\n");
+        }
+        body.clear();
+        if let Some(template) = &endpoint.body {
+            template.render(vars, body);
+        }
+        if endpoint.body.is_some() || announces_length(endpoint.method) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "content-length: {}\r\n", body.len());
+        }
+        push_all(text, ["\r\n", body]);
+        text.as_bytes()
+    }
+}
+
+fn push_all<const N: usize>(text: &mut String, parts: [&str; N]) {
+    for part in parts {
+        text.push_str(part);
+    }
+}
+
+/// What a header value may hold: neither control characters nor a line's end.
+fn is_visible(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\t')
+}
+
+/// Methods whose length is given also when there is no body (RFC 9110, section 8.6).
+fn announces_length(method: Method) -> bool {
+    matches!(method, Method::Post | Method::Put | Method::Patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use scenarios::Workload;
+    use serde_json::json;
+
+    use super::*;
+
+    /// The text of the only endpoint of a workload, with the variable `id` set.
+    fn written(endpoint: &str, id: &serde_json::Value) -> String {
+        let text = format!(
+            r#"
+name = "w"
+measure_s = 1
+drain_s = 1
+blocks = 1
+[model.closed]
+users = 1
+ramp_s = 0
+[warm_up]
+duration_s = 1
+think_time_scale = 1
+[quick]
+warm_up_s = 1
+measure_s = 1
+blocks = 1
+[feeders.id]
+uniform = {{ min = 1, max = 2 }}
+[endpoints.one]
+{endpoint}
+[journeys.j]
+weight = 1
+steps = [{{ endpoint = "one" }}]
+"#
+        );
+        let workload = Workload::parse(Path::new("w.toml"), &text).unwrap();
+        let mut vars = workload.new_vars();
+        vars.set(0, id.clone());
+        let mut request = RequestText::default();
+        request.write(&workload.endpoints[0], "h:1", &vars);
+        let again = request.write(&workload.endpoints[0], "h:1", &vars);
+        String::from_utf8(again.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_request_without_a_body_has_no_length_unless_its_method_asks_for_one() {
+        assert_eq!(
+            written("path = '/x/{id}?a=b'", &json!(7)),
+            "GET /x/7?a=b HTTP/1.1\r\nhost: h:1\r\n\r\n"
+        );
+        assert_eq!(
+            written("path = '/'\nmethod = 'POST'", &json!(7)),
+            "POST / HTTP/1.1\r\nhost: h:1\r\ncontent-length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_body_comes_with_its_length_in_bytes() {
+        assert_eq!(
+            written("path = '/'\nmethod = 'PUT'\nbody = { name = 'é{id}' }", &json!(1)),
+            "PUT / HTTP/1.1\r\nhost: h:1\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n{\"name\":\"é1\"}"
+        );
+    }
+
+    #[test]
+    fn a_value_cannot_end_its_header_and_a_host_of_the_file_stands_alone() {
+        let endpoint = "path = '/'\nheaders = { x-id = '{id}', host = 'shop' }";
+        let expected = |value: &str| format!("GET / HTTP/1.1\r\nx-id: {value}\r\nhost: shop\r\n\r\n");
+        let sorted = |text: String| {
+            let mut lines: Vec<String> = text.split("\r\n").map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(written(endpoint, &json!("a b"))), sorted(expected("a b")));
+        assert_eq!(
+            sorted(written(endpoint, &json!("a\r\nx-evil: 1"))),
+            sorted(expected(""))
+        );
+        assert_eq!(sorted(written(endpoint, &json!("é"))), sorted(expected("")));
+    }
+}
