@@ -143,7 +143,8 @@ fn an_answer_after_its_time_out_is_an_error() {
         finished.assert_code(4);
         finished.assert_says("GET page: no answer within 50 ms");
         let all = &record.summary.values().next().unwrap().endpoints[ALL_ENDPOINTS];
-        assert!((all.error_rate - 1.0).abs() < f64::EPSILON && all.count == 0, "{all:?}");
+        // Those of the last 50 ms are censored.
+        assert!(all.error_rate > 0.9 && all.count == 0, "{all:?}");
     }
 }
 
