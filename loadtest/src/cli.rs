@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use crate::commands::{
     capacity::CapacityArgs, doctor::DoctorArgs, gate::GateArgs, history::HistoryArgs, stack::StackArgs,
 };
-use crate::subject::SubjectSpec;
+use crate::subject::{SubjectSpec, Variable};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 pass · 1 internal error · 2 usage or bad input file · 3 subject or stack not available · 4 run invalid · \
@@ -30,6 +30,10 @@ pub enum Command {
         "Example: the reference service before and after, short settings\n",
         "  loadtest compare --quick --workload scenarios/workloads/phase2-mix.toml \\\n",
         "    --targets scenarios/targets/phase2.toml profile:phase1 profile:phase2\n\n",
+        "Example: a small regression between two builds (a gate, some 12 minutes; docs/MEASURING.md)\n",
+        "  loadtest compare --model open --workload scenarios/workloads/gate.toml git:main git:HEAD\n\n",
+        "Example: what each feature of phase2 buys\n",
+        "  loadtest compare --ablate --workload scenarios/workloads/phase2-mix.toml profile:phase2\n\n",
         "The report is target/loadtest/latest/report.html; the record beside it keeps every histogram."
     ))]
     Compare(Box<CompareArgs>),
@@ -89,6 +93,9 @@ pub enum Command {
         "  loadtest stack down"
     ))]
     Stack(StackArgs),
+    /// The canary of a gate, which starts it itself
+    #[command(hide = true)]
+    Canary,
     /// Say which servers can be had here, by which provider, and what installs what is missing
     #[command(after_help = "Example:\n  loadtest doctor")]
     Doctor(DoctorArgs),
@@ -101,8 +108,24 @@ pub struct CompareArgs {
     #[arg(value_name = "BEFORE")]
     pub before: SubjectSpec,
     /// Subject to judge, e.g. profile:phase2
-    #[arg(value_name = "AFTER")]
-    pub after: SubjectSpec,
+    #[arg(value_name = "AFTER", required_unless_present = "ablate")]
+    pub after: Option<SubjectSpec>,
+    /// Switch each feature of BEFORE off in turn, and say what it buys; FILE names the features and their variables
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "scenarios/ablations/phase2.toml",
+        conflicts_with_all = ["after", "targets", "after_env"]
+    )]
+    pub ablate: Option<PathBuf>,
+    /// A variable for BEFORE (with --ablate, for every subject); may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub before_env: Vec<Variable>,
+    /// A variable for AFTER; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub after_env: Vec<Variable>,
     /// What load, for how long, judged by what.
     #[command(flatten)]
     pub load: LoadArgs,
@@ -128,7 +151,8 @@ pub struct LoadArgs {
     /// Targets that must hold for the (last) subject
     #[arg(long, value_name = "FILE")]
     pub targets: Option<PathBuf>,
-    /// Load model [default: the workload's, closed where it has both]
+    /// Load model; two subjects under the open one are a gate [default: open for two git: subjects, else the workload's,
+    /// closed where it has both]
     #[arg(long, value_enum)]
     pub model: Option<ModelArg>,
     /// Arrivals per second instead of the workload's (open model)
@@ -140,10 +164,10 @@ pub struct LoadArgs {
     /// The workload's short settings
     #[arg(long)]
     pub quick: bool,
-    /// Blocks instead of the workload's; each launches every subject once
+    /// Blocks instead of the workload's, each launching every subject once; of a gate, in a stage (5 to 48) [default: 24]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
     pub blocks: Option<u32>,
-    /// Seconds measured per launch instead of the workload's
+    /// Seconds measured per launch instead of the workload's; of a gate, seconds of a slice
     #[arg(long, value_name = "S", value_parser = positive)]
     pub measure_s: Option<f64>,
     /// Seed of every random choice: order of launches, arrivals, journeys, keys, think times

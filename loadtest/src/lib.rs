@@ -4,6 +4,7 @@
 //! statistics (`measure`), drawing (`reports`), the reading of workloads (`scenarios`), and any knowledge of the
 //! reference service beyond its binary, its environment variables and its HTTP interface (invariant 1).
 
+mod canary;
 pub mod cli;
 mod commands;
 mod compare;

@@ -3,7 +3,7 @@
 use measure::record::{Comparison, EndpointSummary, Record, TargetResult};
 
 use crate::format;
-use crate::html::{self, baseline::limit_and_evidence, gate::how};
+use crate::html::{self, ablation, baseline::limit_and_evidence, gate::how};
 use crate::metrics;
 use crate::view::{TARGET_ORDER, View, endpoint_title};
 use crate::words::{self, mark};
@@ -32,6 +32,7 @@ fn with_link(record: &Record, link: String) -> String {
         gate(record),
         baseline(record),
         capacity(record),
+        ablation(view),
         targets(view),
         endpoints(view),
         footer(view),
@@ -151,6 +152,37 @@ fn baseline_row(comparison: &Comparison) -> String {
         prose(endpoint_title(&comparison.endpoint)),
         words::ratio(comparison).unwrap_or_else(|| "–".to_owned()),
         comparison.mde.map_or_else(|| "–".to_owned(), format::percent),
+    )
+}
+
+/// What each feature buys; empty for a run that is no ablation.
+fn ablation(view: View<'_>) -> String {
+    let rows: Vec<String> = ablation::rows(view).iter().map(ablation_row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "### What each feature buys: without it ÷ with it\n\n\
+         | Feature | p95 of all requests | Without it | CPU time per request | Without it | Most, p95 |\n|---|---:|---|---:|---|---|\n{}",
+        rows.join("\n")
+    )
+}
+
+fn ablation_row(row: &ablation::Row) -> String {
+    let bought = |bought: &ablation::Bought| {
+        let bounds = if bought.bounds.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", bought.bounds)
+        };
+        format!("{}{bounds} | {}", bought.ratio, mark(bought.word))
+    };
+    format!(
+        "| {} | {} | {} | {} |",
+        prose(&row.feature),
+        bought(&row.bought[0]),
+        bought(&row.bought[1]),
+        prose(row.most.as_deref().unwrap_or("–"))
     )
 }
 

@@ -78,6 +78,17 @@ pub(crate) fn outcome(outcome: Outcome) -> Word {
     }
 }
 
+/// What a comparison says of a feature that was switched off.
+pub(crate) fn ablation(outcome: Outcome) -> Word {
+    match outcome {
+        Outcome::Regress | Outcome::SlowerWithinTolerance => good("slower"),
+        Outcome::Improved => bad("faster"),
+        Outcome::Pass => absent("no more than a little slower"),
+        Outcome::Inconclusive => unsure("cannot tell"),
+        Outcome::InsufficientData => absent("too little data"),
+    }
+}
+
 /// Judgement on one target.
 pub(crate) fn target(verdict: TargetVerdict) -> Word {
     match verdict {

@@ -1,7 +1,7 @@
 //! Workloads and targets as data: the TOML files beside this crate and the code that reads them.
 //!
 //! What belongs here: the formats of `workloads/*.toml` (who asks for what, how often, with which pauses) and
-//! `targets/*.toml` (what must hold), their validation with file, line and the nearest valid name, and the sampling that
+//! `targets/*.toml` (what must hold) and `ablations/*.toml` (what can be switched off), their validation with file, line and the nearest valid name, and the sampling that
 //! a generator needs (which journey, which values, which pause, when the next one arrives). What does not: sending anything, measuring anything,
 //! judging anything.
 //!
@@ -9,6 +9,7 @@
 //! What they return is compiled: names have become indices, templates lists of parts, and rendering writes into the
 //! caller's buffer only.
 
+mod ablation;
 mod arrivals;
 mod body;
 mod check;
@@ -25,6 +26,7 @@ mod think_time;
 mod vars;
 mod workload;
 
+pub use ablation::{Ablation, Feature};
 pub use arrivals::{Arrivals, Arrive, DEFAULT_CONNECTIONS, OpenModel, Rate, Spacing};
 pub use body::BodyTemplate;
 pub use error::{InputError, Mistake};

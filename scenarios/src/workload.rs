@@ -351,6 +351,18 @@ impl Workload {
         Mix::new(weights)
     }
 
+    /// Picks every endpoint that the journeys use equally often: what a gate is driven with, since an endpoint that is rare in
+    /// the mix would have too few requests to be judged.
+    pub fn equal_mix(&self) -> Mix {
+        let shares = self.requests_per_journey();
+        Mix::new(shares.into_iter().map(|share| u64::from(share > 0.0)))
+    }
+
+    /// Endpoints that the journeys use.
+    pub fn used_endpoints(&self) -> usize {
+        self.requests_per_journey().iter().filter(|share| **share > 0.0).count()
+    }
+
     /// Expected number of requests in one journey, by endpoint index.
     pub fn requests_per_journey(&self) -> Vec<f64> {
         let mut requests = vec![0.0; self.endpoints.len()];

@@ -18,6 +18,8 @@ use crate::verdict;
 
 mod round;
 
+pub(crate) use round::add_phase;
+
 /// Why records do not merge.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {

@@ -71,9 +71,25 @@ pub struct Record {
     /// How much load it took; absent in runs that did not ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
+    /// What was switched off in an ablation, one subject each; empty in other runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ablation: Vec<Ablated>,
     /// Ids of the records that this one was merged from; empty for one that was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<String>,
+}
+
+/// A feature of an ablation: the first subject has it, and this one has it switched off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ablated {
+    /// The feature.
+    pub feature: String,
+    /// One line about it.
+    pub what: String,
+    /// The subject without it; its comparisons have the first subject as `before`.
+    pub subject: String,
+    /// The variables that switched it off.
+    pub off: BTreeMap<String, String>,
 }
 
 /// The harness that wrote a record.

@@ -86,6 +86,7 @@ pub struct RoundRecorder {
     endpoints: Vec<String>,
     windows: Windows,
     model: Model,
+    late_answers: bool,
 }
 
 /// What a round counted, in the form of the record.
@@ -104,6 +105,7 @@ impl RoundRecorder {
             endpoints,
             windows,
             model: Model::Closed,
+            late_answers: false,
         }
     }
 
@@ -113,9 +115,24 @@ impl RoundRecorder {
         Self { model, ..self }
     }
 
+    /// The same for a slice of a gate: an answer that comes after the measured phase, while the slice drains, counts with
+    /// its time. Slices are short, and calling their last answers censored would leave out the slow ones.
+    #[must_use]
+    pub fn with_late_answers(self) -> Self {
+        Self {
+            late_answers: true,
+            ..self
+        }
+    }
+
     /// An empty shard, all memory allocated.
     pub fn shard(&self) -> Shard {
-        Shard::new(self.endpoints.len(), self.windows, self.model)
+        let shard = Shard::new(self.endpoints.len(), self.windows, self.model);
+        if self.late_answers {
+            shard.with_late_answers()
+        } else {
+            shard
+        }
     }
 
     /// Merges the shards of a round that ended (drain included) `ended_us` after its start; phases and slices that a

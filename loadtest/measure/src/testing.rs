@@ -131,6 +131,7 @@ pub(crate) fn record() -> Record {
         gate: None,
         baseline: None,
         capacity: None,
+        ablation: vec![],
         merged_from: vec![],
     }
 }

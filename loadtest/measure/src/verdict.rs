@@ -135,6 +135,20 @@ fn crossing(found: &Capacity) -> String {
     }
 }
 
+/// The verdict of an ablation of `features` features, which asks how much and not whether: only a run that cannot be trusted
+/// is anything but a pass.
+pub fn of_ablation(checks: &[Check], features: usize) -> (Verdict, String) {
+    let (verdict, reason) = overall(checks, &[], &[]);
+    if verdict == Verdict::Pass {
+        (
+            verdict,
+            format!("every check holds; features switched off in turn: {features}"),
+        )
+    } else {
+        (verdict, reason)
+    }
+}
+
 fn undecided(comparisons: &[Comparison]) -> Vec<String> {
     let open = |one: &&Comparison| matches!(one.outcome, Outcome::Inconclusive | Outcome::InsufficientData);
     comparisons
@@ -496,6 +510,18 @@ mod tests {
             reason,
             "it holds 100/s, 110/s were asked for; the first target is just missed at 120/s (100 to 140/s)"
         );
+    }
+
+    #[test]
+    fn an_ablation_has_nothing_to_miss() {
+        assert_eq!(
+            of_ablation(&[check(true)], 5),
+            (
+                Verdict::Pass,
+                "every check holds; features switched off in turn: 5".to_owned()
+            )
+        );
+        assert_eq!(of_ablation(&[check(false)], 5).0, Verdict::Invalid);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::measure::{load_targets, start_stack};
 use crate::{
     cli::positive,
     compare::{
-        Plan,
+        Plan, Purpose,
         capacity::{Question, SOAK_PARTS, Searching, Settings, Surroundings},
         command_line,
         judge::{self, Judged},
@@ -245,6 +245,7 @@ fn plan(
         schedule,
         seed: arguments.seed,
         command: command_line(),
+        purpose: Purpose::Report,
     })
 }
 

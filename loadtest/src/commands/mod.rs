@@ -12,6 +12,7 @@ pub(crate) mod stack;
 use std::process::ExitCode;
 
 use crate::{
+    canary,
     cli::{Cli, Command},
     error::HarnessError,
 };
@@ -42,6 +43,7 @@ async fn dispatch(command: Command) -> Result<u8, HarnessError> {
         Command::History(arguments) => history::history(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Stack(arguments) => stack::stack(&arguments).await,
+        Command::Canary => canary::serve().await,
         Command::Doctor(arguments) => doctor::doctor(&arguments).await,
     }
 }

@@ -6,14 +6,18 @@ use chrono::Utc;
 use measure::{
     checks::{self, CheckLimits},
     compare::{Rules, Sides},
-    record::{Check, Comparison, Machine, Model, Record, Round, SCHEMA_VERSION, Server, Subject, Summary, WorkloadId},
+    gate::{GateRules, Judgement, Next},
+    record::{
+        Ablated, Check, Comparison, Machine, Model, Record, Round, SCHEMA_VERSION, Server, Subject, Summary, Verdict,
+        WorkloadId,
+    },
     summary::summarise,
     targets::TargetSpec,
 };
 use scenarios::Targets;
 use stack::{ServerInfo, Stack};
 
-use super::Plan;
+use super::{Plan, Purpose};
 use crate::{error::HarnessError, load::LoadModel, machine};
 
 /// Servers of the stack by name.
@@ -82,6 +86,7 @@ pub(crate) fn record(judged: Judged<'_>) -> Result<Record, HarnessError> {
         gate: None,
         baseline: None,
         capacity: None,
+        ablation: ablated(plan),
         merged_from: Vec::new(),
     };
     judge(
@@ -99,17 +104,112 @@ pub(crate) fn judge(
     failure: Option<&HarnessError>,
 ) -> Result<(), HarnessError> {
     record.summary = summaries(&record.subjects, &record.rounds)?;
-    record.comparisons = comparisons(record)?;
+    let decided = compare(record, failure.is_some())?;
     let (before, after) = sides(&record.subjects);
     record.targets = measure::targets::judge(targets, &record.summary, &record.rounds, before, after)
         .map_err(HarnessError::internal)?;
     record.checks = self_checks(record, targets, failure)?;
+    record.checks.extend(decided);
     (record.verdict, record.verdict_reason) = match failure {
         Some(error) => (error.verdict(), first_line(error)),
-        None => measure::verdict::overall(&record.checks, &record.targets, &record.comparisons),
+        None => verdict(record),
     };
     record.exit_code = failure.map_or(record.verdict.exit_code(), HarnessError::exit_code);
     Ok(())
+}
+
+fn verdict(record: &Record) -> (Verdict, String) {
+    let Record {
+        checks,
+        targets,
+        comparisons,
+        ..
+    } = record;
+    if record.gate.is_some() {
+        measure::verdict::of_gate(checks, targets, comparisons)
+    } else if !record.ablation.is_empty() {
+        measure::verdict::of_ablation(checks, record.ablation.len())
+    } else {
+        measure::verdict::overall(checks, targets, comparisons)
+    }
+}
+
+/// Fills in the comparisons; for a gate also how it decided, and a check whether it could.
+fn compare(record: &mut Record, stopped: bool) -> Result<Option<Check>, HarnessError> {
+    if record.rounds.iter().all(|round| round.gate_slices.is_empty()) {
+        record.comparisons = comparisons(record)?;
+        return Ok(None);
+    }
+    if stopped {
+        // A look before the end of a stage would raise false alarms.
+        return Ok(None);
+    }
+    let [before, .., after] = record.subjects.as_slice() else {
+        return Ok(None);
+    };
+    let sides = Sides {
+        before: &before.name,
+        after: &after.name,
+    };
+    let rules = gate_rules(record.workload.seed, record.workload.blocks);
+    let judgement = gate(&record.rounds, sides, rules, &record.machine)?;
+    let decided = blocks_were_valid(&judgement);
+    record.comparisons = judgement.comparisons;
+    record.gate = Some(judgement.gate);
+    Ok(Some(decided))
+}
+
+/// A generator that is late or saturated measures itself: its slices are dropped, and with too many of them a stage never
+/// comes to its end.
+fn blocks_were_valid(judgement: &Judgement) -> Check {
+    let gate = &judgement.gate;
+    check(
+        "enough slices were valid",
+        judgement.next == Next::Decided,
+        format!(
+            "{} blocks entered, {} pairs of slices dropped in them, {} blocks had too few left and were run again",
+            gate.stage1_blocks + gate.stage2_blocks,
+            gate.dropped_pairs,
+            gate.repeated_blocks
+        ),
+    )
+}
+
+/// The rules of a gate with stages of `blocks`.
+pub(crate) fn gate_rules(seed: u64, blocks: u32) -> GateRules {
+    GateRules {
+        seed,
+        stage_blocks: usize::try_from(blocks).unwrap_or(usize::MAX),
+        ..GateRules::default()
+    }
+}
+
+/// What the rounds of a gate say so far.
+pub(crate) fn gate(
+    rounds: &[Round],
+    sides: Sides<'_>,
+    rules: GateRules,
+    machine: &Machine,
+) -> Result<Judgement, HarnessError> {
+    measure::gate::judge(rounds, sides, machine, &rules).map_err(HarnessError::internal)
+}
+
+/// What each subject of an ablation lacks.
+fn ablated(plan: &Plan) -> Vec<Ablated> {
+    let Purpose::Ablation(features) = &plan.purpose else {
+        return Vec::new();
+    };
+    let without = plan.subjects.iter().skip(1);
+    features
+        .iter()
+        .zip(without)
+        .map(|(feature, subject)| Ablated {
+            feature: feature.name.clone(),
+            what: feature.what.clone(),
+            subject: subject.name.clone(),
+            off: feature.off.clone(),
+        })
+        .collect()
 }
 
 /// The subject compared against, if there are two, and the one judged.
@@ -137,15 +237,23 @@ fn summarised(rounds: &[Round], subject: &str) -> Result<Summary, HarnessError> 
     summarise(rounds, subject).map_err(HarnessError::internal)
 }
 
+/// The last subject against the first; in an ablation each one against the first.
 fn comparisons(record: &Record) -> Result<Vec<Comparison>, HarnessError> {
-    let (Some(before), after) = sides(&record.subjects) else {
+    let (Some(before), last) = sides(&record.subjects) else {
         return Ok(Vec::new());
     };
     let rules = Rules {
         seed: record.workload.seed,
         ..Rules::default()
     };
-    measure::compare::compare(&record.rounds, Sides { before, after }, &rules).map_err(HarnessError::internal)
+    let without: Vec<&str> = record.ablation.iter().map(|ablated| ablated.subject.as_str()).collect();
+    let others = if without.is_empty() { vec![last] } else { without };
+    let mut all = Vec::new();
+    for after in others {
+        let compared = measure::compare::compare(&record.rounds, Sides { before, after }, &rules);
+        all.extend(compared.map_err(HarnessError::internal)?);
+    }
+    Ok(all)
 }
 
 fn workload_id(plan: &Plan) -> WorkloadId {
@@ -188,8 +296,12 @@ fn self_checks(
     if !rounds.is_empty() {
         let (_, judged) = sides(&record.subjects);
         all.extend(checks::of_rounds(rounds, limits));
-        all.extend(of_load(record, &record.machine)?);
-        all.extend(checks::of_machine(rounds, limits).map_err(HarnessError::internal)?);
+        if rounds.iter().any(|round| !round.gate_slices.is_empty()) {
+            all.extend(checks::of_slices(rounds, &record.workload).map_err(HarnessError::internal)?);
+        } else {
+            all.extend(of_load(record, &record.machine)?);
+            all.extend(checks::of_machine(rounds, limits).map_err(HarnessError::internal)?);
+        }
         all.push(checks::of_samples(rounds, judged, targets).map_err(HarnessError::internal)?);
     }
     Ok(all)

@@ -2,11 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use measure::gate::GateRules;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use scenarios::{OpenModel, Rate, Schedule, Workload};
+use scenarios::{Feature, OpenModel, Rate, Schedule, Workload};
 
-use crate::{cli::LoadArgs, load::LoadModel, subject::Subject};
+use super::{gate, judge};
+use crate::{
+    cli::LoadArgs,
+    error::HarnessError,
+    load::LoadModel,
+    subject::{Subject, Variable},
+};
 
 /// Streams of the seed: the order of launches must not share one with the users' choices.
 const ORDER_STREAM: u64 = u64::MAX;
@@ -18,8 +25,20 @@ pub(crate) struct Plan {
     pub(crate) subjects: Vec<Subject>,
     pub(crate) schedule: Schedule,
     pub(crate) seed: u64,
+    pub(crate) purpose: Purpose,
     /// The command line that repeats it.
     pub(crate) command: String,
+}
+
+/// What the rounds of a plan are for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Figures, targets and large effects: rounds of one launch each.
+    Report,
+    /// Small regressions: slices of two residents, interleaved.
+    Gate,
+    /// What each feature buys: the first subject has all of them, each other one lacks one.
+    Ablation(Vec<Feature>),
 }
 
 /// One launch of the plan.
@@ -44,6 +63,7 @@ impl Plan {
             subjects,
             schedule,
             seed: arguments.seed,
+            purpose: Purpose::Report,
             command: command_line(),
         }
     }
@@ -65,7 +85,39 @@ impl Plan {
             schedule,
             seed: self.seed,
             command: self.command.clone(),
+            purpose: self.purpose.clone(),
         }
+    }
+
+    /// The same as a gate: its `blocks` are those of a stage, its `measure_s` is that of a slice.
+    ///
+    /// # Errors
+    /// [`HarnessError::Usage`] for what cannot be gated, and for subjects that are unlike.
+    pub(crate) fn into_gate(mut self, arguments: &LoadArgs) -> Result<Self, HarnessError> {
+        gate::prepare(&mut self, arguments.blocks, arguments.measure_s, arguments.quick)
+            .map_err(HarnessError::Usage)?;
+        self.purpose = Purpose::Gate;
+        Ok(self)
+    }
+
+    /// The same as an ablation of its one subject.
+    ///
+    /// # Errors
+    /// [`HarnessError::Usage`] for a subject that is not launched here.
+    pub(crate) fn into_ablation(mut self, features: Vec<Feature>) -> Result<Self, HarnessError> {
+        let whole = self.subjects[0].clone();
+        for feature in &features {
+            let mut without = whole.clone().with_variables(&variables(feature))?;
+            without.name = without_name(feature);
+            self.subjects.push(without);
+        }
+        self.purpose = Purpose::Ablation(features);
+        Ok(self)
+    }
+
+    /// The gate's rules, as a record of this plan will be judged.
+    pub(crate) fn gate_rules(&self) -> GateRules {
+        judge::gate_rules(self.seed, self.schedule.blocks)
     }
 
     /// Every launch in its order: each block holds each subject once, in random (seeded) order.
@@ -109,6 +161,9 @@ impl Plan {
 
     /// What is about to happen, for the terminal.
     pub(crate) fn announcement(&self) -> String {
+        if self.purpose == Purpose::Gate {
+            return gate::announcement(self);
+        }
         let names: Vec<&str> = self.subjects.iter().map(|subject| subject.name.as_str()).collect();
         let Schedule {
             warm_up_s,
@@ -125,6 +180,19 @@ impl Plan {
             self.total_load().as_secs(),
         )
     }
+}
+
+/// The name of the subject without a feature.
+pub(super) fn without_name(feature: &Feature) -> String {
+    format!("without {}", feature.name)
+}
+
+fn variables(feature: &Feature) -> Vec<Variable> {
+    let variable = |(name, value): (&String, &String)| Variable {
+        name: name.clone(),
+        value: value.clone(),
+    };
+    feature.off.iter().map(variable).collect()
 }
 
 /// The command line that repeats this command.

@@ -213,6 +213,7 @@ impl Run<'_> {
             target: up.target.clone(),
             globals,
             seed: plan.block_seed(slot.block),
+            slice: None,
         };
         let attack = Attack::new(spec, self.interrupt)?;
         let running = tokio::spawn({
@@ -388,7 +389,7 @@ fn figures(attack: &Attack, now_us: u64) -> String {
 }
 
 fn environment(stack: &Stack, subject: &Subject, names: &Names) -> BTreeMap<String, String> {
-    let mut env = subject.profile_env();
+    let mut env = subject.settings();
     let given = [
         ("BIND_ADDR", "127.0.0.1:0".to_owned()),
         ("DATABASE_URL", stack.postgres.url(&names.database)),

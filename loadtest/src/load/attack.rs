@@ -1,19 +1,22 @@
 //! The load of one round, whatever its model: made, run, watched, added up.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use measure::{
     histogram::LatencyHistogram,
     recorder::{Recorded, RoundRecorder},
 };
-use scenarios::{Schedule, Vars, Workload};
+use scenarios::{Schedule, Sequences, Vars, Workload};
 
 use super::{
     LoadModel, Shared, Target, Timeline,
     clock::Clock,
     closed,
     errors::ErrorExamples,
-    open,
+    open::{self, Paced},
     versions::{Followed, Versions},
 };
 use crate::{error::HarnessError, interrupt::Interrupt, lag::Lag};
@@ -28,6 +31,14 @@ pub(crate) struct AttackSpec<'a> {
     pub(crate) globals: Vars,
     /// Seed of every random choice.
     pub(crate) seed: u64,
+    /// What a gate does otherwise; absent in an ordinary round.
+    pub(crate) slice: Option<SliceRules>,
+}
+
+/// What makes a load a slice of a gate: every endpoint equally often, answers that come while it drains count, and its
+/// sequences go on where the slice before ended.
+pub(crate) struct SliceRules {
+    pub(crate) sequences: Arc<Sequences>,
 }
 
 /// The load of one round, to be run once.
@@ -47,6 +58,8 @@ pub(crate) struct LoadReport {
     pub(crate) followed: Option<Followed>,
     /// Nice value of the thread that paced the open model.
     pub(crate) pacer_nice: Option<i32>,
+    /// CPU time of that thread.
+    pub(crate) pacer_cpu: Option<Duration>,
     /// 99th percentile of how late the timers of the threads that sent fired, milliseconds.
     pub(crate) lag_p99_ms: Option<f64>,
 }
@@ -73,10 +86,14 @@ impl Attack {
             target,
             globals,
             seed,
+            slice,
         } = spec;
         let names = workload.endpoint_names().into_iter().map(str::to_owned).collect();
         let timeline = Timeline::new(workload, model, schedule);
-        let recorder = RoundRecorder::new(names, timeline.windows).with_model(model.kind());
+        let mut recorder = RoundRecorder::new(names, timeline.windows).with_model(model.kind());
+        if slice.is_some() {
+            recorder = recorder.with_late_answers();
+        }
         let versions = workload.consistency.as_ref();
         let shared = Shared {
             workload: Arc::clone(workload),
@@ -84,8 +101,11 @@ impl Attack {
             globals,
             seed,
             journeys: workload.journey_mix(),
-            endpoints: workload.endpoint_mix(),
-            sequences: workload.new_sequences(),
+            endpoints: match &slice {
+                Some(_) => workload.equal_mix(),
+                None => workload.endpoint_mix(),
+            },
+            sequences: slice.map_or_else(|| Arc::new(workload.new_sequences()), |slice| slice.sequences),
             timeline,
             clock: Clock::start()?,
             errors: ErrorExamples::default(),
@@ -138,14 +158,29 @@ impl Attack {
     /// When the generator itself cannot run; what the subject answers is counted, never an error.
     pub(crate) async fn run(&self) -> Result<LoadReport, HarnessError> {
         let shared = Arc::clone(&self.shared);
-        let pacer_nice = match &self.model {
+        let paced = match &self.model {
             LoadModel::Closed(model) => closed::run(shared, *model).await.map(|()| None)?,
-            LoadModel::Open(model) => Some(open::run(shared, model.clone()).await?),
+            LoadModel::Open(model) => Some(open::run(vec![(shared, model.clone())]).await?),
         };
-        Ok(self.finish(pacer_nice))
+        Ok(self.finish(paced))
     }
 
-    fn finish(&self, pacer_nice: Option<i32>) -> LoadReport {
+    /// The same for open loads that were made together, from one thread.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and for a closed one.
+    pub(crate) async fn run_together(attacks: &[Self]) -> Result<Vec<LoadReport>, HarnessError> {
+        let loads = attacks.iter().map(|attack| match &attack.model {
+            LoadModel::Open(model) => Ok((Arc::clone(&attack.shared), model.clone())),
+            LoadModel::Closed(_) => Err(HarnessError::internal(anyhow::anyhow!(
+                "users cannot be driven beside another load"
+            ))),
+        });
+        let paced = open::run(loads.collect::<Result<_, _>>()?).await?;
+        Ok(attacks.iter().map(|attack| attack.finish(Some(paced))).collect())
+    }
+
+    fn finish(&self, paced: Option<Paced>) -> LoadReport {
         let shared = &self.shared;
         let shards: Vec<_> = (0..shared.shards.len()).map(|index| shared.shard(index)).collect();
         LoadReport {
@@ -154,7 +189,8 @@ impl Attack {
                 .finish(shards.iter().map(|shard| &**shard), shared.clock.now_us()),
             errors: shared.errors.lines(),
             followed: shared.versions.as_ref().and_then(Versions::finish),
-            pacer_nice,
+            pacer_nice: paced.map(|paced| paced.nice),
+            pacer_cpu: paced.map(|paced| paced.cpu),
             lag_p99_ms: shared.lag.p99_ms(),
         }
     }

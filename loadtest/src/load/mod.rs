@@ -19,6 +19,7 @@ mod pacer;
 mod request;
 mod schedule;
 mod sender;
+mod slice;
 mod timeline;
 mod user;
 mod versions;
@@ -32,11 +33,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lag::Lag;
 
-pub(crate) use attack::{Attack, AttackSpec, LoadReport};
+pub(crate) use attack::{Attack, AttackSpec, LoadReport, SliceRules};
 pub(crate) use clock::Clock;
 pub(crate) use connection::Target;
 pub(crate) use globals::fetch_globals;
 pub(crate) use model::{LoadModel, Wanted};
+pub(crate) use slice::{Asked, Length, SliceReport, drive as drive_slice};
 use timeline::Timeline;
 
 /// What everybody who sends requests in a round shares.
@@ -49,7 +51,7 @@ struct Shared {
     seed: u64,
     journeys: Mix,
     endpoints: Mix,
-    sequences: Sequences,
+    sequences: Arc<Sequences>,
     timeline: Timeline,
     clock: Clock,
     errors: errors::ErrorExamples,

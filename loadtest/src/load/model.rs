@@ -72,7 +72,7 @@ impl LoadModel {
         });
         given.or(from_file).map(Self::Open).ok_or_else(|| {
             format!(
-                "workload `{}` has no [model.open]: give --rate REQUESTS_PER_SECOND",
+                "workload `{}` has no [model.open]: give --rate REQUESTS_PER_SECOND, or --model closed",
                 workload.name
             )
         })

@@ -11,12 +11,14 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
+use nix::time::{ClockId, clock_gettime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use scenarios::{Arrive, OpenModel};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
     Shared,
@@ -26,7 +28,7 @@ use super::{
     sender::on_own_thread,
     timeline::micros,
 };
-use crate::error::HarnessError;
+use crate::{error::HarnessError, lag::Lag};
 
 /// Stream of the seed for the times of arrivals; arrival n takes stream n for its own choices.
 const ARRIVALS_STREAM: u64 = u64::MAX - 1;
@@ -36,18 +38,49 @@ const MAX_BURST: usize = 64;
 /// at the end as anywhere else. Beyond it the generator has lost its schedule, and what is left of it is dropped.
 const END_GRACE_US: u64 = 100_000;
 
-/// Runs the arrivals of a round to the end of its drain; the nice value that its thread had.
-pub(super) async fn run(shared: Arc<Shared>, model: OpenModel) -> Result<i32, HarnessError> {
-    let lag = shared.lag.clone();
+/// What the thread of the arrivals was like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paced {
+    /// Its nice value.
+    pub(super) nice: i32,
+    /// CPU time that it used.
+    pub(super) cpu: Duration,
+}
+
+/// Runs the arrivals of loads that begin together, each to the end of its drain, from one thread.
+pub(super) async fn run(loads: Vec<(Arc<Shared>, OpenModel)>) -> Result<Paced, HarnessError> {
+    // They share the thread, and so its timers.
+    let lag = loads
+        .first()
+        .map_or_else(Lag::default, |(judged, _)| judged.lag.clone());
     let outcome = on_own_thread("pacer", lag, move || async move {
         let nice = raise_priority();
-        drive(shared, &model).await.map(|()| nice)
+        drive_all(loads).await?;
+        let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into();
+        Ok(Paced { nice, cpu })
     });
     let driven = outcome
         .map_err(HarnessError::internal)?
         .await
         .map_err(HarnessError::internal)?;
     driven.flatten().map_err(HarnessError::internal)
+}
+
+/// The first load is the one that is judged: it is the runtime's own future, which is polled before all tasks.
+async fn drive_all(loads: Vec<(Arc<Shared>, OpenModel)>) -> std::io::Result<()> {
+    let mut loads = loads.into_iter();
+    let Some((judged, model)) = loads.next() else {
+        return Ok(());
+    };
+    let mut beside: JoinSet<std::io::Result<()>> = JoinSet::new();
+    for (shared, model) in loads {
+        beside.spawn(async move { drive(shared, &model).await });
+    }
+    drive(judged, &model).await?;
+    while let Some(ended) = beside.join_next().await {
+        ended.map_err(std::io::Error::other)??;
+    }
+    Ok(())
 }
 
 async fn drive(shared: Arc<Shared>, model: &OpenModel) -> std::io::Result<()> {

@@ -7,6 +7,7 @@
 //! A probe exists where there is access: a subject that is only an address has neither a process nor a database here, and
 //! what its probes would have measured stays absent from the record.
 
+mod gauge;
 mod machine;
 mod metrics;
 mod postgres;
@@ -28,6 +29,7 @@ use self::{
     series::Costs,
 };
 
+pub(crate) use gauge::Gauge;
 pub(crate) use metrics::Observed;
 
 /// What there is to read.

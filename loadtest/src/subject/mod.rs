@@ -4,6 +4,7 @@ mod git;
 mod launch;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     net::{TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
@@ -153,6 +154,47 @@ pub(crate) struct Subject {
     pub(crate) name: String,
     pub(crate) spec: SubjectSpec,
     pub(crate) means: Means,
+    /// Variables given on the command line, beyond its profile.
+    pub(crate) variables: BTreeMap<String, String>,
+}
+
+/// `NAME=VALUE`: a variable of a subject's environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// What it is called.
+    pub name: String,
+    /// What it is.
+    pub value: String,
+}
+
+/// What the harness itself gives at each launch.
+pub(crate) const GIVEN: [&str; 8] = [
+    "BIND_ADDR",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "KAFKA_BROKERS",
+    "KAFKA_TOPIC",
+    "KAFKA_GROUP",
+    "CACHE_NAMESPACE",
+    "RUST_LOG",
+];
+
+impl FromStr for Variable {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| format!("`{text}` is no variable; write NAME=VALUE"))?;
+        if GIVEN.contains(&name) || name == "PROFILE" {
+            return Err(format!("{name} is given by the harness at each launch"));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
+    }
 }
 
 /// How a subject comes to be up.
@@ -226,7 +268,12 @@ impl Subject {
             }
             let means = found.means(spec, announce, stop).await?;
             let spec = spec.clone();
-            subjects.push(Self { name, spec, means });
+            subjects.push(Self {
+                name,
+                spec,
+                means,
+                variables: BTreeMap::new(),
+            });
         }
         Ok(subjects)
     }
@@ -239,6 +286,22 @@ impl Subject {
         }
     }
 
+    /// The same with further variables.
+    ///
+    /// # Errors
+    /// For a subject that is not launched here.
+    pub(crate) fn with_variables(mut self, variables: &[Variable]) -> Result<Self, HarnessError> {
+        if self.binary().is_none() && !variables.is_empty() {
+            return Err(HarnessError::Usage(format!(
+                "{} is up already: its variables cannot be set",
+                self.spec
+            )));
+        }
+        let pairs = variables.iter().map(|one| (one.name.clone(), one.value.clone()));
+        self.variables.extend(pairs);
+        Ok(self)
+    }
+
     /// What the record keeps of it.
     pub(crate) fn to_record(&self) -> measure::record::Subject {
         measure::record::Subject {
@@ -247,17 +310,17 @@ impl Subject {
             profile: self.spec.profile().map(str::to_owned),
             git: self.binary().and_then(|binary| binary.git.clone()),
             binary_sha256: self.binary().map(|binary| binary.sha256.clone()),
-            env: self.profile_env(),
+            env: self.settings(),
         }
     }
 
     /// The variables that make this subject what it is; addresses of servers are given at each launch.
-    pub(crate) fn profile_env(&self) -> std::collections::BTreeMap<String, String> {
-        self.spec
+    pub(crate) fn settings(&self) -> BTreeMap<String, String> {
+        let profile = self
+            .spec
             .profile()
-            .map(|profile| ("PROFILE".to_owned(), profile.to_owned()))
-            .into_iter()
-            .collect()
+            .map(|profile| ("PROFILE".to_owned(), profile.to_owned()));
+        profile.into_iter().chain(self.variables.clone()).collect()
     }
 }
 
@@ -362,6 +425,34 @@ mod tests {
         assert!(said("url:https://shop.test").contains("only http is spoken here"));
         assert!(said("url:http://shop.test/api").contains("paths belong into the workload"));
         assert!(said("url:shop.test").contains("url:http://HOST:PORT"));
+    }
+
+    #[test]
+    fn variables_are_read_and_those_of_the_harness_refused() {
+        let faults: Variable = "FAULTS=sleep:premium:2ms".parse().unwrap();
+        assert_eq!(
+            (faults.name.as_str(), faults.value.as_str()),
+            ("FAULTS", "sleep:premium:2ms")
+        );
+        for (text, why) in [
+            ("FAULTS", "NAME=VALUE"),
+            ("=x", "NAME=VALUE"),
+            ("REDIS_URL=x", "given by the harness"),
+        ] {
+            let error = text.parse::<Variable>().unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn variables_are_part_of_a_subject_that_is_launched() {
+        let this = std::env::current_exe().unwrap();
+        let spec = SubjectSpec::Profile("phase2".into());
+        let subjects = resolve(&[spec], Some(&this)).await.unwrap();
+        let variable: Variable = "QUERIES=phase1".parse().unwrap();
+        let subject = subjects[0].clone().with_variables(&[variable]).unwrap();
+        let env = subject.to_record().env;
+        assert_eq!((env["PROFILE"].as_str(), env["QUERIES"].as_str()), ("phase2", "phase1"));
     }
 
     #[tokio::test]

@@ -74,6 +74,7 @@ pub(crate) fn run(day: i64, blocks: u32, factor: f64) -> Record {
         gate: None,
         baseline: None,
         capacity: None,
+        ablation: Vec::new(),
         merged_from: vec![],
     })
 }

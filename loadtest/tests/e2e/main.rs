@@ -14,5 +14,6 @@ mod gate;
 mod ground_truth;
 mod history;
 mod merge;
+mod resident;
 mod run;
 mod support;

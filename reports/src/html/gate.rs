@@ -1,14 +1,15 @@
 //! The gate: what each family came to, in how many blocks, and what the run could have seen.
 
-use measure::record::{FamilyVerdict, Gate};
+use measure::record::{Comparison, FamilyVerdict, Gate};
 
 use crate::format;
-use crate::view::View;
+use crate::view::{View, endpoint_title};
 use crate::words::{self, Word};
 
 /// The section.
 pub(super) struct GateSection {
     pub(super) rows: Vec<FamilyRow>,
+    pub(super) endpoints: Vec<EndpointRow>,
     pub(super) how: String,
     pub(super) oversubscribed: Option<String>,
 }
@@ -21,11 +22,23 @@ pub(super) struct FamilyRow {
     pub(super) detail: String,
 }
 
+/// One endpoint in one family.
+pub(super) struct EndpointRow {
+    pub(super) family: String,
+    pub(super) endpoint: String,
+    pub(super) ratio: String,
+    /// Empty where the run allows none.
+    pub(super) bounds: String,
+    pub(super) mde: Option<String>,
+    pub(super) word: Word,
+}
+
 /// None for a run that is no gate.
 pub(super) fn gate(view: View<'_>) -> Option<GateSection> {
     let gate = view.record.gate.as_ref()?;
     Some(GateSection {
         rows: gate.families.iter().map(row).collect(),
+        endpoints: view.record.comparisons.iter().map(endpoint).collect(),
         how: how(gate),
         oversubscribed: gate.oversubscribed.clone(),
     })
@@ -37,6 +50,17 @@ fn row(family: &FamilyVerdict) -> FamilyRow {
         word: words::outcome(family.outcome),
         mde: family.mde.map(format::percent),
         detail: family.detail.clone(),
+    }
+}
+
+fn endpoint(comparison: &Comparison) -> EndpointRow {
+    EndpointRow {
+        family: words::family(&comparison.family),
+        endpoint: endpoint_title(&comparison.endpoint).to_owned(),
+        ratio: format::number(comparison.ratio),
+        bounds: words::ratio_bounds(comparison).unwrap_or_default(),
+        mde: comparison.mde.map(format::percent),
+        word: words::outcome(comparison.outcome),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! askama escapes every text; only plots, which `charts` escapes itself, are placed as they are.
 
+pub(crate) mod ablation;
 mod banner;
 pub(crate) mod baseline;
 pub(crate) mod capacity;
@@ -34,6 +35,8 @@ struct Page {
     baseline: Option<baseline::BaselineSection>,
     /// Absent where nobody asked how much load it takes.
     capacity: Option<capacity::CapacitySection>,
+    /// Empty where nothing was switched off.
+    ablation: Vec<ablation::Row>,
     keys: Vec<Key>,
     bars: Vec<String>,
     endpoints: Vec<endpoints::Group>,
@@ -77,6 +80,7 @@ pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
         gate: gate::gate(view),
         baseline: baseline::baseline(record),
         capacity: capacity::capacity(record)?,
+        ablation: ablation::rows(view),
         keys: keys(view),
         bars: both_widths(view, charts::p95_bars)?,
         endpoints: endpoints::groups(view),

@@ -19,6 +19,7 @@ fn variants() -> Vec<(&'static str, Record)> {
         ("three", three()),
         ("open", support::open()),
         ("gate", support::gate()),
+        ("ablation", support::ablation()),
         ("hostile", hostile()),
     ]
 }
@@ -437,7 +438,7 @@ fn probes_are_drawn_over_time_with_their_own_cost() {
 #[test]
 fn what_was_not_measured_has_no_section() {
     let page = html(&support::record()).unwrap();
-    for id in ["arrivals", "consistency", "probes", "gate"] {
+    for id in ["arrivals", "consistency", "probes", "gate", "ablation"] {
         assert!(
             !page.contains(&format!("id=\"{id}\"")) && !page.contains(&format!("href=\"#{id}\"")),
             "{id}"
@@ -456,7 +457,25 @@ fn a_gate_shows_each_family_with_what_it_could_have_seen() {
         "regression",
         "8.10 %",
         "Oversubscribed machine: 93 % of the cores were in use.",
+        "Every endpoint: after ÷ before, and what could have been seen",
         "24 blocks in stage 1, 24 new blocks in stage 2; 7 slice pairs dropped as invalid, 1 blocks run again",
+    ] {
+        position(section, text);
+    }
+}
+
+#[test]
+fn an_ablation_shows_what_each_feature_buys() {
+    let page = html(&support::ablation()).unwrap();
+    let section = &page[position(&page, "<section id=\"ablation\"")..position(&page, "<section id=\"latency\"")];
+    for text in [
+        "endpoint cache",
+        "answers kept in memory",
+        "CACHE_ENABLED=false",
+        "1.80 to 2.20",
+        "slower",
+        "cannot tell",
+        "risk_current 4.00",
     ] {
         position(section, text);
     }

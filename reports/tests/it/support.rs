@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use measure::record::{
-    ALL_ENDPOINTS, ArrivalSummary, Check, Comparison, Consistency, ConsistencySummary, EndpointSummary, FamilyVerdict,
-    Gate, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Record, Round, SCHEMA_VERSION, Series,
-    Server, ServiceTimes, Slice, StaleRead, Subject, Summary, TargetResult, TargetVerdict, Tool, Verdict, WorkloadId,
+    ALL_ENDPOINTS, Ablated, ArrivalSummary, Check, Comparison, Consistency, ConsistencySummary, EndpointSummary,
+    FamilyVerdict, Gate, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Record, Round,
+    SCHEMA_VERSION, Series, Server, ServiceTimes, Slice, StaleRead, Subject, Summary, TargetResult, TargetVerdict,
+    Tool, Verdict, WorkloadId,
 };
 
 /// Blocks of the record.
@@ -49,6 +50,7 @@ pub(crate) fn record() -> Record {
         gate: None,
         baseline: None,
         capacity: None,
+        ablation: Vec::new(),
         merged_from: Vec::new(),
     }
 }
@@ -77,6 +79,30 @@ pub(crate) fn single() -> Record {
     record.rounds.retain(|round| round.subject == "phase2");
     record.summary.remove("phase1");
     record.comparisons.clear();
+    record
+}
+
+/// The record of an ablation of one feature, whose subject without it is the second one; it was slower on one endpoint.
+pub(crate) fn ablation() -> Record {
+    let mut record = record();
+    record.targets.clear();
+    record.verdict_reason = String::from("every check holds; features switched off in turn: 1");
+    for comparison in &mut record.comparisons {
+        (comparison.ratio, comparison.ratio_low, comparison.ratio_high) = (2.0, Some(1.8), Some(2.2));
+        comparison.outcome = Outcome::Regress;
+        if comparison.endpoint == "risk_current" {
+            comparison.ratio = 4.0;
+        }
+        if comparison.family != "latency_p95" {
+            comparison.outcome = Outcome::Inconclusive;
+        }
+    }
+    record.ablation = vec![Ablated {
+        feature: "endpoint cache".to_owned(),
+        what: "answers kept in memory".to_owned(),
+        subject: "phase2".to_owned(),
+        off: BTreeMap::from([("CACHE_ENABLED".to_owned(), "false".to_owned())]),
+    }];
     record
 }
 

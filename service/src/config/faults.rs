@@ -64,7 +64,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sleep { endpoint, time } => write!(f, "sleep:{endpoint}:{}ms", time.as_millis()),
-            Self::Cpu { endpoint, time } => write!(f, "cpu:{endpoint}:{}ms", time.as_millis()),
+            Self::Cpu { endpoint, time } if time.subsec_nanos() % 1_000_000 == 0 => {
+                write!(f, "cpu:{endpoint}:{}ms", time.as_millis())
+            }
+            Self::Cpu { endpoint, time } => write!(f, "cpu:{endpoint}:{}us", time.as_micros()),
             Self::Pause { one_in, time } => write!(f, "pause:1/{one_in}:{}ms", time.as_millis()),
             Self::Error { endpoint, one_in } => write!(f, "error:{endpoint}:1/{one_in}"),
             Self::SkipInvalidation { one_in } => write!(f, "skip_invalidation:1/{one_in}"),
@@ -75,7 +78,7 @@ impl fmt::Display for Fault {
 /// The faults that are on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FaultConfig {
-    /// `FAULTS`, a list separated by commas, default empty: each `sleep:ENDPOINT:TIMEms`, `cpu:ENDPOINT:TIMEms`,
+    /// `FAULTS`, a list separated by commas, default empty: each `sleep:ENDPOINT:TIMEms`, `cpu:ENDPOINT:TIMEms` (or `us`),
     /// `pause:1/N:TIMEms`, `error:ENDPOINT:1/N` or `skip_invalidation:1/N`. ENDPOINT is an operation id of `/openapi.json`
     /// (`risk_current`), or `*`.
     pub faults: Vec<Fault>,
@@ -102,7 +105,7 @@ fn fault(text: &str) -> Result<Fault, String> {
         }),
         ["cpu", endpoint, span] => Ok(Fault::Cpu {
             endpoint: endpoint.to_owned(),
-            time: time(span)?,
+            time: busy_time(span)?,
         }),
         ["pause", share, span] => Ok(Fault::Pause {
             one_in: one_in(share)?,
@@ -124,6 +127,15 @@ fn time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is no time; give 1ms to {MAX_TIME_MS}ms"))
 }
 
+/// Also in microseconds: a core is kept busy that finely, while a timer fires at full milliseconds.
+fn busy_time(text: &str) -> Result<Duration, String> {
+    let us = text.strip_suffix("us").and_then(|us| us.parse::<u64>().ok());
+    match us.filter(|us| (1..=MAX_TIME_MS * 1000).contains(us)) {
+        Some(us) => Ok(Duration::from_micros(us)),
+        None => time(text),
+    }
+}
+
 fn one_in(text: &str) -> Result<u64, String> {
     let many = text.strip_prefix("1/").and_then(|many| many.parse::<u64>().ok());
     many.filter(|many| *many > 0)
@@ -136,8 +148,8 @@ mod tests {
 
     #[test]
     fn faults_read_as_they_are_written() {
-        let text = "sleep:risk_current:20ms,cpu:*:5ms,pause:1/1000:200ms,error:premium:1/100,skip_invalidation:1/50";
-        let read = faults(text).expect("five faults");
+        let text = "sleep:risk_current:20ms,cpu:*:5ms,cpu:premium:50us,pause:1/1000:200ms,error:premium:1/100,skip_invalidation:1/50";
+        let read = faults(text).expect("six faults");
         assert_eq!(read.iter().map(Fault::to_string).collect::<Vec<_>>().join(","), text);
     }
 

@@ -49,6 +49,18 @@ pub fn of_load(rounds: &[Round], workload: &WorkloadId, machine: &Machine) -> Re
     Ok(checks)
 }
 
+/// The checks of the arrivals of a gate. Its slices judge the generator one by one (`gate::differences`), and what was in
+/// flight is not kept of them.
+pub fn of_slices(rounds: &[Round], workload: &WorkloadId) -> Result<Vec<Check>, RoundError> {
+    let rounds = all_measured(rounds)?;
+    let unread = "not counted by this record";
+    Ok(vec![
+        check(DROPPED, &rounds, unread, dropped),
+        check(ACCOUNTED, &rounds, unread, accounted),
+        check(RATE, &rounds, unread, |round| rate_held(round, workload)),
+    ])
+}
+
 fn of_arrivals(rounds: &[MeasuredRound], workload: &WorkloadId, unread: &str) -> Vec<Check> {
     vec![
         check(DROPPED, rounds, unread, dropped),

@@ -17,7 +17,7 @@ use crate::histogram::LatencyHistogram;
 use crate::record::{Check, EndpointCounts, Phase, Round};
 use crate::rounds::measured_phase;
 
-pub use load::of_load;
+pub use load::{of_load, of_slices};
 pub use machine::of_machine;
 pub use samples::{MIN_ANSWERS_ABOVE, of_samples};
 

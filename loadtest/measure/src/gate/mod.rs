@@ -12,11 +12,13 @@
 //! | room | for |
 //! |---|---|
 //! | [`order`] | in which order a block runs its slices |
+//! | [`collect`] | from counters to the rounds of a record |
 //! | [`differences`] | rounds to one difference per block and endpoint |
 //! | [`decision`] | the two stages, on plain numbers |
 //! | [`tail`] | rare new pauses, which trimmed slices cannot see |
 //! | [`judge`] | all of it on the rounds of a record |
 
+pub mod collect;
 pub mod decision;
 pub mod differences;
 pub mod judge;

@@ -28,31 +28,77 @@ pub struct TailTest {
     pub regressed: bool,
 }
 
+/// Requests of one block: in the tail, and all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TailCounts {
+    /// A's requests in the tail, of all.
+    before: (u64, u64),
+    /// B's.
+    after: (u64, u64),
+}
+
+impl TailCounts {
+    /// Requests of `endpoint` above `limit_us`.
+    pub fn of(block: &Block, endpoint: &str, limit_us: u64) -> Self {
+        let (before, after) = merged(block, endpoint);
+        let counts = |times: &LatencyHistogram| (times.count_above_us(limit_us), times.len());
+        Self {
+            before: counts(&before),
+            after: counts(&after),
+        }
+    }
+
+    /// With A and B exchanged.
+    #[must_use]
+    pub fn swapped(self) -> Self {
+        Self {
+            before: self.after,
+            after: self.before,
+        }
+    }
+}
+
+/// Where the tail of `endpoint` begins, microseconds; `None` without an answer of A.
+pub fn limit_us(blocks: &[&Block], endpoint: &str) -> Option<u64> {
+    let mut all = LatencyHistogram::new();
+    for block in blocks {
+        all.merge(&merged(block, endpoint).0);
+    }
+    Some(all.quantile_us(0.95)?.saturating_mul(TAIL_FACTOR))
+}
+
 /// The tail shares of `endpoint`; `None` where a block has no answers on a side.
 pub fn share(blocks: &[&Block], endpoint: &str) -> Option<TailShare> {
-    let sides: Vec<(LatencyHistogram, LatencyHistogram)> = blocks.iter().map(|block| merged(block, endpoint)).collect();
-    let mut all = LatencyHistogram::new();
-    for (before, _) in &sides {
-        all.merge(before);
-    }
-    let limit_us = all.quantile_us(0.95)?.saturating_mul(TAIL_FACTOR);
-    let counts: Vec<[u64; 4]> = sides
+    let limit_us = limit_us(blocks, endpoint)?;
+    let counts: Vec<TailCounts> = blocks
         .iter()
-        .map(|(a, b)| [a.count_above_us(limit_us), a.len(), b.count_above_us(limit_us), b.len()])
+        .map(|block| TailCounts::of(block, endpoint, limit_us))
         .collect();
+    share_of(&counts)
+}
+
+/// The same from counts.
+pub fn share_of(counts: &[TailCounts]) -> Option<TailShare> {
     let differences: Option<Vec<f64>> = counts
         .iter()
-        .map(|[a, of_a, b, of_b]| Some(part(*b, *of_b)? - part(*a, *of_a)?))
+        .map(|block| Some(part(block.after)? - part(block.before)?))
         .collect();
-    let sum = |index: usize| counts.iter().map(|row| row[index]).sum::<u64>();
+    let sum = |side: fn(&TailCounts) -> (u64, u64)| {
+        part(
+            counts
+                .iter()
+                .map(side)
+                .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)),
+        )
+    };
     Some(TailShare {
         differences: differences?,
-        before: part(sum(0), sum(1))?,
-        after: part(sum(2), sum(3))?,
+        before: sum(|block| block.before)?,
+        after: sum(|block| block.after)?,
     })
 }
 
-fn part(count: u64, of: u64) -> Option<f64> {
+fn part((count, of): (u64, u64)) -> Option<f64> {
     (of > 0).then(|| count as f64 / of as f64)
 }
 

@@ -65,7 +65,7 @@ fn together(first: &Record, record: &Record, sum: &Round, other: &Round) -> Resu
 }
 
 /// Where a histogram was unreadable, and why.
-type Unreadable = (String, HistogramError);
+pub(crate) type Unreadable = (String, HistogramError);
 
 fn add(sum: &mut Round, other: &Round) -> Result<(), Unreadable> {
     for (sum, phase) in sum.phases.iter_mut().zip(&other.phases) {
@@ -90,7 +90,7 @@ fn add(sum: &mut Round, other: &Round) -> Result<(), Unreadable> {
     Ok(())
 }
 
-fn add_phase(sum: &mut Phase, other: &Phase) -> Result<(), Unreadable> {
+pub(crate) fn add_phase(sum: &mut Phase, other: &Phase) -> Result<(), Unreadable> {
     for (name, counts) in &other.endpoints {
         let into = sum.endpoints.entry(name.clone()).or_insert_with(|| empty(counts));
         add_counts(into, counts).map_err(|source| (format!("{} of {name}", other.name), source))?;

@@ -20,14 +20,17 @@ pub struct GateSlice {
     pub length_ms: u64,
     /// By endpoint name, and [`CANARY`] where one was driven. A request belongs to the slice of its intended start.
     pub endpoints: BTreeMap<String, EndpointCounts>,
-    /// CPU time of the subject within the slice, microseconds; absent where it cannot be read.
+    /// CPU time of the subject for the requests of the slice, microseconds; absent where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_cpu_us: Option<u64>,
-    /// CPU time of the generator within the slice, share of the cores it may use, 0 to 1.
+    /// CPU time of the generator's thread, share of the one core that it can use, 0 to 1.
     pub generator_cpu: f64,
     /// Time stolen by the hypervisor within the slice, share of all cores, 0 to 1; absent where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steal: Option<f64>,
+    /// Time in which anybody used the cores, share of all, 0 to 1; absent where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<f64>,
     /// 99th percentile of the send lateness, microseconds.
     pub lateness_p99_us: u64,
 }

@@ -61,6 +61,8 @@ pub struct Progress {
 pub struct Shard {
     windows: Windows,
     model: Model,
+    /// Whether an answer after the measured phase counts with its time.
+    late_answers: bool,
     /// By endpoint, then phase.
     cells: Vec<Cell>,
     /// Seconds of the measured phase.
@@ -85,16 +87,25 @@ impl Shard {
         Self {
             windows,
             model,
+            late_answers: false,
             cells,
             seconds,
             flow: FlowCounter::new(windows, model),
         }
     }
 
+    /// The same, counting answers that come after the measured phase with their time.
+    pub(super) fn with_late_answers(self) -> Self {
+        Self {
+            late_answers: true,
+            ..self
+        }
+    }
+
     /// Counts a request that ended. Does not allocate.
     ///
     /// It belongs to the phase of its intended start. One of the measured phase that ended after it is censored,
-    /// whatever its outcome: its time did not fit into what was measured.
+    /// whatever its outcome: its time did not fit into what was measured. (Slices of a gate count it all the same.)
     ///
     /// # Panics
     /// If there is no such endpoint.
@@ -103,7 +114,8 @@ impl Shard {
         self.flow.in_flight(request.intended_us, request.ended_us);
         let phase = self.windows.phase_of(request.intended_us);
         let cell = &mut self.cells[cell_index(request.endpoint, phase)];
-        if phase == MEASURE && request.ended_us > self.windows.measure_end_us {
+        let late = phase == MEASURE && request.ended_us > self.windows.measure_end_us;
+        if late && !self.late_answers {
             cell.censored += 1;
             return;
         }

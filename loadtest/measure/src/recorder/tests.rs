@@ -390,3 +390,17 @@ proptest! {
         prop_assert_eq!(phase.pulse.as_ref().unwrap().in_flight_us.iter().sum::<u64>(), flow.in_flight_us);
     }
 }
+
+#[test]
+fn a_slice_counts_answers_that_come_while_it_drains() {
+    let of_slice = open_recorder().with_late_answers();
+    let mut shard = of_slice.shard();
+    shard.ended(closed(0, 3_400_000, 3_600_000, OK));
+    shard.ended(closed(0, 3_400_000, 3_600_000, Outcome::Error));
+    shard.unfinished(unfinished(3_400_000));
+    let recorded = of_slice.finish(&[shard], ENDED_US);
+    assert_eq!(counts(&recorded, 1, "a"), (1, 1, 1));
+    assert_eq!(recorded.slices.last().unwrap().count, 1);
+    let censored = record(&[(0, 3_400_000, 3_600_000, OK)]);
+    assert_eq!(counts(&censored, 1, "a"), (0, 0, 1), "elsewhere it is censored");
+}

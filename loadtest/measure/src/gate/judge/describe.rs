@@ -53,10 +53,12 @@ pub(super) fn oversubscribed(rounds: &[Round], machine: &Machine) -> Option<Stri
     })
 }
 
-/// Subject and generator together, share of all cores.
+/// Everybody together as the kernel counts it, else subject and generator; share of all cores.
 fn used_share(slice: &GateSlice, machine: &Machine) -> Option<f64> {
-    let core_us = slice.length_ms as f64 * 1000.0 * f64::from(machine.cores);
-    (core_us > 0.0).then(|| slice.service_cpu_us.unwrap_or(0) as f64 / core_us + slice.generator_cpu)
+    let cores = f64::from(machine.cores);
+    let core_us = slice.length_ms as f64 * 1000.0 * cores;
+    let ours = || slice.service_cpu_us.unwrap_or(0) as f64 / core_us + slice.generator_cpu / cores;
+    slice.busy.or_else(|| (core_us > 0.0).then(ours))
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {

@@ -50,6 +50,7 @@ fn slice(position: u32, factor: f64, noise: f64) -> GateSlice {
         service_cpu_us: Some((100_000.0 * factor) as u64),
         generator_cpu: 0.2,
         steal: Some(0.0),
+        busy: None,
         lateness_p99_us: 100,
     }
 }
@@ -223,10 +224,18 @@ fn an_oversubscribed_host_is_said_to_be_one() {
     assert_eq!(judged(&rounds(5, wobble)).gate.oversubscribed, None);
     let mut busy = rounds(5, wobble);
     for slice in busy.iter_mut().flat_map(|round| &mut round.gate_slices) {
-        slice.service_cpu_us = Some(1_400_000);
+        slice.service_cpu_us = Some(1_600_000);
     }
     let text = judged(&busy).gate.oversubscribed.unwrap();
     assert!(text.starts_with("90 % of the cores were in use"), "{text}");
+    for slice in busy.iter_mut().flat_map(|round| &mut round.gate_slices) {
+        slice.busy = Some(0.5);
+    }
+    assert_eq!(
+        judged(&busy).gate.oversubscribed,
+        None,
+        "what the kernel counts is the whole"
+    );
     let mut stolen = rounds(5, wobble);
     for slice in stolen.iter_mut().flat_map(|round| &mut round.gate_slices) {
         slice.steal = Some(0.12);
