@@ -68,6 +68,7 @@ fn run(level: Level, seed: u64, ratio: f64) -> Record {
         gate: None,
         baseline: None,
         capacity: None,
+        ablation: Vec::new(),
         merged_from: vec![],
     }
 }
