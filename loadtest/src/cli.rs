@@ -173,6 +173,14 @@ pub struct LoadArgs {
     /// Seed of every random choice: order of launches, arrivals, journeys, keys, think times
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
+    /// Where a subject that is started comes from, and where the results go.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// Where a subject that is started and its servers come from, and where the results go.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
     /// Where the servers of a subject that is started come from
     #[arg(long, value_name = "PROVIDER", default_value = "auto", env = "STACK_PROVIDER")]
     pub stack: String,

@@ -10,11 +10,11 @@ use measure::{
     verdict,
 };
 use scenarios::{Schedule, Targets, Workload};
-use stack::{Stack, StackOptions};
+use stack::Stack;
 
-use super::measure::{load_targets, start_stack};
+use super::measure::{load_targets, stack_options, start_stack};
 use crate::{
-    cli::positive,
+    cli::{PlaceArgs, positive},
     compare::{
         Plan, Purpose,
         capacity::{Question, SOAK_PARTS, Searching, Settings, Surroundings},
@@ -81,21 +81,9 @@ pub struct CapacityArgs {
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
 
-    /// Where the servers of a subject that is started come from
-    #[arg(long, value_name = "PROVIDER", default_value = "auto", env = "STACK_PROVIDER")]
-    pub stack: String,
-
-    /// Directory of Postgres' binaries, where several versions are installed
-    #[arg(long, value_name = "DIR")]
-    pub postgres_bin: Option<PathBuf>,
-
-    /// The reference service's binary, instead of the one beside this command
-    #[arg(long, value_name = "PATH", env = "LOADTEST_SERVICE")]
-    pub service: Option<PathBuf>,
-
-    /// Where the results go [default: target/loadtest/<id>, with target/loadtest/latest pointing to it]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    /// Where a subject that is started comes from, and where the results go.
+    #[command(flatten)]
+    pub place: PlaceArgs,
 }
 
 /// The exit code of what was found.
@@ -106,18 +94,18 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
         items: goals(arguments, &workload)?,
     };
     let settings = settings(arguments, &workload);
-    let options = stack_options(arguments)?;
+    let options = stack_options(&arguments.place)?;
     let interrupt = Interrupt::install()?;
     let progress = Progress::new();
     let mut announce = |line: &str| progress.line(line);
     let subjects = Subject::resolve_all(
         std::slice::from_ref(&arguments.target),
-        arguments.service.as_deref(),
+        arguments.place.service.as_deref(),
         &mut announce,
         &interrupt.stop,
     )
     .await?;
-    let out = OutputDir::create(arguments.out.as_deref())?;
+    let out = OutputDir::create(arguments.place.out.as_deref())?;
     let plan = plan(workload, subjects, settings, arguments)?;
     progress.line(&announcement(&plan, settings, &targets.items));
     let stack = if plan.needs_stack() {
@@ -213,14 +201,6 @@ fn settings(arguments: &CapacityArgs, workload: &Workload) -> Settings {
         soak_s: arguments.soak_s.unwrap_or(soak_s),
         wanted_per_s: arguments.at_least,
     }
-}
-
-fn stack_options(arguments: &CapacityArgs) -> Result<StackOptions, HarnessError> {
-    let usage = |error: stack::StackError| HarnessError::Usage(error.to_string());
-    let mut options = StackOptions::from_env().map_err(usage)?;
-    options.choice = arguments.stack.parse().map_err(usage)?;
-    options.postgres_bin.clone_from(&arguments.postgres_bin);
-    Ok(options)
 }
 
 /// The plan of a soak, from which every step is derived.

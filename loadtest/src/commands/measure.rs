@@ -7,7 +7,7 @@ use scenarios::{Ablation, Targets, Workload};
 use stack::{Stack, StackOptions};
 
 use crate::{
-    cli::{CompareArgs, LoadArgs, ModelArg, RunArgs},
+    cli::{CompareArgs, LoadArgs, ModelArg, PlaceArgs, RunArgs},
     compare::{
         Plan, Purpose,
         judge::{self, Judged},
@@ -62,12 +62,12 @@ async fn measure(asked: Asked<'_>) -> Result<u8, HarnessError> {
     let workload = Workload::load(&arguments.workload).map_err(|error| HarnessError::Usage(error.to_string()))?;
     let targets = load_targets(arguments.targets.as_deref(), &workload.endpoint_names())?;
     let model = LoadModel::choose(&workload, wanted(&asked)).map_err(HarnessError::Usage)?;
-    let options = stack_options(arguments)?;
+    let options = stack_options(&arguments.place)?;
     let interrupt = Interrupt::install()?;
     let progress = Progress::new();
     let subjects = resolve(&asked, &progress, &interrupt).await?;
     let plan = plan(asked, workload, model, subjects)?;
-    let out = OutputDir::create(arguments.out.as_deref())?;
+    let out = OutputDir::create(arguments.place.out.as_deref())?;
     progress.line(&plan.announcement());
 
     let stack = if plan.needs_stack() {
@@ -105,7 +105,7 @@ async fn measure(asked: Asked<'_>) -> Result<u8, HarnessError> {
 async fn resolve(asked: &Asked<'_>, progress: &Progress, interrupt: &Interrupt) -> Result<Vec<Subject>, HarnessError> {
     let specs: Vec<SubjectSpec> = asked.subjects.iter().map(|(spec, _)| (*spec).clone()).collect();
     let mut announce = |line: &str| progress.line(line);
-    let service = asked.load.service.as_deref();
+    let service = asked.load.place.service.as_deref();
     let found = Subject::resolve_all(&specs, service, &mut announce, &interrupt.stop).await?;
     let variables = asked.subjects.iter().map(|(_, variables)| *variables);
     found
@@ -165,7 +165,7 @@ fn wanted(asked: &Asked<'_>) -> Wanted {
     }
 }
 
-fn stack_options(arguments: &LoadArgs) -> Result<StackOptions, HarnessError> {
+pub(super) fn stack_options(arguments: &PlaceArgs) -> Result<StackOptions, HarnessError> {
     let usage = |error: stack::StackError| HarnessError::Usage(error.to_string());
     let mut options = StackOptions::from_env().map_err(usage)?;
     options.choice = arguments.stack.parse().map_err(usage)?;

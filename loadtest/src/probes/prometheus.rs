@@ -10,6 +10,9 @@ use crate::error::HarnessError;
 const HITS: &str = "cache_hits_total";
 const MISSES: &str = "cache_misses_total";
 
+/// 1 for each fault that the subject makes on purpose; kept always, so that nobody takes such figures for real ones.
+const FAULTS: &str = "fault_active";
+
 /// A page to read.
 pub(super) struct Page {
     url: String,
@@ -55,7 +58,8 @@ fn reading(text: &str, keep: &[String]) -> Result<PageReading, std::io::Error> {
         let samples = scrape.samples.iter().filter(|sample| sample.metric == name);
         samples.filter_map(|sample| number(&sample.value)).reduce(|a, b| a + b)
     };
-    let kept = keep.iter().filter_map(|name| Some((name.clone(), sum(name)?)));
+    let names = keep.iter().map(String::as_str).chain([FAULTS]);
+    let kept = names.filter_map(|name| Some((name.to_owned(), sum(name)?)));
     Ok(PageReading {
         hits: whole(sum(HITS)),
         misses: whole(sum(MISSES)),
@@ -103,6 +107,13 @@ cache_memory_bytes 1.5e3
         let seen = reading(OPENMETRICS, &keep).unwrap();
         assert_eq!((seen.hits, seen.misses), (42, 8));
         assert_eq!(seen.kept, BTreeMap::from([("cache_memory_bytes".to_owned(), 1500.0)]));
+    }
+
+    #[test]
+    fn a_subject_that_misbehaves_on_purpose_says_so_unasked() {
+        let page = "fault_active{fault=\"sleep:risk:5ms\"} 1\nfault_active{fault=\"error:*:1/9\"} 1\n";
+        let seen = reading(page, &[]).unwrap();
+        assert_eq!(seen.kept, BTreeMap::from([("fault_active".to_owned(), 2.0)]));
     }
 
     #[test]
