@@ -107,9 +107,12 @@ struct Fleet {
 
 impl Fleet {
     async fn start() -> Self {
-        let redis = stack::Redis::start(&stack::StackOptions::default())
-            .await
-            .expect("Redis starts");
+        // A process of ours, whatever else could be had: it is stopped and resumed by signals.
+        let options = stack::StackOptions {
+            choice: stack::Choice::Native,
+            ..stack::StackOptions::default()
+        };
+        let redis = stack::Redis::start(&options).await.expect("Redis starts");
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut replicas = Vec::new();
         for _ in 0..REPLICAS {

@@ -33,9 +33,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let redis = stack::Redis::start(&stack::StackOptions::default())
-            .await
-            .expect("Redis starts");
+        // A process of ours, whatever else could be had: it is stopped and resumed by signals.
+        let options = stack::StackOptions {
+            choice: stack::Choice::Native,
+            ..stack::StackOptions::default()
+        };
+        let redis = stack::Redis::start(&options).await.expect("Redis starts");
         let client = redis::Client::open(redis.url()).expect("the URL is valid");
         // The client's default of 500 ms is short for a machine that runs many tests.
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(DEADLINE));
