@@ -42,7 +42,8 @@ impl Relay {
 
     /// Runs until `stop`. An unfinished batch is given back to the outbox by its transaction's end.
     pub async fn run(self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.relay_for_ever()).await;
+        // Boxed: a claimed batch and its transaction are large, and only one of these runs.
+        stop.run_until_cancelled(Box::pin(self.relay_for_ever())).await;
         drop_off_the_runtime(self.publisher).await;
     }
 
