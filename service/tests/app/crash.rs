@@ -46,12 +46,12 @@ async fn an_invalidation_outlives_the_replica_that_committed_it() {
         (recent_trips(&reader).await == before + 1).then_some(())
     })
     .await;
-    eventually("the invalidation is marked as done", async || {
+    Box::pin(eventually("the invalidation is marked as done", async || {
         let open = scene
             .number("SELECT count(*) FROM cache_outbox WHERE done_at IS NULL")
             .await;
         (open == 0).then_some(())
-    })
+    }))
     .await;
     drop(proxy);
     survivor.stop().await;
@@ -65,12 +65,12 @@ async fn invalidations_that_went_well_are_marked_and_a_cache_that_is_off_has_non
     for (profile, rows) in [("phase1", 0), ("planned", 0), ("phase2", 1)] {
         let app = scene.app().profile(profile).start().await;
         assert_eq!(app.driver(5).post("/drivers/5/trips", &trip).await.status, 201);
-        eventually("every row is marked as done", async || {
+        Box::pin(eventually("every row is marked as done", async || {
             let done = scene
                 .number("SELECT count(*) FROM cache_outbox WHERE done_at IS NOT NULL")
                 .await;
             (done == rows).then_some(())
-        })
+        }))
         .await;
         assert_eq!(
             scene.number("SELECT count(*) FROM cache_outbox").await,
