@@ -243,7 +243,7 @@ fn announcement(plan: &Plan, settings: Settings, targets: &[TargetSpec]) -> Stri
     let at_least = Duration::from_secs_f64(at_least_s).as_secs();
     let ids: Vec<&str> = targets.iter().map(|target| target.id.as_str()).collect();
     format!(
-        "{}: from {}/s, doubled until one of {} is missed; then {} rounds of 4 loads of {step_s} s, and {} s at what is \
+        "{}: from {:.1}/s, doubled until one of {} is missed; then {} rounds of 4 loads of {step_s} s, and {} s at what is \
          promised: {at_least} s and the doubling",
         plan.workload.name,
         settings.start_per_s,

@@ -172,10 +172,11 @@ impl Plan {
             ..
         } = self.schedule;
         format!(
-            "{}: {}; {blocks} blocks of {} ({warm_up_s} s warm-up, {measure_s} s measured each): {} s of load, \
+            "{}: {}; {blocks} block{} of {} ({warm_up_s} s warm-up, {measure_s} s measured each): {} s of load, \
              plus setting up and launching",
             self.workload.name,
             self.model.describe(),
+            if blocks == 1 { "" } else { "s" },
             names.join(" and "),
             self.total_load().as_secs(),
         )

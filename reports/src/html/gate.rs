@@ -74,7 +74,7 @@ pub(crate) fn how(gate: &Gate) -> String {
     let canary = if gate.canary {
         "a canary took out the noise that both sides share"
     } else {
-        "no canary was driven"
+        "no canary, or a block without one that answered on both sides: nothing was taken out"
     };
     format!(
         "{} blocks in stage 1, {second}; {} slice pairs dropped as invalid, {} blocks run again; {canary}.",
