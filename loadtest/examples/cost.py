@@ -22,6 +22,8 @@ CONNECTIONS = 100
 OPEN_RATE = 15_000
 # The rate at which sends must be on time (docs/MEASURING.md, "Pacing").
 PACED_RATE = 5_000
+# What loadtest sends before it measures is counted like the rest.
+WARM_UP_S = 0.5
 
 WORKLOAD = """
 name = "static"
@@ -36,10 +38,10 @@ spacing = "even"
 rate = {{ constant = {{ per_s = {rate} }} }}
 connections = {connections}
 [warm_up]
-duration_s = 0.5
+duration_s = {warm_up}
 think_time_scale = 1
 [quick]
-warm_up_s = 0.5
+warm_up_s = {warm_up}
 measure_s = 1
 blocks = 1
 [endpoints.page]
@@ -82,7 +84,7 @@ def ours(bins, url, seconds, model, rate=OPEN_RATE):
     """Requests and CPU seconds of a run, and what became of its arrivals."""
     with tempfile.TemporaryDirectory() as place:
         workload = Path(place, "static.toml")
-        workload.write_text(WORKLOAD.format(seconds=seconds, connections=CONNECTIONS, rate=rate))
+        workload.write_text(WORKLOAD.format(seconds=seconds, warm_up=WARM_UP_S, connections=CONNECTIONS, rate=rate))
         command = [bins / "loadtest", "run", "--workload", workload, "--target", f"url:{url}", "--model", model, "--out", place]
         _, cpu = timed([str(word) for word in command])
         record = json.loads(Path(place, "record.json").read_text())
@@ -138,7 +140,8 @@ def main():
             for name in names:
                 requests, cpu = GENERATORS[name](bins, url, seconds)
                 costs[name].append(cpu * 100_000 / requests)
-                print(f"{index + 1} {name}: {requests / seconds:.0f}/s, {costs[name][-1]:.2f} CPU s per 100,000", flush=True)
+                sent_s = seconds + (WARM_UP_S if name.startswith("loadtest") else 0)
+                print(f"{index + 1} {name}: {requests / sent_s:.0f}/s, {costs[name][-1]:.2f} CPU s per 100,000", flush=True)
     finally:
         target.kill()
         target.wait()

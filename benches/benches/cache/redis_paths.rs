@@ -10,7 +10,7 @@ use benches::{
     sample_body,
 };
 use criterion::Criterion;
-use redis::{AsyncCommands as _, aio::MultiplexedConnection};
+use redis::{AsyncCommands as _, AsyncConnectionConfig, aio::MultiplexedConnection};
 use tiered_cache::{Key, Policy, RedisSettings, Strategy, Tag, TieredCache};
 use tokio::runtime::Runtime;
 
@@ -39,7 +39,10 @@ pub(crate) fn all(criterion: &mut Criterion, runtime: &Runtime) -> Vec<Row> {
 
 pub(crate) async fn connect(url: &str) -> MultiplexedConnection {
     let client = redis::Client::open(url).expect("the URL is valid");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
+    // Longer than a server needs that forks for its log at the same moment.
+    let patient = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
+    let connected = client.get_multiplexed_async_connection_with_config(&patient).await;
+    let mut connection = connected.expect("Redis answers");
     let _: () = connection
         .set("bare", &sample_body()[..])
         .await

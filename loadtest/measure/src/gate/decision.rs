@@ -58,13 +58,19 @@ pub struct Decided {
     pub evidence: Evidence,
 }
 
-/// `r[b,e] = d[b,e] - beta_e d[b,c]` with `beta_e = sum_b d[b,e] d[b,c] / sum_b d[b,c]^2`. Turning the sign of a block
-/// turns both, so beta stays and the test stays exact.
+/// How far an endpoint can follow the canary. What both share slows both down, so never against it, and one that follows more
+/// than twice as far follows something else: beta goes through the origin, so in a few blocks a large slowdown would be laid to
+/// whatever little the canary moved, and be taken out with it.
+const BETA: std::ops::RangeInclusive<f64> = 0.0..=2.0;
+
+/// `r[b,e] = d[b,e] - beta_e d[b,c]` with `beta_e = sum_b d[b,e] d[b,c] / sum_b d[b,c]^2`, kept within [`BETA`]. Turning the
+/// sign of a block turns both, so beta stays and the test stays exact.
 pub fn residuals(row: &[f64], canary: Option<&[f64]>) -> Vec<f64> {
     let Some(canary) = canary else { return row.to_vec() };
     let squares: f64 = canary.iter().map(|value| value * value).sum();
     let products: f64 = row.iter().zip(canary).map(|(value, ruler)| value * ruler).sum();
     let beta = if squares > 0.0 { products / squares } else { 0.0 };
+    let beta = beta.clamp(*BETA.start(), *BETA.end());
     row.iter()
         .zip(canary)
         .map(|(value, ruler)| value - beta * ruler)

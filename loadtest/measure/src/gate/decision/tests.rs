@@ -50,6 +50,25 @@ fn the_golden_case_of_one_look() {
     );
 }
 
+/// Noise that both share is taken out; an effect of the endpoint's own is not, though the canary happened to move a little, the
+/// same way or the other, in the few blocks there are.
+#[test]
+fn a_canary_takes_out_what_is_shared_and_nothing_else() {
+    let shared = [0.2, -0.1, 0.15, -0.3, 0.1];
+    let noisy: Vec<f64> = shared.iter().map(|noise| 0.01 + noise).collect();
+    let left = residuals(&noisy, Some(&shared));
+    assert!(left.iter().all(|value| (value - 0.01).abs() < 0.01), "{left:?}");
+
+    for moved in [0.02, -0.02] {
+        let canary: Vec<f64> = [1.0, 0.9, 1.1, 1.2, 0.8].iter().map(|share| share * moved).collect();
+        let left = residuals(&[3.0_f64.ln(); 5], Some(&canary));
+        assert!(
+            left.iter().all(|value| (value / 3.0_f64.ln() - 1.0).abs() < 0.05),
+            "{left:?}"
+        );
+    }
+}
+
 #[test]
 fn only_new_blocks_convict() {
     assert_eq!(outcomes(&[1.2, 1.0], &[1.2, 1.0]), [Outcome::Regress, Outcome::Pass]);
