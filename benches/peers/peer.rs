@@ -248,10 +248,11 @@ async fn run(command: &mut Command) -> Result<(), Failure> {
     Err(format!("{} failed: {told}", command.as_std().get_program().display()).into())
 }
 
-/// The release build of the service, as it is shipped.
+/// The release build of the service, as it is shipped. Of the whole workspace, since that is what is built already: a package
+/// alone has fewer features of its dependencies, and would build them all anew.
 async fn build_service() -> Result<PathBuf, Failure> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    run(Command::new(cargo).args(["build", "--release", "--package", "insurance-service"])).await?;
+    run(Command::new(cargo).args(["build", "--release", "--workspace", "--bin", "insurance-service"])).await?;
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
         .ok_or("no target directory")?;

@@ -66,6 +66,7 @@ mod l1;
 mod l2;
 mod observer;
 mod pattern;
+mod pilot;
 mod planned;
 mod policy;
 mod popularity;

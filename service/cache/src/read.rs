@@ -13,6 +13,7 @@ use crate::{
     flight::{Arrival, Boarding, Failure, Tower},
     key::Key,
     l1::{Kept, Missing},
+    pilot::Pilot,
     policy::{Policy, Strategy},
     stamps::Stamp,
     state::Core,
@@ -66,10 +67,14 @@ impl Request<'_> {
                 arrival
             }
             Boarding::Started(ticket, stamp) => {
-                let arrival = ticket.arrival();
-                let plan = self.plan(stamp, 0);
-                // Its own task: a client that goes away must not take the load of the others along.
-                tokio::spawn(fetch::fly(Arc::clone(self.core), plan, ticket, loader).in_current_span());
+                let mut arrival = ticket.arrival();
+                let flight = fetch::fly(Arc::clone(self.core), self.plan(stamp, 0), ticket, loader);
+                let mut pilot = Pilot::new(flight.in_current_span());
+                tokio::select! {
+                    biased;
+                    () = &mut pilot => {}
+                    _ = arrival.wait_for(Option::is_some) => {}
+                }
                 arrival
             }
         };

@@ -9,8 +9,9 @@ use redis::{RedisResult, aio::MultiplexedConnection};
 use super::{L2, within};
 use crate::{error::RedisFailure, key::Key};
 
-/// Keys that one SCAN looks at: some hundred microseconds of Redis' time, so that others are served in between.
-const SCAN_COUNT: usize = 500;
+/// Keys that one SCAN looks at: some tens of microseconds of Redis' time, and as much for freeing them, so that others are
+/// served in between. With 500, they waited more than a millisecond at p99 (`cargo bench -p benches --bench cache`).
+const SCAN_COUNT: usize = 100;
 
 /// How long one step of an operator's command may take; clients do not wait for it.
 const STEP_LIMIT: Duration = Duration::from_secs(2);

@@ -181,7 +181,8 @@ impl L2 {
         let link = Arc::downgrade(&self.link);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.command_timeout))
+            // Every operation has a limit of its own (`within`); a second timer for each would cost as much as the first.
+            .set_response_timeout(None)
             .set_pipeline_buffer_size(PIPELINE_BUFFER_COMMANDS)
             // With RESP3 a lost connection is known when it is lost, and not at the next command.
             .set_push_sender(move |push: PushInfo| {
@@ -211,22 +212,18 @@ impl L2 {
         self.link.wait_until(there).await;
     }
 
-    /// Reads the entry of `key` and the generations of its tags in one round trip.
+    /// Reads the entry of `key` and the generations of its tags, with one command.
     pub(crate) async fn read(&self, key: &Key, tags: &[Tag]) -> Result<Found, RedisFailure> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("GET").arg(self.names.entry(key));
-        pipeline.cmd("MGET").arg(self.names.nonces(tags));
-        let reply: Result<(Option<Bytes>, Vec<Option<Bytes>>), _> = self
+        let mut command = redis::cmd("MGET");
+        command.arg(self.names.entry(key)).arg(self.names.nonces(tags));
+        let mut values: Vec<Option<Bytes>> = self
             .run("read", |mut connection| async move {
-                pipeline.query_async(&mut connection).await
+                command.query_async(&mut connection).await
             })
-            .await;
-        match reply {
-            Ok((raw, nonces)) => Ok(self.judge(key, tags, raw, &nonces)),
-            // Something that is no entry sits under the key.
-            Err(RedisFailure::Redis(error)) if is_refusal(&error) => Ok(Found::default()),
-            Err(failure) => Err(failure),
-        }
+            .await?;
+        // MGET gives a value for each name, and none for what is no string.
+        let nonces = values.split_off(values.len().min(1));
+        Ok(self.judge(key, tags, values.pop().flatten(), &nonces))
     }
 
     fn judge(&self, key: &Key, tags: &[Tag], raw: Option<Bytes>, nonces: &[Option<Bytes>]) -> Found {
