@@ -9,6 +9,13 @@ use std::{
 
 use super::{Request, Response, Server};
 
+/// More than a sleeping thread is usually late by.
+const AWAKE: Duration = Duration::from_micros(300);
+
+/// Of what is computed: periods after the first, and places of the first request.
+const PERIODS: u32 = 16;
+const OFFSETS: u32 = 50;
+
 /// How it stalls, and how many requests it serves at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stall {
@@ -32,33 +39,52 @@ impl Stall {
             let phase_us = began.elapsed().as_micros() % self.period.as_micros();
             let phase = Duration::from_micros(u64::try_from(phase_us).unwrap());
             pause(self.lasting.saturating_sub(phase));
-            pause(self.service);
+            self.serve();
             queue.leave();
             Response::ok("ok")
         })
     }
 
-    /// Share of its capacity that `rate_per_s` takes: rho.
-    pub(crate) fn utilisation(self, rate_per_s: f64) -> f64 {
-        self.slots
-            .map_or(0.0, |slots| rate_per_s * self.service.as_secs_f64() / slots as f64)
-    }
-
-    /// Response time at quantile `q`, seconds.
-    pub(crate) fn quantile_s(self, q: f64, rate_per_s: f64) -> f64 {
-        let (period, stall, service) = self.seconds();
-        let grows = 1.0 - self.utilisation(rate_per_s);
-        if q <= 1.0 - stall / (grows * period) {
-            service
-        } else {
-            service + stall - grows * period * (1.0 - q)
+    /// A queue adds up what each of its services takes too long, so behind slots the last moment is spent awake.
+    fn serve(self) {
+        let end = Instant::now() + self.service;
+        let awake = if self.slots.is_some() { AWAKE } else { Duration::ZERO };
+        pause(self.service.saturating_sub(awake));
+        while Instant::now() < end {
+            std::hint::spin_loop();
         }
     }
 
-    /// Mean response time, seconds.
-    pub(crate) fn mean_s(self, rate_per_s: f64) -> f64 {
-        let (period, stall, service) = self.seconds();
-        service + stall * stall / (2.0 * period * (1.0 - self.utilisation(rate_per_s)))
+    /// Response times of evenly spaced requests over many periods, seconds, ascending. Of an unlimited server they follow the
+    /// formulas; behind slots these are the limit of many small requests, and whole requests are up to `s (c - 1) / c` quicker,
+    /// so they are served here one by one.
+    pub(crate) fn responses_s(self, rate_per_s: f64) -> Vec<f64> {
+        // Where in a period the first request comes is chance.
+        let mut responses: Vec<f64> = (0..OFFSETS)
+            .flat_map(|offset| self.responses_from(f64::from(offset) / f64::from(OFFSETS) / rate_per_s, rate_per_s))
+            .collect();
+        responses.sort_by(f64::total_cmp);
+        responses
+    }
+
+    fn responses_from(self, first_s: f64, rate_per_s: f64) -> Vec<f64> {
+        let (period_s, stall_s, service_s) = self.seconds();
+        let arrivals = (0..).map(|index| first_s + f64::from(index) / rate_per_s);
+        let mut busy_until_s = VecDeque::from(vec![0.0; self.slots.unwrap_or_default()]);
+        arrivals
+            .take_while(|arrival_s| *arrival_s < f64::from(1 + PERIODS) * period_s)
+            .filter_map(|arrival_s| {
+                // All take equally long, so that the slot that was taken first is free first.
+                let free_s: f64 = busy_until_s.pop_front().unwrap_or_default();
+                let start_s = free_s.max(arrival_s);
+                let end_s = start_s + (stall_s - start_s % period_s).max(0.0) + service_s;
+                if self.slots.is_some() {
+                    busy_until_s.push_back(end_s);
+                }
+                // The first period fills the queue.
+                (arrival_s >= period_s).then_some(end_s - arrival_s)
+            })
+            .collect()
     }
 
     fn seconds(self) -> (f64, f64, f64) {
