@@ -110,7 +110,7 @@ fn compare(design: Design, seed: u64) -> Vec<Decided> {
     decision::decide(stage1, &new, &joined(&first, &new), &rules)
 }
 
-fn joined(first: &Look, new: &Look) -> Look {
+pub(crate) fn joined(first: &Look, new: &Look) -> Look {
     let pairs = first.rows.iter().zip(&new.rows);
     let canary = first
         .canary

@@ -3,6 +3,7 @@
 //! The normal run is a short seeded form that still fails if the rule is broken. The whole tables, or a share of them:
 //! `MEASURE_LONG=1 cargo test --release -p measure --test simulation -- --nocapture --test-threads=1`
 
+mod bank;
 mod baseline;
 mod coverage;
 mod gate;
