@@ -19,6 +19,7 @@ from pathlib import Path
 
 WORKLOAD = "scenarios/workloads/gate.toml"
 REGRESSION = 6
+INTERRUPTED = 130
 # The service sleeps in whole milliseconds, and answers from its cache in less: so both sides sleep, and one sleeps a tenth
 # longer. Its CPU time per request is some 150 us. A pause hits one request in a hundred.
 INJECTIONS = [
@@ -37,6 +38,8 @@ def compare(bin_dir, subjects, before, after, options):
         began = time.monotonic()
         done = subprocess.run([*command, *options, *subjects], stdout=subprocess.PIPE, text=True, check=False)
         took_s = time.monotonic() - began
+        if done.returncode == INTERRUPTED:
+            sys.exit(INTERRUPTED)
         record = Path(out) / "record.json"
         if not record.exists():
             sys.exit(f"no record; loadtest said:\n{done.stdout}")

@@ -214,7 +214,7 @@ fn equal_subjects_raise_no_alarm() {
         );
         if level.name == QUIET.name || level.name == MODERATE.name {
             assert!(
-                share(found.all_passed, found.comparisons) >= 0.9,
+                share(found.all_passed, found.comparisons) >= 0.95,
                 "{}: {found:?}",
                 level.name
             );
@@ -235,8 +235,23 @@ fn real_slowdowns_are_called() {
     }
 }
 
-/// T2: a slowdown of 10 % passes in at most 10 % of comparisons. What a slower endpoint does in the remaining levels of
-/// the table is printed in the long form.
+/// T2, the remaining columns of the table: under the same noise a larger slowdown is never called less often.
+#[test]
+fn power_grows_with_the_slowdown() {
+    for level in [QUIET, MODERATE, NOISY, AWFUL] {
+        let [small, large] = [1.05, 1.2].map(|ratio| {
+            let found = tally(design(level, ratio), repetitions(2, 500));
+            share(found.called, found.comparisons)
+        });
+        println!(
+            "{:9} on one endpoint: 1.05 called {small:.3}, 1.2 called {large:.3}",
+            level.name
+        );
+        assert!(small <= large, "{}: {small} {large}", level.name);
+    }
+}
+
+/// T2: a slowdown of 10 % passes in at most 10 % of comparisons.
 #[test]
 fn a_slow_endpoint_rarely_passes() {
     for level in [QUIET, MODERATE, NOISY, AWFUL] {

@@ -1,6 +1,11 @@
 //! Breadth-first search: the first violation found has the shortest way to it.
+//!
+//! What was seen is kept as fingerprints of 128 bits (hash compaction: Stern and Dill, "Improved Probabilistic Verification by
+//! Hash Compaction", 1995), since the states themselves, a kilobyte each, fill the memory of a large machine. Two states of
+//! 10^8 share one with a probability of 10^-23.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 
 use crate::protocol::{Budget, Guards, State, Step};
 
@@ -23,10 +28,21 @@ struct Origin {
     step: Option<Step>,
 }
 
+/// Two hashes with keys of their own.
+#[derive(Default)]
+struct Fingerprints(RandomState, RandomState);
+
+impl Fingerprints {
+    fn of(&self, state: &State) -> u128 {
+        (u128::from(self.0.hash_one(state)) << 64) | u128::from(self.1.hash_one(state))
+    }
+}
+
 /// Visits every state that can be reached.
 pub(crate) fn explore(guards: Guards, budget: Budget, limit: usize) -> Outcome {
     let start = State::start(budget);
-    let mut seen = HashSet::from([start.clone()]);
+    let fingerprints = Fingerprints::default();
+    let mut seen = HashSet::from([fingerprints.of(&start)]);
     let mut origins = vec![Origin { from: 0, step: None }];
     let mut open = VecDeque::from([(0, start)]);
     while let Some((number, state)) = open.pop_front() {
@@ -41,7 +57,7 @@ pub(crate) fn explore(guards: Guards, budget: Budget, limit: usize) -> Outcome {
             if let Err(why) = next.take(step, guards) {
                 return violated(&origins, number, Some(step), why);
             }
-            if seen.insert(next.clone()) {
+            if seen.insert(fingerprints.of(&next)) {
                 open.push_back((origins.len(), next));
                 origins.push(Origin {
                     from: number,
