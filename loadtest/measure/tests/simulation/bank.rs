@@ -234,7 +234,7 @@ fn count(bank: &[Numbers], runs: usize, ratio: f64) -> ([usize; 3], usize) {
 /// At most 1 % of 2,000 re-assignments are called slower.
 #[test]
 fn real_noise_raises_no_alarm() {
-    let (bank, runs) = (bank(), repetitions(40, 2_000));
+    let (bank, runs) = (bank(), repetitions(400, 2_000));
     let ([latency, cpu, tail], any) = count(&bank, runs, 1.0);
     println!(
         "noise bank of {} blocks: {any} of {runs} re-assignments called slower (latency {latency}, CPU {cpu}, tail {tail})",
