@@ -163,6 +163,8 @@ async fn connection(
     mut upstream: watch::Receiver<Option<String>>,
     fault: watch::Receiver<Fault>,
 ) -> io::Result<()> {
+    // What comes in one piece must not wait here for the acknowledgement of the piece before, in neither direction.
+    client.set_nodelay(true)?;
     let mut cut = fault.clone();
     let connected = unless_cut(&mut cut, connect(&mut upstream)).await;
     let Some(server) = connected else {
@@ -198,7 +200,6 @@ async fn connect(upstream: &mut watch::Receiver<Option<String>>) -> io::Result<T
     // Copied out before the next wait: the channel's guard holds a lock.
     let place = known.map_err(io::Error::other)?.clone().unwrap_or_default();
     let server = TcpStream::connect(place).await?;
-    // What the client sends in one piece must not wait here for the next piece.
     server.set_nodelay(true)?;
     Ok(server)
 }

@@ -11,6 +11,7 @@ mod health;
 mod metrics;
 mod openapi;
 mod operations;
+mod outage;
 mod process;
 mod reads;
 mod refusals;

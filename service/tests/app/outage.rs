@@ -1,0 +1,198 @@
+//! Redis goes away under load and comes back: clients of cached routes must not notice more than a slower answer.
+//!
+//! `CACHE_TESTS_LONG=1` lets each outage last 30 s.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use stack::proxy::{Fault, FaultProxy};
+use stack::{Redis, StackOptions};
+use tokio::task::JoinSet;
+
+use crate::support::{Client, Scene, eventually};
+
+/// Who is written while everybody is read.
+const WRITTEN: i64 = 3;
+/// Cached routes that are read, the first with the versions of [`WRITTEN`].
+const PATHS: [&str; 5] = [
+    "/admin/drivers/3",
+    "/risk/5/current",
+    "/drivers/7/statistics",
+    "/admin/dashboard/summary",
+    "/admin/drivers?limit=20",
+];
+const READERS: usize = 4;
+const READ_PAUSE: Duration = Duration::from_millis(2);
+const WRITE_PAUSE: Duration = Duration::from_millis(50);
+/// How long is read before the fault, and from one second after its end.
+const LOOK: Duration = Duration::from_secs(2);
+/// By then everything is as before.
+const RECOVERY: Duration = Duration::from_secs(1);
+
+fn outage() -> Duration {
+    let is_long = std::env::var_os("CACHE_TESTS_LONG").is_some();
+    Duration::from_secs(if is_long { 30 } else { 2 })
+}
+
+async fn server() -> Redis {
+    let options = StackOptions::from_env().expect("a valid stack environment");
+    Redis::start(&options).await.expect("Redis starts")
+}
+
+/// What readers and the writer share.
+#[derive(Default)]
+struct Shared {
+    over: AtomicBool,
+    /// The newest version of [`WRITTEN`] that was acknowledged.
+    acknowledged: AtomicI64,
+}
+
+/// One read: when it ended, how long it took.
+type Timed = (Instant, Duration);
+
+async fn read(client: Client, first: usize, shared: Arc<Shared>) -> Vec<Timed> {
+    let mut times = Vec::new();
+    for path in PATHS.iter().cycle().skip(first) {
+        if shared.over.load(Ordering::SeqCst) {
+            break;
+        }
+        let floor = shared.acknowledged.load(Ordering::SeqCst);
+        let started = Instant::now();
+        let answer = client.get(path).await;
+        times.push((Instant::now(), started.elapsed()));
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        if *path == PATHS[0] {
+            assert!(answer.version() >= floor, "older than version {floor}: {answer:?}");
+        }
+        tokio::time::sleep(READ_PAUSE).await;
+    }
+    times
+}
+
+async fn write(client: Client, shared: Arc<Shared>) -> Vec<Timed> {
+    let trip = json!({"duration_s": 600, "distance_m": 9_000, "night_share_pct": 0, "events": {}});
+    while !shared.over.load(Ordering::SeqCst) {
+        let answer = client.post(&format!("/drivers/{WRITTEN}/trips"), &trip).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        shared.acknowledged.fetch_max(answer.version(), Ordering::SeqCst);
+        tokio::time::sleep(WRITE_PAUSE).await;
+    }
+    Vec::new()
+}
+
+fn p99_ms(times: &[Timed], from: Instant, to: Instant) -> f64 {
+    let mut chosen: Vec<Duration> = times
+        .iter()
+        .filter(|(ended, _)| (from..to).contains(ended))
+        .map(|(_, elapsed)| *elapsed)
+        .collect();
+    chosen.sort_unstable();
+    let rank = chosen.len() * 99 / 100;
+    chosen.get(rank).expect("reads went on").as_secs_f64() * 1e3
+}
+
+/// Reads and writes on, while `begin` breaks Redis and `end` mends it.
+async fn survive(name: &str, begin: impl AsyncFnOnce(&FaultProxy, &Redis), end: impl AsyncFnOnce(&FaultProxy, &Redis)) {
+    let (scene, redis) = (Scene::new().await, server().await);
+    let proxy = FaultProxy::before_url(&redis.url()).await.expect("a proxy");
+    let url = proxy.url(&redis.url()).expect("an address");
+    let app = scene.app().set("REDIS_URL", &url).start_ready().await;
+    let shared = Arc::new(Shared::default());
+    let mut clients = JoinSet::new();
+    clients.spawn(write(app.driver(WRITTEN), Arc::clone(&shared)));
+    for reader in 0..READERS {
+        clients.spawn(read(app.admin(), reader, Arc::clone(&shared)));
+    }
+
+    tokio::time::sleep(RECOVERY).await;
+    let calm = Instant::now();
+    tokio::time::sleep(LOOK).await;
+    let broken = Instant::now();
+    begin(&proxy, &redis).await;
+    tokio::time::sleep(outage()).await;
+    end(&proxy, &redis).await;
+    let mended = Instant::now();
+    tokio::time::sleep(RECOVERY + LOOK).await;
+
+    shared.over.store(true, Ordering::SeqCst);
+    let mut times = clients.join_all().await.concat();
+    times.sort_unstable_by_key(|(ended, _)| *ended);
+    println!(
+        "{name}: {} reads, none failed, none stale; p99 before {:.1} ms, meanwhile {:.1} ms, from a second after {:.1} ms",
+        times.len(),
+        p99_ms(&times, calm, broken),
+        p99_ms(&times, broken, mended),
+        p99_ms(&times, mended + RECOVERY, mended + RECOVERY + LOOK),
+    );
+    eventually("Redis is used again", async || {
+        let report = app.nobody().get("/health/ready").await.json();
+        (report["status"] == "ready" && app.admin().get(PATHS[1]).await.tier() == "l1").then_some(())
+    })
+    .await;
+    app.stop().await;
+    drop(proxy);
+    redis.stop().await.expect("stops");
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_fails_no_read() {
+    survive(
+        "hangs",
+        async |proxy, _| proxy.set(Fault::Stall),
+        async |proxy, _| proxy.set(Fault::None),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_cut_off_fails_no_read() {
+    survive(
+        "cut off",
+        async |proxy, _| proxy.set(Fault::Cut),
+        async |proxy, _| proxy.set(Fault::None),
+    )
+    .await;
+}
+
+/// What comes back is another server, without data.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_dies_and_comes_back_empty_fails_no_read() {
+    let next = server().await;
+    let port = next
+        .url()
+        .rsplit_once(':')
+        .map(|(_, port)| port.to_owned())
+        .expect("a port");
+    survive(
+        "dies",
+        async |proxy, _| proxy.set(Fault::Cut),
+        async |proxy, _| {
+            proxy.forward_to(&format!("127.0.0.1:{}", port.trim_end_matches('/')));
+            proxy.set(Fault::None);
+        },
+    )
+    .await;
+    next.stop().await.expect("stops");
+}
+
+async fn flush(redis: &Redis) {
+    let client = redis::Client::open(redis.url()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
+    let () = redis::cmd("FLUSHALL")
+        .query_async(&mut connection)
+        .await
+        .expect("it is emptied");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_emptied_fails_no_read() {
+    survive(
+        "emptied twice",
+        async |_, redis| flush(redis).await,
+        async |_, redis| flush(redis).await,
+    )
+    .await;
+}
