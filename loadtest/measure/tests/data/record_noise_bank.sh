@@ -1,6 +1,6 @@
 #!/bin/sh
 # Records a piece of the noise bank: blocks of a gate of phase2 against itself, in slices of a quarter of a second, so that a
-# block takes about a quarter of a minute. Then puts all pieces together.
+# block takes about ten seconds. Then puts all pieces together.
 #
 #   cargo build --release -p loadtest -p insurance-service
 #   cargo build --release -p measure --example noise_bank
