@@ -223,6 +223,7 @@ impl CacheBuilder {
 async fn start_redis(core: &Arc<Core>, tasks: &Tasks, limit: Duration) {
     let (first, leased) = oneshot::channel();
     tasks.add(tokio::spawn(upkeep::keep_connected(Arc::clone(core))));
+    tasks.add(tokio::spawn(upkeep::try_again(Arc::clone(core))));
     tasks.add(tokio::spawn(upkeep::repeat_failed(Arc::clone(core))));
     tasks.add(tokio::spawn(upkeep::watch_memory(Arc::clone(core))));
     tasks.add(tokio::spawn(subscribe::run(Arc::clone(core), first)));

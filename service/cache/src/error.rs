@@ -69,8 +69,8 @@ pub enum RedisFailure {
     /// There is no connection now; one is opened in the background.
     #[error("there is no connection to Redis; one is being opened")]
     NotConnected,
-    /// Redis failed a moment ago and is left alone for a short while.
-    #[error("Redis failed a moment ago; it is tried again shortly")]
+    /// Redis failed and did not answer since; it is asked again and again in the background.
+    #[error("Redis failed a moment ago; whether it is back is asked in the background")]
     BreakerOpen,
     /// No answer within the command time-out. The command may still take effect.
     #[error("Redis did not answer within {} ms", .0.as_millis())]

@@ -49,6 +49,14 @@ pub(crate) async fn keep_connected(core: Arc<Core>) {
     }
 }
 
+/// Ends outages in which the connection holds, until the task is aborted.
+pub(crate) async fn try_again(core: Arc<Core>) {
+    let Some(l2) = &core.l2 else { return };
+    loop {
+        l2.try_again().await;
+    }
+}
+
 /// Repeats invalidations that Redis did not take, until the task is aborted.
 pub(crate) async fn repeat_failed(core: Arc<Core>) {
     let mut timer = timer(REPEAT_PERIOD);

@@ -1,82 +1,72 @@
-//! Leaves Redis alone for a moment after it failed, so that an outage costs one request a time-out, not every request.
+//! Leaves Redis alone after it failed, so that an outage costs those who met it a time-out, and nobody after them. Whether it
+//! is back is found out in the background (`L2::try_again`): no request waits for that either.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::clock::as_millis;
+use tokio::sync::Notify;
 
-/// How long Redis is left alone after a failure; then one operation may try.
-const COOL_DOWN_MS: u64 = 200;
-
-/// Closed (operations run), or open until a moment of the monotonic clock.
+/// Closed (operations run), or open.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
-    /// Milliseconds on the cache's monotonic clock, plus one; 0 is closed. Orders nothing else, hence relaxed: an
-    /// operation more or less is no matter.
-    open_until_ms: AtomicU64,
+    /// Orders nothing else, hence relaxed: an operation more or less is no matter.
+    open: AtomicBool,
+    opened: Notify,
 }
 
 impl Breaker {
-    /// Whether an operation may run at `now`. When the time is up, one caller gets through and the others wait for it.
-    pub(super) fn admits(&self, now: Duration) -> bool {
-        let until = self.open_until_ms.load(Ordering::Relaxed);
-        until == 0 || (as_millis(now) + 1 >= until && self.take_turn(until, now))
+    /// Whether operations may run.
+    pub(super) fn admits(&self) -> bool {
+        !self.open.load(Ordering::Relaxed)
     }
 
-    fn take_turn(&self, until: u64, now: Duration) -> bool {
-        self.open_until_ms
-            .compare_exchange(until, reopen_at(now), Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// Redis failed at `now`. True if that opened a closed breaker.
-    pub(super) fn fail(&self, now: Duration) -> bool {
-        self.open_until_ms.swap(reopen_at(now), Ordering::Relaxed) == 0
+    /// Redis failed. True if that opened a closed breaker.
+    pub(super) fn fail(&self) -> bool {
+        let opened = !self.open.swap(true, Ordering::Relaxed);
+        if opened {
+            self.opened.notify_one();
+        }
+        opened
     }
 
     /// Redis answered. True if that closed an open breaker.
     pub(super) fn succeed(&self) -> bool {
         // A load before the store: operations that succeed in a row do not fight over the cache line.
-        self.open_until_ms.load(Ordering::Relaxed) != 0 && self.open_until_ms.swap(0, Ordering::Relaxed) != 0
+        self.open.load(Ordering::Relaxed) && self.open.swap(false, Ordering::Relaxed)
     }
-}
 
-fn reopen_at(now: Duration) -> u64 {
-    as_millis(now) + 1 + COOL_DOWN_MS
+    /// Returns when it is open. For one task: a second would not be told.
+    pub(super) async fn wait_until_open(&self) {
+        while self.admits() {
+            self.opened.notified().await;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const START: Duration = Duration::ZERO;
-    const JUST_BEFORE: Duration = Duration::from_millis(COOL_DOWN_MS - 1);
-    const LATER: Duration = Duration::from_millis(COOL_DOWN_MS);
-
     #[test]
     fn one_failure_opens_and_one_success_closes() {
         let breaker = Breaker::default();
-        assert!(breaker.admits(START));
-        assert!(breaker.fail(START));
-        assert!(!breaker.admits(START));
-        assert!(!breaker.fail(START), "it was open already");
+        assert!(breaker.admits());
+        assert!(breaker.fail());
+        assert!(!breaker.admits());
+        assert!(!breaker.fail(), "it was open already");
         assert!(breaker.succeed());
         assert!(!breaker.succeed(), "it was closed already");
-        assert!(breaker.admits(START));
+        assert!(breaker.admits());
     }
 
-    #[test]
-    fn after_the_cool_down_one_operation_tries() {
+    #[tokio::test]
+    async fn who_waits_for_it_to_open_is_told_once_it_did() {
         let breaker = Breaker::default();
-        breaker.fail(START);
-        assert!(!breaker.admits(JUST_BEFORE));
-        assert!(breaker.admits(LATER));
-        assert!(!breaker.admits(LATER), "the others wait for the first");
-        assert!(
-            breaker.admits(LATER * 2),
-            "a try that never reported back does not block for ever"
-        );
+        let mut waiting = std::pin::pin!(breaker.wait_until_open());
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        breaker.fail();
+        breaker.succeed();
+        assert!(futures_util::poll!(&mut waiting).is_pending(), "it is closed again");
+        breaker.fail();
+        assert!(futures_util::poll!(&mut waiting).is_ready());
     }
 }

@@ -19,7 +19,7 @@ use redis::{
     AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
     RedisError, RedisResult, ScriptInvocation, ServerErrorKind, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use self::admin::Memory;
 use self::{
@@ -48,6 +48,9 @@ const REPLAY_LIMIT: usize = 2_000;
 /// How long the kernel waits for the acknowledgement of sent bytes before it gives the connection up, so that a server
 /// that vanished without a word is noticed.
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long Redis is left alone after a failure.
+const COOL_DOWN: Duration = Duration::from_millis(200);
 
 /// A tag's generation: changes with every invalidation, never comes again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +213,17 @@ impl L2 {
     /// Returns when there is a connection for commands (`true`) or none (`false`).
     pub(crate) async fn wait_until_linked(&self, there: bool) {
         self.link.wait_until(there).await;
+    }
+
+    /// Waits for the breaker to open, and a moment more; then asks whether Redis answers again. The answer closes it.
+    pub(crate) async fn try_again(&self) {
+        self.breaker.wait_until_open().await;
+        sleep(COOL_DOWN).await;
+        let ping = |mut connection: MultiplexedConnection| async move {
+            redis::cmd("PING").query_async::<()>(&mut connection).await
+        };
+        // A failure is counted where it happens. Without a connection nothing is asked: opening one closes the breaker too.
+        let _ = self.attempt("ping", ping).await;
     }
 
     /// Reads the entry of `key` and the generations of its tags, with one command.
@@ -378,7 +392,7 @@ impl L2 {
         F: FnOnce(MultiplexedConnection) -> Fut,
         Fut: Future<Output = RedisResult<T>>,
     {
-        if !self.breaker.admits(self.context.now()) {
+        if !self.breaker.admits() {
             return Err(RedisFailure::BreakerOpen);
         }
         self.attempt(name, operation).await
@@ -413,7 +427,7 @@ impl L2 {
                 "Redis refused a cache command"
             );
             self.note_answer();
-        } else if self.breaker.fail(self.context.now()) {
+        } else if self.breaker.fail() {
             tracing::warn!(
                 operation = name,
                 error = failure as &dyn std::error::Error,

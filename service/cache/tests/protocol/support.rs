@@ -276,6 +276,7 @@ pub(crate) struct Seen {
     pub(crate) received: usize,
     pub(crate) gate: Vec<bool>,
     pub(crate) fills_rejected: usize,
+    pub(crate) failed_operations: Vec<&'static str>,
 }
 
 /// An observer that tests can wait on.
@@ -290,6 +291,10 @@ impl Default for Recorder {
 impl Recorder {
     pub(crate) async fn wait(&self, condition: impl FnMut(&Seen) -> bool) {
         wait_for(&self.0, condition).await;
+    }
+
+    pub(crate) fn failed_operations(&self) -> Vec<&'static str> {
+        self.0.borrow().failed_operations.clone()
     }
 
     pub(crate) fn lookups(&self) -> Vec<(&'static str, Tier)> {
@@ -316,6 +321,10 @@ impl Observer for Recorder {
 
     fn received(&self, _tags: usize, _lag_ms: u64) {
         self.0.send_modify(|seen| seen.received += 1);
+    }
+
+    fn redis_failed(&self, operation: &'static str) {
+        self.0.send_modify(|seen| seen.failed_operations.push(operation));
     }
 
     fn l1_gate(&self, open: bool) {
