@@ -94,16 +94,18 @@ impl FaultProxy {
 
     /// Listens and forwards to the host and port of a URL with a port, such as [`crate::Redis::url`].
     pub async fn before_url(url: &str) -> io::Result<Self> {
-        let url = Url::parse(url).map_err(io::Error::other)?;
-        let (Some(host), Some(port)) = (url.host_str(), url.port()) else {
-            return Err(io::Error::other("the URL names no host and port to forward to"));
-        };
-        Self::before(&format!("{host}:{port}")).await
+        Self::before(&upstream_of(url)?).await
     }
 
     /// Sets the server behind it, `host:port`, for connections that come or wait.
     pub fn forward_to(&self, upstream: &str) {
         self.upstream.send_replace(Some(upstream.to_owned()));
+    }
+
+    /// Sets the server behind it, as [`FaultProxy::before_url`] names it.
+    pub fn forward_to_url(&self, url: &str) -> io::Result<()> {
+        self.forward_to(&upstream_of(url)?);
+        Ok(())
     }
 
     /// Where clients connect.
@@ -130,6 +132,15 @@ impl Drop for FaultProxy {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+/// `host:port` of a URL that names both.
+fn upstream_of(url: &str) -> io::Result<String> {
+    let url = Url::parse(url).map_err(io::Error::other)?;
+    let (Some(host), Some(port)) = (url.host_str(), url.port()) else {
+        return Err(io::Error::other("the URL names no host and port to forward to"));
+    };
+    Ok(format!("{host}:{port}"))
 }
 
 async fn accept(listener: TcpListener, upstream: watch::Receiver<Option<String>>, fault: watch::Receiver<Fault>) {

@@ -169,16 +169,12 @@ async fn a_redis_that_is_cut_off_fails_no_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_dies_and_comes_back_empty_fails_no_read() {
     let next = server().await;
-    let port = next
-        .url()
-        .rsplit_once(':')
-        .map(|(_, port)| port.to_owned())
-        .expect("a port");
+    let url = next.url();
     survive(
         "dies",
         async |proxy, redis| away(proxy, redis, Fault::Cut).await,
         async |proxy, _| {
-            proxy.forward_to(&format!("127.0.0.1:{}", port.trim_end_matches('/')));
+            proxy.forward_to_url(&url).expect("an address");
             proxy.set(Fault::None);
         },
     )
