@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use measure::compare::Sides;
 use measure::gate::GateRules;
-use measure::gate::decision::{self, Decided, Look};
+use measure::gate::decision::Look;
 use measure::gate::differences::{self, Block};
 use measure::gate::tail::{self, TailCounts};
 use measure::hlog::Hlog;
@@ -17,8 +17,9 @@ use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
+use serde::Deserialize;
 
-use crate::gate::joined;
+use crate::gate::in_two_stages;
 use crate::repetitions;
 
 /// Blocks that a bank has at least.
@@ -66,27 +67,46 @@ fn data(name: &str) -> PathBuf {
 fn field<T: FromStr>(text: &str) -> T {
     text.parse()
         .ok()
-        .unwrap_or_else(|| panic!("`{text}` in noise-bank.csv"))
+        .unwrap_or_else(|| panic!("`{text}` in a tag of noise-bank.hlog"))
 }
 
-/// The slices without their histograms, by block, position and side.
-fn slices() -> BTreeMap<(u32, u32, String), GateSlice> {
-    let text = std::fs::read_to_string(data("noise-bank.csv")).expect("the bank is part of the repository");
-    let slice = |line: &str| {
-        let fields: Vec<&str> = line.split(',').collect();
+/// A line of `noise-bank.csv`.
+#[derive(Deserialize)]
+struct Line {
+    block: u32,
+    position: u32,
+    side: String,
+    length_ms: u64,
+    service_cpu_us: u64,
+    generator_cpu: f64,
+    steal: f64,
+    busy: f64,
+    lateness_p99_us: u64,
+}
+
+impl Line {
+    /// By block, position and side, without the histograms.
+    fn slice(self) -> ((u32, u32, String), GateSlice) {
         let slice = GateSlice {
-            position: field(fields[1]),
-            length_ms: field(fields[3]),
-            service_cpu_us: Some(field(fields[4])),
-            generator_cpu: field(fields[5]),
-            steal: Some(field(fields[6])),
-            busy: Some(field(fields[7])),
-            lateness_p99_us: field(fields[8]),
+            position: self.position,
+            length_ms: self.length_ms,
+            service_cpu_us: Some(self.service_cpu_us),
+            generator_cpu: self.generator_cpu,
+            steal: Some(self.steal),
+            busy: Some(self.busy),
+            lateness_p99_us: self.lateness_p99_us,
             ..GateSlice::default()
         };
-        ((field(fields[0]), slice.position, fields[2].to_owned()), slice)
-    };
-    text.lines().skip(1).map(slice).collect()
+        ((self.block, self.position, self.side), slice)
+    }
+}
+
+fn slices() -> BTreeMap<(u32, u32, String), GateSlice> {
+    let mut lines = csv::Reader::from_path(data("noise-bank.csv")).expect("the bank is part of the repository");
+    lines
+        .deserialize()
+        .map(|line: csv::Result<Line>| line.expect("a slice").slice())
+        .collect()
 }
 
 /// The bank as the rounds of a record.
@@ -174,21 +194,11 @@ fn cpu_look(blocks: &[Numbers]) -> Look {
     }
 }
 
-/// Both stages of one family.
-fn decide(first: &Look, new: &Look, rules: &GateRules) -> Vec<Decided> {
-    let stage1 = decision::examine(first, rules);
-    if decision::needs_second_stage(&decision::first_stage(&stage1, rules)) {
-        decision::decide(stage1, new, &joined(first, new), rules)
-    } else {
-        decision::decide_alone(stage1, rules)
-    }
-}
-
 /// Which families call the run a regression: latency, CPU time, tail.
 fn regressions(blocks: &[Numbers], rules: &GateRules) -> [bool; 3] {
     let (first, new) = blocks.split_at(rules.stage_blocks);
     let regressed = |look: fn(&[Numbers]) -> Look| {
-        decide(&look(first), &look(new), rules)
+        in_two_stages(&look(first), || look(new), rules)
             .iter()
             .any(|decided| decided.outcome == Outcome::Regress)
     };

@@ -102,15 +102,20 @@ fn compare(design: Design, seed: u64) -> Vec<Decided> {
     };
     let mut experiment = Experiment::new(design, seed);
     let first = experiment.look(rules.stage_blocks);
-    let stage1 = decision::examine(&first, &rules);
-    if !decision::needs_second_stage(&decision::first_stage(&stage1, &rules)) {
-        return decision::decide_alone(stage1, &rules);
-    }
-    let new = experiment.look(rules.stage_blocks);
-    decision::decide(stage1, &new, &joined(&first, &new), &rules)
+    in_two_stages(&first, || experiment.look(rules.stage_blocks), &rules)
 }
 
-pub(crate) fn joined(first: &Look, new: &Look) -> Look {
+/// Both stages of one family; the second is asked for only where the first leaves something open.
+pub(crate) fn in_two_stages(first: &Look, second: impl FnOnce() -> Look, rules: &GateRules) -> Vec<Decided> {
+    let stage1 = decision::examine(first, rules);
+    if !decision::needs_second_stage(&decision::first_stage(&stage1, rules)) {
+        return decision::decide_alone(stage1, rules);
+    }
+    let new = second();
+    decision::decide(stage1, &new, &joined(first, &new), rules)
+}
+
+fn joined(first: &Look, new: &Look) -> Look {
     let pairs = first.rows.iter().zip(&new.rows);
     let canary = first
         .canary
