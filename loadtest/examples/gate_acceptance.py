@@ -23,11 +23,11 @@ REGRESSION = 6
 INTERRUPTED = 130
 # What it is, the family and the endpoint that must be called, and the faults of both sides. The service sleeps in whole
 # milliseconds, and answers from its cache in less: for a tenth more both sides sleep, and one sleeps a tenth longer. Its CPU
-# time per request is some 150 us. A pause hits one request in a hundred.
+# time per request is 100 to 150 us. A pause hits one request in a hundred.
 INJECTIONS = [
     ("sleep-a-tenth-longer", "latency_p95", "premium", "sleep:premium:20ms", "sleep:premium:22ms"),
     ("sleep-of-3-ms", "latency_p95", "driver_details", None, "sleep:driver_details:3ms"),
-    ("cpu-a-fifth-more", "cpu_per_request", None, None, "cpu:*:30us"),
+    ("cpu-a-fifth-more", "cpu_per_request", None, None, "cpu:*:20us"),
     ("rare-pause-of-200-ms", "tail_share", None, None, "pause:1/100:200ms"),
 ]
 

@@ -116,13 +116,21 @@ impl Staged {
     }
 }
 
+/// One endpoint that is tested.
+struct Row {
+    endpoint: String,
+    differences: Staged,
+    /// Fewer requests than the sampling floor asks for: what the test leaves undecided is so for want of them. What it decides
+    /// stands, since it counts blocks and not requests.
+    scarce: bool,
+}
+
 /// Rows of one family, the endpoints that are tested and those that are not.
 struct Family {
     name: &'static str,
-    /// Endpoint and its differences.
-    rows: Vec<(String, Staged)>,
-    /// Endpoints without enough data.
-    insufficient: Vec<String>,
+    rows: Vec<Row>,
+    /// Endpoints that too few blocks have, or one side alone.
+    untested: Vec<String>,
     canary: Option<Staged>,
 }
 
@@ -138,14 +146,17 @@ impl Family {
         let mut family = Self {
             name: LATENCY_FAMILY,
             rows: vec![],
-            insufficient: vec![],
+            untested: vec![],
             canary: canary.filter(|canary| !canary.first.is_empty()),
         };
         for endpoint in endpoints(&stages.all()) {
-            let row = staged(stages, |block| block.latency(&endpoint));
-            match row.filter(|_| has_requests(&stages.all(), &endpoint)) {
-                Some(row) if row.first.len() >= rules.min_blocks => family.rows.push((endpoint, row)),
-                _ => family.insufficient.push(endpoint),
+            match staged(stages, |block| block.latency(&endpoint)) {
+                Some(differences) if differences.first.len() >= rules.min_blocks => family.rows.push(Row {
+                    scarce: !has_requests(&stages.all(), &endpoint),
+                    endpoint,
+                    differences,
+                }),
+                _ => family.untested.push(endpoint),
             }
         }
         family
@@ -153,23 +164,27 @@ impl Family {
 
     /// None where no block could read the subject's CPU time.
     fn cpu(stages: &Stages) -> Option<Self> {
-        let row = staged(stages, Block::cpu).filter(|row| !row.first.is_empty())?;
+        let differences = staged(stages, Block::cpu).filter(|row| !row.first.is_empty())?;
         Some(Self {
             name: CPU_FAMILY,
-            rows: vec![(ALL_ENDPOINTS.to_owned(), row)],
-            insufficient: vec![],
+            rows: vec![Row {
+                endpoint: ALL_ENDPOINTS.to_owned(),
+                differences,
+                scarce: false,
+            }],
+            untested: vec![],
             canary: None,
         })
     }
 
     fn judge(&self, sides: Sides, rules: &GateRules) -> FamilyJudged {
         let look = |blocks: fn(&Staged) -> Vec<f64>| Look {
-            rows: self.rows.iter().map(|(_, row)| blocks(row)).collect(),
+            rows: self.rows.iter().map(|row| blocks(&row.differences)).collect(),
             canary: self.canary.as_ref().map(blocks),
         };
         let stage1 = decision::examine(&look(|row| row.first.clone()), rules);
         let open = decision::needs_second_stage(&decision::first_stage(&stage1, rules));
-        let has_second = self.rows.iter().any(|(_, row)| !row.second.is_empty());
+        let has_second = self.rows.iter().any(|row| !row.differences.second.is_empty());
         let decided = if open && has_second {
             let (new, all) = (look(|row| row.second.clone()), look(Staged::all));
             decision::decide(stage1, &new, &all, rules)
@@ -185,12 +200,22 @@ impl Family {
             .rows
             .iter()
             .zip(decided)
-            .map(|((endpoint, _), one)| comparison(self.name, endpoint, &one.evidence, one.outcome, sides));
+            .map(|(row, one)| comparison(self.name, &row.endpoint, &one.evidence, row.outcome(one.outcome), sides));
         let rest = self
-            .insufficient
+            .untested
             .iter()
             .map(|endpoint| insufficient(self.name, endpoint, sides));
         judged.chain(rest).collect()
+    }
+}
+
+impl Row {
+    /// What is said of it, given what the test said.
+    fn outcome(&self, tested: Outcome) -> Outcome {
+        match tested {
+            Outcome::Inconclusive if self.scarce => Outcome::InsufficientData,
+            decided => decided,
+        }
     }
 }
 

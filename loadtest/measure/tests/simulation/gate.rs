@@ -6,7 +6,7 @@ use measure::gate::differences::trimmed_mean;
 use measure::gate::order::{self, SLICES, Side};
 use measure::record::Outcome;
 
-use crate::noise::{AWFUL, ENDPOINTS, Launch, Level, MODERATE, Machine, NOISY, QUIET, p95};
+use crate::noise::{AWFUL, ENDPOINTS, Launch, Level, MODERATE, Machine, NOISY, QUIET, RATE_PER_S, p95};
 use crate::repetitions;
 
 const SLICE_S: f64 = 1.0;
@@ -22,6 +22,7 @@ struct Design {
     ratio: f64,
     /// Whether each block launches both subjects afresh.
     relaunch: bool,
+    rate_per_s: f64,
 }
 
 /// One subject pair under measurement.
@@ -36,6 +37,7 @@ struct Experiment {
 impl Experiment {
     fn new(design: Design, seed: u64) -> Self {
         let mut machine = Machine::new(design.level, seed);
+        machine.rate_per_s = design.rate_per_s;
         let launches = [machine.launch(), machine.launch()];
         Self {
             design,
@@ -191,6 +193,7 @@ fn design(level: Level, ratio: f64) -> Design {
         level,
         ratio,
         relaunch: true,
+        rate_per_s: RATE_PER_S,
     }
 }
 
@@ -273,6 +276,28 @@ fn a_slow_endpoint_rarely_passes() {
             level.name
         );
     }
+}
+
+/// A tenth of the requests, seven to an endpoint in a slice and fewer than its sampling floor: more stays undecided, and what is
+/// decided is as true as with many.
+#[test]
+fn few_requests_decide_less_and_nothing_wrong() {
+    let sparse = |ratio| Design {
+        rate_per_s: RATE_PER_S / 10.0,
+        ..design(MODERATE, ratio)
+    };
+    let comparisons = repetitions(30, 2_000);
+    let [equal, slower, twice] = [1.0, 1.1, 2.0].map(|ratio| tally(sparse(ratio), comparisons));
+    println!(
+        "a tenth of the requests: alarms {}/{comparisons}, wrong pass at 1.1 {:.3}, 2.0 called {:.3}, all 12 pass {:.3}",
+        equal.alarms,
+        share(slower.passed, comparisons),
+        share(twice.called, comparisons),
+        share(equal.all_passed, comparisons),
+    );
+    assert!(equal.alarms <= comparisons / 100 + usize::from(comparisons < 1_000), "{equal:?}");
+    assert!(slower.passed * 10 <= comparisons, "{slower:?}");
+    assert!(twice.called * 20 >= comparisons * 19, "{twice:?}");
 }
 
 /// T3: with one launch per side the test must fail, or it could not fail at all.

@@ -6,8 +6,8 @@ use rand_distr::{Distribution as _, Exp1, Open01, StandardNormal};
 
 /// Endpoints, each with its own spread.
 pub(crate) const ENDPOINTS: usize = 12;
-/// Requests per second, of which the canary takes its share.
-const RATE_PER_S: f64 = 1000.0;
+/// Requests per second unless a machine is told otherwise; the canary takes its share of them.
+pub(crate) const RATE_PER_S: f64 = 1000.0;
 const CANARY_SHARE: f64 = 0.1;
 /// How often the fast noise moves, seconds.
 const STEP_S: f64 = 0.05;
@@ -80,6 +80,7 @@ pub(crate) const AWFUL: Level = Level {
 
 /// A machine under this noise, whose time goes on from slice to slice.
 pub(crate) struct Machine {
+    pub(crate) rate_per_s: f64,
     level: Level,
     rng: SmallRng,
     slow: f64,
@@ -108,6 +109,7 @@ impl Machine {
         let normal = |rng: &mut SmallRng| -> f64 { StandardNormal.sample(rng) };
         let (slow, fast) = (level.slow * normal(&mut rng), level.fast * normal(&mut rng));
         let mut machine = Self {
+            rate_per_s: RATE_PER_S,
             level,
             rng,
             slow,
@@ -159,7 +161,7 @@ impl Machine {
             stalls,
             seconds,
         };
-        let per_endpoint = count(RATE_PER_S * (1.0 - CANARY_SHARE) * seconds / ENDPOINTS as f64);
+        let per_endpoint = count(self.rate_per_s * (1.0 - CANARY_SHARE) * seconds / ENDPOINTS as f64);
         let endpoints = (0..ENDPOINTS)
             .map(|endpoint| {
                 let sigma = 0.35 + 0.35 * endpoint as f64 / (ENDPOINTS - 1) as f64;
@@ -170,7 +172,7 @@ impl Machine {
             .collect();
         let canary = self.times(
             &conditions,
-            count(RATE_PER_S * CANARY_SHARE * seconds),
+            count(self.rate_per_s * CANARY_SHARE * seconds),
             (0.0005_f64).ln(),
             0.35,
         );

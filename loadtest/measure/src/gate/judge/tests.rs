@@ -142,6 +142,29 @@ fn a_slow_endpoint_needs_the_second_stage_to_be_convicted() {
     assert_close(a.ratio, 1.2, 0.02);
 }
 
+/// The same with two requests left in each slice, far apart: one as long as its median and one of ten times that.
+fn thinned(mut rounds: Vec<Round>) -> Vec<Round> {
+    let slices = rounds.iter_mut().flat_map(|round| &mut round.gate_slices);
+    for counted in slices.flat_map(|slice| slice.endpoints.values_mut()) {
+        let times = LatencyHistogram::decode(&counted.hdr).unwrap();
+        let median_us = times.quantile_us(0.5).unwrap();
+        *counted = counts(&histogram_of([median_us, 10 * median_us]));
+    }
+    rounds
+}
+
+/// Few requests leave much undecided, which is then said to be for want of them; a large slowdown stands out all the same.
+#[test]
+fn few_requests_do_not_hide_a_large_slowdown() {
+    let slow = |blocks| thinned(rounds(blocks, |block| 3.0 * wobble(block)));
+    let judgement = judged(&slow(24));
+    assert_eq!(judgement.next, Next::Blocks(24));
+    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::InsufficientData);
+    let judgement = judged(&slow(48));
+    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::Regress);
+    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "b"), Outcome::Pass, "its blocks agree");
+}
+
 #[test]
 fn unfinished_stages_ask_for_their_blocks() {
     assert_eq!(judged(&rounds(10, wobble)).next, Next::Blocks(14));
