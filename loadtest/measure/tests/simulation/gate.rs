@@ -295,7 +295,10 @@ fn few_requests_decide_less_and_nothing_wrong() {
         share(twice.called, comparisons),
         share(equal.all_passed, comparisons),
     );
-    assert!(equal.alarms <= comparisons / 100 + usize::from(comparisons < 1_000), "{equal:?}");
+    assert!(
+        equal.alarms <= comparisons / 100 + usize::from(comparisons < 1_000),
+        "{equal:?}"
+    );
     assert!(slower.passed * 10 <= comparisons, "{slower:?}");
     assert!(twice.called * 20 >= comparisons * 19, "{twice:?}");
 }

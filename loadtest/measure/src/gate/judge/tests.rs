@@ -162,7 +162,11 @@ fn few_requests_do_not_hide_a_large_slowdown() {
     assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::InsufficientData);
     let judgement = judged(&slow(48));
     assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::Regress);
-    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "b"), Outcome::Pass, "its blocks agree");
+    assert_eq!(
+        outcome(&judgement, LATENCY_FAMILY, "b"),
+        Outcome::Pass,
+        "its blocks agree"
+    );
 }
 
 #[test]
