@@ -4,7 +4,7 @@ use measure::histogram::LatencyHistogram;
 use measure::percentile;
 
 use crate::noise::{ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET};
-use crate::repetitions;
+use crate::{on_all_cores, repetitions};
 
 /// Length of what one interval is made of, seconds.
 const RUN_S: u32 = 300;
@@ -40,10 +40,9 @@ fn merged(seconds: &[LatencyHistogram]) -> LatencyHistogram {
 
 /// The p95 that runs at all times together have.
 fn truth_us(level: Level) -> u64 {
-    let runs = repetitions(30, 200) as u64;
-    let runs: Vec<LatencyHistogram> = (0..runs)
-        .map(|run| merged(&seconds(level, 70_000 + run, RUN_S)))
-        .collect();
+    let runs = on_all_cores(repetitions(30, 1_000), |run| {
+        merged(&seconds(level, 70_000_000 + run as u64, RUN_S))
+    });
     merged(&runs).quantile_us(0.95).expect("runs answer")
 }
 
@@ -55,19 +54,19 @@ fn holds(clusters: &[LatencyHistogram], truth_us: u64) -> bool {
 /// Shares of intervals that hold the truth: clusters of 1 s, six batches, five independent runs.
 fn coverage(level: Level, intervals: usize) -> [f64; 3] {
     let truth = truth_us(level);
-    let mut held = [0_usize; 3];
-    for interval in 0..intervals as u64 {
-        let run = seconds(level, 1_000 + interval, RUN_S);
-        let batches: Vec<LatencyHistogram> = run.chunks(RUN_S as usize / 6).map(merged).collect();
-        // Five shorter runs at other times make up the same 300 s.
-        let runs: Vec<LatencyHistogram> = (0..5)
-            .map(|part| merged(&seconds(level, 100_000 + interval * 5 + part, RUN_S / 5)))
-            .collect();
-        for (count, clusters) in held.iter_mut().zip([&run, &batches, &runs]) {
-            *count += usize::from(holds(clusters, truth));
-        }
-    }
-    held.map(|count| count as f64 / intervals as f64)
+    let held = on_all_cores(intervals, |interval| held(level, interval as u64, truth));
+    std::array::from_fn(|kind| held.iter().filter(|one| one[kind]).count() as f64 / intervals as f64)
+}
+
+/// Whether one interval of each kind holds the truth.
+fn held(level: Level, interval: u64, truth_us: u64) -> [bool; 3] {
+    let run = seconds(level, 1_000 + interval, RUN_S);
+    let batches: Vec<LatencyHistogram> = run.chunks(RUN_S as usize / 6).map(merged).collect();
+    // Five shorter runs at other times make up the same 300 s.
+    let runs: Vec<LatencyHistogram> = (0..5)
+        .map(|part| merged(&seconds(level, 100_000 + interval * 5 + part, RUN_S / 5)))
+        .collect();
+    [run, batches, runs].map(|clusters| holds(&clusters, truth_us))
 }
 
 /// Few long clusters cover, many short ones do not: the order that the choice of clusters rests on.

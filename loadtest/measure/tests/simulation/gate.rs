@@ -7,7 +7,7 @@ use measure::gate::order::{self, SLICES, Side};
 use measure::record::Outcome;
 
 use crate::noise::{AWFUL, ENDPOINTS, Launch, Level, MODERATE, Machine, NOISY, QUIET, RATE_PER_S, p95};
-use crate::repetitions;
+use crate::{on_all_cores, repetitions};
 
 const SLICE_S: f64 = 1.0;
 const GAP_S: f64 = 0.25;
@@ -146,24 +146,9 @@ struct Tally {
 }
 
 fn tally(design: Design, comparisons: usize) -> Tally {
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = |worker: usize| (worker..comparisons).step_by(workers);
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..workers)
-            .map(|worker| {
-                scope.spawn(move || {
-                    share(worker)
-                        .map(|seed| compare(design, seed as u64 + 1))
-                        .map(|decided| one(&decided))
-                        .fold(Tally::default(), add)
-                })
-            })
-            .collect();
-        running
-            .into_iter()
-            .map(|worker| worker.join().expect("no comparison panics"))
-            .fold(Tally::default(), add)
-    })
+    on_all_cores(comparisons, |seed| one(&compare(design, seed as u64 + 1)))
+        .into_iter()
+        .fold(Tally::default(), add)
 }
 
 fn one(decided: &[Decided]) -> Tally {

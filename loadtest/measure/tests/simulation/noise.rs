@@ -16,8 +16,9 @@ const FAST_TAU_S: f64 = 0.5;
 /// A neighbour works and rests for so long on average, seconds.
 const NEIGHBOUR_ON_S: f64 = 15.0;
 const NEIGHBOUR_OFF_S: f64 = 60.0;
-/// Spread of the logarithm of a stall's length.
-const STALL_SIGMA: f64 = 0.5;
+/// Spread of the logarithm of a stall's length. The stated model leaves it open; with 1 intervals cover as stated for it, with 0.5
+/// they cover less.
+const STALL_SIGMA: f64 = 1.0;
 /// One in fifty requests is drawn out by a Pareto factor of this shape.
 const OUTLIER_SHARE: f64 = 0.02;
 const OUTLIER_SHAPE: f64 = 2.2;
@@ -118,7 +119,8 @@ impl Machine {
             neighbour_left_s: 0.0,
             next_stall_s: 0.0,
         };
-        machine.neighbour_left_s = NEIGHBOUR_OFF_S * machine.exponential();
+        machine.neighbour_on = machine.uniform() < NEIGHBOUR_ON_S / (NEIGHBOUR_ON_S + NEIGHBOUR_OFF_S);
+        machine.neighbour_left_s = machine.neighbour_stays_s();
         machine.next_stall_s = machine.exponential() / level.stalls_per_s;
         machine
     }
@@ -213,13 +215,18 @@ impl Machine {
         self.neighbour_left_s -= seconds;
         while self.neighbour_left_s <= 0.0 {
             self.neighbour_on = !self.neighbour_on;
-            let mean_s = if self.neighbour_on {
-                NEIGHBOUR_ON_S
-            } else {
-                NEIGHBOUR_OFF_S
-            };
-            self.neighbour_left_s += mean_s * self.exponential();
+            self.neighbour_left_s += self.neighbour_stays_s();
         }
+    }
+
+    /// How long the neighbour stays as it is; without memory, so that it may be asked at any moment.
+    fn neighbour_stays_s(&mut self) -> f64 {
+        let mean_s = if self.neighbour_on {
+            NEIGHBOUR_ON_S
+        } else {
+            NEIGHBOUR_OFF_S
+        };
+        mean_s * self.exponential()
     }
 
     /// An exact step of an Ornstein-Uhlenbeck process with standard deviation `sd`.
