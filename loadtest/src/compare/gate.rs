@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use measure::{
     compare::Sides,
     gate::{Judgement, Next, order::SLICES},
+    record::Gate,
 };
 use scenarios::{Arrive, OpenModel, Rate};
 
@@ -143,6 +144,18 @@ pub(super) fn done_ms(plan: &Plan, block: u32, position: u32) -> u64 {
     u64::try_from(done.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Why there are `more` blocks after the first ones.
+fn why_more(gate: &Gate, stage_blocks: u32, more: usize) -> String {
+    let stage_is_full = gate.stage2_blocks == 0 && gate.stage1_blocks == stage_blocks;
+    if stage_is_full {
+        format!("stage 1 left something in doubt: {more} new blocks decide it")
+    } else {
+        format!(
+            "{more} blocks could not be used, with the generator late in too many of their slices: {more} in their place"
+        )
+    }
+}
+
 /// "12 min", "40 s".
 fn minutes(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -172,7 +185,8 @@ impl Run<'_> {
         let most = self.plan.schedule.blocks * MOST_STAGES;
         let mut next = 0;
         loop {
-            let Next::Blocks(more) = self.look()?.next else {
+            let judgement = self.look()?;
+            let Next::Blocks(more) = judgement.next else {
                 return Ok(());
             };
             let until = next + u32::try_from(more).unwrap_or(u32::MAX);
@@ -181,8 +195,8 @@ impl Run<'_> {
                 return Ok(());
             }
             if next > 0 {
-                let reason = "something is in doubt, or a block could not be used";
-                self.progress.line(&format!("{reason}: {more} blocks more"));
+                self.progress
+                    .line(&why_more(&judgement.gate, self.plan.schedule.blocks, more));
             }
             self.progress.expect_ms(done_ms(self.plan, until, 0));
             while next < until {
@@ -260,6 +274,20 @@ mod tests {
         open.rate = Rate::ramp(1.0, 9.0, 5.0);
         let ramp = steady_requests(&LoadModel::Open(open)).unwrap_err();
         assert!(ramp.contains("--rate"), "{ramp}");
+    }
+
+    #[test]
+    fn more_blocks_have_their_reason() {
+        let after = |stage1_blocks, stage2_blocks| {
+            let gate = Gate {
+                stage1_blocks,
+                stage2_blocks,
+                ..Gate::default()
+            };
+            why_more(&gate, 8, 3)
+        };
+        assert!(after(8, 0).contains("in doubt"));
+        assert!(after(5, 0).contains("late") && after(8, 5).contains("late"));
     }
 
     #[test]

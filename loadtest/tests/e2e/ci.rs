@@ -9,12 +9,13 @@ use std::{
 };
 
 use measure::record::{Record, Verdict};
+use scenarios::{Targets, Workload};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{Response, Server, bin_dir, repository};
 
-/// A workload that takes seconds.
+/// A workload that takes seconds, in either model.
 const WORKLOAD: &str = r#"
 name = "page"
 measure_s = 1
@@ -23,6 +24,8 @@ blocks = 2
 [model.closed]
 users = 2
 ramp_s = 0
+[model.open]
+rate = { constant = { per_s = 100 } }
 [warm_up]
 duration_s = 0.2
 think_time_scale = 1
@@ -92,12 +95,14 @@ impl Job {
             .map(|server| format!("url:http://{}", server.address));
         let variables = [
             ("PATH", path.as_str()),
+            ("GATE_WORKLOAD", "workload.toml"),
             ("WORKLOAD", "workload.toml"),
             ("TARGETS", "targets.toml"),
             ("BEFORE", &before),
             ("AFTER", &after),
             ("NIGHTLY", &after),
-            ("COMPARE_OPTIONS", "--model closed --quick"),
+            // What two revisions get without being asked, in the shortest slices.
+            ("COMPARE_OPTIONS", "--model open --blocks 5 --measure-s 0.1"),
             ("RUN_OPTIONS", "--quick"),
             ("GITHUB_ACTIONS", "true"),
             ("GITHUB_STEP_SUMMARY", "summary.md"),
@@ -159,6 +164,12 @@ fn assert_known(scripts: &[String]) {
     }
 }
 
+/// The examples, each with the table that has its variables.
+const EXAMPLES: [(&str, &str); 2] = [
+    ("docs/ci/github-actions.yml", "env"),
+    ("docs/ci/gitlab-ci.yml", "variables"),
+];
+
 fn parsed(file: &str) -> BTreeMap<String, Value> {
     let text = fs::read_to_string(repository(file)).unwrap();
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
@@ -196,6 +207,35 @@ fn gitlab_scripts(job: &str) -> Vec<String> {
     scripts
 }
 
+/// The files that the variables name as they stand: two `git:` subjects need a workload with an open model, and the targets of
+/// the nightly run must be of endpoints that its workload has.
+#[test]
+fn the_variables_name_files_that_fit() {
+    for (example, table) in EXAMPLES {
+        let variables = &parsed(example)[table];
+        let file = |name: &str| {
+            repository(
+                variables[name]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("{example}: no {name}")),
+            )
+        };
+        let gate = Workload::load(&file("GATE_WORKLOAD")).unwrap();
+        assert!(
+            gate.models.open.is_some(),
+            "{example}: GATE_WORKLOAD has no [model.open]"
+        );
+        let nightly = Workload::load(&file("WORKLOAD")).unwrap();
+        Targets::load(&file("TARGETS"), &nightly.endpoint_names()).unwrap();
+        for (name, begin) in [("BEFORE", "git:"), ("AFTER", "git:HEAD:"), ("NIGHTLY", "profile:")] {
+            assert!(
+                variables[name].as_str().unwrap().starts_with(begin),
+                "{example}: {name}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_pull_request_is_compared_and_gated() {
     for scripts in [github_scripts("compare"), gitlab_scripts("performance:compare")] {
@@ -203,6 +243,7 @@ fn a_pull_request_is_compared_and_gated() {
         let job = Job::new();
         let judged = job.assert_gated(&job.run_all(&scripts));
         assert_eq!(judged.subjects.len(), 2);
+        assert!(judged.gate.is_some(), "{}", judged.verdict_reason);
         let summary = fs::read_to_string(job.path("summary.md")).unwrap();
         assert!(
             summary.starts_with("## ") && summary.contains("[Report](<"),

@@ -3,7 +3,7 @@
 use measure::record::{ALL_ENDPOINTS, TargetVerdict, Verdict};
 use nix::sys::signal::Signal;
 
-use crate::support::{Workplace, data, judged, repository};
+use crate::support::{Finished, Response, Server, Workplace, data, judged, repository};
 
 const SHORT: &str = "short.toml";
 
@@ -70,6 +70,63 @@ fn a_target_that_cannot_hold_gives_exit_code_5() {
     let verdict = |id: &str| record.targets.iter().find(|target| target.id == id).unwrap().verdict;
     assert_eq!(verdict("instant-answers"), TargetVerdict::Fail);
     assert_eq!(verdict("any-answers"), TargetVerdict::Pass);
+}
+
+/// What switches the cache off.
+const ABLATION: &str = "[features.cache]\nwhat = \"answers kept\"\noff = { CACHE_ENABLED = \"false\" }\n";
+
+/// `compare --ablate` of the file, less the subject.
+fn ablate(place: &Workplace, ablation: &str, subject: &str) -> Finished {
+    let file = place.write("ablation.toml", ablation);
+    let (workload, out) = (data(SHORT), place.out());
+    let arguments = [
+        "compare",
+        &format!("--ablate={}", file.display()),
+        "--workload",
+        workload.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+        subject,
+    ];
+    place.release_loadtest(&arguments).finish()
+}
+
+/// The subject whole and without its cache, each launched in both blocks: the variable reached the one launched without it, and
+/// what it costs is in the record and on the report. How much is not a verdict.
+#[test]
+fn an_ablation_says_what_a_feature_buys() {
+    let (place, finished, record) = judged(0, |place| ablate(place, ABLATION, "profile:phase2"));
+    place.assert_nothing_left(&finished);
+    let ablated = &record.ablation[0];
+    assert_eq!((ablated.feature.as_str(), record.rounds.len()), ("cache", 4));
+    assert_eq!(ablated.off["CACHE_ENABLED"], "false");
+    let [whole, without] =
+        ["phase2", &ablated.subject].map(|subject| record.summary[subject].metrics["db.queries_per_request"].value);
+    assert!(
+        without > 1.5 * whole,
+        "{whole} statements per request with the cache, {without} without"
+    );
+    assert!(record.comparisons.iter().all(|one| one.after == ablated.subject));
+    let report = std::fs::read_to_string(place.out().join("report.html")).unwrap();
+    assert!(report.contains("answers kept") && report.contains("CACHE_ENABLED=false"));
+}
+
+/// Refused before anything starts.
+#[test]
+fn what_cannot_be_ablated_is_refused() {
+    let misspelt = ABLATION.replace("off =", "of =");
+    let server = Server::start(|_| Response::ok("ok"));
+    let up = format!("url:http://{}", server.address);
+    for (ablation, subject, says) in [
+        (misspelt.as_str(), "profile:phase2", "ablation.toml:3: unknown key `of`"),
+        (ABLATION, &up, "cannot be set"),
+    ] {
+        let place = Workplace::new_beside();
+        let finished = ablate(&place, ablation, subject);
+        finished.assert_code(2);
+        finished.assert_says(says);
+        assert!(finished.started.is_empty() && !place.out().exists());
+    }
 }
 
 #[test]
