@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MsFlags, mount, umount};
 use stack::{External, Kafka, Postgres, Redis, StackError, StackOptions};
 
 use crate::support::{Room, external, ok, redis_command};
@@ -35,40 +35,56 @@ async fn a_full_disk_is_named() {
 
 async fn on_small_disks() {
     // Enough for a start, and by far not for a new cluster.
-    let (room, options) = small_disk("size=8m");
-    assert_disk_full(&Postgres::start(&options).await.unwrap_err(), &room);
+    let disk = SmallDisk::new("size=8m");
+    disk.assert_full(&Postgres::start(&disk.options()).await.unwrap_err());
     // Room for the lock file, the log and little else.
-    let (room, options) = small_disk("size=12k");
-    assert_disk_full(&Redis::start(&options).await.unwrap_err(), &room);
+    let disk = SmallDisk::new("size=12k");
+    disk.assert_full(&Redis::start(&disk.options()).await.unwrap_err());
     // Room for the configuration, and not for the broker's first log.
-    let (room, options) = small_disk("size=20k");
-    assert_disk_full(&Kafka::start(&options).await.unwrap_err(), &room);
+    let disk = SmallDisk::new("size=20k");
+    disk.assert_full(&Kafka::start(&disk.options()).await.unwrap_err());
 }
 
-fn small_disk(size: &str) -> (Room, StackOptions) {
-    let room = Room::new();
-    let options = format!("{size},mode=755");
-    mount(
-        Some("tmpfs"),
-        room.path(),
-        Some("tmpfs"),
-        MsFlags::empty(),
-        Some(&*options),
-    )
-    .unwrap();
-    let options = room.native();
-    (room, options)
+/// A room on a disk of its own, unmounted before the room goes: a directory with a mount on it cannot be removed.
+struct SmallDisk(Room);
+
+impl SmallDisk {
+    fn new(size: &str) -> Self {
+        let room = Room::new();
+        let options = format!("{size},mode=755");
+        mount(
+            Some("tmpfs"),
+            room.path(),
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(&*options),
+        )
+        .unwrap();
+        Self(room)
+    }
+
+    fn options(&self) -> StackOptions {
+        self.0.native()
+    }
+
+    fn assert_full(&self, error: &StackError) {
+        assert!(matches!(error, StackError::DiskFull { .. }), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains("the disk is full at ") && text.contains("TMPDIR"),
+            "{text}"
+        );
+        assert!(text.contains(&self.0.path().display().to_string()), "{text}");
+        self.0.assert_nothing_left();
+    }
 }
 
-fn assert_disk_full(error: &StackError, room: &Room) {
-    assert!(matches!(error, StackError::DiskFull { .. }), "{error}");
-    let text = error.to_string();
-    assert!(
-        text.contains("the disk is full at ") && text.contains("TMPDIR"),
-        "{text}"
-    );
-    assert!(text.contains(&room.path().display().to_string()), "{text}");
-    room.assert_nothing_left();
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if let Err(error) = umount(self.0.path()) {
+            eprintln!("{} stays: {error}", self.0.path().display());
+        }
+    }
 }
 
 #[tokio::test]
