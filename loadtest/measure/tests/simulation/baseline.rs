@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta};
 use measure::baseline::{BaselineRules, compare};
 use measure::histogram::LatencyHistogram;
 use measure::record::{
-    BaselineEvidence, EndpointCounts, Machine as Host, Outcome, PHASE_MEASURE, Phase, Record, Round, SCHEMA_VERSION,
-    Subject, Tool, Verdict, WorkloadId,
+    Baseline, BaselineEvidence, EndpointCounts, Machine as Host, Outcome, PHASE_MEASURE, Phase, Record, Round,
+    SCHEMA_VERSION, Subject, Tool, Verdict, WorkloadId,
 };
 
 use crate::noise::{AWFUL, ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET};
-use crate::repetitions;
+use crate::{on_all_cores, repetitions};
 
 /// A run of the report: five blocks of 20 s, each with a launch, a clone of the database and a warm-up before it.
 const BLOCKS: u32 = 5;
@@ -110,19 +110,22 @@ fn micros(seconds: f64) -> u64 {
 
 /// Shares of comparisons that called a regression, and that passed every endpoint.
 fn shares(level: Level, ratio: f64, baselines: u64, comparisons: usize) -> (f64, f64) {
-    let (mut called, mut passed) = (0, 0);
-    for comparison in 0..comparisons as u64 {
-        let first = 1 + comparison * (baselines + 1);
+    let judged = on_all_cores(comparisons, |comparison| {
+        let first = 1 + comparison as u64 * (baselines + 1);
         let before: Vec<Record> = (0..baselines).map(|one| run(level, first + one, 1.0)).collect();
         let after = run(level, first + baselines, ratio);
         let judged = compare(&after, &before, &BaselineRules::default()).expect("they are alike");
         assert_eq!(judged.evidence == BaselineEvidence::Runs, baselines >= 5);
-        let outcomes = || judged.comparisons.iter().map(|one| one.outcome);
-        called += usize::from(outcomes().any(|outcome| outcome == Outcome::Regress));
-        passed += usize::from(outcomes().all(|outcome| matches!(outcome, Outcome::Pass | Outcome::Improved)));
-    }
-    let share = |part: usize| part as f64 / comparisons as f64;
-    (share(called), share(passed))
+        judged
+    });
+    let share =
+        |fits: fn(&Baseline) -> bool| judged.iter().filter(|judged| fits(judged)).count() as f64 / comparisons as f64;
+    let called = share(|judged| judged.comparisons.iter().any(|one| one.outcome == Outcome::Regress));
+    let passed = share(|judged| {
+        let fine = |outcome| matches!(outcome, Outcome::Pass | Outcome::Improved);
+        judged.comparisons.iter().all(|one| fine(one.outcome))
+    });
+    (called, passed)
 }
 
 /// One baseline and the wide limit: equal code at another time is not called slower, three times as slow is.
