@@ -11,9 +11,8 @@ use std::{
 use measure::record::{Record, Verdict};
 use scenarios::{Targets, Workload};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{Response, Server, bin_dir, repository};
+use crate::support::{Response, Server, Workplace, bin_dir, repository};
 
 /// A workload that takes seconds, in either model.
 const WORKLOAD: &str = r#"
@@ -52,7 +51,8 @@ source = "a test"
 "#;
 
 /// What a script may begin with; anything else would be run here unseen.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
+    "apt-get ",
     "cargo build",
     "echo",
     "loadtest",
@@ -67,23 +67,23 @@ const KNOWN: [&str; 10] = [
 
 /// The directory that a job works in.
 struct Job {
-    dir: TempDir,
+    place: Workplace,
     servers: [Server; 2],
 }
 
 impl Job {
     fn new() -> Self {
         let job = Self {
-            dir: tempfile::tempdir().unwrap(),
+            place: Workplace::new(),
             servers: [0, 1].map(|_| Server::start(|_| Response::ok("ok"))),
         };
-        fs::write(job.path("workload.toml"), WORKLOAD).unwrap();
-        fs::write(job.path("targets.toml"), TARGETS).unwrap();
+        job.place.write("workload.toml", WORKLOAD);
+        job.place.write("targets.toml", TARGETS);
         job
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.place.path(name)
     }
 
     /// Runs a script as a job does, with the release binaries found in PATH.
@@ -102,7 +102,7 @@ impl Job {
             ("AFTER", &after),
             ("NIGHTLY", &after),
             // What two revisions get without being asked, in the shortest slices.
-            ("COMPARE_OPTIONS", "--model open --blocks 5 --measure-s 0.1"),
+            ("COMPARE_OPTIONS", "--model open --blocks 5 --measure-s 0.05"),
             ("RUN_OPTIONS", "--quick"),
             ("GITHUB_ACTIONS", "true"),
             ("GITHUB_STEP_SUMMARY", "summary.md"),
@@ -112,7 +112,7 @@ impl Job {
         command
             .args(["-e", "-o", "pipefail", "-c", script])
             .envs(variables)
-            .current_dir(self.dir.path());
+            .current_dir(self.path(""));
         command.output().unwrap()
     }
 
@@ -120,7 +120,7 @@ impl Job {
     fn run_all<'s>(&self, scripts: impl IntoIterator<Item = &'s String>) -> Output {
         let mut last = None;
         for script in scripts {
-            let output = self.run(&without_build(script));
+            let output = self.run(&without_setup(script));
             let failed = !output.status.success();
             last = Some(output);
             if failed {
@@ -147,11 +147,14 @@ impl Job {
     }
 }
 
-/// Nothing is built in a test: that the packages exist is asked of cargo instead.
-fn without_build(script: &str) -> String {
+/// Nothing is built or installed in a test: that the crates exist is asked of cargo instead.
+fn without_setup(script: &str) -> String {
     let manifest = repository("Cargo.toml");
     let ask = format!("cargo tree --manifest-path {} --depth 0 --locked", manifest.display());
-    script.replace("cargo build --release --locked", &ask)
+    let kept = script.lines().filter(|line| !line.starts_with("apt-get "));
+    kept.collect::<Vec<_>>()
+        .join("\n")
+        .replace("cargo build --release --locked", &ask)
 }
 
 #[track_caller]

@@ -103,8 +103,12 @@ impl Workplace {
         self.dir.path().join("tmp")
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
+        let path = self.path(name);
         fs::write(&path, text).unwrap();
         path
     }
