@@ -146,13 +146,10 @@ pub(super) fn done_ms(plan: &Plan, block: u32, position: u32) -> u64 {
 
 /// Why there are `more` blocks after the first ones.
 fn why_more(gate: &Gate, stage_blocks: u32, more: usize) -> String {
-    let stage_is_full = gate.stage2_blocks == 0 && gate.stage1_blocks == stage_blocks;
-    if stage_is_full {
+    if gate.stage2_blocks == 0 && gate.stage1_blocks == stage_blocks {
         format!("stage 1 left something in doubt: {more} new blocks decide it")
     } else {
-        format!(
-            "{more} blocks could not be used, with the generator late in too many of their slices: {more} in their place"
-        )
+        format!("in place of blocks in which the generator was late or saturated in too many slices: {more} more")
     }
 }
 

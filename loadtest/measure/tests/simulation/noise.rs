@@ -16,8 +16,8 @@ const FAST_TAU_S: f64 = 0.5;
 /// A neighbour works and rests for so long on average, seconds.
 const NEIGHBOUR_ON_S: f64 = 15.0;
 const NEIGHBOUR_OFF_S: f64 = 60.0;
-/// Spread of the logarithm of a stall's length. The stated model leaves it open; with 1 intervals cover as stated for it, with 0.5
-/// they cover less.
+/// Spread of the logarithm of a stall's length. The stated model leaves it open; with 1 intervals cover nearly as stated, with 0.5
+/// less.
 const STALL_SIGMA: f64 = 1.0;
 /// One in fifty requests is drawn out by a Pareto factor of this shape.
 const OUTLIER_SHARE: f64 = 0.02;
