@@ -28,7 +28,7 @@ use super::{
 use crate::{
     canary::{self, Canary},
     error::HarnessError,
-    load::{Asked, Clock, Length, LoadModel, SliceReport, Target, drive_slice, fetch_globals},
+    load::{Asked, Clock, Length, LoadModel, PRIORITY_METRIC, SliceReport, Target, drive_slice, fetch_globals},
     machine,
     probes::Gauge,
     subject::{Binary, Launched, Means, Subject},
@@ -77,7 +77,7 @@ struct Counted {
     recorded: Vec<Recorded>,
     slices: Vec<GateSlice>,
     errors: BTreeSet<String>,
-    pacer_nice: Option<i32>,
+    sender_priority: Option<i32>,
 }
 
 impl CanaryLoad {
@@ -341,7 +341,7 @@ impl Counted {
         self.slices.push(slice.map_err(HarnessError::internal)?);
         self.recorded.push(report.recorded);
         self.errors.extend(report.errors);
-        self.pacer_nice = report.pacer_nice;
+        self.sender_priority = report.sender_priority;
         Ok(())
     }
 
@@ -361,13 +361,13 @@ impl Counted {
 
     /// The figures that a summary shows beside the times.
     fn probes(&self) -> BTreeMap<String, f64> {
-        let nice = self
-            .pacer_nice
-            .map(|nice| ("harness.pacer_nice".to_owned(), f64::from(nice)));
+        let priority = self
+            .sender_priority
+            .map(|priority| (PRIORITY_METRIC.to_owned(), f64::from(priority)));
         let clock = (measure::names::CLOCK_STEP_US.to_owned(), Clock::step_us());
         let cpu = collect::cpu_us_per_request(&self.slices);
         let cpu = cpu.map(|cpu_us| (measure::names::SERVICE_CPU_US_PER_REQUEST.to_owned(), cpu_us));
-        nice.into_iter().chain(cpu).chain([clock]).collect()
+        priority.into_iter().chain(cpu).chain([clock]).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::HarnessError,
-    load::{Attack, AttackSpec, Clock, LoadReport, Target, fetch_globals},
+    load::{Attack, AttackSpec, Clock, LoadReport, PRIORITY_METRIC, Target, fetch_globals},
     probes::{Access, Observation, Observed, Probes},
     subject::{Binary, Launch, Launched, Means, Subject},
 };
@@ -408,8 +408,8 @@ fn environment(stack: &Stack, subject: &Subject, names: &Names) -> BTreeMap<Stri
 fn own_metrics(load: &LoadReport) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::from([(measure::names::CLOCK_STEP_US.to_owned(), Clock::step_us())]);
     metrics.extend(
-        load.pacer_nice
-            .map(|nice| ("harness.pacer_nice".to_owned(), f64::from(nice))),
+        load.sender_priority
+            .map(|priority| (PRIORITY_METRIC.to_owned(), f64::from(priority))),
     );
     metrics.extend(
         load.lag_p99_ms

@@ -56,9 +56,9 @@ pub(crate) struct LoadReport {
     pub(crate) errors: Vec<String>,
     /// What following versions found; absent where none were seen.
     pub(crate) followed: Option<Followed>,
-    /// Nice value of the thread that paced the open model.
-    pub(crate) pacer_nice: Option<i32>,
-    /// CPU time of that thread.
+    /// Priority of the threads that sent, as the kernel counts it.
+    pub(crate) sender_priority: Option<i32>,
+    /// CPU time of the thread that paced the open model.
     pub(crate) pacer_cpu: Option<Duration>,
     /// 99th percentile of how late the timers of the threads that sent fired, milliseconds.
     pub(crate) lag_p99_ms: Option<f64>,
@@ -158,11 +158,10 @@ impl Attack {
     /// When the generator itself cannot run; what the subject answers is counted, never an error.
     pub(crate) async fn run(&self) -> Result<LoadReport, HarnessError> {
         let shared = Arc::clone(&self.shared);
-        let paced = match &self.model {
-            LoadModel::Closed(model) => closed::run(shared, *model).await.map(|()| None)?,
-            LoadModel::Open(model) => Some(open::run(vec![(shared, model.clone())]).await?),
-        };
-        Ok(self.finish(paced))
+        match &self.model {
+            LoadModel::Closed(model) => Ok(self.finish(closed::run(shared, *model).await?, None)),
+            LoadModel::Open(model) => Ok(self.finish_paced(open::run(vec![(shared, model.clone())]).await?)),
+        }
     }
 
     /// The same for open loads that were made together, from one thread.
@@ -177,10 +176,14 @@ impl Attack {
             ))),
         });
         let paced = open::run(loads.collect::<Result<_, _>>()?).await?;
-        Ok(attacks.iter().map(|attack| attack.finish(Some(paced))).collect())
+        Ok(attacks.iter().map(|attack| attack.finish_paced(paced)).collect())
     }
 
-    fn finish(&self, paced: Option<Paced>) -> LoadReport {
+    fn finish_paced(&self, Paced { priority, cpu }: Paced) -> LoadReport {
+        self.finish(priority, Some(cpu))
+    }
+
+    fn finish(&self, sender_priority: Option<i32>, pacer_cpu: Option<Duration>) -> LoadReport {
         let shared = &self.shared;
         let shards: Vec<_> = (0..shared.shards.len()).map(|index| shared.shard(index)).collect();
         LoadReport {
@@ -189,8 +192,8 @@ impl Attack {
                 .finish(shards.iter().map(|shard| &**shard), shared.clock.now_us()),
             errors: shared.errors.lines(),
             followed: shared.versions.as_ref().and_then(Versions::finish),
-            pacer_nice: paced.map(|paced| paced.nice),
-            pacer_cpu: paced.map(|paced| paced.cpu),
+            sender_priority,
+            pacer_cpu,
             lag_p99_ms: shared.lag.p99_ms(),
         }
     }

@@ -19,14 +19,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, sender::on_own_thread, user::User};
+use super::{
+    Shared,
+    sender::{on_own_thread, raise_priority},
+    user::User,
+};
 use crate::error::HarnessError;
 
-/// Runs the users to the end of the drain.
+/// Runs the users to the end of the drain; the priority of the threads that they lived on.
 ///
 /// # Errors
 /// When goose refuses to run.
-pub(super) async fn run(shared: Arc<Shared>, model: ClosedModel) -> Result<(), HarnessError> {
+pub(super) async fn run(shared: Arc<Shared>, model: ClosedModel) -> Result<Option<i32>, HarnessError> {
     let configuration = configuration(&shared, model)?;
     let senders = Senders::start(&shared).await?;
     let scenario = Scenario::new("mix").register_transaction(Transaction::new(transaction(shared, &senders)));
@@ -40,8 +44,9 @@ pub(super) async fn run(shared: Arc<Shared>, model: ClosedModel) -> Result<(), H
         .register_scenario(scenario);
     // Boxed: goose's state is 20 KB, too much for the stack of every future around it.
     let executed = Box::pin(attack.execute()).await;
+    let priority = senders.priority;
     senders.stop().await?;
-    executed.map(drop).map_err(HarnessError::internal)
+    executed.map(|_| priority).map_err(HarnessError::internal)
 }
 
 /// One iteration of one transaction is a user's whole life; goose is quiet, since we draw the progress.
@@ -91,6 +96,8 @@ async fn live(shared: Arc<Shared>, index: usize, handle: &Handle) {
 /// The threads that users live on, one per shard.
 struct Senders {
     handles: Vec<Handle>,
+    /// Their priority, as the kernel counts it.
+    priority: Option<i32>,
     stop: CancellationToken,
     ends: Vec<Receiver<std::io::Result<()>>>,
 }
@@ -98,20 +105,27 @@ struct Senders {
 impl Senders {
     async fn start(shared: &Shared) -> Result<Self, HarnessError> {
         let stop = CancellationToken::new();
-        let (mut handles, mut ends) = (Vec::new(), Vec::new());
+        let (mut handles, mut ends, mut priority) = (Vec::new(), Vec::new(), None);
         for index in 0..shared.shards.len() {
             let (here, handle) = oneshot::channel();
             let stopped = stop.clone();
             let wait = move || async move {
                 // It waits for it, below.
-                let _ = here.send(Handle::current());
+                let _ = here.send((Handle::current(), raise_priority()));
                 stopped.cancelled().await;
             };
             let end = on_own_thread(&format!("users-{index}"), shared.lag.clone(), wait);
             ends.push(end.map_err(HarnessError::internal)?);
-            handles.push(handle.await.map_err(HarnessError::internal)?);
+            let (handle, its_priority) = handle.await.map_err(HarnessError::internal)?;
+            handles.push(handle);
+            priority = its_priority;
         }
-        Ok(Self { handles, stop, ends })
+        Ok(Self {
+            handles,
+            priority,
+            stop,
+            ends,
+        })
     }
 
     /// Ends the threads, and with them what still lives there.

@@ -23,9 +23,9 @@ use tokio::{sync::Notify, task::JoinSet};
 use super::{
     Shared,
     caller::{Caller, Due},
-    pacer::{Pacer, raise_priority},
+    pacer::Pacer,
     schedule::Schedule,
-    sender::on_own_thread,
+    sender::{on_own_thread, raise_priority},
     timeline::micros,
 };
 use crate::{error::HarnessError, lag::Lag};
@@ -41,8 +41,8 @@ const END_GRACE_US: u64 = 100_000;
 /// What the thread of the arrivals was like.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paced {
-    /// Its nice value.
-    pub(super) nice: i32,
+    /// Its priority, as the kernel counts it.
+    pub(super) priority: Option<i32>,
     /// CPU time that it used.
     pub(super) cpu: Duration,
 }
@@ -54,10 +54,10 @@ pub(super) async fn run(loads: Vec<(Arc<Shared>, OpenModel)>) -> Result<Paced, H
         .first()
         .map_or_else(Lag::default, |(judged, _)| judged.lag.clone());
     let outcome = on_own_thread("pacer", lag, move || async move {
-        let nice = raise_priority();
+        let priority = raise_priority();
         drive_all(loads).await?;
         let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into();
-        Ok(Paced { nice, cpu })
+        Ok(Paced { priority, cpu })
     });
     let driven = outcome
         .map_err(HarnessError::internal)?

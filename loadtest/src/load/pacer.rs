@@ -4,14 +4,9 @@
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use rustix::process::{getpriority_process, setpriority_process};
 use tokio::io::unix::AsyncFd;
 
 use super::clock::Clock;
-
-/// Nice value of the generator's thread where that is permitted: its wake-ups come before the work of the subject, so that
-/// what is measured is the subject's queue and not the generator's place in it.
-const NICE: i32 = -10;
 
 /// Wakes at times of a round's clock.
 pub(crate) struct Pacer {
@@ -60,13 +55,6 @@ impl Pacer {
         }
         Ok(())
     }
-}
-
-/// Raises the priority of this thread; its nice value afterwards (0 is normal), which the record keeps.
-pub(crate) fn raise_priority() -> i32 {
-    // Not permitted without root or CAP_SYS_NICE: then it stays as it is.
-    let _ = setpriority_process(None, NICE);
-    getpriority_process(None).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,9 +3,21 @@
 
 use std::io;
 
+use nix::unistd::gettid;
+use procfs::process::Process;
+use rustix::process::setpriority_process;
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
 use tokio::{runtime, sync::oneshot};
 
 use crate::lag::Lag;
+
+/// Priority of the threads that send in a record, as the kernel counts and `top` shows it (PR): -2 is real-time, 20 is ordinary.
+pub(crate) const PRIORITY_METRIC: &str = "harness.sender_priority";
+/// Nice value of a thread that sends where real-time priority is not permitted.
+const NICE: i32 = -10;
 
 /// Runs the future that `make` gives on a thread of its own, to its end. What it spawned and did not end is dropped before its
 /// outcome is there.
@@ -26,4 +38,20 @@ pub(super) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(thread)?;
     Ok(outcome)
+}
+
+/// Raises the priority of this thread: its wake-ups come before the work of the subject, so that what is measured is the
+/// subject's queue and not the generator's place in it. A nice value alone does not achieve that: a kernel without full
+/// preemption lets a thread of the same class run on to its next tick.
+///
+/// What it came to, as [`PRIORITY_METRIC`]; none where the kernel does not say.
+pub(super) fn raise_priority() -> Option<i32> {
+    let round_robin = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    let real_time = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, round_robin);
+    if real_time.is_err() {
+        // Without root or CAP_SYS_NICE neither is permitted: then it stays as it is.
+        let _ = setpriority_process(None, NICE);
+    }
+    let this_thread = Process::myself().ok()?.task_from_tid(gettid().as_raw()).ok()?;
+    i32::try_from(this_thread.stat().ok()?.priority).ok()
 }

@@ -41,8 +41,8 @@ pub(crate) struct SliceReport {
     pub(crate) generator_cpu: f64,
     /// What went wrong with the subject, with counts.
     pub(crate) errors: Vec<String>,
-    /// Nice value of the generator's thread.
-    pub(crate) pacer_nice: Option<i32>,
+    /// Priority of the generator's thread, as the kernel counts it.
+    pub(crate) sender_priority: Option<i32>,
 }
 
 /// Gives up what is in flight when it goes: of a slice that nobody waits for any more.
@@ -79,7 +79,7 @@ pub(crate) async fn drive(
         canary: reports.next().map(|report| report.recorded),
         generator_cpu: cpu_s / (length.lead + length.slice).as_secs_f64(),
         errors: own.errors,
-        pacer_nice: own.pacer_nice,
+        sender_priority: own.sender_priority,
     })
 }
 
