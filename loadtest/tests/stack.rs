@@ -178,7 +178,12 @@ fn doctor_names_every_way() {
     for server in ["postgres", "redis", "kafka"] {
         assert!(said.contains(&format!("{server}: auto takes ")), "{said}");
     }
-    for line in ["DATABASE_URL is not set", "redis-server", "librdkafka's mock broker"] {
+    for line in [
+        "DATABASE_URL is not set",
+        "redis-server",
+        "librdkafka's mock broker",
+        "generator: sends with",
+    ] {
         assert!(said.contains(line), "{said}");
     }
 }

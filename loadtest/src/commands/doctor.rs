@@ -6,7 +6,7 @@ use clap::Args;
 use stack::doctor::{self, Finding};
 use stack::{Server, StackOptions};
 
-use crate::error::HarnessError;
+use crate::{error::HarnessError, load::priority_here};
 
 /// Arguments of `loadtest doctor`.
 #[derive(Debug, Args)]
@@ -28,6 +28,7 @@ pub(super) async fn doctor(arguments: &DoctorArgs) -> Result<u8, HarnessError> {
     for server in servers {
         println!("{}", section(&findings, server));
     }
+    println!("{}", generator(priority_here()));
     let lacking = servers
         .into_iter()
         .find(|server| doctor::taken(&findings, *server).is_none());
@@ -36,6 +37,17 @@ pub(super) async fn doctor(arguments: &DoctorArgs) -> Result<u8, HarnessError> {
             "nothing provides {server}; one of the ways above is enough"
         )))
     })
+}
+
+/// Whether the threads that send come before the work of the subject.
+fn generator(priority: Option<i32>) -> &'static str {
+    match priority {
+        Some(..0) => "generator: sends with real-time priority",
+        _ => {
+            "generator: sends without real-time priority, and may be late on busy cores: run it as root, \
+             with CAP_SYS_NICE, or with `ulimit -r 1`"
+        }
+    }
 }
 
 /// One server with all its ways.
@@ -59,6 +71,14 @@ fn section(findings: &[Finding], server: Server) -> String {
 mod tests {
     use super::*;
     use stack::Provider;
+
+    #[test]
+    fn a_generator_without_real_time_priority_says_how_to_have_it() {
+        assert!(generator(Some(-2)).ends_with("with real-time priority"));
+        for ordinary in [Some(20), Some(10), None] {
+            assert!(generator(ordinary).contains("ulimit -r 1"));
+        }
+    }
 
     #[test]
     fn the_first_usable_way_is_named() {

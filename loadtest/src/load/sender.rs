@@ -14,7 +14,8 @@ use tokio::{runtime, sync::oneshot};
 
 use crate::lag::Lag;
 
-/// Priority of the threads that send in a record, as the kernel counts and `top` shows it (PR): -2 is real-time, 20 is ordinary.
+/// Priority of the threads that send in a record, as the kernel counts and `top` shows it (PR): negative is real-time, 20 is
+/// ordinary.
 pub(crate) const PRIORITY_METRIC: &str = "harness.sender_priority";
 /// Nice value of a thread that sends where real-time priority is not permitted.
 const NICE: i32 = -10;
@@ -38,6 +39,11 @@ pub(super) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(thread)?;
     Ok(outcome)
+}
+
+/// The priority that threads that send have here, as [`PRIORITY_METRIC`]; none where the kernel does not say.
+pub(crate) fn priority_here() -> Option<i32> {
+    std::thread::spawn(raise_priority).join().ok()?
 }
 
 /// Raises the priority of this thread: its wake-ups come before the work of the subject, so that what is measured is the

@@ -10,9 +10,10 @@ use measure::record::{
     Baseline, BaselineEvidence, EndpointCounts, Machine as Host, Outcome, PHASE_MEASURE, Phase, Record, Round,
     SCHEMA_VERSION, Subject, Tool, Verdict, WorkloadId,
 };
+use rayon::prelude::*;
 
 use crate::noise::{AWFUL, ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET};
-use crate::{on_all_cores, repetitions};
+use crate::repetitions;
 
 /// A run of the report: five blocks of 20 s, each with a launch, a clone of the database and a warm-up before it.
 const BLOCKS: u32 = 5;
@@ -110,14 +111,15 @@ fn micros(seconds: f64) -> u64 {
 
 /// Shares of comparisons that called a regression, and that passed every endpoint.
 fn shares(level: Level, ratio: f64, baselines: u64, comparisons: usize) -> (f64, f64) {
-    let judged = on_all_cores(comparisons, |comparison| {
+    let judge = |comparison: usize| {
         let first = 1 + comparison as u64 * (baselines + 1);
         let before: Vec<Record> = (0..baselines).map(|one| run(level, first + one, 1.0)).collect();
         let after = run(level, first + baselines, ratio);
         let judged = compare(&after, &before, &BaselineRules::default()).expect("they are alike");
         assert_eq!(judged.evidence == BaselineEvidence::Runs, baselines >= 5);
         judged
-    });
+    };
+    let judged: Vec<_> = (0..comparisons).into_par_iter().map(judge).collect();
     let share =
         |fits: fn(&Baseline) -> bool| judged.iter().filter(|judged| fits(judged)).count() as f64 / comparisons as f64;
     let called = share(|judged| judged.comparisons.iter().any(|one| one.outcome == Outcome::Regress));

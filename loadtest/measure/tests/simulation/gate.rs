@@ -5,9 +5,10 @@ use measure::gate::decision::{self, Decided, Look};
 use measure::gate::differences::trimmed_mean;
 use measure::gate::order::{self, SLICES, Side};
 use measure::record::Outcome;
+use rayon::prelude::*;
 
 use crate::noise::{AWFUL, ENDPOINTS, Launch, Level, MODERATE, Machine, NOISY, QUIET, RATE_PER_S, p95};
-use crate::{on_all_cores, repetitions};
+use crate::repetitions;
 
 const SLICE_S: f64 = 1.0;
 const GAP_S: f64 = 0.25;
@@ -146,9 +147,10 @@ struct Tally {
 }
 
 fn tally(design: Design, comparisons: usize) -> Tally {
-    on_all_cores(comparisons, |seed| one(&compare(design, seed as u64 + 1)))
-        .into_iter()
-        .fold(Tally::default(), add)
+    (0..comparisons)
+        .into_par_iter()
+        .map(|seed| one(&compare(design, seed as u64 + 1)))
+        .reduce(Tally::default, add)
 }
 
 fn one(decided: &[Decided]) -> Tally {

@@ -17,19 +17,3 @@ fn repetitions(short: usize, long: usize) -> usize {
         .map(|share| share.parse().unwrap_or(1.0_f64));
     share.map_or(short, |share| (share * long as f64) as usize)
 }
-
-/// `one(0)` to `one(count - 1)` on all cores, in order.
-fn on_all_cores<T: Send>(count: usize, one: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let one = &one;
-    std::thread::scope(|scope| {
-        let running: Vec<_> = (0..workers)
-            .map(|worker| scope.spawn(move || (worker..count).step_by(workers).map(one).collect::<Vec<T>>()))
-            .collect();
-        let mut shares: Vec<_> = running
-            .into_iter()
-            .map(|worker| worker.join().expect("no simulation panics").into_iter())
-            .collect();
-        (0..count).filter_map(|index| shares[index % workers].next()).collect()
-    })
-}
