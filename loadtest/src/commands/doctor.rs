@@ -39,15 +39,17 @@ pub(super) async fn doctor(arguments: &DoctorArgs) -> Result<u8, HarnessError> {
     })
 }
 
-/// Whether the threads that send come before the work of the subject.
-fn generator(priority: Option<i32>) -> &'static str {
-    match priority {
-        Some(..0) => "generator: sends with real-time priority",
-        _ => {
-            "generator: sends without real-time priority, and may be late on busy cores: run it as root, \
-             with CAP_SYS_NICE, or with `ulimit -r 1`"
-        }
+/// Whether the threads that send come before the work of the subject, and what lets them.
+fn generator(priority: Option<i32>) -> String {
+    if priority.is_some_and(|priority| priority < 0) {
+        return "generator: sends with real-time priority".to_owned();
     }
+    let this = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("loadtest"));
+    format!(
+        "generator: sends without real-time priority, and may be late on busy cores; this permits it:\n  \
+         sudo setcap cap_sys_nice+ep {}",
+        this.display()
+    )
 }
 
 /// One server with all its ways.
@@ -76,7 +78,7 @@ mod tests {
     fn a_generator_without_real_time_priority_says_how_to_have_it() {
         assert!(generator(Some(-2)).ends_with("with real-time priority"));
         for ordinary in [Some(20), Some(10), None] {
-            assert!(generator(ordinary).contains("ulimit -r 1"));
+            assert!(generator(ordinary).contains("sudo setcap cap_sys_nice+ep /"));
         }
     }
 
