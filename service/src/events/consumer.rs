@@ -62,13 +62,14 @@ struct GroupContext(Arc<ConsumerState>);
 impl ClientContext for GroupContext {}
 
 impl ConsumerContext for GroupContext {
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let partitions = consumer.assignment().map_or(0, |assignment| assignment.count());
+    // The consumer must not be asked here: at a close its last revocation may have ended the thread that would answer, and
+    // librdkafka waits for that answer without a bound. Under the eager protocol each assignment is the whole of it.
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            Rebalance::Assign(_) => self.0.set(partitions + 1),
+            Rebalance::Assign(partitions) => self.0.set(partitions.count() + 1),
             Rebalance::Revoke(_) | Rebalance::Error(_) => self.0.set(0),
         }
-        tracing::info!(partitions, ?rebalance, "Kafka partitions");
+        tracing::info!(?rebalance, "Kafka partitions");
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
@@ -206,12 +207,10 @@ impl Consumer {
         }
     }
 
-    /// Leaves the group. Dropping a consumer waits for its broker, which must not hold one of the runtime's threads.
+    /// Leaves the group.
     async fn leave(self) {
         self.client.unsubscribe();
-        if tokio::task::spawn_blocking(move || drop(self.client)).await.is_err() {
-            tracing::warn!("the Kafka consumer did not stop cleanly");
-        }
+        super::close("consumer", self.client).await;
     }
 }
 
@@ -224,6 +223,8 @@ fn client_config(config: &KafkaConfig) -> ClientConfig {
         .set("bootstrap.servers", &config.brokers)
         .set("client.id", "insurance-service")
         .set("group.id", &config.group)
+        // Both are eager, which `GroupContext` counts on.
+        .set("partition.assignment.strategy", "range,roundrobin")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")

@@ -14,6 +14,7 @@ pub use producer::Publisher;
 pub use relay::Relay;
 
 use async_trait::async_trait;
+use tokio::sync::oneshot;
 
 use crate::domain::ids::DriverId;
 use crate::errors::Cause;
@@ -35,4 +36,63 @@ pub struct KafkaSetupError {
     /// What librdkafka says.
     #[source]
     pub source: rdkafka::error::KafkaError,
+}
+
+/// Drops one of librdkafka's clients and returns when that is done. It waits for the broker and for threads of its own, so
+/// it gets a thread too: one of the runtime's blocking pool would be waited for at the runtime's end, without a bound.
+async fn close<C: Send + 'static>(role: &'static str, client: C) {
+    let (done, closed) = oneshot::channel();
+    std::thread::spawn(move || {
+        drop(client);
+        // Nobody waits any more when the time to drain is over.
+        let _ = done.send(());
+    });
+    if closed.await.is_err() {
+        tracing::warn!(role, "the Kafka client did not stop cleanly");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    use super::close;
+
+    /// Far beyond the test's own time, so that a failure is one of the assertion and not a test without an end.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A client that is not closed before it is told to.
+    struct Stubborn {
+        told: Receiver<()>,
+        closed: Arc<AtomicBool>,
+    }
+
+    impl Drop for Stubborn {
+        fn drop(&mut self) {
+            let _ = self.told.recv_timeout(PATIENCE);
+            self.closed.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_not_close_keeps_no_runtime_from_its_end() {
+        let (tell, told) = channel();
+        let closed = Arc::new(AtomicBool::new(false));
+        let client = Stubborn {
+            told,
+            closed: Arc::clone(&closed),
+        };
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let outcome = runtime
+            .block_on(async { tokio::time::timeout(Duration::from_millis(50), close("consumer", client)).await });
+        drop(runtime);
+        assert!(
+            outcome.is_err() && !closed.load(Ordering::SeqCst),
+            "the client was waited for"
+        );
+        tell.send(()).expect("it still waits");
+    }
 }

@@ -44,7 +44,7 @@ impl Relay {
     pub async fn run(self, stop: CancellationToken) {
         // Boxed: a claimed batch and its transaction are large, and only one of these runs.
         stop.run_until_cancelled(Box::pin(self.relay_for_ever())).await;
-        drop_off_the_runtime(self.publisher).await;
+        super::close("producer", self.publisher).await;
     }
 
     async fn relay_for_ever(&self) {
@@ -76,12 +76,5 @@ impl Relay {
             self.metrics.published.inc_by(events as u64);
         }
         Ok(events)
-    }
-}
-
-/// Dropping a producer waits for its thread (up to half a second), which must not be one of the runtime's.
-async fn drop_off_the_runtime(publisher: Publisher) {
-    if tokio::task::spawn_blocking(move || drop(publisher)).await.is_err() {
-        tracing::warn!("the Kafka producer did not stop cleanly");
     }
 }
