@@ -13,12 +13,11 @@ const CANARY_SHARE: f64 = 0.1;
 const STEP_S: f64 = 0.05;
 const SLOW_TAU_S: f64 = 120.0;
 const FAST_TAU_S: f64 = 0.5;
-/// A neighbour works and rests for so long on average, seconds.
+/// A neighbour works and rests for so long in turn, seconds.
 const NEIGHBOUR_ON_S: f64 = 15.0;
 const NEIGHBOUR_OFF_S: f64 = 60.0;
-/// Spread of the logarithm of a stall's length. The stated model leaves it open; with 1 intervals cover nearly as stated, with 0.5
-/// less.
-const STALL_SIGMA: f64 = 1.0;
+/// Spread of the logarithm of a stall's length. The stated model leaves it open; with this one, intervals cover nearly as stated.
+const STALL_SIGMA: f64 = 0.5;
 /// One in fifty requests is drawn out by a Pareto factor of this shape.
 const OUTLIER_SHARE: f64 = 0.02;
 const OUTLIER_SHAPE: f64 = 2.2;
@@ -86,9 +85,12 @@ pub(crate) struct Machine {
     rng: SmallRng,
     slow: f64,
     fast: f64,
-    neighbour_on: bool,
-    neighbour_left_s: f64,
+    /// Seconds since the neighbour began to work.
+    neighbour_s: f64,
+    /// When the next stall begins, seconds from now.
     next_stall_s: f64,
+    /// Start and length of the stalls that last, seconds from now.
+    stalls: Vec<(f64, f64)>,
 }
 
 /// Effects of one launch of a subject on the logarithm of its times: common, and per endpoint.
@@ -115,12 +117,11 @@ impl Machine {
             rng,
             slow,
             fast,
-            neighbour_on: false,
-            neighbour_left_s: 0.0,
+            neighbour_s: 0.0,
             next_stall_s: 0.0,
+            stalls: Vec::new(),
         };
-        machine.neighbour_on = machine.uniform() < NEIGHBOUR_ON_S / (NEIGHBOUR_ON_S + NEIGHBOUR_OFF_S);
-        machine.neighbour_left_s = machine.neighbour_stays_s();
+        machine.neighbour_s = machine.uniform() * (NEIGHBOUR_ON_S + NEIGHBOUR_OFF_S);
         machine.next_stall_s = machine.exponential() / level.stalls_per_s;
         machine
     }
@@ -149,6 +150,7 @@ impl Machine {
 
     /// Time that nobody measures.
     pub(crate) fn idle(&mut self, seconds: f64) {
+        self.stalls_of(seconds);
         self.advance(seconds);
     }
 
@@ -199,7 +201,7 @@ impl Machine {
         (0..count((seconds / STEP_S).round()))
             .map(|_| {
                 self.advance(STEP_S);
-                let neighbour = if self.neighbour_on {
+                let neighbour = if self.neighbour_s < NEIGHBOUR_ON_S {
                     self.level.neighbour.ln()
                 } else {
                     0.0
@@ -212,21 +214,7 @@ impl Machine {
     fn advance(&mut self, seconds: f64) {
         self.slow = self.wander(self.slow, self.level.slow, seconds / SLOW_TAU_S);
         self.fast = self.wander(self.fast, self.level.fast, seconds / FAST_TAU_S);
-        self.neighbour_left_s -= seconds;
-        while self.neighbour_left_s <= 0.0 {
-            self.neighbour_on = !self.neighbour_on;
-            self.neighbour_left_s += self.neighbour_stays_s();
-        }
-    }
-
-    /// How long the neighbour stays as it is; without memory, so that it may be asked at any moment.
-    fn neighbour_stays_s(&mut self) -> f64 {
-        let mean_s = if self.neighbour_on {
-            NEIGHBOUR_ON_S
-        } else {
-            NEIGHBOUR_OFF_S
-        };
-        mean_s * self.exponential()
+        self.neighbour_s = (self.neighbour_s + seconds) % (NEIGHBOUR_ON_S + NEIGHBOUR_OFF_S);
     }
 
     /// An exact step of an Ornstein-Uhlenbeck process with standard deviation `sd`.
@@ -235,16 +223,20 @@ impl Machine {
         value * keep + sd * (1.0 - keep * keep).sqrt() * self.normal()
     }
 
-    /// Start and length of the stalls within the next `seconds`.
+    /// Start and length of the stalls of the next `seconds`, which then are over; those that last longer go on.
     fn stalls_of(&mut self, seconds: f64) -> Vec<(f64, f64)> {
-        let mut stalls = Vec::new();
         while self.next_stall_s < seconds {
             let length_s = self.level.stall_s * (STALL_SIGMA * self.normal()).exp();
-            stalls.push((self.next_stall_s, length_s));
+            self.stalls.push((self.next_stall_s, length_s));
             self.next_stall_s += self.exponential() / self.level.stalls_per_s;
         }
         self.next_stall_s -= seconds;
-        stalls
+        let within = self.stalls.clone();
+        for (start, _) in &mut self.stalls {
+            *start -= seconds;
+        }
+        self.stalls.retain(|(start, length)| start + length > 0.0);
+        within
     }
 }
 
