@@ -56,7 +56,7 @@ async fn close<C: Send + 'static>(role: &'static str, client: C) {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::{Receiver, sync_channel};
     use std::time::Duration;
 
     use super::close;
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_close_keeps_no_runtime_from_its_end() {
-        let (tell, told) = channel();
+        let (tell, told) = sync_channel(1);
         let closed = Arc::new(AtomicBool::new(false));
         let client = Stubborn {
             told,
