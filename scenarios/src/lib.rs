@@ -32,6 +32,7 @@ pub use body::BodyTemplate;
 pub use error::{InputError, Mistake};
 pub use expect::{Expect, Expected, keep};
 pub use feeder::{Draw, Feeder, RowOrder, Sequences, ZipfRange};
+pub use names::did_you_mean;
 pub use table::Table;
 pub use targets::{METRICS, MetricName, Targets};
 pub use template::Template;

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
 use crate::error::{InputError, Mistake};
-use crate::names;
+use crate::names::did_you_mean;
 
 /// A file that has been read.
 pub(crate) struct Source {
@@ -148,7 +148,7 @@ impl<'s> Findings<'s> {
         at: &Range<usize>,
         valid: impl IntoIterator<Item = &'v str>,
     ) {
-        let hint = names::hint(name, valid).or_else(|| Some(format!("no {kind} is defined")));
+        let hint = did_you_mean(name, valid).or_else(|| Some(format!("no {kind} is defined")));
         self.add(at, format!("unknown {kind} `{name}`"), hint);
     }
 
@@ -198,13 +198,13 @@ impl<'s> Findings<'s> {
             self.add(
                 at,
                 format!("unknown key `{name}`"),
-                names::hint(name, valid.iter().copied()),
+                did_you_mean(name, valid.iter().copied()),
             );
         } else if message.starts_with(UNKNOWN_VARIANT) {
             self.add(
                 at,
                 format!("unknown name `{name}`"),
-                names::hint(name, valid.iter().copied()),
+                did_you_mean(name, valid.iter().copied()),
             );
         } else if !message.starts_with(MISSING_FIELD) {
             self.add(at, plain(message), None);

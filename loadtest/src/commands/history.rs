@@ -184,10 +184,8 @@ fn chosen(entries: &[Entry], arguments: &ShowArgs) -> Result<Vec<Trend>, Harness
 
 /// Names the nearest that there is.
 fn unknown(what: &str, name: &str, known: &[String]) -> HarnessError {
-    let nearest = known
-        .iter()
-        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+    let hint = scenarios::did_you_mean(name, known.iter().map(String::as_str));
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
     HarnessError::Usage(format!("the history has no {what} `{name}`{hint}"))
 }
 

@@ -29,8 +29,6 @@ const BUILDS: &str = "target/loadtest/builds";
 const MAX_KEPT: usize = 16;
 /// Lines of the build's log that an error carries: the compiler's first complaint is near the end.
 const LOG_TAIL_LINES: usize = 25;
-/// Names further from what was typed than this are no help (Jaro-Winkler similarity, 0 to 1).
-const MIN_SIMILARITY: f64 = 0.75;
 
 /// A commit of the repository around the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,12 +219,7 @@ fn end_group(group: Option<u32>) {
 
 fn no_such_revision(repository: &Path, name: &str) -> HarnessError {
     let names = git(repository, &["for-each-ref", "--format=%(refname:short)"]).unwrap_or_default();
-    let nearest = names
-        .lines()
-        .map(|known| (strsim::jaro_winkler(known, name), known))
-        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = nearest.map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"));
+    let hint = scenarios::did_you_mean(name, names.lines()).map_or_else(String::new, |hint| format!("; {hint}"));
     HarnessError::Usage(format!(
         "subject git:{name}: {} knows no such revision{hint}",
         repository.display()
