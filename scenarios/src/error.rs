@@ -1,4 +1,5 @@
-//! What a user is told about an input file: each mistake with its line and, where a name is wrong, the nearest right one.
+//! What a user is told about an input file: each mistake with its line and, where a name is wrong, the nearest right
+//! one.
 
 use std::fmt;
 use std::path::PathBuf;
