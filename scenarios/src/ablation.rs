@@ -1,4 +1,4 @@
-//! What can be switched off: the features of a subject, each with the environment variables that turn it off alone.
+//! Ablation files: the features of a subject, each with the environment variables that switch it off alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -18,9 +18,9 @@ pub const DEFAULT_CONNECTIONS: u32 = 256;
 /// Arrivals at a rate that does not depend on the answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenModel {
-    /// What arrives.
+    /// Single requests or whole sessions.
     pub arrive: Arrive,
-    /// How arrivals lie around the rate.
+    /// Random or equal distances between arrivals.
     pub spacing: Spacing,
     /// Arrivals per second over time; time counts from the start of the measured phase, the warm-up runs at the first
     /// rate.
@@ -32,7 +32,7 @@ pub struct OpenModel {
     pub connections: u32,
 }
 
-/// What arrives.
+/// Unit of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrive {
@@ -43,7 +43,7 @@ pub enum Arrive {
 }
 
 impl Arrive {
-    /// As files and records say it.
+    /// Its name in files and records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -52,7 +52,7 @@ impl Arrive {
     }
 }
 
-/// How arrivals lie around their rate.
+/// Distances between arrivals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spacing {
@@ -64,7 +64,7 @@ pub enum Spacing {
 }
 
 impl Spacing {
-    /// As files and records say it.
+    /// Its name in files and records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Poisson => "poisson",

@@ -1,4 +1,4 @@
-//! What an answer must look like to count as one: status, headers, fields of its JSON body.
+//! Expectations of an answer: its status, its headers, fields of its JSON body.
 //!
 //! What belongs here: deciding, in words, why an answer is not as expected. What does not: connections and time-outs.
 
@@ -16,21 +16,21 @@ use crate::vars::{Scope, Vars};
 /// Stands for "anything" where a value is expected.
 const ANYTHING: &str = "*";
 
-/// What must come back.
+/// Everything that is expected of an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Expect {
     /// Status codes that count as an answer as expected; at least one.
     pub status: Vec<u16>,
-    /// Lower-case header name and what it must hold.
+    /// Header, by its name in lower case, and its expected content.
     pub headers: Vec<(String, Expected)>,
-    /// JSON pointer (RFC 6901) into the body and what must stand there.
+    /// Field of the body, by its JSON pointer (RFC 6901), and its expected content.
     pub json: Vec<(String, Expected)>,
 }
 
-/// What must stand in a place.
+/// Expected content of a header or of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
-    /// Anything but nothing or `null`.
+    /// Any content, but not `null`.
     Present,
     /// This value.
     Is(Value),

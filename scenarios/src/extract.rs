@@ -1,4 +1,4 @@
-//! What is kept of an answer for later requests.
+//! Variables that are taken from answers, for later requests.
 
 use serde_json::Value;
 use toml::Spanned;
@@ -12,7 +12,7 @@ use crate::vars::Vars;
 pub struct Extract {
     /// The variable's name.
     pub var: String,
-    /// Where its value goes.
+    /// The place of its value in [`Vars`].
     pub slot: usize,
     /// JSON pointer (RFC 6901) into the answer's body.
     pub pointer: String,
@@ -35,7 +35,7 @@ impl Extract {
     }
 }
 
-/// Keeps what is wanted of an answer's JSON body.
+/// Sets the variables that are taken from an answer's JSON body.
 ///
 /// # Errors
 /// In words, when there is no text, number or boolean at one of the pointers.

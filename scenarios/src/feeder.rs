@@ -1,4 +1,4 @@
-//! Where the values of variables come from: distributions, sequences and rows of a file.
+//! Feeders, which give variables their values: distributions, sequences and rows of a file.
 //!
 //! What belongs here: the next value. What does not: values taken from answers ([`crate::Extract`]).
 
@@ -18,12 +18,12 @@ use crate::vars::{VarNames, Vars};
 /// A variable, or several that belong together, that each journey draws anew.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Feeder {
-    /// Where its values go in [`Vars`]: one place, or one per column of its table.
+    /// Places of its values in [`Vars`]: one, or one per column of its table.
     pub(crate) slots: Vec<usize>,
     draw: Draw,
 }
 
-/// How a feeder draws.
+/// Kind of a feeder.
 #[derive(Debug, Clone, PartialEq)]
 enum Draw {
     /// Integers from `from` on whose frequency falls with their rank: rank r has a share proportional to `1 / r^s`.
@@ -47,7 +47,7 @@ pub(crate) enum RowOrder {
     Random,
 }
 
-/// How far the sequences of one round have come, shared by all who draw in it.
+/// Positions of the sequences of one round, shared by all who draw in it.
 ///
 /// Which user gets which value depends on who comes first; the set of values does not.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Sequences {
         }
     }
 
-    /// How often the feeder was drawn before.
+    /// Number of times that the feeder was drawn before.
     fn next(&self, feeder: usize) -> u64 {
         // Only uniqueness matters, no other memory is ordered by it.
         self.drawn[feeder].fetch_add(1, Ordering::Relaxed)

@@ -16,7 +16,7 @@ use crate::vars::VarNames;
 pub struct Journey {
     /// Its name.
     pub name: String,
-    /// How often it is picked, relative to the others.
+    /// Its share among the journeys, relative to their weights.
     pub weight: u32,
     /// At least one.
     pub steps: Vec<Step>,
@@ -38,7 +38,7 @@ pub struct Step {
     pub endpoint: usize,
     /// The pause.
     pub think: ThinkTime,
-    /// What later steps get from the answer.
+    /// Variables for later steps, taken from the answer.
     pub extract: Vec<Extract>,
 }
 
@@ -61,7 +61,7 @@ struct RawStep {
     extract: Named<Spanned<String>>,
 }
 
-/// What a journey can refer to.
+/// Everything that a journey can refer to.
 pub(crate) struct Known<'a> {
     pub(crate) endpoints: &'a [Endpoint],
     pub(crate) think_times: &'a [(String, ThinkTime)],

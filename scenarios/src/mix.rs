@@ -1,9 +1,8 @@
-//! What follows from the weights of a workload: shares of requests, and picking by them.
+//! Shares of requests that follow from the weights of a workload, and picking by them.
 
 use rand::{Rng, RngExt as _};
 
 use crate::arrivals::Arrive;
-use crate::journey::Journey;
 use crate::workload::Workload;
 
 impl Workload {
@@ -22,54 +21,48 @@ impl Workload {
 
     /// Picks endpoints by the share that the journeys give them.
     pub fn endpoint_mix(&self) -> Mix {
+        Mix::new(self.endpoint_weights())
+    }
+
+    /// Picks every endpoint that the journeys use equally often: what a gate is driven with, since an endpoint that is
+    /// rare in the mix would have too few requests to be judged.
+    pub fn equal_mix(&self) -> Mix {
+        let weights = self.endpoint_weights().into_iter();
+        Mix::new(weights.map(|weight| u64::from(weight > 0)))
+    }
+
+    /// Number of endpoints that the journeys use.
+    pub fn used_endpoints(&self) -> usize {
+        self.endpoint_weights().iter().filter(|weight| **weight > 0).count()
+    }
+
+    /// Expected number of requests in one journey, by endpoint index.
+    pub fn requests_per_journey(&self) -> Vec<f64> {
+        let journeys: u64 = self.journeys.iter().map(|journey| u64::from(journey.weight)).sum();
+        let weights = self.endpoint_weights().into_iter();
+        weights.map(|weight| weight as f64 / journeys as f64).collect()
+    }
+
+    /// Weights of the journeys, summed over the steps that request an endpoint, by endpoint index.
+    fn endpoint_weights(&self) -> Vec<u64> {
         let mut weights = vec![0; self.endpoints.len()];
         for journey in &self.journeys {
             for step in &journey.steps {
                 weights[step.endpoint] += u64::from(journey.weight);
             }
         }
-        Mix::new(weights)
-    }
-
-    /// Picks every endpoint that the journeys use equally often: what a gate is driven with, since an endpoint that is
-    /// rare in the mix would have too few requests to be judged.
-    pub fn equal_mix(&self) -> Mix {
-        let shares = self.requests_per_journey();
-        Mix::new(shares.into_iter().map(|share| u64::from(share > 0.0)))
-    }
-
-    /// Endpoints that the journeys use.
-    pub fn used_endpoints(&self) -> usize {
-        self.requests_per_journey().iter().filter(|share| **share > 0.0).count()
-    }
-
-    /// Expected number of requests in one journey, by endpoint index.
-    pub fn requests_per_journey(&self) -> Vec<f64> {
-        let mut requests = vec![0.0; self.endpoints.len()];
-        for (share, journey) in self.weighted() {
-            for step in &journey.steps {
-                requests[step.endpoint] += share;
-            }
-        }
-        requests
+        weights
     }
 
     /// Expected pause after a request, milliseconds: Z of the closed model's X (R + Z) = N.
     pub fn mean_think_ms(&self) -> f64 {
         let (mut think_ms, mut requests) = (0.0, 0.0);
-        for (share, journey) in self.weighted() {
-            think_ms += share * journey.steps.iter().map(|step| step.think.mean_ms()).sum::<f64>();
-            requests += share * journey.steps.len() as f64;
+        for journey in &self.journeys {
+            let weight = f64::from(journey.weight);
+            think_ms += weight * journey.steps.iter().map(|step| step.think.mean_ms()).sum::<f64>();
+            requests += weight * journey.steps.len() as f64;
         }
         think_ms / requests
-    }
-
-    /// Journeys with their share, 0 to 1.
-    fn weighted(&self) -> impl Iterator<Item = (f64, &Journey)> {
-        let total: u64 = self.journeys.iter().map(|journey| u64::from(journey.weight)).sum();
-        self.journeys
-            .iter()
-            .map(move |journey| (f64::from(journey.weight) / total as f64, journey))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::arrivals::{OpenModel, RawOpen};
 use crate::journey::Journey;
 use crate::source::Findings;
 
-/// How requests may arrive; at least one is there.
+/// Load models that a file gives; at least one is there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Models {
     /// A fixed number of users.

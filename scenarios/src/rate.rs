@@ -71,14 +71,14 @@ impl Piece {
 }
 
 impl Rate {
-    /// Always the same.
+    /// A rate that never changes.
     pub fn constant(per_s: f64) -> Self {
         Self {
             pieces: vec![Piece::level(per_s, f64::INFINITY)],
         }
     }
 
-    /// Changes evenly over `over_s` seconds, then stays.
+    /// A rate that changes evenly over `over_s` seconds and then stays.
     pub fn ramp(from_per_s: f64, to_per_s: f64, over_s: f64) -> Self {
         let rise = Piece {
             length_s: over_s,
@@ -121,7 +121,7 @@ impl Rate {
         expected / seconds
     }
 
-    /// How it changes within the first `seconds`; nothing where it does not.
+    /// Changes of the rate within the first `seconds`; none where it stays.
     pub fn stretches(&self, seconds: f64) -> Vec<RateStretch> {
         let mut from_s = 0.0;
         let mut stretches = Vec::new();

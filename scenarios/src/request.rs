@@ -49,7 +49,7 @@ impl Method {
     }
 }
 
-/// A request by name: what is sent and what must come back.
+/// A request by name, and the expectations of its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
     /// The name under which it is counted.
@@ -63,7 +63,7 @@ pub struct Endpoint {
     pub headers: Vec<(String, Template)>,
     /// JSON body.
     pub body: Option<Template>,
-    /// What must come back.
+    /// Expectations of the answer.
     pub expect: Expect,
     /// Whether it changes data.
     pub write: bool,
@@ -89,7 +89,7 @@ impl Endpoint {
 pub struct SetupRequest {
     /// The request. It may use what earlier setup requests extracted, but no feeder.
     pub request: Endpoint,
-    /// What is kept, for all users.
+    /// Variables taken from the answer, for all users.
     pub extract: Vec<Extract>,
 }
 
@@ -211,7 +211,7 @@ impl RawRequest {
     }
 }
 
-/// How the message is delimited is not a workload's to say.
+/// Headers that delimit the message: they follow from the body, so a workload cannot give them.
 const OF_THE_MESSAGE: [&str; 2] = ["content-length", "transfer-encoding"];
 
 fn headers(raw: Named<Spanned<String>>, has_body: bool, scope: &mut Scope<'_, '_>) -> Vec<(String, Template)> {

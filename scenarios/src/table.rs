@@ -68,7 +68,7 @@ impl Table {
         &self.columns
     }
 
-    /// How many rows there are; at least one.
+    /// Number of rows; at least one.
     pub(crate) fn len(&self) -> usize {
         self.values.len() / self.columns.len()
     }

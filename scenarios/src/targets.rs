@@ -1,4 +1,4 @@
-//! What must hold: a targets file, checked against the metrics that exist and the endpoints that the workload has.
+//! A targets file, checked against the registered metrics and the endpoints that the workload has.
 
 use std::ops::Range;
 use std::path::Path;
@@ -88,7 +88,7 @@ impl Targets {
         check(&Source::read(file)?, known_endpoints)
     }
 
-    /// Reads and checks the text of a file, whose name only stands in error messages.
+    /// Checks the text of a targets file as [`Targets::load`] does; `file` only stands in error messages.
     ///
     /// # Errors
     /// Everything that is wrong in it, with lines.

@@ -22,7 +22,7 @@ enum Part {
     Value(usize, Form),
 }
 
-/// How a value is written into the text.
+/// Form in which a value is written into the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// As it is: headers.

@@ -65,7 +65,10 @@ impl fmt::Display for WorkloadText<'_> {
             blocks,
             ..
         } = self;
-        writeln!(f, "name = \"{name}\"\nmeasure_s = {measure_s}\ndrain_s = {drain_s}\nblocks = {blocks}")?;
+        writeln!(
+            f,
+            "name = \"{name}\"\nmeasure_s = {measure_s}\ndrain_s = {drain_s}\nblocks = {blocks}"
+        )?;
         f.write_str(self.model)?;
         write!(f, "[warm_up]\n{}[quick]\n{}{}", self.warm_up, self.quick, self.rest)
     }

@@ -1,4 +1,4 @@
-//! How long a user waits between an answer and the next request.
+//! Think times: the pauses of a user between an answer and the next request.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const MAX_PAUSE_MS: f64 = 3_600_000.0;
 /// A distribution of pauses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ThinkTime {
-    /// Always the same.
+    /// The same pause each time.
     Constant {
         /// The pause, milliseconds; 0 for none.
         ms: f64,

@@ -76,7 +76,7 @@ impl VarNames {
     }
 }
 
-/// What a template is compiled against: the variables it may use and where its mistakes go.
+/// Context in which a template is compiled: the variables that it may use, and the list for its mistakes.
 pub(crate) struct Scope<'a, 's> {
     pub(crate) names: &'a VarNames,
     pub(crate) findings: &'a mut Findings<'s>,

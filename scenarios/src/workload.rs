@@ -29,35 +29,35 @@ use crate::vars::{VarNames, Vars};
 /// The header of the reference service; another service's is given in the file.
 const DEFAULT_VERSION_HEADER: &str = "x-version";
 
-/// What load is driven.
+/// A workload that has been checked and compiled: everything about the load that is driven.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
     /// Its name in records and reports.
     pub name: String,
     /// Hash of the file's bytes, hexadecimal: the identity of the workload in a record.
     pub sha256: String,
-    /// How requests may arrive; a run chooses one.
+    /// Load models; a run chooses one.
     pub models: Models,
     /// During the warm-up pauses are multiplied by this (above 0, at most 1), so that caches fill faster than in real
     /// time.
     pub warm_up_think_scale: f64,
     full: Schedule,
     quick: Schedule,
-    /// What the database holds.
+    /// Content of the database.
     pub dataset: Dataset,
-    /// Whose versions are followed, and how soon a write must be seen.
+    /// Bound within which a write must be seen, where versions are followed.
     pub consistency: Option<Consistency>,
-    /// Which of the subject's own metrics go into the record.
+    /// Metrics of the subject itself that go into the record.
     pub prometheus: Option<Prometheus>,
     /// Sent once per launch before the load, in order.
     pub setup: Vec<SetupRequest>,
     /// Variables that journeys draw. Journeys and endpoints refer to them by index.
     pub(crate) feeders: Vec<Feeder>,
-    /// What is requested. Journeys refer to it by index.
+    /// Requests by name. Journeys refer to them by index.
     pub endpoints: Vec<Endpoint>,
-    /// What users do; at least one has a weight.
+    /// Sequences of requests that users make; at least one has a weight.
     pub journeys: Vec<Journey>,
-    /// Variables there are, extracted and drawn.
+    /// Number of variables, extracted and drawn.
     pub(crate) slots: usize,
 }
 
@@ -92,7 +92,7 @@ pub struct Schedule {
     pub blocks: u32,
 }
 
-/// What the database holds before a launch.
+/// Content of the database before a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dataset {
@@ -134,7 +134,7 @@ impl Workload {
         Vars::new(self.slots)
     }
 
-    /// How far the sequences of a round have come: nowhere yet.
+    /// Sequences at their beginning, for a round.
     pub fn new_sequences(&self) -> Sequences {
         Sequences::new(self.feeders.len())
     }
