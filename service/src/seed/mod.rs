@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::store::StoreError;
-use crate::store::seed_copy::Load;
+use crate::store::seed_copy::{CLAIM_TOTALS, DAYS, Load, Rows, SHARD_TOTALS, USERS};
 use portfolio::{Chunk, Generator};
 use totals::Totals;
 
@@ -39,18 +39,18 @@ const CHUNKS_WAITING: usize = 2;
 /// Progress lines of a load.
 const PROGRESS_LINES: u32 = 10;
 
-/// Which portfolio.
+/// Options that determine a portfolio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeedOptions {
     /// Number of drivers, at least 1; their ids are 1 to this.
     pub drivers: u32,
-    /// What all randomness comes from.
+    /// Seed of all random numbers.
     pub seed: u64,
     /// The day at whose beginning (UTC) the portfolio is shown: trips fill the 365 days before it.
     pub as_of: NaiveDate,
 }
 
-/// What was made, in rows.
+/// Rows that were made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SeedReport {
     /// Drivers.
@@ -105,10 +105,10 @@ pub async fn run(
     let (chunks, generator) = generate(*options);
     let mut report = load_chunks(&mut load, chunks, options.drivers, &mut progress).await?;
     let totals = generator.await.map_err(SeedError::Generator)?;
-    load.copy(totals.shards.iter().collect()).await?;
-    load.copy(totals.claims.iter().collect()).await?;
-    load.copy(totals.days().iter().collect()).await?;
-    load.copy(users::rows(options.seed)?.iter().collect()).await?;
+    load.copy(Rows::collect(&SHARD_TOTALS, &totals.shards)).await?;
+    load.copy(Rows::collect(&CLAIM_TOTALS, &totals.claims)).await?;
+    load.copy(Rows::collect(&DAYS, totals.days())).await?;
+    load.copy(Rows::collect(&USERS, users::rows(options.seed)?)).await?;
     progress(&format!("putting up {} indexes and foreign keys", load.secondary()));
     load.finish().await?;
     report.elapsed = started.elapsed();
@@ -176,11 +176,11 @@ fn line(report: &SeedReport, drivers: u32) -> String {
 }
 
 fn count(report: &mut SeedReport, chunk: &Chunk) {
-    report.drivers += chunk.drivers.rows();
-    report.vehicles += chunk.vehicles.rows();
-    report.trips += chunk.trips.rows();
-    report.safety_events += chunk.events.rows();
-    report.claims += chunk.claims.rows();
+    report.drivers += chunk.drivers.count();
+    report.vehicles += chunk.vehicles.count();
+    report.trips += chunk.trips.count();
+    report.safety_events += chunk.events.count();
+    report.claims += chunk.claims.count();
 }
 
 async fn load_chunk(load: &mut Load, chunk: Chunk) -> Result<(), StoreError> {

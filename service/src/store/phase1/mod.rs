@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
 
-use super::error::Doing;
+use super::ask::Ask as _;
+use super::error::Doing as _;
 use super::{
     ClaimsOverview, CurrentRisk, DashboardSummary, DriverDetails, DriverKey, DriverListItem, DriverStatistics, Page,
     PageRequest, Premium, ResourceMetrics, RiskDistribution, SafetyEvents, Store, StoreError, Today, Trip,
@@ -39,7 +40,7 @@ impl Phase1Store {
         }
     }
 
-    /// The same with another idea of today.
+    /// Takes the day from `today` instead.
     #[must_use]
     pub fn with_today(self, today: Today) -> Self {
         Self { today, ..self }
@@ -115,14 +116,12 @@ impl Store for Phase1Store {
     }
 
     async fn busiest_drivers(&self, limit: i64) -> Result<Vec<DriverId>, StoreError> {
-        let ids: Vec<i64> = sqlx::query_scalar(
-            "SELECT driver_id FROM trips GROUP BY driver_id ORDER BY count(*) DESC, driver_id LIMIT $1",
-        )
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-        .doing("find the busiest drivers")?;
-        Ok(ids.into_iter().map(DriverId).collect())
+        let ids =
+            sqlx::query("SELECT driver_id FROM trips GROUP BY driver_id ORDER BY count(*) DESC, driver_id LIMIT $1")
+                .bind(limit)
+                .all(&self.pool, "find the busiest drivers")
+                .await?;
+        Ok(ids.into_iter().map(|(id,)| id).collect())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -11,7 +11,8 @@ mod summary;
 use async_trait::async_trait;
 use sqlx::PgPool;
 
-use super::error::Doing;
+use super::ask::Ask as _;
+use super::error::Doing as _;
 use super::{
     ClaimsOverview, CurrentRisk, DashboardSummary, DriverDetails, DriverKey, DriverListItem, DriverStatistics, Page,
     PageRequest, Premium, ResourceMetrics, RiskDistribution, SafetyEvents, Store, StoreError, Today, Trip,
@@ -35,7 +36,7 @@ impl TunedStore {
         }
     }
 
-    /// The same with another idea of today.
+    /// Takes the day from `today` instead.
     #[must_use]
     pub fn with_today(self, today: Today) -> Self {
         Self { today, ..self }
@@ -106,14 +107,13 @@ impl Store for TunedStore {
     }
 
     async fn busiest_drivers(&self, limit: i64) -> Result<Vec<DriverId>, StoreError> {
-        let ids: Vec<i64> = sqlx::query_scalar(
+        let ids = sqlx::query(
             "SELECT driver_id FROM driver_exposure WHERE trips > 0 ORDER BY trips DESC, driver_id LIMIT $1",
         )
         .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-        .doing("find the busiest drivers")?;
-        Ok(ids.into_iter().map(DriverId).collect())
+        .all(&self.pool, "find the busiest drivers")
+        .await?;
+        Ok(ids.into_iter().map(|(id,)| id).collect())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
