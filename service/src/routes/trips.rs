@@ -35,7 +35,7 @@ pub struct TripBody {
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 100)]
     night_share_pct: i16,
-    /// What was noticed on it.
+    /// Safety events on it.
     events: EventsBody,
 }
 
@@ -84,7 +84,7 @@ impl TripBody {
     }
 }
 
-/// That a trip is on record.
+/// Receipt for a trip that is on record.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Receipt {
     /// The name given to the trip.
@@ -115,9 +115,7 @@ pub async fn record(
         version: recorded.version,
         cache_seq: recorded.cache_seq,
     });
-    receipt
-        .map(|receipt| written(StatusCode::CREATED, &receipt))
-        .ok_or(ApiError::NotFound(NO_SUCH_DRIVER))
+    written(StatusCode::CREATED, receipt, NO_SUCH_DRIVER)
 }
 
 /// A page of a driver's trips, newest first.
