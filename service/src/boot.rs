@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use sqlx::PgPool;
 use tiered_cache::{RedisSettings, Strategy, TieredCache};
 use tokio::net::TcpListener;
@@ -94,8 +95,17 @@ pub async fn bind(config: &HttpConfig) -> Result<TcpListener, BootError> {
     })
 }
 
-/// Builds everything and begins to serve on `listener`, until `stop`. What `/health/ready` says is another matter.
-pub async fn start(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<Running, BootError> {
+/// Builds everything and begins to serve on `listener`, until `stop`. Whether it is ready for traffic, `/health/ready`
+/// says. Boxed, so that the service is compiled once, here, and not again into every executable that starts it.
+pub fn start(
+    config: &Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> LocalBoxFuture<'_, Result<Running, BootError>> {
+    Box::pin(build(config, listener, stop))
+}
+
+async fn build(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<Running, BootError> {
     let address = local_address(&listener)?;
     let faults = fault_plan(config)?;
     let pool = store::connect(config.database.url.reveal(), config.database.pool_size).await?;
@@ -379,7 +389,11 @@ impl Running {
     /// Waits for the stop signal, then until everything has ended: no connection is accepted any more, requests in
     /// flight and their writes end, then the roles, then what all of them used. Errors: something ended before the
     /// signal.
-    pub async fn finished(mut self) -> Result<(), BootError> {
+    pub fn finished(self) -> LocalBoxFuture<'static, Result<(), BootError>> {
+        Box::pin(self.run())
+    }
+
+    async fn run(mut self) -> Result<(), BootError> {
         // In this order: at a stop the roles and the server end too, and that is no failure.
         let outcome = tokio::select! {
             biased;

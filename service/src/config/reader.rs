@@ -109,12 +109,12 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 
 /// A whole number from 1 to `max`.
 pub(super) fn whole_from_1<N: Whole>(max: N) -> impl FnOnce(&str) -> Result<N, String> {
-    move |text| whole(text, N::from(1), max)
+    move |text| whole(text, &N::from(1), &max)
 }
 
 /// A whole number from 0 to `max`.
 pub(super) fn whole_from_0<N: Whole>(max: N) -> impl FnOnce(&str) -> Result<N, String> {
-    move |text| whole(text, N::from(0), max)
+    move |text| whole(text, &N::from(0), &max)
 }
 
 /// A type of whole numbers.
@@ -122,9 +122,9 @@ pub(super) trait Whole: FromStr + PartialOrd + From<u8> + fmt::Display {}
 
 impl<N: FromStr + PartialOrd + From<u8> + fmt::Display> Whole for N {}
 
-fn whole<N: Whole>(text: &str, min: N, max: N) -> Result<N, String> {
+fn whole<N: Whole>(text: &str, min: &N, max: &N) -> Result<N, String> {
     match text.parse() {
-        Ok(number) if min <= number && number <= max => Ok(number),
+        Ok(number) if *min <= number && number <= *max => Ok(number),
         _ => Err(format!("`{text}` is not a whole number from {min} to {max}")),
     }
 }

@@ -63,22 +63,16 @@ struct EventsBody {
 
 impl TripBody {
     fn into_trip(self, now: DateTime<Utc>) -> NewTrip {
-        let EventsBody {
-            speeding,
-            harsh_braking,
-            harsh_acceleration,
-            harsh_cornering,
-        } = self.events;
         NewTrip {
             started_at: self.started_at.unwrap_or(now),
             duration_s: self.duration_s,
             distance_m: self.distance_m,
             night_share_pct: self.night_share_pct,
             events: EventCounts {
-                speeding,
-                harsh_braking,
-                harsh_acceleration,
-                harsh_cornering,
+                speeding: self.events.speeding,
+                harsh_braking: self.events.harsh_braking,
+                harsh_acceleration: self.events.harsh_acceleration,
+                harsh_cornering: self.events.harsh_cornering,
             },
         }
     }

@@ -23,6 +23,7 @@ mod users;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
+use futures_util::future::LocalBoxFuture;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -96,24 +97,35 @@ pub async fn run(
     options: &SeedOptions,
     mut progress: impl FnMut(&str),
 ) -> Result<SeedReport, SeedError> {
-    let started = Instant::now();
-    let mut load = begin(pool, options).await?;
-    progress(&format!(
-        "seeding {} drivers (seed {}, as of {})",
-        options.drivers, options.seed, options.as_of
-    ));
-    let (chunks, generator) = generate(*options);
-    let mut report = load_chunks(&mut load, chunks, options.drivers, &mut progress).await?;
-    let totals = generator.await.map_err(SeedError::Generator)?;
-    load.copy(Rows::collect(&SHARD_TOTALS, &totals.shards)).await?;
-    load.copy(Rows::collect(&CLAIM_TOTALS, &totals.claims)).await?;
-    load.copy(Rows::collect(&DAYS, totals.days())).await?;
-    load.copy(Rows::collect(&USERS, users::rows(options.seed)?)).await?;
-    progress(&format!("putting up {} indexes and foreign keys", load.secondary()));
-    load.finish().await?;
-    report.elapsed = started.elapsed();
-    progress(&format!("done in {:.1} s", report.elapsed.as_secs_f64()));
-    Ok(report)
+    fill(pool, options, &mut progress).await
+}
+
+/// Boxed, so that the load is compiled once, here, and not again into every executable that seeds.
+fn fill<'f>(
+    pool: &'f PgPool,
+    options: &'f SeedOptions,
+    progress: &'f mut dyn FnMut(&str),
+) -> LocalBoxFuture<'f, Result<SeedReport, SeedError>> {
+    Box::pin(async move {
+        let started = Instant::now();
+        let mut load = begin(pool, options).await?;
+        progress(&format!(
+            "seeding {} drivers (seed {}, as of {})",
+            options.drivers, options.seed, options.as_of
+        ));
+        let (chunks, generator) = generate(*options);
+        let mut report = load_chunks(&mut load, chunks, options.drivers, progress).await?;
+        let totals = generator.await.map_err(SeedError::Generator)?;
+        load.copy(Rows::collect(&SHARD_TOTALS, &totals.shards)).await?;
+        load.copy(Rows::collect(&CLAIM_TOTALS, &totals.claims)).await?;
+        load.copy(Rows::collect(&DAYS, totals.days())).await?;
+        load.copy(Rows::collect(&USERS, users::rows(options.seed)?)).await?;
+        progress(&format!("putting up {} indexes and foreign keys", load.secondary()));
+        load.finish().await?;
+        report.elapsed = started.elapsed();
+        progress(&format!("done in {:.1} s", report.elapsed.as_secs_f64()));
+        Ok(report)
+    })
 }
 
 async fn begin(pool: &PgPool, options: &SeedOptions) -> Result<Load, SeedError> {
@@ -148,7 +160,7 @@ async fn load_chunks(
     load: &mut Load,
     mut chunks: mpsc::Receiver<Chunk>,
     drivers: u32,
-    progress: &mut impl FnMut(&str),
+    progress: &mut dyn FnMut(&str),
 ) -> Result<SeedReport, SeedError> {
     let mut report = SeedReport::default();
     let step = u64::from(drivers.div_ceil(PROGRESS_LINES));

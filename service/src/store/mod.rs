@@ -12,12 +12,15 @@ use async_trait::async_trait;
 use chrono::{NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, PgConnection, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::domain::claims::ClaimError;
 use crate::domain::ids::DriverId;
+
+#[macro_use]
+mod sql_store;
 
 mod ask;
 pub mod cache_outbox;
@@ -198,6 +201,6 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
 }
 
 /// Asks the database for nothing.
-async fn ping(pool: &PgPool) -> Result<(), StoreError> {
-    sqlx::query("SELECT 1").run(pool, "ping the database").await
+async fn ping(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("SELECT 1").run(conn, "ping the database").await
 }

@@ -4,6 +4,7 @@ use chrono::{Days, NaiveDate, NaiveTime};
 use sqlx::PgConnection;
 
 use crate::domain::claims::ClaimStatus;
+use crate::domain::ids::DriverId;
 use crate::domain::risk::RiskBand;
 use crate::domain::trips::EventCounts64;
 use crate::store::ask::Ask as _;
@@ -101,4 +102,12 @@ pub(super) async fn resource_metrics(conn: &mut PgConnection) -> Result<Resource
 
 async fn count(conn: &mut PgConnection, sql: &'static str) -> Result<i64, StoreError> {
     sqlx::query(sql).value(conn, "count the rows of a table").await
+}
+
+pub(super) async fn busiest_drivers(conn: &mut PgConnection, limit: i64) -> Result<Vec<DriverId>, StoreError> {
+    let ids = sqlx::query("SELECT driver_id FROM trips GROUP BY driver_id ORDER BY count(*) DESC, driver_id LIMIT $1")
+        .bind(limit)
+        .all(conn, "find the busiest drivers")
+        .await?;
+    Ok(ids.into_iter().map(|(id,)| id).collect())
 }

@@ -1,7 +1,7 @@
 //! A driver's page in one statement: Postgres assembles vehicles, trips and claims as JSON, so that the lists do not
 //! multiply each other as joins would, and all of it is one snapshot.
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection};
 
 use super::risk::stored_or_unrecorded;
 use crate::domain::ids::DriverId;
@@ -65,11 +65,14 @@ SELECT d.id, d.name, d.email, d.licence, d.born_on, d.joined_on, d.status, d.ver
   FROM drivers d LEFT JOIN risk_scores r ON r.driver_id = d.id
  WHERE d.id = $1";
 
-pub(super) async fn read(pool: &PgPool, id: DriverId) -> Result<Option<Versioned<DriverDetails>>, StoreError> {
+pub(super) async fn read(
+    conn: &mut PgConnection,
+    id: DriverId,
+) -> Result<Option<Versioned<DriverDetails>>, StoreError> {
     let row: Option<Versioned<DetailsRow>> = sqlx::query(DETAILS)
         .bind(id)
         .bind(RECENT_TRIPS)
-        .find(pool, "read a driver's details")
+        .find(conn, "read a driver's details")
         .await?;
     Ok(row.map(|row| row.map(DriverDetails::from)))
 }

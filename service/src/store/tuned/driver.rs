@@ -1,7 +1,7 @@
 //! Premium and statistics of a driver, each in one statement.
 
 use chrono::NaiveDate;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection};
 
 use super::risk::stored_or_unrecorded;
 use crate::domain::ids::DriverId;
@@ -32,10 +32,10 @@ SELECT d.version, d.born_on, r.points_x100,
   FROM drivers d LEFT JOIN risk_scores r ON r.driver_id = d.id
  WHERE d.id = $1";
 
-pub(super) async fn premium(pool: &PgPool, id: DriverId) -> Result<Option<Versioned<Premium>>, StoreError> {
+pub(super) async fn premium(conn: &mut PgConnection, id: DriverId) -> Result<Option<Versioned<Premium>>, StoreError> {
     let row: Option<Versioned<PremiumRow>> = sqlx::query(PREMIUM)
         .bind(id)
-        .find(pool, "read what a driver's premium depends on")
+        .find(conn, "read what a driver's premium depends on")
         .await?;
     let rated = |row: PremiumRow| {
         let score = stored_or_unrecorded(row.points_x100);
@@ -68,11 +68,14 @@ SELECT d.version,
   FROM drivers d LEFT JOIN driver_exposure x ON x.driver_id = d.id
  WHERE d.id = $1";
 
-pub(super) async fn statistics(pool: &PgPool, id: DriverId) -> Result<Option<Versioned<DriverStatistics>>, StoreError> {
+pub(super) async fn statistics(
+    conn: &mut PgConnection,
+    id: DriverId,
+) -> Result<Option<Versioned<DriverStatistics>>, StoreError> {
     let row: Option<Versioned<StatisticsRow>> = sqlx::query(STATISTICS)
         .bind(id)
         .bind(i64::from(STATISTICS_MONTHS))
-        .find(pool, "read a driver's statistics")
+        .find(conn, "read a driver's statistics")
         .await?;
     let statistics = |row: StatisticsRow| DriverStatistics::new(id, &row.driven, row.months);
     Ok(row.map(|row| row.map(statistics)))

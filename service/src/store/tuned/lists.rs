@@ -1,7 +1,7 @@
 //! Pages by keyset: an index leads to the first row of the page, however far down the list it is, and one statement
 //! brings everything that the page's rows show.
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection};
 
 use crate::domain::ids::DriverId;
 use crate::store::ask::Ask as _;
@@ -21,7 +21,7 @@ SELECT d.id, d.name, d.status, d.joined_on,
  LIMIT $2";
 
 pub(super) async fn drivers(
-    pool: &PgPool,
+    conn: &mut PgConnection,
     request: &PageRequest<DriverKey>,
 ) -> Result<Page<DriverListItem, DriverKey>, StoreError> {
     // Numbers begin at 1: the first page is the one after 0.
@@ -29,7 +29,7 @@ pub(super) async fn drivers(
     let items = sqlx::query(DRIVERS)
         .bind(after)
         .bind(request.limit.with_one_more())
-        .all(pool, "read a page of drivers")
+        .all(conn, "read a page of drivers")
         .await?;
     Ok(Page::cut(request, items, |item: &DriverListItem| item.id))
 }
@@ -61,7 +61,7 @@ SELECT d.version,
  WHERE d.id = $1";
 
 pub(super) async fn trips(
-    pool: &PgPool,
+    conn: &mut PgConnection,
     id: DriverId,
     request: &PageRequest<TripKey>,
 ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError> {
@@ -71,7 +71,7 @@ pub(super) async fn trips(
         .bind(after.started_at)
         .bind(after.id)
         .bind(request.limit.with_one_more())
-        .find(pool, "read a page of a driver's trips")
+        .find(conn, "read a page of a driver's trips")
         .await?;
     Ok(row.map(|row| row.map(|row| Page::cut(request, row.trips, Trip::key))))
 }

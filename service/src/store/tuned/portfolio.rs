@@ -1,22 +1,23 @@
 //! The other dashboards, from the totals that writers keep.
 
 use chrono::NaiveDate;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection};
 
 use crate::domain::claims::ClaimStatus;
+use crate::domain::ids::DriverId;
 use crate::domain::trips::EventCounts64;
 use crate::store::ask::Ask as _;
 use crate::store::views::{BandCounts, ClaimTotals, DayActivity, first_recent_day};
 use crate::store::{ClaimsOverview, ResourceMetrics, RiskDistribution, SafetyEvents, StoreError, TripActivity};
 
-pub(super) async fn trip_activity(pool: &PgPool, as_of: NaiveDate) -> Result<TripActivity, StoreError> {
+pub(super) async fn trip_activity(conn: &mut PgConnection, as_of: NaiveDate) -> Result<TripActivity, StoreError> {
     let days: Vec<DayActivity> = sqlx::query(
         "SELECT day, sum(trips)::bigint AS trips, sum(distance_m)::bigint AS distance_m
            FROM portfolio_daily WHERE day BETWEEN $1 AND $2 GROUP BY day",
     )
     .bind(first_recent_day(as_of))
     .bind(as_of)
-    .all(pool, "read the totals of each day")
+    .all(conn, "read the totals of each day")
     .await?;
     Ok(TripActivity::new(as_of, &days))
 }
@@ -28,14 +29,14 @@ struct BandsRow {
     drivers: BandCounts,
 }
 
-pub(super) async fn risk_distribution(pool: &PgPool) -> Result<RiskDistribution, StoreError> {
+pub(super) async fn risk_distribution(conn: &mut PgConnection) -> Result<RiskDistribution, StoreError> {
     let row: BandsRow = sqlx::query(
         "SELECT sum(points_x100)::bigint AS points_x100, sum(low_drivers)::bigint AS low,
                 sum(moderate_drivers)::bigint AS moderate, sum(high_drivers)::bigint AS high,
                 sum(severe_drivers)::bigint AS severe
            FROM portfolio_shards",
     )
-    .one(pool, "read the totals of the risk scores")
+    .one(conn, "read the totals of the risk scores")
     .await?;
     Ok(RiskDistribution::new(row.points_x100, row.drivers))
 }
@@ -47,7 +48,7 @@ struct EventsRow {
     counts: EventCounts64,
 }
 
-pub(super) async fn safety_events(pool: &PgPool, as_of: NaiveDate) -> Result<SafetyEvents, StoreError> {
+pub(super) async fn safety_events(conn: &mut PgConnection, as_of: NaiveDate) -> Result<SafetyEvents, StoreError> {
     let row: EventsRow = sqlx::query(
         "SELECT coalesce(sum(distance_m), 0)::bigint AS distance_m, coalesce(sum(speeding), 0)::bigint AS speeding,
                 coalesce(sum(harsh_braking), 0)::bigint AS harsh_braking,
@@ -57,7 +58,7 @@ pub(super) async fn safety_events(pool: &PgPool, as_of: NaiveDate) -> Result<Saf
     )
     .bind(first_recent_day(as_of))
     .bind(as_of)
-    .one(pool, "read the totals of the safety events")
+    .one(conn, "read the totals of the safety events")
     .await?;
     Ok(SafetyEvents::new(as_of, row.distance_m, row.counts))
 }
@@ -69,12 +70,12 @@ struct StatusRow {
     totals: ClaimTotals,
 }
 
-pub(super) async fn claims_overview(pool: &PgPool) -> Result<ClaimsOverview, StoreError> {
+pub(super) async fn claims_overview(conn: &mut PgConnection) -> Result<ClaimsOverview, StoreError> {
     let rows: Vec<StatusRow> = sqlx::query(
         "SELECT status, sum(claims)::bigint AS claims, sum(amount_cents)::bigint AS amount_cents
            FROM portfolio_claims GROUP BY status",
     )
-    .all(pool, "read the totals of the claims")
+    .all(conn, "read the totals of the claims")
     .await?;
     let of = |status| {
         let row = rows.iter().find(|row| row.status == status);
@@ -87,13 +88,22 @@ pub(super) async fn claims_overview(pool: &PgPool) -> Result<ClaimsOverview, Sto
     ))
 }
 
-pub(super) async fn resource_metrics(pool: &PgPool) -> Result<ResourceMetrics, StoreError> {
+pub(super) async fn resource_metrics(conn: &mut PgConnection) -> Result<ResourceMetrics, StoreError> {
     sqlx::query(
         "SELECT sum(drivers)::bigint AS drivers, sum(vehicles)::bigint AS vehicles, sum(policies)::bigint AS policies,
                 sum(trips)::bigint AS trips, sum(safety_events)::bigint AS safety_events,
                 (SELECT sum(claims)::bigint FROM portfolio_claims) AS claims
            FROM portfolio_shards",
     )
-    .one(pool, "read how much there is of everything")
+    .one(conn, "read how much there is of everything")
     .await
+}
+
+pub(super) async fn busiest_drivers(conn: &mut PgConnection, limit: i64) -> Result<Vec<DriverId>, StoreError> {
+    let ids =
+        sqlx::query("SELECT driver_id FROM driver_exposure WHERE trips > 0 ORDER BY trips DESC, driver_id LIMIT $1")
+            .bind(limit)
+            .all(conn, "find the busiest drivers")
+            .await?;
+    Ok(ids.into_iter().map(|(id,)| id).collect())
 }

@@ -1,6 +1,6 @@
 //! The score as the consumer stored it, with the driver's version, in one statement.
 
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection};
 
 use crate::domain::ids::DriverId;
 use crate::domain::risk::{Exposure, RiskScore, score};
@@ -14,7 +14,7 @@ struct RiskRow {
     exposure: Exposure,
 }
 
-pub(super) async fn read(pool: &PgPool, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError> {
+pub(super) async fn read(conn: &mut PgConnection, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError> {
     let row: Option<Versioned<RiskRow>> = sqlx::query(
         "SELECT d.version, r.points_x100,
                 coalesce(r.trips, 0) AS trips, coalesce(r.distance_m, 0) AS distance_m,
@@ -26,7 +26,7 @@ pub(super) async fn read(pool: &PgPool, id: DriverId) -> Result<Option<Versioned
           WHERE d.id = $1",
     )
     .bind(id)
-    .find(pool, "read a driver's risk score")
+    .find(conn, "read a driver's risk score")
     .await?;
     let current = |row: RiskRow| CurrentRisk::new(id, stored_or_unrecorded(row.points_x100), row.exposure);
     Ok(row.map(|row| row.map(current)))

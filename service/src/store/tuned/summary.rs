@@ -1,7 +1,7 @@
 //! The dashboard from the totals that writers keep: 16 shards, and 16 rows per day for the recent days.
 
 use chrono::NaiveDate;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection};
 
 use crate::store::ask::Ask as _;
 use crate::store::views::{average_points, first_recent_day};
@@ -30,11 +30,11 @@ SELECT total.*, recent.*
                coalesce(sum(distance_m), 0)::bigint AS distance_m_last_30_days
           FROM portfolio_daily WHERE day BETWEEN $1 AND $2) recent";
 
-pub(super) async fn read(pool: &PgPool, as_of: NaiveDate) -> Result<DashboardSummary, StoreError> {
+pub(super) async fn read(conn: &mut PgConnection, as_of: NaiveDate) -> Result<DashboardSummary, StoreError> {
     let row: SummaryRow = sqlx::query(SUMMARY)
         .bind(first_recent_day(as_of))
         .bind(as_of)
-        .one(pool, "read the portfolio's totals")
+        .one(conn, "read the portfolio's totals")
         .await?;
     Ok(DashboardSummary {
         as_of,
