@@ -1,12 +1,14 @@
-//! Starting and stopping: builds the parts by the configuration, starts the roles, serves, and drains all of it in order.
+//! Starting and stopping: builds the parts by the configuration, starts the roles, serves, and drains all of it in
+//! order.
 //!
 //! The caller hands in the listener and the stop signal, so that a test can start several services in one process.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use sqlx::PgPool;
 use tiered_cache::{RedisSettings, Strategy, TieredCache};
 use tokio::net::TcpListener;
@@ -23,6 +25,7 @@ use crate::events::{Consumer, ConsumerState, KafkaSetupError, Publisher, Relay};
 use crate::faults::FaultPlan;
 use crate::guard::InFlight;
 use crate::metrics::Metrics;
+use crate::nearest::nearest;
 use crate::router::{self, router};
 use crate::server::serve;
 use crate::shutdown::drain;
@@ -41,7 +44,7 @@ pub enum BootError {
     Bind {
         /// As configured.
         address: SocketAddr,
-        /// What the system says.
+        /// Answer of the operating system.
         source: io::Error,
     },
     /// The database does not answer, or its schema cannot be brought up to date.
@@ -59,7 +62,7 @@ pub enum BootError {
     /// A fault on purpose names a route that there is not.
     #[error("FAULTS names the endpoint `{named}`; did you mean `{nearest}`? /openapi.json lists them as operationId")]
     FaultEndpoint {
-        /// As given.
+        /// The endpoint as `FAULTS` names it.
         named: String,
         /// The one that is spelt most alike.
         nearest: String,
@@ -76,7 +79,7 @@ pub enum BootError {
     /// A part ended without being told to.
     #[error("{what} ended by itself; the log says more")]
     Ended {
-        /// Which one.
+        /// Name of the part.
         what: &'static str,
     },
     /// A part panicked.
@@ -92,8 +95,17 @@ pub async fn bind(config: &HttpConfig) -> Result<TcpListener, BootError> {
     })
 }
 
-/// Builds everything and begins to serve on `listener`, until `stop`. What `/health/ready` says is another matter.
-pub async fn start(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<Running, BootError> {
+/// Builds everything and begins to serve on `listener`, until `stop`. Whether it is ready for traffic, `/health/ready`
+/// says. Boxed, so that the service is compiled once, here, and not again into every executable that starts it.
+pub fn start(
+    config: &Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> LocalBoxFuture<'_, Result<Running, BootError>> {
+    Box::pin(build(config, listener, stop))
+}
+
+async fn build(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<Running, BootError> {
     let address = local_address(&listener)?;
     let faults = fault_plan(config)?;
     let pool = store::connect(config.database.url.reveal(), config.database.pool_size).await?;
@@ -131,12 +143,9 @@ fn fault_plan(config: &Config) -> Result<FaultPlan, BootError> {
         }
         return Ok(plan);
     };
-    let nearest = known
-        .iter()
-        .min_by_key(|known| strsim::damerau_levenshtein(named, known));
     Err(BootError::FaultEndpoint {
         named: named.to_owned(),
-        nearest: nearest.cloned().unwrap_or_default(),
+        nearest: nearest(named, known.iter().map(String::as_str)).to_owned(),
     })
 }
 
@@ -171,7 +180,8 @@ fn open_store(pool: &PgPool, switches: Switches) -> Arc<dyn Store> {
     }
 }
 
-/// With a cache that knows tags, each write notes its invalidation, and the cache's relay makes those that were left undone.
+/// With a cache that knows tags, each write notes its invalidation, and the cache's relay makes those that were left
+/// undone.
 fn open_writer(pool: &PgPool, cache: Option<&TieredCache>, switches: Switches) -> Writer {
     let relayed = cache.filter(|_| switches.cache_strategy != Strategy::Planned);
     if let Some(cache) = relayed {
@@ -185,12 +195,12 @@ fn keep_results(store: Arc<dyn Store>, cache: &TieredCache, config: &Config, met
     Arc::new(QueryCache::new(store, cache.clone(), ttl, metrics.queries.clone()))
 }
 
-/// What the roles and the routes share.
+/// Parts that the roles and the routes share.
 struct Parts {
     pool: PgPool,
     store: Arc<dyn Store>,
     cache: Option<TieredCache>,
-    /// The same, if whole answers are cached.
+    /// The cache, if whole answers are cached.
     endpoint_cache: Option<TieredCache>,
     redis: Option<Arc<RedisProbe>>,
     cursors: Arc<CursorKey>,
@@ -317,6 +327,7 @@ impl Parts {
             in_flight: Arc::new(InFlight::new(config.http.max_in_flight)),
             request_timeout: config.http.timeout,
             faults,
+            document: LazyLock::new(router::document),
         }))
     }
 
@@ -375,9 +386,14 @@ impl Running {
         self.address
     }
 
-    /// Waits for the stop signal, then until everything has ended: no connection is accepted any more, requests in flight
-    /// and their writes end, then the roles, then what all of them used. Errors: something ended before the signal.
-    pub async fn finished(mut self) -> Result<(), BootError> {
+    /// Waits for the stop signal, then until everything has ended: no connection is accepted any more, requests in
+    /// flight and their writes end, then the roles, then what all of them used. Errors: something ended before the
+    /// signal.
+    pub fn finished(self) -> LocalBoxFuture<'static, Result<(), BootError>> {
+        Box::pin(self.run())
+    }
+
+    async fn run(mut self) -> Result<(), BootError> {
         // In this order: at a stop the roles and the server end too, and that is no failure.
         let outcome = tokio::select! {
             biased;

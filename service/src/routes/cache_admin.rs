@@ -13,6 +13,7 @@ use crate::app::AppState;
 use crate::auth::Admin;
 use crate::domain::ids::DriverId;
 use crate::errors::{ApiError, Cause};
+use crate::nearest::nearest;
 use crate::usecases::{CacheAdminError, CacheReport, Endpoint, FlushTarget, VerifyReport};
 use crate::usecases::{VERIFY_DRIVERS_MAX, WARM_DRIVERS_MAX};
 
@@ -96,12 +97,9 @@ fn target(body: &FlushBody) -> Result<FlushTarget, ApiError> {
 
 fn no_such_endpoint(name: &str) -> String {
     let names = Endpoint::ALL.map(Endpoint::name);
-    let nearest = names
-        .into_iter()
-        .min_by_key(|known| strsim::damerau_levenshtein(name, known))
-        .unwrap_or_default();
     format!(
-        "there is no endpoint `{name}`; did you mean `{nearest}`? Known are {}",
+        "there is no endpoint `{name}`; did you mean `{}`? Known are {}",
+        nearest(name, names),
         names.join(", ")
     )
 }
