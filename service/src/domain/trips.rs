@@ -33,16 +33,20 @@ text_enum! {
     }
 }
 
-/// Events by kind: of one trip, unless said otherwise.
+/// Safety events by kind: of one trip as they stand here, of many as [`EventCounts64`], which is what answers show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventCounts<N = i32> {
     /// Number of [`EventKind::Speeding`].
+    #[schema(value_type = i64)]
     pub speeding: N,
     /// Number of [`EventKind::HarshBraking`].
+    #[schema(value_type = i64)]
     pub harsh_braking: N,
     /// Number of [`EventKind::HarshAcceleration`].
+    #[schema(value_type = i64)]
     pub harsh_acceleration: N,
     /// Number of [`EventKind::HarshCornering`].
+    #[schema(value_type = i64)]
     pub harsh_cornering: N,
 }
 
