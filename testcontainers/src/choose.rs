@@ -4,7 +4,7 @@
 use crate::engine::{self, Image};
 use crate::error::StackError;
 use crate::info::Server;
-use crate::options::{Choice, External, StackOptions};
+use crate::options::{Choice, StackOptions};
 
 /// Where a server comes from.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) async fn choose(
     options: &StackOptions,
     announce: &mut impl FnMut(&str),
 ) -> Result<Taken, StackError> {
-    let given = address(server, &options.external).is_some();
+    let given = options.external.address(server).is_some();
     let variable = server.variable();
     match options.choice {
         Choice::Auto if given => Ok(Taken::new(Way::External, format!("{variable} is given"))),
@@ -67,27 +67,10 @@ pub(crate) async fn choose(
     }
 }
 
-/// The reason for a native server where the embedded one was asked for and there is none.
-pub(crate) fn native_reason(server: Server, choice: Choice, reason: String) -> String {
-    if choice == Choice::Embedded {
-        format!("there is no embedded provider for {server}")
-    } else {
-        reason
-    }
-}
-
-/// Where the external server of this kind is, if the options say so.
-pub(crate) fn address(server: Server, external: &External) -> Option<&str> {
-    match server {
-        Server::Postgres => external.database_url.as_deref(),
-        Server::Redis => external.redis_url.as_deref(),
-        Server::Kafka => external.kafka_brokers.as_deref(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::External;
 
     fn options(choice: Choice) -> StackOptions {
         let external = External {
@@ -117,8 +100,6 @@ mod tests {
     async fn what_was_asked_for_is_taken_though_an_address_is_given() {
         let asked = Taken::asked_for(Way::Own);
         assert_eq!(taken(Server::Redis, Choice::Native).await.unwrap(), asked);
-        let reason = native_reason(Server::Redis, Choice::Embedded, asked.reason);
-        assert_eq!(reason, "there is no embedded provider for redis");
     }
 
     #[tokio::test]

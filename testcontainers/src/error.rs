@@ -3,10 +3,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::time::Duration;
 
 use crate::info::Server;
+use crate::process::ProcessError;
 
 /// Why a server could not be provided, used or removed.
 #[derive(Debug, thiserror::Error)]
@@ -105,15 +104,13 @@ pub enum StackError {
         /// The user that was looked for first.
         preferred: &'static str,
     },
-    /// A program could not be started, or ended with an error before it was ready.
-    #[error("{server} did not start: {problem}{}", log_suffix(log_tail))]
-    Start {
+    /// Its process or container did not start, was not ready in time, ended by itself, or could not be ended.
+    #[error("{server} {problem}")]
+    Process {
         /// The server in question.
         server: Server,
-        /// What happened to which program.
-        problem: String,
-        /// The end of its log; empty when it never ran.
-        log_tail: String,
+        /// What happened to it.
+        problem: ProcessError,
     },
     /// Another process took the port between its choice and the server's start. Retried a few times before it is reported.
     #[error("{server} did not start: port {port} of 127.0.0.1 was taken by another process each time; try again")]
@@ -122,41 +119,6 @@ pub enum StackError {
         server: Server,
         /// The last port tried.
         port: u16,
-    },
-    /// The process runs, but the server did not answer in time.
-    #[error("{server} was not ready after {:.0} s, its last answer was: {last}{}", waited.as_secs_f64(), log_suffix(log_tail))]
-    NotReady {
-        /// The server in question.
-        server: Server,
-        /// How long it was given.
-        waited: Duration,
-        /// What the last attempt met with.
-        last: String,
-        /// The end of its log.
-        log_tail: String,
-    },
-    /// The server ended by itself while it was needed.
-    #[error(
-        "{server} (pid {pid}) had ended by itself before it was stopped ({status}){}",
-        log_suffix(log_tail)
-    )]
-    Died {
-        /// The server in question.
-        server: Server,
-        /// The process that ended.
-        pid: u32,
-        /// How it ended.
-        status: ExitStatus,
-        /// The end of its log.
-        log_tail: String,
-    },
-    /// The server could not be brought to an end.
-    #[error("{server} could not be stopped: {problem}")]
-    Stop {
-        /// The server in question.
-        server: Server,
-        /// What is left, and why.
-        problem: String,
     },
     /// The server refused or failed an administrative request.
     #[error("{server}: cannot {action}: {problem}")]
@@ -181,6 +143,21 @@ pub enum StackError {
 }
 
 impl StackError {
+    /// For `map_err`: what happened to the server's process or container.
+    pub(crate) fn process(server: Server) -> impl Fn(ProcessError) -> Self {
+        move |problem| Self::Process { server, problem }
+    }
+
+    /// A start that failed before there was a log.
+    pub(crate) fn not_started(server: Server, problem: impl ToString) -> Self {
+        Self::process(server)(ProcessError::not_started(problem))
+    }
+
+    /// For `map_err`: a server that could not be ended.
+    pub(crate) fn stop<E: ToString>(server: Server) -> impl Fn(E) -> Self {
+        move |problem| Self::process(server)(ProcessError::stop(problem))
+    }
+
     /// For `map_err`: an administrative request that failed.
     pub(crate) fn request<E: ToString>(server: Server, action: impl Into<String>) -> impl FnOnce(E) -> Self {
         move |problem| Self::Request {
@@ -197,14 +174,5 @@ impl StackError {
             path: path.to_owned(),
             cause,
         }
-    }
-}
-
-/// The log's end as a paragraph of its own, or nothing when there is none.
-fn log_suffix(log_tail: &str) -> String {
-    if log_tail.is_empty() {
-        String::new()
-    } else {
-        format!("\nthe end of its log:\n{log_tail}")
     }
 }

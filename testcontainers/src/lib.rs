@@ -39,14 +39,17 @@ mod error;
 mod identity;
 mod info;
 mod kafka;
+mod kind;
+mod made;
+mod native;
 mod options;
 mod ports;
 mod postgres;
-mod native;
 pub mod process;
 mod programs;
 pub mod proxy;
 mod redis;
+mod server;
 mod urls;
 mod user;
 pub mod wait;
@@ -57,6 +60,7 @@ pub use info::{Provider, Server, ServerInfo};
 pub use kafka::Kafka;
 pub use options::{Choice, External, Images, StackOptions};
 pub use postgres::Postgres;
+pub use server::Running;
 
 /// The three servers of a run.
 #[derive(Debug)]
@@ -76,12 +80,9 @@ impl Stack {
         for left in sweep(options).await {
             announce(&format!("removed what a killed run left: {left}"));
         }
-        let postgres = Postgres::start_announced(options, &mut announce).await?;
-        announce(&postgres.info().announcement(Server::Postgres));
-        let redis = Redis::start_announced(options, &mut announce).await?;
-        announce(&redis.info().announcement(Server::Redis));
-        let kafka = Kafka::start_announced(options, &mut announce).await?;
-        announce(&kafka.info().announcement(Server::Kafka));
+        let postgres = server::start::<postgres::PostgresKind>(options, &mut announce).await?;
+        let redis = server::start::<redis::RedisKind>(options, &mut announce).await?;
+        let kafka = server::start::<kafka::KafkaKind>(options, &mut announce).await?;
         Ok(Self { postgres, redis, kafka })
     }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::StackError;
+use crate::info::Server;
 
 /// The variable that holds a [`Choice`].
 const PROVIDER_VARIABLE: &str = "STACK_PROVIDER";
@@ -81,6 +82,17 @@ pub struct External {
     pub redis_password: Option<String>,
     /// `KAFKA_BROKERS`, `host:port` separated by commas.
     pub kafka_brokers: Option<String>,
+}
+
+impl External {
+    /// Where the server of this kind is, if that was said.
+    pub(crate) fn address(&self, server: Server) -> Option<&str> {
+        match server {
+            Server::Postgres => self.database_url.as_deref(),
+            Server::Redis => self.redis_url.as_deref(),
+            Server::Kafka => self.kafka_brokers.as_deref(),
+        }
+    }
 }
 
 // By hand, because the URLs carry passwords and options end up in logs.

@@ -22,7 +22,6 @@
 //! ```
 
 use std::fs::File;
-use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -631,10 +630,11 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_ends_is_listened_to_and_must_succeed() {
         let mut heard = Vec::new();
-        let finished = talker("echo one; echo two").finish(&Patience::new(LIMIT), |line| heard.push(line.to_owned()));
+        let patience = Patience::new(LIMIT);
+        let finished = talker("echo one; echo two").finish(&patience, |line| heard.push(line.to_owned()));
         finished.await.unwrap();
         assert_eq!(heard, ["one", "two"]);
-        let finished = talker("exit 2").finish(&Patience::new(LIMIT), |_| ());
+        let finished = talker("exit 2").finish(&patience, |_| ());
         let error = finished.await.unwrap_err().to_string();
         assert_eq!(error, "failed: sh ended with exit status: 2");
     }

@@ -1,7 +1,6 @@
 //! What is asked of a real broker: who it is, how it is set, topics made and deleted.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,6 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-
-use super::librdkafka_version;
 
 /// Brokers answer at once or are not there.
 const METADATA_LIMIT: Duration = Duration::from_secs(5);
@@ -34,17 +31,10 @@ const RECORDED_SETTINGS: [&str; 6] = [
 #[derive(Clone)]
 pub(super) struct Admin(Arc<AdminClient<DefaultClientContext>>);
 
-// By hand, because `AdminClient` has no `Debug`.
-impl fmt::Debug for Admin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Admin").finish()
-    }
-}
-
 /// Who answers.
 #[derive(Debug)]
 pub(super) struct Cluster {
-    /// `None` when the broker does not tell, as mock brokers.
+    /// `None` when the broker does not tell, as mock brokers do not.
     pub(super) id: Option<String>,
     /// At least one.
     pub(super) broker_ids: Vec<i32>,
@@ -122,6 +112,11 @@ impl Admin {
     pub(super) async fn delete_topics(&self, names: &[&str]) -> KafkaResult<()> {
         first_failure(self.0.delete_topics(names, &limits()).await).map_or(Ok(()), Err)
     }
+}
+
+/// The version of the client library, which is also that of the embedded broker.
+pub(super) fn librdkafka_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
 }
 
 fn limits() -> AdminOptions {

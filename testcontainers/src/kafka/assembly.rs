@@ -1,6 +1,7 @@
 //! Where Kafka's own programs come from: `KAFKA_HOME`, or put together once from the artifacts that the Kafka project
 //! publishes on Maven Central, and kept in a cache directory. Running them is `native`'s business.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use nix::unistd::geteuid;
 use crate::error::StackError;
 use crate::info::Server;
 use crate::options::StackOptions;
+use crate::process::last_lines;
 use crate::programs;
 use crate::user::RunAs;
 use crate::wait::Patience;
@@ -24,14 +26,12 @@ const POM: &str = include_str!("../../kafka/pom.xml");
 const CORE: &str = "kafka_2.13-";
 /// About 100 MB over a slow line.
 const ASSEMBLY_LIMIT: Duration = Duration::from_mins(10);
-/// The end of Maven's output says what it could not do.
-const OUTPUT_TAIL_LINES: usize = 12;
 const INSTALL_JAVA: &str = "apt-get install -y default-jre-headless";
 const INSTALL_BOTH: &str = "apt-get install -y default-jre-headless maven";
 
 /// A Kafka that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Installation {
+pub(crate) struct Installation {
     pub(super) java: PathBuf,
     /// The directory with all archives, for the class path.
     pub(super) libs: PathBuf,
@@ -49,6 +49,21 @@ pub(super) enum Origin {
         java: PathBuf,
         maven: PathBuf,
     },
+}
+
+/// Read as the source of a native broker.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(installed) => write!(f, "Kafka {} in {}", installed.version, installed.libs.display()),
+            Self::Assemble { cache, .. } => write!(
+                f,
+                "Kafka {}, to be assembled from Maven Central into {} at the first start",
+                version(),
+                cache.display()
+            ),
+        }
+    }
 }
 
 /// Looks around, without starting anything.
@@ -157,7 +172,7 @@ fn failed(problem: impl Into<String>) -> StackError {
 }
 
 /// The version that is assembled.
-pub(super) fn version() -> &'static str {
+fn version() -> &'static str {
     let after = POM.split_once("<kafka.version>").map_or("", |(_, after)| after);
     after.split_once("</kafka.version>").map_or("", |(version, _)| version)
 }
@@ -242,13 +257,11 @@ async fn run_maven(maven: &Path, pom: &Path, libs: &Path) -> Result<(), StackErr
     if output.status.success() {
         return Ok(());
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines: Vec<&str> = text.lines().collect();
-    let tail = lines[lines.len().saturating_sub(OUTPUT_TAIL_LINES)..].join("\n");
     Err(failed(format!(
-        "{} ended with {}:\n{tail}\n",
+        "{} ended with {}:\n{}\n",
         maven.display(),
-        output.status
+        output.status,
+        last_lines(&output.stdout)
     )))
 }
 
