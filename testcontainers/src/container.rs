@@ -1,9 +1,9 @@
 //! A server in a container: started with its ports on 127.0.0.1 alone, watched while it becomes ready, removed with its
 //! volumes. Which settings it gets, and how to ask whether it is ready, is said by the server's kind.
 //!
-//! Signals are the harness's business (it returns from `main` in order, which drops this), so `testcontainers`' watchdog,
-//! which would end the process, is left out. A harness that is killed leaves its containers; they carry a label that says
-//! whose they are, and the next start removes them ([`sweep`]).
+//! Signals are the harness's business (it returns from `main` in order, which drops this), so `testcontainers`'
+//! watchdog, which would end the process, is left out. A harness that is killed leaves its containers; they carry a
+//! label that says whose they are, and the next start removes them ([`sweep`]).
 
 use std::collections::HashMap;
 use std::thread::JoinHandle;
@@ -33,7 +33,7 @@ use crate::wait::Patience;
 const OWNER_LABEL: &str = "loadtest-stack.owner";
 /// A container is created and started within a second or two; a busy machine may need many times that.
 const START_LIMIT: Duration = Duration::from_mins(1);
-/// As for local processes: starting takes seconds, on a machine that compiles many times that.
+/// Starting a server takes seconds; a machine that compiles at the same time may need many times that.
 const READY_LIMIT: Duration = Duration::from_mins(1);
 /// For a list of containers that cannot be read at this moment.
 const LIST_LIMIT: Duration = Duration::from_secs(5);
@@ -70,7 +70,8 @@ pub(crate) async fn start<K: Kind>(kind: &K, image: &Image) -> Result<(Container
 }
 
 impl Container {
-    /// Creates and starts it. Given up half-way, this waits until the engine has done what it was asked, and removes it.
+    /// Creates and starts it. Given up half-way, this waits until the engine has done what it was asked, and removes
+    /// it.
     async fn start(server: Server, image: Image, spec: Spec) -> Result<Self, StackError> {
         let failed = move |problem: String| StackError::not_started(server, problem);
         let (hand_over, handed_over) = oneshot::channel();
@@ -143,8 +144,8 @@ impl Drop for JoinOnDrop {
 
 type Outcome = Result<Container, StackError>;
 
-/// On a runtime of its own: a request that the caller no longer waits for must still be followed to its end, or the engine
-/// would create a container that nobody knows of.
+/// On a runtime of its own: a request that the caller no longer waits for must still be followed to its end, or the
+/// engine would create a container that nobody knows of.
 fn start_on_thread(server: Server, image: Image, spec: Spec, hand_over: oneshot::Sender<Outcome>) {
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -222,8 +223,9 @@ fn bind_to_loopback(host: &mut HostConfig, ports: &[(u16, u16)]) {
     host.port_bindings = Some(bindings.collect());
 }
 
-/// Removes the containers of dead owners, with their volumes, and says for each which it was. Containers of other machines
-/// and of processes that cannot be seen from here are left alone; so is one that cannot be removed, which is logged.
+/// Removes the containers of dead owners, with their volumes, and says for each which it was. Containers of other
+/// machines and of processes that cannot be seen from here are left alone; so is one that cannot be removed, which is
+/// logged.
 pub(crate) async fn sweep() -> Vec<String> {
     let Ok(docker) = engine::connect().await else {
         return Vec::new();

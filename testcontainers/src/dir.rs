@@ -1,5 +1,5 @@
-//! The directory of one native server: created for the user that the server runs as, removed whatever happens. A lock file
-//! beside it lets the next start remove what a killed owner left (`claim`).
+//! The directory of one native server: created for the user that the server runs as, removed whatever happens. A lock
+//! file beside it lets the next start remove what a killed owner left (`claim`).
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

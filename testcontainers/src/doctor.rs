@@ -1,4 +1,4 @@
-//! What is here: for each server, what each provider would use, and what installs what is missing. Nothing is started,
+//! Finds out for each server what each provider would use, and what installs what is missing. Nothing is started,
 //! pulled or assembled; external servers are asked who they are.
 
 use crate::engine;
@@ -19,7 +19,7 @@ pub struct Finding {
     pub provider: Provider,
     /// Whether a start would find what it needs.
     pub usable: bool,
-    /// What it would use; or what is missing, with the command or variable that provides it.
+    /// Programs or image that it would use; or what is missing, with the command or variable that provides it.
     pub detail: String,
 }
 
@@ -63,7 +63,7 @@ async fn external<K: Kind>(options: &StackOptions) -> Result<String, String> {
     Ok(format!("{variable} leads to {} {}", K::SERVER, facts.version))
 }
 
-/// What `auto` takes of these for a server, if nothing goes wrong at the start.
+/// Finding that `auto` takes for a server, if nothing goes wrong at the start.
 pub fn taken(findings: &[Finding], server: Server) -> Option<&Finding> {
     findings
         .iter()

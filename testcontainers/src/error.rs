@@ -1,5 +1,5 @@
-//! Everything that can go wrong with a server: what, where, and what to do about it, in one message that needs no chain.
-//! A message never shows a password.
+//! Everything that can go wrong with a server: what, where, and what to do about it, in one message that needs no
+//! chain. A message never shows a password.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ pub enum StackError {
     Option {
         /// The variable's or option's name.
         name: &'static str,
-        /// What is wrong with its value.
+        /// Description of the wrong value.
         problem: String,
-        /// What would be right.
+        /// Example or rule for a right value.
         advice: String,
     },
     /// The external provider was asked for, but nothing says where the server is.
@@ -38,9 +38,9 @@ pub enum StackError {
         server: Server,
         /// Its address without the password.
         place: String,
-        /// What it or the network answered.
+        /// Answer of the server or of the network.
         problem: String,
-        /// What to look at.
+        /// Things to check.
         advice: &'static str,
     },
     /// A program that the native provider needs is not there.
@@ -48,7 +48,7 @@ pub enum StackError {
     NotInstalled {
         /// The server that cannot be started.
         server: Server,
-        /// What was looked for, and where.
+        /// Program that was looked for, and where.
         searched: String,
         /// The command that installs it on Debian and its relatives.
         install: &'static str,
@@ -60,7 +60,7 @@ pub enum StackError {
     NoEngine {
         /// The server that cannot be started.
         server: Server,
-        /// What was asked, and what came back.
+        /// Question to the engine and its answer.
         problem: String,
     },
     /// The container engine has no image for the server and cannot get it.
@@ -76,10 +76,11 @@ pub enum StackError {
     },
     /// Kafka could not be put together from its published artifacts.
     #[error(
-        "kafka could not be assembled: {problem}; set KAFKA_HOME to an unpacked Kafka, or KAFKA_BROKERS to a running one"
+        "kafka could not be assembled: {problem}; \
+         set KAFKA_HOME to an unpacked Kafka, or KAFKA_BROKERS to a running one"
     )]
     Assembly {
-        /// What was done and how it failed.
+        /// Step that failed, and how.
         problem: String,
     },
     /// A server could not write its files.
@@ -95,8 +96,8 @@ pub enum StackError {
     },
     /// Servers refuse to run as root, and no other user was found to run them as.
     #[error(
-        "{server} must not run as root, and there is neither a user `{preferred}` nor `nobody` to run it as; create one \
-         (`useradd --system {preferred}`) or run this as an ordinary user"
+        "{server} must not run as root, and there is neither a user `{preferred}` nor `nobody` to run it as; \
+         create one (`useradd --system {preferred}`) or run this as an ordinary user"
     )]
     NoUser {
         /// The server that cannot be started.
@@ -109,10 +110,11 @@ pub enum StackError {
     Process {
         /// The server in question.
         server: Server,
-        /// What happened to it.
+        /// Failure of its process or container.
         problem: ProcessError,
     },
-    /// Another process took the port between its choice and the server's start. Retried a few times before it is reported.
+    /// Another process took the port between its choice and the server's start. Retried a few times before it is
+    /// reported.
     #[error("{server} did not start: port {port} of 127.0.0.1 was taken by another process each time; try again")]
     PortTaken {
         /// The server in question.
@@ -125,19 +127,19 @@ pub enum StackError {
     Request {
         /// The server in question.
         server: Server,
-        /// What was asked of it ("create database `x`").
+        /// Request, as in "create database `x`".
         action: String,
-        /// What it answered.
+        /// Answer of the server.
         problem: String,
     },
     /// A file or directory of a server could not be handled.
     #[error("cannot {action} {}: {cause}", path.display())]
     File {
-        /// What was tried ("create", "remove").
+        /// Verb of the operation ("create", "remove").
         action: &'static str,
-        /// With what.
+        /// File or directory.
         path: PathBuf,
-        /// What the operating system answered.
+        /// Answer of the operating system.
         cause: io::Error,
     },
 }

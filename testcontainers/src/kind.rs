@@ -1,5 +1,5 @@
-//! What differs from one kind of server to the next, as a table of constants and small methods. Choosing a provider,
-//! starting, waiting, failing and reporting are the same for all and stand in `server`, `native` and `container`.
+//! Differences between kinds of servers, as a table of constants and small methods. Choosing a provider, starting,
+//! waiting, failing and reporting are the same for all and stand in `server`, `native` and `container`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -11,17 +11,17 @@ use crate::options::{External, StackOptions};
 use crate::ports::Ports;
 use crate::process::Signal;
 
-/// What a server says about itself, for the record.
+/// Facts that a server tells about itself, for the record.
 #[derive(Debug)]
 pub(crate) struct Facts {
     /// Empty when the protocol does not tell.
     pub(crate) version: String,
     pub(crate) settings: BTreeMap<String, String>,
-    /// What makes figures from this server incomplete or not comparable.
+    /// Warning when figures from this server are incomplete or not comparable.
     pub(crate) note: Option<String>,
 }
 
-/// What to run in a container.
+/// Ports, environment and command of a container.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
     /// Where the server listens inside, and the port of 127.0.0.1 where that is to be reached.
@@ -41,15 +41,15 @@ pub(crate) trait Kind: Sized {
     const STOP: Signal;
     /// Starts the embedded stand-in, where there is one.
     const EMBEDDED: Option<fn() -> Result<(Self::Client, Facts), StackError>> = None;
-    /// By what a server that answers is used and administered.
+    /// Handle by which a server that answers is used and administered.
     type Client: Clone + Send + Sync + 'static;
-    /// What is installed for the native provider.
+    /// Installed programs of the native provider.
     type Programs;
 
     fn new(options: &StackOptions) -> Self;
 
-    /// Connects to a server of somebody else's, once, and asks for the facts. There is no waiting for a server that does
-    /// not run: whoever gave the address says that it does.
+    /// Connects to a server of somebody else's, once, and asks for the facts. There is no waiting for a server that
+    /// does not run: whoever gave the address says that it does.
     async fn connect(external: &External) -> Result<(Self::Client, Facts), StackError>;
 
     /// Removes what was made on a server of somebody else's.
@@ -60,7 +60,7 @@ pub(crate) trait Kind: Sized {
         std::future::ready(Ok(()))
     }
 
-    /// What to run in a container so that it is reached at these ports.
+    /// Describes a container that is reached at these ports.
     fn spec(&self, ports: Ports) -> Spec;
 
     /// Finds what the native provider runs, which may have to be put together first.
@@ -74,7 +74,7 @@ pub(crate) trait Kind: Sized {
         None
     }
 
-    /// What has to be in the directory before the first start.
+    /// Fills the directory before the first start.
     async fn prepare(&self, _programs: &Self::Programs, _dir: &ServerDir) -> Result<(), StackError> {
         Ok(())
     }

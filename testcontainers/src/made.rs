@@ -1,4 +1,5 @@
-//! What was made on a server that somebody else runs, to be removed at the end. Nothing else there is touched.
+//! Databases and topics made on a server that somebody else runs. They are removed at the end; nothing else there is
+//! touched.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

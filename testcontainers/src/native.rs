@@ -1,5 +1,5 @@
-//! A server from local binaries: a process in a temporary directory of its own, on free ports of 127.0.0.1, removed with
-//! all it wrote. Which programs with which options is said by the server's kind.
+//! A server from local binaries: a process in a temporary directory of its own, on free ports of 127.0.0.1, removed
+//! with all it wrote. Which programs with which options is said by the server's kind.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -19,7 +19,7 @@ use crate::wait::Patience;
 
 /// Starting takes about a second; a machine that compiles at the same time may need many times that.
 const READY_LIMIT: Duration = Duration::from_mins(1);
-/// The operating system's words for it; the locale of the processes is fixed for this.
+/// The operating system's words for a taken port; the locale of the processes is fixed for this.
 const PORT_TAKEN: &str = "Address already in use";
 /// The operating system's words for a disk without space.
 const DISK_FULL: &str = "No space left on device";
@@ -146,8 +146,8 @@ fn is_full(directory: &Path) -> bool {
     nix::sys::statvfs::statvfs(directory).is_ok_and(|disk| disk.blocks_available() == 0)
 }
 
-/// For the tests of each kind: somebody holds the port of the clients, and the server that is started on it all the same
-/// must fail with just that.
+/// For the tests of each kind: somebody holds the port of the clients, and the server that is started on it all the
+/// same must fail with just that.
 #[cfg(test)]
 pub(crate) async fn assert_taken_port_is_noticed<K: Kind>(kind: &K, programs: &K::Programs) {
     let owner = user::unprivileged(K::SERVER, K::USER).unwrap();

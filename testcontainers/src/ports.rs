@@ -1,4 +1,5 @@
-//! Free ports of the loopback address. A port is free only at the moment of asking, so starting a server on it is retried.
+//! Free ports of the loopback address. A port is free only at the moment of asking, so starting a server on it is
+//! retried.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};

@@ -42,9 +42,8 @@ pub(crate) async fn start<K: Kind>(
     options: &StackOptions,
     announce: &mut impl FnMut(&str),
 ) -> Result<Running<K::Client>, StackError> {
-    let taken = choose(K::SERVER, options, announce).await?;
-    let mut reason = taken.reason;
-    let (client, facts, backend) = match taken.way {
+    let (way, mut reason) = choose(K::SERVER, options, announce).await?;
+    let (client, facts, backend) = match way {
         Way::External => {
             let (client, facts) = K::connect(&options.external).await?;
             let remover = client.clone();
@@ -105,8 +104,8 @@ impl<C> Running<C> {
         &self.info
     }
 
-    /// The server's process id, if it is a local process that was started here. Of Postgres it is the postmaster's, whose
-    /// children are the backends.
+    /// The server's process id, if it is a local process that was started here. Of Postgres it is the postmaster's,
+    /// whose children are the backends.
     pub fn pid(&self) -> Option<u32> {
         self.native().map(NativeServer::pid)
     }
@@ -123,7 +122,7 @@ impl<C> Running<C> {
         }
     }
 
-    /// What was made on an external server; `None` where everything goes with the server.
+    /// Names of the databases or topics made on an external server; `None` where everything goes with the server.
     pub(crate) fn made(&self) -> Option<&Made> {
         match &self.backend {
             Backend::External(made) => Some(made),

@@ -1,4 +1,4 @@
-//! What is asked of a real broker: who it is, how it is set, topics made and deleted.
+//! Requests to a real broker: its identity and settings, topics made and deleted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,15 +102,14 @@ impl Admin {
     /// Whether the topic was made by this call; one that was there already is left as it is.
     pub(super) async fn create_topic(&self, name: &str, partitions: i32) -> KafkaResult<bool> {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(DEFAULT_REPLICATION));
-        match first_failure(self.0.create_topics(&[topic], &limits()).await) {
-            None => Ok(true),
-            Some(KafkaError::AdminOp(RDKafkaErrorCode::TopicAlreadyExists)) => Ok(false),
-            Some(error) => Err(error),
-        }
+        let created = self.0.create_topics(&[topic], &limits()).await;
+        done_unless(RDKafkaErrorCode::TopicAlreadyExists, created)
     }
 
+    /// Topics that are not there need not be deleted.
     pub(super) async fn delete_topics(&self, names: &[&str]) -> KafkaResult<()> {
-        first_failure(self.0.delete_topics(names, &limits()).await).map_or(Ok(()), Err)
+        let deleted = self.0.delete_topics(names, &limits()).await;
+        done_unless(RDKafkaErrorCode::UnknownTopicOrPartition, deleted).map(drop)
     }
 }
 
@@ -125,12 +124,20 @@ fn limits() -> AdminOptions {
         .operation_timeout(Some(ADMIN_LIMIT))
 }
 
-/// An administrative answer fails as a whole or topic by topic.
-fn first_failure(answer: KafkaResult<Vec<Result<String, (String, RDKafkaErrorCode)>>>) -> Option<KafkaError> {
-    match answer {
-        Err(error) => Some(error),
-        Ok(topics) => topics
-            .into_iter()
-            .find_map(|topic| topic.err().map(|(_, code)| KafkaError::AdminOp(code))),
+/// Whether everything that was asked was done: not when `harmless` is the answer for a topic. An administrative answer
+/// fails as a whole or topic by topic.
+fn done_unless(
+    harmless: RDKafkaErrorCode,
+    answer: KafkaResult<Vec<Result<String, (String, RDKafkaErrorCode)>>>,
+) -> KafkaResult<bool> {
+    let mut failures = answer?
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|(_, code)| code)
+        .peekable();
+    let done = failures.peek().is_none();
+    match failures.find(|code| *code != harmless) {
+        Some(code) => Err(KafkaError::AdminOp(code)),
+        None => Ok(done),
     }
 }

@@ -28,4 +28,12 @@ impl Client {
         };
         created.map_err(|error| error.to_string())
     }
+
+    /// Deletes those that are there, which the embedded broker cannot.
+    pub(super) async fn delete_topics(&self, names: &[&str]) -> Result<(), String> {
+        match &self.reach {
+            Reach::Broker(admin) => admin.delete_topics(names).await.map_err(|error| error.to_string()),
+            Reach::Embedded(_) => Ok(()),
+        }
+    }
 }

@@ -1,7 +1,7 @@
-//! librdkafka's mock broker inside this process: the last resort where there is no Kafka. Other processes on this machine
-//! can produce, consume, join groups and commit. It keeps 5 MiB or 100,000 batches per partition and drops the oldest
-//! beyond that, knows no administrative requests, and lets a group's first member wait three seconds (the switch for that
-//! is out of reach of rdkafka's safe interface). Its figures say nothing about Kafka's throughput.
+//! librdkafka's mock broker inside this process: the last resort where there is no Kafka. Other processes on this
+//! machine can produce, consume, join groups and commit. It keeps 5 MiB or 100,000 batches per partition and drops the
+//! oldest beyond that, knows no administrative requests, and lets a group's first member wait three seconds (the switch
+//! for that is out of reach of rdkafka's safe interface). Its figures say nothing about Kafka's throughput.
 
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -14,8 +14,8 @@ use crate::kind::Facts;
 
 /// One is enough to be talked to, and no replica makes it safer: it lives and dies with this process.
 const BROKERS: &str = "1";
-const NOTE: &str = "librdkafka's mock broker, for functional checks only: it says nothing about Kafka's throughput, and \
-                    keeps no more than 5 MiB per partition";
+const NOTE: &str = "librdkafka's mock broker, for functional checks only: it says nothing about Kafka's throughput, \
+                    and keeps no more than 5 MiB per partition";
 
 /// The broker, which lives as long as this value.
 pub(super) struct EmbeddedKafka {

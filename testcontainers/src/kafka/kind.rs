@@ -1,9 +1,9 @@
-//! How Kafka is started and reached by each provider: one broker that is its own controller (`KRaft`), on the local Java or
-//! in a container by the environment variables that Apache's image turns into settings; brokers that somebody else runs,
-//! which are left as they were found; or the embedded one.
+//! How Kafka is started and reached by each provider: one broker that is its own controller (`KRaft`), on the local
+//! Java or in a container by the environment variables that Apache's image turns into settings; brokers that somebody
+//! else runs, which are left as they were found; or the embedded one.
 //!
-//! Besides the listener for clients a broker has one for administration: what clients are told to connect to may be a proxy
-//! that does not let anything pass, and our own requests must get through all the same.
+//! Besides the listener for clients a broker has one for administration: what clients are told to connect to may be a
+//! proxy that does not let anything pass, and our own requests must get through all the same.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -25,8 +25,8 @@ use crate::ports::Ports;
 use crate::process::Signal;
 
 /// Topics are made by whoever needs them, so that a misspelt name is an error; producers choose the compression; a
-/// consumer group does not wait for members that nobody announced. What is replicated by default is not, because there is
-/// one broker.
+/// consumer group does not wait for members that nobody announced. What is replicated by default is not, because there
+/// is one broker.
 const SETTINGS: [(&str, &str); 17] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
@@ -74,7 +74,7 @@ const SHORT_LIVED: [&str; 3] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "
 pub(crate) struct KafkaKind {
     /// Known to this start alone, so that its broker is told from another on the same port.
     cluster_id: String,
-    /// What clients are told to connect to, if not the broker itself.
+    /// Address that clients are told to connect to, if not the broker itself.
     advertised: Option<SocketAddr>,
 }
 
@@ -188,8 +188,8 @@ impl Kind for KafkaKind {
         Ok(broker)
     }
 
-    /// Asks at the listener for administration and at the one for clients, because a broker opens them one after the other,
-    /// and gives up if the port of one is taken.
+    /// Asks at the listener for administration and at the one for clients, because a broker opens them one after the
+    /// other, and gives up if the port of one is taken.
     async fn ask(&self, [clients, admin, _]: Ports, _: Option<u32>) -> Result<(Client, Facts), String> {
         let at = |port| Admin::new(&format!("127.0.0.1:{port}")).map_err(|error| error.to_string());
         let admin = at(admin)?;
@@ -247,8 +247,8 @@ impl KafkaKind {
     }
 }
 
-/// A JVM that writes nothing outside the directory: neither its performance file nor the libraries that compression codecs
-/// unpack.
+/// A JVM that writes nothing outside the directory: neither its performance file nor the libraries that compression
+/// codecs unpack.
 fn java(installation: &Installation, dir: &ServerDir, options: &[&str]) -> Command {
     let mut java = Command::new(&installation.java);
     java.args(options)

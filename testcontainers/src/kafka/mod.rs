@@ -19,8 +19,8 @@ pub(crate) use kind::KafkaKind;
 pub type Kafka = Running<Client>;
 
 impl Running<Client> {
-    /// Takes the provider that the options lead to and waits until the broker answers. The first native start on a machine
-    /// may download Kafka.
+    /// Takes the provider that the options lead to and waits until the broker answers. The first native start on a
+    /// machine may download Kafka.
     pub async fn start(options: &StackOptions) -> Result<Self, StackError> {
         server::start::<KafkaKind>(options, &mut |_: &str| ()).await
     }
@@ -37,6 +37,16 @@ impl Running<Client> {
         let is_new = created.map_err(StackError::request(Server::Kafka, action))?;
         if let Some(made) = self.made().filter(|_| is_new) {
             made.remember(name);
+        }
+        Ok(())
+    }
+    /// Deletes a topic. It is no error if there is none of that name; the embedded broker cannot delete any, and keeps
+    /// it for as long as this process lives.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), StackError> {
+        let deleted = self.client.delete_topics(&[name]).await;
+        deleted.map_err(StackError::request(Server::Kafka, format!("delete topic `{name}`")))?;
+        if let Some(made) = self.made() {
+            made.forget(name);
         }
         Ok(())
     }

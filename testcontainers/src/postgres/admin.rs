@@ -1,5 +1,5 @@
-//! The administrative SQL: facts about the server, databases made and dropped. Each call opens one connection and closes
-//! it, so that no session of ours is in the way of a clone or a shutdown.
+//! The administrative SQL: facts about the server, databases made and dropped. Each call opens one connection and
+//! closes it, so that no session of ours is in the way of a clone or a shutdown.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -45,7 +45,7 @@ pub struct Client {
     pub(super) version_num: i32,
 }
 
-/// What makes figures from a server with these settings incomplete or too good.
+/// Note for a server whose settings make its figures incomplete or too good.
 fn note(settings: &BTreeMap<String, String>) -> Option<String> {
     let is = |name: &str, value: &str| settings.get(name).is_some_and(|found| found == value);
     let mut notes = Vec::new();

@@ -1,5 +1,5 @@
-//! How Postgres is started and reached by each provider: a fresh cluster, durable as a real one, thrown away afterwards; or
-//! a server that somebody else runs, which is left as it was found.
+//! How Postgres is started and reached by each provider: a fresh cluster, durable as a real one, thrown away
+//! afterwards; or a server that somebody else runs, which is left as it was found.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ use crate::programs;
 use crate::urls;
 
 /// Durability as in production, because a load test with `fsync=off` measures something else; memory and connections
-/// enough for the reference service and small enough for a laptop; statements counted at the top level only, so that one
-/// call counts once, and without utility commands, which are not queries of the service.
+/// enough for the reference service and small enough for a laptop; statements counted at the top level only, so that
+/// one call counts once, and without utility commands, which are not queries of the service.
 const SETTINGS: [&str; 11] = [
     "fsync=on",
     "synchronous_commit=on",
@@ -51,8 +51,8 @@ const UNKNOWN_DATABASE: &str = "3D000";
 
 /// One start of Postgres.
 pub(crate) struct PostgresKind {
-    /// Other users of the machine can reach the port. A stranger on it would not know the password, so whoever lets us in
-    /// is our server.
+    /// Other users of the machine can reach the port. A stranger on it would not know the password, so whoever lets us
+    /// in is our server.
     password: String,
 }
 
@@ -117,8 +117,8 @@ impl Kind for PostgresKind {
         find_bin(options.postgres_bin.as_deref()).map(|bin| bin.join("postgres").display().to_string())
     }
 
-    /// Not synced to disk: what initdb writes need not survive a crash of the machine. The server does sync. What a failed
-    /// initdb wrote stays until the directory goes, so that a full disk can be told from other failures.
+    /// Not synced to disk: what initdb writes need not survive a crash of the machine. The server does sync. What a
+    /// failed initdb wrote stays until the directory goes, so that a full disk can be told from other failures.
     async fn prepare(&self, bin: &PathBuf, dir: &ServerDir) -> Result<(), StackError> {
         let password_file = dir.write_secret("password", &self.password)?;
         let mut initdb = Command::new(bin.join("initdb"));

@@ -1,4 +1,5 @@
-//! A Postgres server and the databases on it. SQL here administers; schemas and rows belong to whoever uses the database.
+//! A Postgres server and the databases on it. SQL here administers; schemas and rows belong to whoever uses the
+//! database.
 
 use crate::error::StackError;
 use crate::info::Server;
@@ -16,8 +17,8 @@ pub(crate) use kind::PostgresKind;
 /// SQLSTATE of a database that is there already.
 const DUPLICATE_DATABASE: &str = "42P04";
 
-/// A Postgres server that answers. Dropping it stops what was started here, or drops the databases that were made through
-/// it on an external server.
+/// A Postgres server that answers. Dropping it stops what was started here, or drops the databases that were made
+/// through it on an external server.
 pub type Postgres = Running<Client>;
 
 impl Running<Client> {
@@ -70,8 +71,9 @@ impl Running<Client> {
     }
 }
 
-/// On a server of somebody else's. The name is remembered before the database is there, so that it is dropped even if this
-/// future is cancelled half-way; and only when it was not there before, so that no database of theirs is ever dropped.
+/// On a server of somebody else's. The name is remembered before the database is there, so that it is dropped even if
+/// this future is cancelled half-way; and only when it was not there before, so that no database of theirs is ever
+/// dropped.
 async fn create_and_remember(client: &Client, made: &Made, name: &str, sql: String) -> Result<(), sqlx::Error> {
     if client.has_database(name).await? {
         return Err(sqlx::Error::Configuration(

@@ -53,8 +53,8 @@ pub(super) async fn facts(url: &Url) -> RedisResult<Found> {
     Ok(Found { facts, process_id })
 }
 
-/// What makes figures from a server with these settings incomplete or not comparable. They are empty where `CONFIG` is not
-/// permitted.
+/// Note for a server whose settings make its figures incomplete or not comparable. The settings are empty where
+/// `CONFIG` is not permitted.
 fn note(settings: &BTreeMap<String, String>) -> Option<String> {
     let mut notes = Vec::new();
     if settings.is_empty() {

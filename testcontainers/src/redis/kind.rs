@@ -1,5 +1,5 @@
-//! How Redis is started and reached by each provider. A server of somebody else's is asked what it is, and otherwise left
-//! alone.
+//! How Redis is started and reached by each provider. A server of somebody else's is asked what it is, and otherwise
+//! left alone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -92,8 +92,8 @@ impl Kind for RedisKind {
         Ok(redis)
     }
 
-    /// There is no password by which to know our server, so its process id tells a native one from one that was quicker to
-    /// the port. The port of a container is held by the engine.
+    /// There is no password by which to know our server, so its process id tells a native one from one that was quicker
+    /// to the port. The port of a container is held by the engine.
     async fn ask(&self, [port, ..]: Ports, pid: Option<u32>) -> Result<(Client, Facts), String> {
         let url = Url::parse(&format!("redis://127.0.0.1:{port}")).map_err(|error| error.to_string())?;
         let found = admin::facts(&url).await.map_err(|error| error.to_string())?;
@@ -148,8 +148,8 @@ mod tests {
     use crate::ports;
     use crate::user;
 
-    /// 1. A server takes the port. 2. A second one is started on the same port. 3. Whoever asks on that port is answered,
-    /// by the first. The answer must not be taken for the second's.
+    /// 1. A server takes the port. 2. A second one is started on the same port. 3. Whoever asks on that port is
+    ///    answered, by the first. The answer must not be taken for the second's.
     #[tokio::test]
     async fn a_stranger_on_the_port_is_not_taken_for_our_server() {
         let program = find_program(None).unwrap_or_else(|error| panic!("{error}"));

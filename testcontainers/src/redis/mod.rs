@@ -25,8 +25,8 @@ impl Running<Client> {
         self.client.url.as_str().to_owned()
     }
 
-    /// Removes all keys of a server that was started here. An external server is not touched: it may hold other people's
-    /// keys.
+    /// Removes all keys of a server that was started here. An external server is not touched: it may hold other
+    /// people's keys.
     pub async fn flush(&self) -> Result<(), StackError> {
         if self.info().provider == Provider::External {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What containers have of their own: where their ports are, whose they are, and that they go, volumes included.
+//! Properties of containers alone: where their ports are, who owns them, and that they go, volumes included.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
