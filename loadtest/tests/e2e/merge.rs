@@ -1,8 +1,11 @@
 //! `loadtest merge`: two generators, one record.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
-use measure::record::{ALL_ENDPOINTS, Limit, Priority, Record, TargetResult, TargetVerdict, Verdict};
+use measure::{
+    record::{ALL_ENDPOINTS, Limit, Priority, Record, Round, TargetResult, TargetVerdict, Verdict},
+    recorder::{self, Request, RoundRecorder, Windows},
+};
 
 use crate::{
     gate,
@@ -90,6 +93,7 @@ fn unlike_records_are_refused_with_the_reason() {
 fn stored(name: &str) -> Record {
     let mut record = gate::run(0, 5, 1.0);
     record.id = name.to_owned();
+    record.rounds.iter_mut().for_each(answer_slowly);
     record.targets = vec![TargetResult {
         id: "fast".to_owned(),
         priority: Priority::P0,
@@ -103,6 +107,26 @@ fn stored(name: &str) -> Record {
         detail: String::new(),
     }];
     record
+}
+
+/// Gives a round 400 answers of about 10 ms, as a generator counts them; its flow is left out.
+fn answer_slowly(round: &mut Round) {
+    let windows = Windows::from_lengths(Duration::ZERO, Duration::from_secs(10));
+    let recorder = RoundRecorder::new(vec!["page".to_owned()], windows);
+    let mut shard = recorder.shard();
+    for number in 0..400 {
+        let sent_us = number * 20_000;
+        shard.ended(Request {
+            endpoint: 0,
+            intended_us: sent_us,
+            sent_us,
+            ended_us: sent_us + 10_000 + number,
+            outcome: recorder::Outcome::Ok { bytes: 1 },
+        });
+    }
+    let counted = recorder.finish([&shard], 10_000_000);
+    (round.phases, round.slices) = (counted.phases, counted.slices);
+    round.phases[1].flow = None;
 }
 
 /// Merges records of two generators: the exit code, what was said, and the merged record.
