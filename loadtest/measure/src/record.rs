@@ -19,17 +19,21 @@ pub use baseline::{Baseline, BaselineEvidence, BaselineRun};
 pub use capacity::{Capacity, CapacityOutcome, CapacityStep, Scaling, StepKind};
 pub use consistency::{Consistency, INVALIDATION_P99_MS, MAX_STALE_EXAMPLES, STALE_READS, StaleRead};
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
-pub use gate::{CANARY, FamilyVerdict, Gate, GateSlice};
+pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice};
 pub use series::{ProbeCost, Series};
 
 /// Version of this format. A reader refuses a newer one.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// One run of the harness.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One run of the harness. The default is a record that nobody has judged, of nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Always [`SCHEMA_VERSION`] in what this build writes.
     pub schema_version: u32,
+    /// The purpose of the run, which decides how it is judged. Records of older builds lack it; reading one fills it
+    /// in.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// Unique and sortable by time, e.g. `20261123T101500-7f3a`.
     pub id: String,
     /// When the run started.
@@ -42,9 +46,9 @@ pub struct Record {
     pub machine: Machine,
     /// Servers by name: `postgres`, `redis`, `kafka`.
     pub stack: BTreeMap<String, Server>,
-    /// What load was driven.
+    /// The load that was driven.
     pub workload: WorkloadId,
-    /// What was measured; the first is the one compared against ("before").
+    /// The subjects measured; the first is the one compared against ("before").
     pub subjects: Vec<Subject>,
     /// One entry per launch of a subject, in the order in which they ran.
     pub rounds: Vec<Round>,
@@ -64,19 +68,46 @@ pub struct Record {
     pub verdict_reason: String,
     /// How the gate decided; absent in other runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gate: Option<Gate>,
-    /// What it came to against stored baselines; absent where it was given none.
+    pub gate: Option<GateDecision>,
+    /// The comparison with stored baselines; absent where none was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
     /// How much load it took; absent in runs that did not ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// What was switched off in an ablation, one subject each; empty in other runs.
+    /// Features that an ablation switched off, one subject each; empty in other runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ablation: Vec<Ablated>,
     /// Ids of the records that this one was merged from; empty for one that was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<String>,
+}
+
+impl Record {
+    /// Names of the subject compared against, where there is more than one, and of the one judged: the first and the
+    /// last.
+    pub fn sides(&self) -> (Option<&str>, &str) {
+        match self.subjects.as_slice() {
+            [before, .., after] => (Some(&before.name), &after.name),
+            [only] => (None, &only.name),
+            [] => (None, ""),
+        }
+    }
+}
+
+/// Purpose of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Figures, targets and large effects.
+    #[default]
+    Report,
+    /// Small regressions, from interleaved slices.
+    Gate,
+    /// The share of each feature in the figures: each subject but the first lacks one.
+    Ablation,
+    /// The highest rate that holds the targets.
+    Capacity,
 }
 
 /// A feature of an ablation: the first subject has it, and this one has it switched off.
@@ -93,7 +124,7 @@ pub struct Ablated {
 }
 
 /// The harness that wrote a record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tool {
     /// Crate version.
     pub version: String,
@@ -104,7 +135,7 @@ pub struct Tool {
 }
 
 /// The machine a record was measured on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// CPU model name.
     pub cpu: String,
@@ -127,7 +158,7 @@ pub struct Server {
     pub version: String,
     /// Settings that bear on the figures, e.g. `fsync = on`.
     pub settings: BTreeMap<String, String>,
-    /// What a reader must know, e.g. that an embedded Kafka says nothing about throughput.
+    /// A caution for the reader, e.g. that an embedded Kafka says nothing about throughput.
     pub note: Option<String>,
 }
 
@@ -149,7 +180,7 @@ pub struct WorkloadId {
     /// How the arrivals of the open model come: `poisson`, `uniform`, `step`, `ramp`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<String>,
-    /// What arrives is sessions of several requests, so that `rate_per_s` is what they are expected to come to.
+    /// Whether sessions of several requests arrive, so that `rate_per_s` is the rate of requests expected from them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sessions: bool,
     /// How the rate changes within the measured phase, in order and without gaps; none where it does not.
@@ -224,7 +255,7 @@ pub struct Round {
     pub subject: String,
     /// When its load started.
     pub started_at: DateTime<Utc>,
-    /// What happened when; times in milliseconds since `started_at`.
+    /// Its phases; times in milliseconds since `started_at`.
     pub phases: Vec<Phase>,
     /// One-second windows of the measured phase.
     pub slices: Vec<Slice>,
@@ -232,13 +263,13 @@ pub struct Round {
     pub probes: BTreeMap<String, f64>,
     /// Metrics that count something in something, e.g. `cache.hit_ratio` = hits in lookups.
     pub ratios: BTreeMap<String, Ratio>,
-    /// The same probes over the whole round, warm-up included.
+    /// Values of the probes over the whole round, warm-up included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<Series>,
-    /// What the probes themselves cost.
+    /// Cost of the probes themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probe_costs: Vec<ProbeCost>,
-    /// What following versions found; absent where the workload follows none.
+    /// Results of following versions; absent where the workload follows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
     /// Interleaved slices of the gate, in order; empty in other runs.
@@ -284,7 +315,7 @@ pub struct Phase {
     pub pulse: Option<Pulse>,
 }
 
-/// What was counted for one endpoint in one phase.
+/// Counts of one endpoint in one phase.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EndpointCounts {
     /// Answers as expected; their times are in `hdr`.
@@ -301,6 +332,13 @@ pub struct EndpointCounts {
     /// Service times of the same answers, from the actual send; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_hdr: Option<String>,
+}
+
+impl EndpointCounts {
+    /// Everything sent.
+    pub fn sent(&self) -> u64 {
+        self.count + self.errors + self.censored
+    }
 }
 
 /// One second of the measured phase, all endpoints together.
@@ -335,7 +373,7 @@ pub struct Summary {
     /// Arrivals over all rounds; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<ArrivalSummary>,
-    /// What following versions found over all rounds.
+    /// Results of following versions over all rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencySummary>,
 }
@@ -419,7 +457,7 @@ pub struct EndpointSummary {
     pub p95_ci_ms: Option<(f64, f64)>,
     /// The percentile curve: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
     pub curve: Vec<(f64, f64)>,
-    /// The same answers timed from the actual send; the open model only.
+    /// Times of the same answers from the actual send; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceTimes>,
 }
@@ -482,11 +520,11 @@ pub struct Comparison {
     pub p_faster: f64,
     /// The smallest slowdown that this run could see, as a share (0.1 = 10 %); absent with fewer than two blocks.
     pub mde: Option<f64>,
-    /// What follows.
+    /// The conclusion.
     pub outcome: Outcome,
 }
 
-/// What a comparison says.
+/// Conclusion of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -528,9 +566,9 @@ pub struct TargetResult {
     pub endpoint: Option<String>,
     /// The line of the plan it stands for.
     pub source: String,
-    /// What must hold.
+    /// The limit that must hold.
     pub limit: Limit,
-    /// What was seen, in the unit of the metric (for reductions: the reduction, 0 to 1).
+    /// The value seen, in the unit of the metric (for reductions: the reduction, 0 to 1).
     pub observed: Option<f64>,
     /// 95 % interval of `observed`.
     pub interval: Option<(f64, f64)>,
@@ -540,7 +578,7 @@ pub struct TargetResult {
     pub detail: String,
 }
 
-/// What a target asks.
+/// Limit of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
@@ -579,15 +617,26 @@ pub struct Check {
     pub detail: String,
 }
 
+impl Check {
+    pub(crate) fn new(name: &str, ok: bool, detail: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            ok,
+            detail,
+        }
+    }
+}
+
 /// The overall judgement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything measured holds. Exit code 0.
     Pass,
     /// The subject or the stack was not available. Exit code 3.
     Unavailable,
-    /// A self-check failed. Exit code 4.
+    /// A self-check failed, or nobody has judged the record yet. Exit code 4.
+    #[default]
     Invalid,
     /// A P0 or P1 target was missed. Exit code 5.
     TargetsMissed,

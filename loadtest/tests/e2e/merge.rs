@@ -121,7 +121,7 @@ fn answer_slowly(round: &mut Round) {
             intended_us: sent_us,
             sent_us,
             ended_us: sent_us + 10_000 + number,
-            outcome: recorder::Outcome::Ok { bytes: 1 },
+            outcome: recorder::RequestEnd::Ok { bytes: 1 },
         });
     }
     let counted = recorder.finish([&shard], 10_000_000);

@@ -1,15 +1,15 @@
-//! How much load a subject can take: every step of the search, and what it came to.
+//! How much load a subject can take: every step of the search, and its result.
 
 use serde::{Deserialize, Serialize};
 
 /// A search for the highest rate that holds the targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// What had to hold at every rate: ids of the record's targets.
+    /// Targets that had to hold at every rate: their ids.
     pub goals: Vec<String>,
     /// Every load driven, in order.
     pub steps: Vec<CapacityStep>,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: CapacityOutcome,
     /// Requests per second at which the first goal is just missed, the geometric mean of the rounds.
     pub crossing_per_s: Option<f64>,
@@ -44,7 +44,7 @@ pub struct CapacityStep {
     pub of: u64,
     /// The share that may miss it.
     pub allowed: f64,
-    /// The same misses by service time, which does not hold the subject responsible for what the generator sent late.
+    /// Misses by service time, which does not hold the subject responsible for requests that the generator sent late.
     pub above_by_service: u64,
     /// Median response time of the whole mix, milliseconds; absent without answers.
     pub p50_ms: Option<f64>,
@@ -74,7 +74,7 @@ pub enum StepKind {
     Soak,
 }
 
-/// What came of a search.
+/// Outcome of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CapacityOutcome {

@@ -9,7 +9,7 @@ pub const INVALIDATION_P99_MS: &str = "cache.invalidation_p99_ms";
 /// Examples kept per round; the rest is only counted.
 pub const MAX_STALE_EXAMPLES: usize = 20;
 
-/// What following the versions of entities through one round found.
+/// Results of following the versions of entities through one round.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Consistency {
     /// A read is stale when it began later than this after an acknowledged write and returned an older version.

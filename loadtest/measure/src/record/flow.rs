@@ -33,7 +33,7 @@ pub struct Pauses {
     pub count: u64,
     /// As the workload drew them, microseconds.
     pub intended_us: u64,
-    /// As they came to be, microseconds. Longer than intended is time that no request and no pause explains.
+    /// As they lasted, microseconds. Time beyond the intended one is time that no request and no pause explains.
     pub observed_us: u64,
 }
 
