@@ -36,7 +36,9 @@ pub(crate) fn histogram_of(times_us: impl IntoIterator<Item = u64>) -> LatencyHi
 /// The histogram of a second, as a slice keeps it.
 pub(crate) fn seconds_of(times_us: &[u64]) -> String {
     let mut counts = crate::histogram::coarse();
-    times_us.iter().for_each(|us| counts.saturating_record(*us));
+    for us in times_us {
+        counts.saturating_record(*us);
+    }
     crate::histogram::SliceHistogram::from_counts(&counts).encode()
 }
 

@@ -54,7 +54,7 @@ fn p95_below(limit_ms: f64) -> TargetSpec {
     }
 }
 
-fn complete<'a>(targets: &'a [TargetSpec]) -> Question<'a> {
+fn complete(targets: &[TargetSpec]) -> Question<'_> {
     Question {
         targets: Some(targets),
         ending: Ending::Complete,
