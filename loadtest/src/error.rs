@@ -1,6 +1,6 @@
 //! What ends a command early, and the exit code that stands for it.
 
-use measure::record::Verdict;
+use measure::{judge::Ending, record::Verdict};
 
 /// Why a command could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +30,16 @@ impl HarnessError {
         }
     }
 
-    /// The verdict of the record that is kept in spite of this error.
-    pub(crate) fn verdict(&self) -> Verdict {
-        match self {
-            Self::Unavailable(_) => Verdict::Unavailable,
-            Self::Interrupted => Verdict::Interrupted,
-            Self::Usage(_) | Self::Internal(_) => Verdict::Invalid,
+    /// How a run ends that this error stops.
+    pub(crate) fn ending(&self) -> Ending {
+        Ending::Stopped {
+            verdict: match self {
+                Self::Unavailable(_) => Verdict::Unavailable,
+                Self::Interrupted => Verdict::Interrupted,
+                Self::Usage(_) | Self::Internal(_) => Verdict::Invalid,
+            },
+            exit_code: self.exit_code(),
+            why: self.to_string().lines().next().unwrap_or_default().to_owned(),
         }
     }
 

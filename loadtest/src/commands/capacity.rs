@@ -4,12 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use measure::{
-    capacity::step::{self, Goal},
-    record::{ALL_ENDPOINTS, Capacity, Limit, Priority, Record, StepKind},
+    capacity::step::Goal,
+    record::{self, ALL_ENDPOINTS, Capacity, Limit, Priority, Record, StepKind},
     targets::TargetSpec,
-    verdict,
 };
-use scenarios::{Schedule, Targets, Workload};
+use scenarios::{Schedule, Workload};
 use stack::Stack;
 
 use super::measure::{load_targets, stack_options, start_stack};
@@ -18,8 +17,7 @@ use crate::{
     compare::{
         Plan, Purpose,
         capacity::{Question, SOAK_PARTS, Searching, Settings, Surroundings},
-        command_line,
-        judge::{self, Judged},
+        command_line, judge,
         output::OutputDir,
     },
     error::HarnessError,
@@ -29,7 +27,8 @@ use crate::{
     subject::{Subject, SubjectSpec},
 };
 
-/// The first rate without `--start` and without an open model in the workload, requests per second: low for any service.
+/// The first rate without `--start` and without an open model in the workload, requests per second: low for any
+/// service.
 const DEFAULT_START_PER_S: f64 = 20.0;
 /// Id of the target that `--p95-ms` stands for.
 const SHORTHAND: &str = "p95";
@@ -37,7 +36,8 @@ const SHORTHAND: &str = "p95";
 /// Arguments of `loadtest capacity`.
 #[derive(Debug, Args)]
 pub struct CapacityArgs {
-    /// What to measure: url:http://HOST for a service that is up, profile:NAME, git:REV[:PROFILE] or bin:PATH[:PROFILE] for one to start
+    /// What to measure: url:http://HOST for a service that is up, profile:NAME, git:REV[:PROFILE] or bin:PATH[:PROFILE]
+    /// for one to start
     #[arg(long, value_name = "SUBJECT")]
     pub target: SubjectSpec,
 
@@ -57,7 +57,8 @@ pub struct CapacityArgs {
     #[arg(long, value_name = "PER_S", value_parser = positive)]
     pub at_least: Option<f64>,
 
-    /// First rate, requests per second; it is doubled until a target is missed [default: the workload's open model, else 20]
+    /// First rate, requests per second; it is doubled until a target is missed [default: the workload's open model,
+    /// else 20]
     #[arg(long, value_name = "PER_S", value_parser = positive)]
     pub start: Option<f64>,
 
@@ -89,10 +90,7 @@ pub struct CapacityArgs {
 /// The exit code of what was found.
 pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessError> {
     let workload = Workload::load(&arguments.workload).map_err(|error| HarnessError::Usage(error.to_string()))?;
-    let targets = Targets {
-        name: SHORTHAND.to_owned(),
-        items: goals(arguments, &workload)?,
-    };
+    let targets = goals(arguments, &workload)?;
     let settings = settings(arguments, &workload);
     let options = stack_options(&arguments.place)?;
     let interrupt = Interrupt::install()?;
@@ -107,7 +105,7 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     .await?;
     let out = OutputDir::create(arguments.place.out.as_deref())?;
     let plan = plan(workload, subjects, settings, arguments)?;
-    progress.line(&announcement(&plan, settings, &targets.items));
+    progress.line(&announcement(&plan, settings, &targets));
     let stack = if plan.needs_stack() {
         Some(start_stack(&options, &progress, &interrupt).await?)
     } else {
@@ -116,7 +114,7 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     let question = Question {
         per_arrival: per_arrival(&plan),
         plan: &plan,
-        targets: &targets.items,
+        targets: &targets,
         settings,
     };
     let around = Surroundings {
@@ -133,21 +131,18 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     progress.finish();
 
     let failure = outcome.and(stopped).err();
-    let said = failure.as_ref().map(ToString::to_string);
-    let record = judge::record(Judged {
-        plan: &plan_of_soak(&question, &found),
-        id: out.id(),
-        servers,
-        rounds: soak,
-        targets: Some(&targets),
-        failure,
-    })?;
-    let record = with_capacity(record, found, said.is_none());
+    let soaked = plan_of_soak(&question, &found);
+    let record = Record {
+        purpose: record::Purpose::Capacity,
+        capacity: Some(found),
+        ..judge::unjudged(&soaked, out.id(), servers, soak)
+    };
+    let record = judge::conclude(record, &targets, failure.as_ref())?;
     let report = out.write(&record)?;
     println!("{}", reports::text(&record));
     println!("report: {}", report.display());
-    if let Some(said) = said {
-        eprintln!("error: {said}");
+    if let Some(failure) = failure {
+        eprintln!("error: {failure}");
     }
     Ok(record.exit_code)
 }
@@ -177,8 +172,8 @@ fn goals(arguments: &CapacityArgs, workload: &Workload) -> Result<Vec<TargetSpec
         .collect();
     if goals.is_empty() {
         return Err(HarnessError::Usage(
-            "no target that load decides: a capacity needs a percentile or the error rate of an endpoint `below` a limit, \
-             P0 or P1; or give --p95-ms MS"
+            "no target that load decides: a capacity needs a percentile or the error rate of an endpoint `below` a \
+             limit, P0 or P1; or give --p95-ms MS"
                 .to_owned(),
         ));
     }
@@ -243,8 +238,8 @@ fn announcement(plan: &Plan, settings: Settings, targets: &[TargetSpec]) -> Stri
     let at_least = Duration::from_secs_f64(at_least_s).as_secs();
     let ids: Vec<&str> = targets.iter().map(|target| target.id.as_str()).collect();
     format!(
-        "{}: from {:.1}/s, doubled until one of {} is missed; then {} rounds of 4 loads of {step_s} s, and {} s at what is \
-         promised: {at_least} s and the doubling",
+        "{}: from {:.1}/s, doubled until one of {} is missed; then {} rounds of 4 loads of {step_s} s, and {} s at \
+         what is promised: {at_least} s and the doubling",
         plan.workload.name,
         settings.start_per_s,
         ids.join(", "),
@@ -272,15 +267,4 @@ fn plan_of_soak(question: &Question<'_>, found: &Capacity) -> Plan {
         ..plan.schedule
     };
     plan.at_rate(rate_per_s / question.per_arrival, schedule)
-}
-
-/// The verdict of a search that came to its end is about what it found.
-fn with_capacity(mut record: Record, found: Capacity, came_to_its_end: bool) -> Record {
-    record.checks.push(step::whose_limit(&found.steps));
-    if came_to_its_end {
-        (record.verdict, record.verdict_reason) = verdict::of_capacity(&record.checks, &found);
-        record.exit_code = record.verdict.exit_code();
-    }
-    record.capacity = Some(found);
-    record
 }

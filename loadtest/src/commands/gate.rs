@@ -9,9 +9,9 @@ use std::{
 
 use clap::Args;
 use measure::{
-    baseline::{self, BaselineRules},
-    record::{Baseline, Record},
-    stored,
+    baseline::BaselineRules,
+    judge::{Baselines, Question, judge},
+    record::{Purpose, Record},
     targets::TargetSpec,
 };
 
@@ -37,7 +37,8 @@ pub struct GateArgs {
     #[arg(long, value_name = "RECORD")]
     pub baseline: Vec<PathBuf>,
 
-    /// Slower than this many times the baseline is a regression [default: 1.5, with baselines of five different times 1.1]
+    /// Slower than this many times the baseline is a regression [default: 1.5, with baselines of five different times
+    /// 1.1]
     #[arg(long, value_name = "RATIO", value_parser = ratio, requires = "baseline")]
     pub max_ratio: Option<f64>,
 
@@ -65,9 +66,18 @@ fn ratio(text: &str) -> Result<f64, String> {
 pub(super) fn gate(arguments: &GateArgs) -> Result<u8, HarnessError> {
     let mut record = load(&arguments.record)?;
     let targets = targets_for(&record, arguments.targets.as_deref())?;
-    let baseline = against(&record, arguments)?;
+    let baselines = arguments.baseline.iter().map(|file| load(file));
+    let baselines = baselines.collect::<Result<Vec<_>, _>>()?;
     require_something(&record, arguments)?;
-    stored::judge(&mut record, targets.as_deref(), baseline).map_err(|error| usage(&error))?;
+    let question = Question {
+        targets: targets.as_deref(),
+        baselines: (!baselines.is_empty()).then(|| Baselines {
+            records: &baselines,
+            rules: rules(arguments.max_ratio),
+        }),
+        ..Question::default()
+    };
+    judge(&mut record, &question).map_err(|error| usage(&error))?;
 
     let directory = output_directory(arguments)?;
     let report = write(&record, &directory, arguments)?;
@@ -89,9 +99,9 @@ fn load(file: &Path) -> Result<Record, HarnessError> {
     Record::load(file).map_err(|error| usage(&error))
 }
 
-/// The targets of a file, checked against the endpoints that the record has. One that has none was spoilt before anything was
-/// measured: its checks say so, and no name in the file can be called wrong.
-fn targets_for(record: &Record, file: Option<&Path>) -> Result<Option<Vec<TargetSpec>>, HarnessError> {
+/// The targets of a file, checked against the endpoints that the record has. One that has none was spoilt before
+/// anything was measured: its checks say so, and no name in the file can be called wrong.
+pub(super) fn targets_for(record: &Record, file: Option<&Path>) -> Result<Option<Vec<TargetSpec>>, HarnessError> {
     let summaries = record.summary.values();
     let endpoints: Vec<&str> = summaries
         .flat_map(|summary| summary.endpoints.keys())
@@ -103,32 +113,31 @@ fn targets_for(record: &Record, file: Option<&Path>) -> Result<Option<Vec<Target
     Ok(load_targets(file, &endpoints)?.map(|targets| targets.items))
 }
 
-fn against(record: &Record, arguments: &GateArgs) -> Result<Option<Baseline>, HarnessError> {
-    if arguments.baseline.is_empty() {
-        return Ok(None);
-    }
-    let baselines = arguments.baseline.iter().map(|file| load(file));
-    let baselines = baselines.collect::<Result<Vec<_>, _>>()?;
+fn rules(max_ratio: Option<f64>) -> BaselineRules {
     let standard = BaselineRules::default();
-    let rules = BaselineRules {
-        limit_of_blocks: arguments.max_ratio.unwrap_or(standard.limit_of_blocks),
-        limit_of_runs: arguments.max_ratio.unwrap_or(standard.limit_of_runs),
+    BaselineRules {
+        limit_of_blocks: max_ratio.unwrap_or(standard.limit_of_blocks),
+        limit_of_runs: max_ratio.unwrap_or(standard.limit_of_runs),
         ..standard
-    };
-    baseline::compare(record, &baselines, &rules)
-        .map(Some)
-        .map_err(|error| usage(&error))
+    }
 }
 
-/// A gate that asks nothing would pass everything.
+/// A gate that asks nothing would pass everything, and so would targets on a subject that lacks a feature on purpose.
 fn require_something(record: &Record, arguments: &GateArgs) -> Result<(), HarnessError> {
+    if record.purpose == Purpose::Ablation && arguments.targets.is_some() {
+        return Err(HarnessError::Usage(format!(
+            "record {} is an ablation, and targets would be judged on a subject that lacks a feature: give the record \
+             of a run or comparison",
+            record.id
+        )));
+    }
     let judged_itself = !record.targets.is_empty() || !record.comparisons.is_empty();
     if arguments.targets.is_some() || !arguments.baseline.is_empty() || judged_itself {
         return Ok(());
     }
     Err(HarnessError::Usage(format!(
-        "record {} was measured alone and without targets, so there is nothing to judge: give --targets FILE, --baseline \
-         RECORD, or both",
+        "record {} was measured alone and without targets, so there is nothing to judge: give --targets FILE, \
+         --baseline RECORD, or both",
         record.id
     )))
 }

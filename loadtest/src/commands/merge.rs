@@ -2,12 +2,16 @@
 
 use std::{fs::File, io::BufWriter, path::Path};
 
-use measure::{hlog::Hlog, record::Record};
+use measure::{
+    hlog::Hlog,
+    judge::{Question, judge},
+    record::Record,
+};
 
-use super::measure::load_targets;
+use super::gate::targets_for;
 use crate::{
     cli::MergeArgs,
-    compare::{command_line, judge, output},
+    compare::{command_line, output},
     error::HarnessError,
 };
 
@@ -33,19 +37,13 @@ fn merge_records(arguments: &MergeArgs) -> Result<u8, HarnessError> {
     let records = arguments.files.iter().map(|file| Record::load(file));
     let records = records.collect::<Result<Vec<_>, _>>().map_err(|error| usage(&error))?;
     let mut merged = measure::merge::records(&records).map_err(|error| usage(&error))?;
-    let endpoints: Vec<&str> = merged
-        .summary
-        .values()
-        .flat_map(|summary| summary.endpoints.keys())
-        .map(String::as_str)
-        .collect();
-    let targets = load_targets(arguments.targets.as_deref(), &endpoints)?;
+    let targets = targets_for(&records[0], arguments.targets.as_deref())?;
     merged.command = command_line();
-    judge::judge(
-        &mut merged,
-        targets.as_ref().map_or(&[], |targets| &targets.items),
-        None,
-    )?;
+    let question = Question {
+        targets: targets.as_deref(),
+        ..Question::default()
+    };
+    judge(&mut merged, &question).map_err(|error| usage(&error))?;
     let report = output::write_all(&merged, &arguments.out)?;
     println!("{}", reports::text(&merged));
     println!("report: {}", report.display());

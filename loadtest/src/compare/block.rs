@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use measure::{
     gate::{
-        collect::{self, SliceFacts},
+        collect,
         order::{self, Side},
     },
     record::{GateSlice, Round},
@@ -271,7 +271,7 @@ impl Run<'_> {
             let (at, before) = (began.elapsed() + length.lead, resident.gauge.read()?);
             let report = self.slice(resident, Some(canary), length).await?;
             let used = resident.gauge.read()?.since(&before, cores);
-            let facts = SliceFacts {
+            let facts = GateSlice {
                 position,
                 start_ms: millis(at),
                 length_ms: millis(slice),
@@ -279,6 +279,7 @@ impl Run<'_> {
                 generator_cpu: report.generator_cpu,
                 steal: Some(used.stolen),
                 busy: Some(used.busy),
+                ..GateSlice::default()
             };
             counted[index(side)].add(facts, report)?;
         }
@@ -336,7 +337,7 @@ impl Run<'_> {
 }
 
 impl Counted {
-    fn add(&mut self, facts: SliceFacts, report: SliceReport) -> Result<(), HarnessError> {
+    fn add(&mut self, facts: GateSlice, report: SliceReport) -> Result<(), HarnessError> {
         let slice = collect::slice(facts, &report.recorded, report.canary.as_ref());
         self.slices.push(slice.map_err(HarnessError::internal)?);
         self.recorded.push(report.recorded);

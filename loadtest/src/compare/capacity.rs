@@ -3,11 +3,10 @@
 
 use measure::{
     capacity::{
-        search::{Next, Outcome, Search},
+        search::{Next, Search},
         step::{self, Goal, Step},
     },
-    record::{Capacity, CapacityOutcome, Round, StepKind, TargetVerdict},
-    summary::summarise,
+    record::{Capacity, CapacityOutcome, Round, StepKind},
     targets::TargetSpec,
 };
 use scenarios::Schedule;
@@ -183,7 +182,8 @@ impl<'a> Searching<'a> {
                     search.soaked(passed);
                 }
                 Next::Done(outcome) => {
-                    self.conclude(outcome);
+                    self.found.outcome = outcome;
+                    self.found.advertised_per_s = search.advertised_per_s();
                     return Ok(());
                 }
             }
@@ -197,17 +197,6 @@ impl<'a> Searching<'a> {
             self.found.crossing_per_s = Some(crossing);
             self.found.interval_per_s = Some(interval);
         }
-    }
-
-    fn conclude(&mut self, outcome: Outcome) {
-        self.found.outcome = match outcome {
-            Outcome::Found(capacity) => {
-                self.found.advertised_per_s = Some(capacity.advertised_per_s);
-                CapacityOutcome::Found
-            }
-            Outcome::BeyondReach { .. } => CapacityOutcome::BeyondReach,
-            Outcome::NotHeld { .. } => CapacityOutcome::NotHeld,
-        };
     }
 
     /// One load of the doubling, which ends with the first that misses a goal, or of a round.
@@ -250,11 +239,7 @@ impl<'a> Searching<'a> {
 
     fn soak_holds(&self) -> Result<bool, HarnessError> {
         let subject = &self.question.plan.subjects[0].name;
-        let summary = summarise(&self.soak, subject).map_err(HarnessError::internal)?;
-        let summaries = [(subject.clone(), summary)].into();
-        let judged = measure::targets::judge(self.question.targets, &summaries, &self.soak, None, subject)
-            .map_err(HarnessError::internal)?;
-        Ok(judged.iter().all(|target| target.verdict == TargetVerdict::Pass))
+        step::holds(&self.soak, subject, self.question.targets).map_err(HarnessError::internal)
     }
 
     /// What a round says about the goals; `None` where nothing was due that any of them is about.

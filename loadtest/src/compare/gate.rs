@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use measure::{
     compare::Sides,
-    gate::{Judgement, Next, order::SLICES},
-    record::Gate,
+    gate::{Evaluation, Next, evaluate, order::SLICES},
+    record::GateDecision,
 };
 use scenarios::{Arrive, OpenModel, Rate};
 
-use super::{Plan, block::CanaryLoad, judge, run::Run};
+use super::{Plan, block::CanaryLoad, run::Run};
 use crate::{
     canary::Canary,
     error::HarnessError,
@@ -145,7 +145,7 @@ pub(super) fn done_ms(plan: &Plan, block: u32, position: u32) -> u64 {
 }
 
 /// Why there are `more` blocks after the first ones.
-fn why_more(gate: &Gate, stage_blocks: u32, more: usize) -> String {
+fn why_more(gate: &GateDecision, stage_blocks: u32, more: usize) -> String {
     if gate.stage2_blocks == 0 && gate.stage1_blocks == stage_blocks {
         format!("stage 1 left something in doubt: {more} new blocks decide it")
     } else {
@@ -182,8 +182,8 @@ impl Run<'_> {
         let most = self.plan.schedule.blocks * MOST_STAGES;
         let mut next = 0;
         loop {
-            let judgement = self.look()?;
-            let Next::Blocks(more) = judgement.next else {
+            let evaluation = self.look()?;
+            let Next::Blocks(more) = evaluation.next else {
                 return Ok(());
             };
             let until = next + u32::try_from(more).unwrap_or(u32::MAX);
@@ -193,7 +193,7 @@ impl Run<'_> {
             }
             if next > 0 {
                 self.progress
-                    .line(&why_more(&judgement.gate, self.plan.schedule.blocks, more));
+                    .line(&why_more(&evaluation.gate, self.plan.schedule.blocks, more));
             }
             self.progress.expect_ms(done_ms(self.plan, until, 0));
             while next < until {
@@ -205,13 +205,14 @@ impl Run<'_> {
     }
 
     /// What the blocks so far say. Called between stages only.
-    fn look(&self) -> Result<Judgement, HarnessError> {
+    fn look(&self) -> Result<Evaluation, HarnessError> {
         let subjects = &self.plan.subjects;
         let sides = Sides {
             before: &subjects[0].name,
             after: &subjects[1].name,
         };
-        judge::gate(&self.rounds, sides, self.plan.gate_rules(), &machine::describe())
+        let rules = self.plan.gate_rules();
+        evaluate(&self.rounds, sides, &machine::describe(), &rules).map_err(HarnessError::internal)
     }
 
     async fn one_block(&mut self, number: u32, until: u32, canary: &CanaryLoad) -> Result<(), HarnessError> {
@@ -276,10 +277,10 @@ mod tests {
     #[test]
     fn more_blocks_have_their_reason() {
         let after = |stage1_blocks, stage2_blocks| {
-            let gate = Gate {
+            let gate = GateDecision {
                 stage1_blocks,
                 stage2_blocks,
-                ..Gate::default()
+                ..GateDecision::default()
             };
             why_more(&gate, 8, 3)
         };

@@ -7,7 +7,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use scenarios::{Feature, OpenModel, Rate, Schedule, Workload};
 
-use super::{gate, judge};
+use super::gate;
 use crate::{
     cli::LoadArgs,
     error::HarnessError,
@@ -117,7 +117,7 @@ impl Plan {
 
     /// The gate's rules, as a record of this plan will be judged.
     pub(crate) fn gate_rules(&self) -> GateRules {
-        judge::gate_rules(self.seed, self.schedule.blocks)
+        GateRules::of_run(self.seed, self.schedule.blocks)
     }
 
     /// Every launch in its order: each block holds each subject once, in random (seeded) order.

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use measure::recorder::{Outcome, Request, Unfinished};
+use measure::recorder::{Request, RequestEnd, Unfinished};
 use scenarios::{Endpoint, Extract, Method, Vars};
 
 use super::{
@@ -116,7 +116,7 @@ impl<'s> InFlight<'s> {
         }
     }
 
-    fn end(mut self, ended_us: u64, outcome: Outcome) {
+    fn end(mut self, ended_us: u64, outcome: RequestEnd) {
         self.has_ended = true;
         let Unfinished {
             endpoint,
@@ -165,10 +165,10 @@ fn judge(
     judged.map_err(|why| format!("{} {}: {why}", endpoint.method.as_str(), endpoint.name))
 }
 
-fn counted(outcome: &Result<&Answer, SendError>, as_expected: bool) -> Outcome {
+fn counted(outcome: &Result<&Answer, SendError>, as_expected: bool) -> RequestEnd {
     match outcome {
-        Ok(answer) if as_expected => Outcome::Ok { bytes: answer.bytes() },
-        _ => Outcome::Error,
+        Ok(answer) if as_expected => RequestEnd::Ok { bytes: answer.bytes() },
+        _ => RequestEnd::Error,
     }
 }
 
