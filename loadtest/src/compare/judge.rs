@@ -196,7 +196,7 @@ pub(crate) fn gate(
 
 /// What each subject of an ablation lacks.
 fn ablated(plan: &Plan) -> Vec<Ablated> {
-    let Purpose::Ablation(features) = &plan.purpose else {
+    let Purpose::Ablation { features, .. } = &plan.purpose else {
         return Vec::new();
     };
     let without = plan.subjects.iter().skip(1);
@@ -257,13 +257,13 @@ fn comparisons(record: &Record) -> Result<Vec<Comparison>, HarnessError> {
 }
 
 fn workload_id(plan: &Plan) -> WorkloadId {
-    let (workload, model) = (&plan.workload, &plan.model);
+    let (workload, model) = (&plan.workload, plan.model());
     WorkloadId {
         name: workload.name.clone(),
         sha256: workload.sha256.clone(),
         seed: plan.seed,
         model: model.kind(),
-        users: match model {
+        users: match &model {
             LoadModel::Closed(closed) => Some(closed.users),
             LoadModel::Open(_) => None,
         },

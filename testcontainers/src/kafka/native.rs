@@ -12,9 +12,9 @@ use super::{Facts, broker};
 use crate::dir::ServerDir;
 use crate::error::StackError;
 use crate::info::Server;
+use crate::native::{Launch, NativeServer, Process};
 use crate::options::StackOptions;
 use crate::ports::Candidates;
-use crate::native::{Launch, NativeServer, Process};
 use crate::user::{self, RunAs};
 
 const SERVER: Server = Server::Kafka;

@@ -10,9 +10,9 @@ use super::{SETTINGS, random_password};
 use crate::dir::ServerDir;
 use crate::error::StackError;
 use crate::info::Server;
+use crate::native::{Launch, NativeServer, Process};
 use crate::options::StackOptions;
 use crate::ports::Candidates;
-use crate::native::{Launch, NativeServer, Process};
 use crate::programs;
 use crate::user::{self, RunAs};
 

@@ -9,8 +9,8 @@ use crate::choose::{Way, choose, native_reason};
 use crate::container::Container;
 use crate::error::StackError;
 use crate::info::{Provider, Server, ServerInfo};
-use crate::options::StackOptions;
 use crate::native::NativeServer;
+use crate::options::StackOptions;
 
 mod admin;
 mod container;

@@ -10,9 +10,9 @@ use super::admin::{self, Facts};
 use crate::dir::ServerDir;
 use crate::error::StackError;
 use crate::info::Server;
+use crate::native::{Launch, NativeServer, Process};
 use crate::options::StackOptions;
 use crate::ports::Candidates;
-use crate::native::{Launch, NativeServer, Process};
 use crate::programs;
 use crate::user::{self, RunAs};
 
