@@ -246,7 +246,7 @@ impl Resident<'_> {
         }
     }
 
-    /// Stops what was started here and drops its database.
+    /// Stops what was started here and drops its database and topic.
     ///
     /// # Errors
     /// The first failure; the rest is done all the same.
@@ -264,9 +264,11 @@ impl Resident<'_> {
 }
 
 impl Room<'_> {
-    /// Drops what is in it.
+    /// Drops the database and the topic.
     async fn clear(self) -> Result<(), HarnessError> {
-        Ok(self.stack.postgres.drop_database(&self.name).await?)
+        let dropped = self.stack.postgres.drop_database(&self.name).await;
+        let deleted = self.stack.kafka.delete_topic(&self.name).await;
+        Ok(dropped.and(deleted)?)
     }
 
     /// Whether every server was started by this process, and so counts as the harness's own work.
