@@ -22,7 +22,7 @@ use crate::{
     },
     error::HarnessError,
     interrupt::Interrupt,
-    load::{LoadModel, Wanted},
+    load::LoadModel,
     progress::Progress,
     subject::{Subject, SubjectSpec},
 };
@@ -104,7 +104,7 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     )
     .await?;
     let out = OutputDir::create(arguments.place.out.as_deref())?;
-    let plan = plan(workload, subjects, settings, arguments)?;
+    let plan = plan(workload, subjects, settings, arguments);
     progress.line(&announcement(&plan, settings, &targets));
     let stack = if plan.needs_stack() {
         Some(start_stack(&options, &progress, &interrupt).await?)
@@ -199,33 +199,23 @@ fn settings(arguments: &CapacityArgs, workload: &Workload) -> Settings {
 }
 
 /// The plan of a soak, from which every step is derived.
-fn plan(
-    workload: Workload,
-    subjects: Vec<Subject>,
-    settings: Settings,
-    arguments: &CapacityArgs,
-) -> Result<Plan, HarnessError> {
-    let wanted = Wanted {
-        rate_per_s: Some(settings.start_per_s),
-        ..Wanted::default()
-    };
-    let model = LoadModel::choose(&workload, wanted).map_err(HarnessError::Usage)?;
+fn plan(workload: Workload, subjects: Vec<Subject>, settings: Settings, arguments: &CapacityArgs) -> Plan {
+    let model = LoadModel::open_at(&workload, settings.start_per_s);
     let mut schedule = workload.schedule(arguments.quick);
     schedule.measure_s = settings.soak_part_s();
     schedule.blocks = SOAK_PARTS;
-    Ok(Plan {
+    Plan {
         workload: workload.into(),
-        model,
         subjects,
         schedule,
         seed: arguments.seed,
         command: command_line(),
-        purpose: Purpose::Report,
-    })
+        purpose: Purpose::Capacity(model),
+    }
 }
 
 fn per_arrival(plan: &Plan) -> f64 {
-    match &plan.model {
+    match plan.model() {
         LoadModel::Open(model) => plan.workload.requests_per_arrival(model.arrive),
         LoadModel::Closed(_) => 1.0,
     }

@@ -9,7 +9,7 @@ use stack::{Stack, StackOptions};
 use crate::{
     cli::{CompareArgs, LoadArgs, ModelArg, PlaceArgs, RunArgs},
     compare::{
-        Plan, Purpose,
+        Plan,
         judge::{self, Judged},
         output::OutputDir,
         run::Run,
@@ -77,10 +77,7 @@ async fn measure(asked: Asked<'_>) -> Result<u8, HarnessError> {
     };
     let servers = stack.as_ref().map(judge::servers).unwrap_or_default();
     let mut run = Run::new(&plan, stack.as_ref(), &out, &progress, &interrupt);
-    let outcome = match plan.purpose {
-        Purpose::Gate => run.execute_gate().await,
-        Purpose::Report | Purpose::Ablation(_) => run.execute().await,
-    };
+    let outcome = run.execute().await;
     let rounds = run.into_rounds();
     let stopped = match stack {
         Some(stack) => stack.stop().await.map_err(HarnessError::internal),
@@ -181,7 +178,7 @@ pub(super) async fn start_stack(
 ) -> Result<Stack, HarnessError> {
     let mut announce = |line: &str| progress.line(line);
     tokio::select! {
-        started = Stack::start(options, &mut announce) => started.map_err(|error| HarnessError::Unavailable(error.to_string())),
+        started = Stack::start(options, &mut announce) => started.map_err(HarnessError::from),
         () = interrupt.stop.cancelled() => Err(HarnessError::Interrupted),
     }
 }

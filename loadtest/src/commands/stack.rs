@@ -139,7 +139,7 @@ impl Place {
             return Ok(None);
         }
         let text = std::fs::read_to_string(self.file(STATE)).map_err(|_| {
-            HarnessError::Unavailable("the servers are just starting or stopping; try again in a moment".to_owned())
+            HarnessError::Server("the servers are just starting or stopping; try again in a moment".to_owned())
         })?;
         serde_json::from_str(&text)
             .map(Some)
@@ -173,7 +173,7 @@ async fn start_keeper(place: &Place, arguments: &UpArgs) -> Result<u8, HarnessEr
     }
     keeper.wait().await.map_err(HarnessError::internal)?;
     let log = std::fs::read_to_string(place.file(LOG)).unwrap_or_default();
-    Err(HarnessError::Unavailable(
+    Err(HarnessError::Server(
         log.trim().trim_start_matches("error: ").to_owned(),
     ))
 }
@@ -219,7 +219,7 @@ async fn end_keeper(keeper: &mut Child) -> Result<(), HarnessError> {
 fn terminate(pid: u32) -> Result<(), HarnessError> {
     match kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(errno) => Err(HarnessError::Unavailable(format!("cannot end process {pid}: {errno}"))),
+        Err(errno) => Err(HarnessError::Server(format!("cannot end process {pid}: {errno}"))),
     }
 }
 
@@ -237,7 +237,7 @@ async fn keep(place: &Place, arguments: &UpArgs) -> Result<u8, HarnessError> {
     let options = options(arguments)?;
     let mut announce = |line: &str| println!("{line}");
     let stack = tokio::select! {
-        started = Stack::start(&options, &mut announce) => started.map_err(|error| HarnessError::Unavailable(error.to_string()))?,
+        started = Stack::start(&options, &mut announce) => started?,
         () = interrupt.stop.cancelled() => return Err(HarnessError::Interrupted),
     };
     remember(place, &stack)?;
@@ -291,7 +291,7 @@ async fn down(place: &Place) -> Result<u8, HarnessError> {
         let mut patience = Patience::new(DOWN_LIMIT);
         while place.lock()?.is_none() {
             let waited = patience.pause().await;
-            waited.map_err(|error| HarnessError::Unavailable(format!("the servers do not end: {error}")))?;
+            waited.map_err(|error| HarnessError::Server(format!("the servers do not end: {error}")))?;
         }
         println!("the servers are down");
     } else {
@@ -328,7 +328,7 @@ fn environment(place: &Place) -> Result<u8, HarnessError> {
 }
 
 fn nothing_up() -> HarnessError {
-    HarnessError::Unavailable("no servers are up; start them with `loadtest stack up`".to_owned())
+    HarnessError::Server("no servers are up; start them with `loadtest stack up`".to_owned())
 }
 
 /// For any POSIX shell.

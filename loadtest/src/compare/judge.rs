@@ -69,9 +69,10 @@ pub(crate) fn unjudged(plan: &Plan, id: &str, servers: Servers, rounds: Vec<Roun
     Record {
         schema_version: SCHEMA_VERSION,
         purpose: match plan.purpose {
-            Purpose::Report => record::Purpose::Report,
-            Purpose::Gate => record::Purpose::Gate,
-            Purpose::Ablation(_) => record::Purpose::Ablation,
+            Purpose::Report(_) => record::Purpose::Report,
+            Purpose::Gate(_) => record::Purpose::Gate,
+            Purpose::Ablation { .. } => record::Purpose::Ablation,
+            Purpose::Capacity(_) => record::Purpose::Capacity,
         },
         id: id.to_owned(),
         created_at: Utc::now(),
@@ -104,7 +105,7 @@ pub(crate) fn conclude(
 
 /// What each subject of an ablation lacks.
 fn ablated(plan: &Plan) -> Vec<Ablated> {
-    let Purpose::Ablation(features) = &plan.purpose else {
+    let Purpose::Ablation { features, .. } = &plan.purpose else {
         return Vec::new();
     };
     let without = plan.subjects.iter().skip(1);
@@ -121,13 +122,13 @@ fn ablated(plan: &Plan) -> Vec<Ablated> {
 }
 
 fn workload_id(plan: &Plan) -> WorkloadId {
-    let (workload, model) = (&plan.workload, &plan.model);
+    let (workload, model) = (&plan.workload, plan.model());
     WorkloadId {
         name: workload.name.clone(),
         sha256: workload.sha256.clone(),
         seed: plan.seed,
         model: model.kind(),
-        users: match model {
+        users: match &model {
             LoadModel::Closed(closed) => Some(closed.users),
             LoadModel::Open(_) => None,
         },

@@ -1,5 +1,5 @@
-//! One request from template to record: rendered, sent, judged, looked into, counted. Users of the closed model and slots
-//! of the open one both do it here.
+//! One request from template to record: rendered, sent, judged, looked into, counted. Users of the closed model and
+//! slots of the open one both do it here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ pub(crate) struct Due<'a> {
     pub(crate) intended_us: Option<u64>,
 }
 
-/// One request that came to an end.
+/// A request that has ended, with its answer or without.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ended {
     /// When the last byte came, or the failure.
@@ -151,7 +151,7 @@ pub(super) fn expecting(endpoint: &Endpoint, extract: &[Extract]) -> Expecting {
     }
 }
 
-/// `Err` says in words what was not as the workload expects. What it extracts is kept.
+/// Keeps what the workload extracts. `Err` says in words what was not as it expects.
 fn judge(
     endpoint: &Endpoint,
     extract: &[Extract],
