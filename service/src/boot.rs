@@ -236,7 +236,8 @@ impl Parts {
         let cursors = Arc::new(CursorKey::new(&config.auth));
         let strategy = switches.cache_strategy;
         let mut answers = Arc::new(Answers::new(store.clone(), cursors.clone(), strategy, &config.cache));
-        // What the cache itself loads comes from the store, past the cached results of queries, which are in the same cache.
+        // What the cache itself loads comes from the store, past the cached results of queries, which are in the same
+        // cache.
         let cache = open_cache(config, metrics, &answers).await?;
         let redis = cache.as_ref().map(|_| RedisProbe::new(&config.cache)).transpose()?;
         if let Some(cache) = cache.as_ref().filter(|_| switches.query_cache) {

@@ -1,8 +1,8 @@
-//! Results of expensive queries, kept where answers are loaded: beside the endpoint cache, which keeps what routes answer,
-//! this one spares the database a query whatever route or task asks for it.
+//! Results of expensive queries, kept where answers are loaded: beside the endpoint cache, which keeps what routes
+//! answer, this one spares the database a query whatever route or task asks for it.
 //!
-//! Only for queries that take more than 50 ms on the measured portfolio: those of phase1 that add up all rows of a large
-//! table (docs/SERVICE.md lists them with their times). The tuned store has none, so it is off there.
+//! Only for queries that take more than 50 ms on the measured portfolio: those of phase1 that add up all rows of a
+//! large table (docs/SERVICE.md lists them with their times). The tuned store has none, so it is off there.
 //!
 //! Results end by the same tags as the answers made of them, because they are the same questions.
 
@@ -37,8 +37,8 @@ impl QueryCache {
         )
     }
 
-    /// The result behind `question`: kept, or from `loader`. When that fails, it is asked once more past the cache, and its
-    /// error is the answer.
+    /// The result behind `question`: kept, or from `loader`. When that fails, it is asked once more past the cache, and
+    /// its error is the answer.
     pub(super) async fn load(&self, question: Question, loader: Loader) -> Result<Option<Entry>, LoadFailed> {
         let key = Key::new("query").part(question.endpoint().name());
         let load = {
