@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use sqlx::PgPool;
-use tiered_cache::{RedisSettings, Strategy, TieredCache};
+use tiered_cache::{CacheBuilder, Prediction, RedisSettings, Strategy, TieredCache, Tuning};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ use crate::shutdown::drain;
 use crate::store::cache_outbox::TagsOf;
 use crate::store::{self, Phase1Store, Store, StoreError, TunedStore, Writer};
 use crate::usecases::{
-    CacheAdmin, CacheAdminParts, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
+    Answers, CacheAdmin, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
     QueryCache, Readiness, Reads, RedisProbe, Rescore, WarmProgress, Warming, Writes, tag_names,
 };
 
@@ -111,10 +111,9 @@ async fn build(config: &Config, listener: TcpListener, stop: CancellationToken) 
     let pool = store::connect(config.database.url.reveal(), config.database.pool_size).await?;
     store::migrate(&pool).await?;
     let metrics = Metrics::default();
-    let cache = open_cache(config, &metrics).await?;
     metrics.faults.say(faults.names());
     let (confirming, confirmations) = Confirming::new(pool.clone());
-    let parts = Parts::new(config, pool, cache, confirmations, &metrics, &faults)?;
+    let parts = Parts::open(config, pool, confirmations, &metrics, &faults).await?;
     let mut roles = JoinSet::new();
     roles.spawn(role(Role::UntilStop, confirming.run(stop.clone())));
     parts.start_roles(config, &metrics, &stop, &mut roles)?;
@@ -153,15 +152,40 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, BootError> {
     listener.local_addr().map_err(BootError::Server)
 }
 
-async fn open_cache(config: &Config, metrics: &Metrics) -> Result<Option<TieredCache>, BootError> {
+async fn open_cache(
+    config: &Config,
+    metrics: &Metrics,
+    answers: &Arc<Answers>,
+) -> Result<Option<TieredCache>, BootError> {
     if !config.switches.needs_cache() {
         return Ok(None);
     }
-    let builder = TieredCache::builder(&config.cache.namespace)
+    let mut builder = TieredCache::builder(&config.cache.namespace)
         .l1_capacity_bytes(config.cache.l1_capacity_bytes)
         .redis(redis_settings(&config.cache))
         .observer(metrics.cache.observer());
+    if config.switches.cache_enabled {
+        builder = with_extras(builder.source(answers.clone()), &config.cache);
+    }
     Ok(Some(builder.build().await?))
+}
+
+/// What works on the endpoint cache's answers by itself; each is off unless its variable says otherwise.
+fn with_extras(mut builder: CacheBuilder, config: &CacheConfig) -> CacheBuilder {
+    if config.predictive_warming > 0 {
+        let mut prediction = Prediction::default();
+        prediction.budget = config.predictive_warming;
+        builder = builder.predictive_warming(prediction);
+    }
+    if !config.tuning.is_zero() {
+        let mut tuning = Tuning::default();
+        tuning.period = config.tuning;
+        builder = builder.tuning(tuning);
+    }
+    if config.verify_one_in > 0 {
+        builder = builder.sampler(config.verify_one_in, None);
+    }
+    builder
 }
 
 fn redis_settings(config: &CacheConfig) -> RedisSettings {
@@ -190,21 +214,15 @@ fn open_writer(pool: &PgPool, cache: Option<&TieredCache>, switches: Switches) -
     Writer::new(pool.clone(), relayed.map(|_| tag_names as TagsOf))
 }
 
-fn keep_results(store: Arc<dyn Store>, cache: &TieredCache, config: &Config, metrics: &Metrics) -> Arc<dyn Store> {
-    let ttl = config.cache.ttl_dashboard;
-    Arc::new(QueryCache::new(store, cache.clone(), ttl, metrics.queries.clone()))
-}
-
 /// Parts that the roles and the routes share.
 struct Parts {
     pool: PgPool,
     store: Arc<dyn Store>,
     cache: Option<TieredCache>,
-    /// The cache, if whole answers are cached.
-    endpoint_cache: Option<TieredCache>,
     redis: Option<Arc<RedisProbe>>,
     cursors: Arc<CursorKey>,
     reads: Reads,
+    warming: Warming,
     invalidator: Invalidator,
     writer: Writer,
     confirmations: Confirmations,
@@ -215,37 +233,42 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(
+    async fn open(
         config: &Config,
         pool: PgPool,
-        cache: Option<TieredCache>,
         confirmations: Confirmations,
         metrics: &Metrics,
         faults: &FaultPlan,
     ) -> Result<Self, BootError> {
-        let store = open_store(&pool, config.switches);
-        let store = match &cache {
-            Some(cache) if config.switches.query_cache => keep_results(store, cache, config, metrics),
-            _ => store,
-        };
-        let endpoint_cache = cache.clone().filter(|_| config.switches.cache_enabled);
+        let (switches, store) = (config.switches, open_store(&pool, config.switches));
         let cursors = Arc::new(CursorKey::new(&config.auth));
+        let strategy = switches.cache_strategy;
+        let mut answers = Arc::new(Answers::new(store.clone(), cursors.clone(), strategy, &config.cache));
+        // What the cache itself loads comes from the store, past the cached results of queries, which are in the same
+        // cache.
+        let cache = open_cache(config, metrics, &answers).await?;
         let redis = cache.as_ref().map(|_| RedisProbe::new(&config.cache)).transpose()?;
-        let reads = Reads::new(
-            Arc::clone(&store),
-            endpoint_cache.clone(),
-            config.switches.cache_strategy,
-            Arc::clone(&cursors),
-            &config.cache,
-        );
+        if let Some(cache) = cache.as_ref().filter(|_| switches.query_cache) {
+            let results = QueryCache::new(cache.clone(), config.cache.ttl_dashboard, metrics.queries.clone());
+            answers = Arc::new(answers.with_results(results));
+        }
+        let endpoint_cache = cache.clone().filter(|_| switches.cache_enabled);
+        let strategies = [Some(strategy), config.cache.experiment.map(|other| other.strategy)];
+        let writes_through = endpoint_cache.is_some() && strategies.contains(&Some(Strategy::WriteThrough));
         Ok(Self {
-            reads,
-            invalidator: Invalidator::new(
-                cache.clone(),
-                config.switches.cache_strategy,
-                faults.skipped_invalidations(),
-            ),
-            writer: open_writer(&pool, cache.as_ref(), config.switches),
+            reads: Reads::new(answers.clone(), endpoint_cache.clone()),
+            invalidator: Invalidator {
+                cache: cache.clone(),
+                strategy,
+                reloads: writes_through.then(|| answers.clone()),
+                skipped: faults.skipped_invalidations(),
+            },
+            warming: Warming {
+                cache: endpoint_cache,
+                store: Arc::clone(&store),
+                answers,
+            },
+            writer: open_writer(&pool, cache.as_ref(), switches),
             confirmations,
             outbox: Arc::default(),
             writes: TaskTracker::new(),
@@ -256,7 +279,6 @@ impl Parts {
             pool,
             store,
             cache,
-            endpoint_cache,
         })
     }
 
@@ -280,22 +302,10 @@ impl Parts {
         )?;
         roles.spawn(role(Role::UntilStop, relay.run(stop.clone())));
         roles.spawn(role(Role::UntilStop, consumer.run(stop.clone())));
-        roles.spawn(role(Role::Once, self.warming(config.switches).run(stop.clone())));
+        let warming = self.warming.clone();
+        let warming = warming.run(config.switches.warm_drivers, Arc::clone(&self.warm), stop.clone());
+        roles.spawn(role(Role::Once, warming));
         Ok(())
-    }
-
-    fn warming(&self, switches: Switches) -> Warming {
-        let drivers = if switches.cache_enabled {
-            switches.warm_drivers
-        } else {
-            0
-        };
-        Warming::new(
-            Arc::clone(&self.store),
-            self.reads.clone(),
-            drivers,
-            Arc::clone(&self.warm),
-        )
     }
 
     fn into_app(
@@ -308,7 +318,7 @@ impl Parts {
         let tokens = Arc::new(TokenKeys::new(&config.auth)?);
         let throttle = Throttle::new(config.auth.login_attempts_per_minute);
         Ok(AppState::new(App {
-            cache_admin: self.cache_admin(&metrics, stop),
+            cache_admin: self.cache_admin(stop),
             readiness: self.readiness(config.switches, faults.names()),
             login: Login::new(self.pool, PasswordGate::new()?, throttle, Arc::clone(&tokens)),
             tokens,
@@ -331,17 +341,15 @@ impl Parts {
         }))
     }
 
-    fn cache_admin(&self, metrics: &Metrics, stop: CancellationToken) -> CacheAdmin {
-        CacheAdmin::new(CacheAdminParts {
-            cache: self.endpoint_cache.clone(),
-            store: Arc::clone(&self.store),
-            reads: self.reads.clone(),
+    fn cache_admin(&self, stop: CancellationToken) -> CacheAdmin {
+        CacheAdmin {
+            warming: self.warming.clone(),
             invalidator: self.invalidator.clone(),
-            metrics: metrics.cache.clone(),
             warm: Arc::clone(&self.warm),
+            permit: Arc::new(Semaphore::new(1)),
             tasks: self.writes.clone(),
             stop,
-        })
+        }
     }
 
     fn readiness(&self, switches: Switches, faults: Vec<String>) -> Readiness {

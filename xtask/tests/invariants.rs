@@ -172,7 +172,7 @@ fn l1_is_filled_in_one_place() {
     assert_eq!(
         count("self.entries.insert("),
         1,
-        "and that call must be the only one that reaches its store"
+        "and that call must be the only one that reaches the map"
     );
 }
 

@@ -10,7 +10,7 @@ mod http;
 mod query_cache;
 mod text;
 
-pub use cache::{CacheMetrics, uncounted};
+pub use cache::CacheMetrics;
 pub use events::EventMetrics;
 pub use faults::FaultMetrics;
 pub use http::{HttpMetrics, RouteMetrics};

@@ -3,6 +3,7 @@
 
 mod auth;
 mod cache_admin;
+mod cache_extras;
 mod contract;
 mod crash;
 mod events;
