@@ -12,7 +12,7 @@ use crate::error::StackError;
 use crate::info::Server;
 use crate::options::StackOptions;
 use crate::ports::Candidates;
-use crate::process::{Launch, NativeServer, Process};
+use crate::native::{Launch, NativeServer, Process};
 use crate::programs;
 use crate::user::{self, RunAs};
 

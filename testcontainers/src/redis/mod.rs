@@ -10,7 +10,7 @@ use crate::container::Container;
 use crate::error::StackError;
 use crate::info::{Provider, Server, ServerInfo};
 use crate::options::StackOptions;
-use crate::process::NativeServer;
+use crate::native::NativeServer;
 
 mod admin;
 mod container;
