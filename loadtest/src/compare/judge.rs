@@ -33,7 +33,7 @@ pub(crate) struct Judged<'a> {
     /// None when only the difference is judged.
     pub(crate) targets: Option<&'a Targets>,
     /// What ended the run early.
-    pub(crate) failure: Option<HarnessError>,
+    pub(crate) failure: Option<&'a HarnessError>,
 }
 
 /// What the record keeps of the servers.
@@ -89,11 +89,7 @@ pub(crate) fn record(judged: Judged<'_>) -> Result<Record, HarnessError> {
         ablation: ablated(plan),
         merged_from: Vec::new(),
     };
-    judge(
-        &mut record,
-        targets.map_or(&[], |targets| &targets.items),
-        failure.as_ref(),
-    )?;
+    judge(&mut record, targets.map_or(&[], |targets| &targets.items), failure)?;
     Ok(record)
 }
 

@@ -1,4 +1,4 @@
-//! The estimators of docs/MEASURING.md as functions of plain numbers.
+//! The estimators of docs/STATISTICS.md as functions of plain numbers.
 //!
 //! What belongs here: formulas that know neither rounds nor endpoints, so that the closed comparison and the gate share
 //! them. What does not: which numbers enter (`compare`, `percentile`, `targets`) and what follows from a result.
