@@ -7,7 +7,7 @@ const SIMILAR: f64 = 0.5;
 /// Names listed when none is similar: enough for any table of these formats, short enough for one line.
 const MAX_LISTED: usize = 12;
 
-/// What to write instead of the name `wrong`: "did you mean `NEAREST`?" where one of `valid` is similar (normalized
+/// Advice for the name `wrong`: "did you mean `NEAREST`?" where one of `valid` is similar (normalized
 /// Damerau-Levenshtein, whatever the case), else the names that are valid, nearest first. `None` if there are none.
 pub fn did_you_mean<'v>(wrong: &str, valid: impl IntoIterator<Item = &'v str>) -> Option<String> {
     let wrong = wrong.to_lowercase();

@@ -27,8 +27,9 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// One run of the harness.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Record {
-    /// Always [`SCHEMA_VERSION`] in what this build writes.
+    /// Version of the format, now 1 ([`SCHEMA_VERSION`]). A reader refuses a newer one.
     pub schema_version: u32,
     /// Unique and sortable by time, e.g. `20261123T101500-7f3a`.
     pub id: String,
@@ -65,7 +66,7 @@ pub struct Record {
     /// How the gate decided; absent in other runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
-    /// What it came to against stored baselines; absent where it was given none.
+    /// Comparison with stored baselines; absent where none were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
     /// How much load it took; absent in runs that did not ask.
@@ -81,6 +82,7 @@ pub struct Record {
 
 /// A feature of an ablation: the first subject has it, and this one has it switched off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ablated {
     /// The feature.
     pub feature: String,
@@ -94,6 +96,7 @@ pub struct Ablated {
 
 /// The harness that wrote a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tool {
     /// Crate version.
     pub version: String,
@@ -105,6 +108,7 @@ pub struct Tool {
 
 /// The machine a record was measured on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Machine {
     /// CPU model name.
     pub cpu: String,
@@ -120,6 +124,7 @@ pub struct Machine {
 
 /// One server of the stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Server {
     /// `external`, `containers`, `native` or `embedded`.
     pub provider: String,
@@ -133,6 +138,7 @@ pub struct Server {
 
 /// Identity of a workload.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkloadId {
     /// Its `name`.
     pub name: String,
@@ -167,10 +173,11 @@ pub struct WorkloadId {
 
 /// A part of the measured phase in which the rate stays or changes evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RateStretch {
-    /// Its beginning, seconds after that of the measured phase.
+    /// Its beginning, seconds after the beginning of the measured phase.
     pub from_s: f64,
-    /// Its end.
+    /// Its end, seconds after the beginning of the measured phase.
     pub to_s: f64,
     /// Arrivals per second at its beginning.
     pub from_per_s: f64,
@@ -187,6 +194,7 @@ impl RateStretch {
 
 /// Load model (Schroeder, Wierman, Harchol-Balter, NSDI 2006). Never mixed within a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Model {
     /// A fixed number of users, each waiting for its answer and thinking before the next request.
@@ -198,6 +206,7 @@ pub enum Model {
 
 /// One thing measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subject {
     /// Name used in `rounds` and `summary`, unique within the record, e.g. `phase1`.
     pub name: String,
@@ -215,6 +224,7 @@ pub struct Subject {
 
 /// One launch of one subject under load.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Round {
     /// Block number from 0; a block launches every subject once.
     pub block: u32,
@@ -232,7 +242,7 @@ pub struct Round {
     pub probes: BTreeMap<String, f64>,
     /// Metrics that count something in something, e.g. `cache.hit_ratio` = hits in lookups.
     pub ratios: BTreeMap<String, Ratio>,
-    /// The same probes over the whole round, warm-up included.
+    /// Values of probes over time, over the whole round, warm-up included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<Series>,
     /// What the probes themselves cost.
@@ -248,6 +258,7 @@ pub struct Round {
 
 /// A counted ratio: kept as counts so that it merges exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ratio {
     /// Events.
     pub numerator: u64,
@@ -264,12 +275,13 @@ pub const PHASE_DRAIN: &str = "drain";
 
 /// A span of a round. Only `measure` counts for verdicts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Phase {
     /// `warm_up`, `measure` or `drain`.
     pub name: String,
-    /// Milliseconds since the round's start.
+    /// Its beginning, milliseconds since the round's start.
     pub start_ms: u64,
-    /// Milliseconds since the round's start.
+    /// Its end, milliseconds since the round's start.
     pub end_ms: u64,
     /// By endpoint name. A request belongs to the phase in which it was due to start.
     pub endpoints: BTreeMap<String, EndpointCounts>,
@@ -286,6 +298,7 @@ pub struct Phase {
 
 /// What was counted for one endpoint in one phase.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndpointCounts {
     /// Answers as expected; their times are in `hdr`.
     pub count: u64,
@@ -298,13 +311,14 @@ pub struct EndpointCounts {
     /// Response times of the `count` answers, from the intended start to the last byte of the body (in the closed model
     /// the intended start is the send): `HdrHistogram` V2-deflate, base64, microseconds.
     pub hdr: String,
-    /// Service times of the same answers, from the actual send; the open model only.
+    /// Service times of the `count` answers, from the actual send: as `hdr`; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_hdr: Option<String>,
 }
 
 /// One second of the measured phase, all endpoints together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Slice {
     /// Milliseconds since the start of the measured phase.
     pub start_ms: u64,
@@ -327,6 +341,7 @@ pub struct Slice {
 
 /// Figures of one subject over all its rounds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Summary {
     /// By endpoint name, and `all` for the whole mix.
     pub endpoints: BTreeMap<String, EndpointSummary>,
@@ -342,12 +357,13 @@ pub struct Summary {
 
 /// Arrivals of the open model over all rounds of a subject.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArrivalSummary {
     /// Due by the schedule.
     pub intended: u64,
     /// Sent.
     pub sent: u64,
-    /// Sent later than [`LATE_US`] against the schedule.
+    /// Sent later than 1 ms ([`LATE_US`]) against the schedule.
     pub late: u64,
     /// Not sent for want of a free worker.
     pub dropped: u64,
@@ -355,18 +371,19 @@ pub struct ArrivalSummary {
     pub intended_per_s: f64,
     /// Answered per second, errors included.
     pub achieved_per_s: f64,
-    /// Send lateness, milliseconds: median,
+    /// Median of the send lateness, milliseconds.
     pub lateness_p50_ms: f64,
-    /// 99th percentile,
+    /// 99th percentile of the send lateness, milliseconds.
     pub lateness_p99_ms: f64,
-    /// and largest.
+    /// Largest send lateness, milliseconds.
     pub lateness_max_ms: f64,
-    /// The percentile curve of the lateness: (quantile, milliseconds).
+    /// Percentile curve of the send lateness: (quantile, milliseconds).
     pub curve: Vec<(f64, f64)>,
 }
 
 /// Consistency over all rounds of a subject.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConsistencySummary {
     /// The bound, milliseconds.
     pub bound_ms: f64,
@@ -376,11 +393,11 @@ pub struct ConsistencySummary {
     pub writes: u64,
     /// Stale reads.
     pub stale_reads: u64,
-    /// Propagation times, milliseconds: median,
+    /// Median of the propagation times, milliseconds.
     pub propagation_p50_ms: f64,
-    /// 99th percentile,
+    /// 99th percentile of the propagation times, milliseconds.
     pub propagation_p99_ms: f64,
-    /// and largest.
+    /// Largest propagation time, milliseconds.
     pub propagation_max_ms: f64,
     /// The percentile curve of the propagation times: (quantile, milliseconds).
     pub curve: Vec<(f64, f64)>,
@@ -392,6 +409,7 @@ pub const ALL_ENDPOINTS: &str = "all";
 /// Latency of one endpoint, from the merged histograms (percentiles are never averaged). With a `count` of 0 its times
 /// are 0 and the curve is empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndpointSummary {
     /// Answers as expected.
     pub count: u64,
@@ -403,23 +421,23 @@ pub struct EndpointSummary {
     pub censored: u64,
     /// Mean, milliseconds.
     pub mean_ms: f64,
-    /// Percentiles, milliseconds.
+    /// Median, milliseconds.
     pub p50_ms: f64,
-    /// 90th.
+    /// 90th percentile, milliseconds.
     pub p90_ms: f64,
-    /// 95th.
+    /// 95th percentile, milliseconds.
     pub p95_ms: f64,
-    /// 99th.
+    /// 99th percentile, milliseconds.
     pub p99_ms: f64,
-    /// 99.9th.
+    /// 99.9th percentile, milliseconds.
     pub p999_ms: f64,
-    /// Largest.
+    /// Largest, milliseconds.
     pub max_ms: f64,
     /// 95 % interval of the 95th percentile (Woodruff, cluster = round); absent with fewer than two rounds.
     pub p95_ci_ms: Option<(f64, f64)>,
-    /// The percentile curve: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
+    /// Percentile curve: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
     pub curve: Vec<(f64, f64)>,
-    /// The same answers timed from the actual send; the open model only.
+    /// Service times of these answers, from the actual send; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceTimes>,
 }
@@ -427,27 +445,29 @@ pub struct EndpointSummary {
 /// Service times: what the subject took once a request was sent. The response times beside them add the wait for the
 /// send, and are what verdicts use.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceTimes {
     /// Mean, milliseconds.
     pub mean_ms: f64,
-    /// Percentiles, milliseconds.
+    /// Median, milliseconds.
     pub p50_ms: f64,
-    /// 90th.
+    /// 90th percentile, milliseconds.
     pub p90_ms: f64,
-    /// 95th.
+    /// 95th percentile, milliseconds.
     pub p95_ms: f64,
-    /// 99th.
+    /// 99th percentile, milliseconds.
     pub p99_ms: f64,
-    /// 99.9th.
+    /// 99.9th percentile, milliseconds.
     pub p999_ms: f64,
-    /// Largest.
+    /// Largest, milliseconds.
     pub max_ms: f64,
-    /// The percentile curve, as that of the response times.
+    /// Percentile curve of the service times: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
     pub curve: Vec<(f64, f64)>,
 }
 
 /// One metric over the rounds of a subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MetricSummary {
     /// Mean of the rounds, or the ratio of the summed counts.
     pub value: f64,
@@ -459,6 +479,7 @@ pub struct MetricSummary {
 
 /// The second subject against the first, for one endpoint and family.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// `latency_p95` or `cpu_per_request`.
     pub family: String,
@@ -488,6 +509,7 @@ pub struct Comparison {
 
 /// What a comparison says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Faster, beyond chance.
@@ -506,6 +528,7 @@ pub enum Outcome {
 
 /// How much a target matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Priority {
     /// Must have: a miss fails the run.
     P0,
@@ -517,6 +540,7 @@ pub enum Priority {
 
 /// One target, judged on the last subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetResult {
     /// Identifier from the targets file.
     pub id: String,
@@ -542,6 +566,7 @@ pub struct TargetResult {
 
 /// What a target asks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// Below this value.
@@ -556,6 +581,7 @@ pub enum Limit {
 
 /// Judgement on one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TargetVerdict {
     /// Holds, with the interval on the right side of the limit.
@@ -570,6 +596,7 @@ pub enum TargetVerdict {
 
 /// One self-check. A failed one makes the run invalid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// e.g. `fsync is on`.
     pub name: String,
@@ -581,6 +608,7 @@ pub struct Check {
 
 /// The overall judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything measured holds. Exit code 0.

@@ -7,6 +7,7 @@ use super::Comparison;
 
 /// The comparison of a record with stored baselines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Baseline {
     /// The runs compared with, oldest first.
     pub runs: Vec<BaselineRun>,
@@ -28,6 +29,7 @@ pub struct Baseline {
 
 /// One baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BaselineRun {
     /// Id of its record.
     pub id: String,
@@ -43,6 +45,7 @@ pub struct BaselineRun {
 
 /// What the interval of a ratio is made of (STATISTICS section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BaselineEvidence {
     /// The blocks of both sides: the conditions of these runs, not what changed between them.

@@ -11,6 +11,7 @@ pub const CANARY: &str = "canary";
 
 /// One slice of a block: one subject under load for a second or two.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GateSlice {
     /// Position within the block, 0 to 15. Positions 2j and 2j+1 are a pair: one slice of each subject.
     pub position: u32,
@@ -18,7 +19,8 @@ pub struct GateSlice {
     pub start_ms: u64,
     /// Length, milliseconds.
     pub length_ms: u64,
-    /// By endpoint name, and [`CANARY`] where one was driven. A request belongs to the slice of its intended start.
+    /// By endpoint name, and `canary` ([`CANARY`]) where one was driven. A request belongs to the slice of its intended
+    /// start.
     pub endpoints: BTreeMap<String, EndpointCounts>,
     /// CPU time of the subject for the requests of the slice, microseconds; absent where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +39,7 @@ pub struct GateSlice {
 
 /// How a gate came to its decision.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gate {
     /// Blocks of stage 1 that entered.
     pub stage1_blocks: u32,
@@ -57,6 +60,7 @@ pub struct Gate {
 
 /// Verdict of one family of the gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FamilyVerdict {
     /// `latency_p95`, `cpu_per_request` or `tail_share`.
     pub family: String,
@@ -64,6 +68,6 @@ pub struct FamilyVerdict {
     pub outcome: Outcome,
     /// The smallest slowdown that this run could see in its worst endpoint, as a share; absent where unknown.
     pub mde: Option<f64>,
-    /// The same for the people who read it.
+    /// The verdict in words, with the figures behind it.
     pub detail: String,
 }
