@@ -48,7 +48,12 @@ impl HarnessError {
         }
     }
 
-    /// An [`HarnessError::Internal`] from anything that prints.
+    /// An [`HarnessError::Usage`] from anything that prints.
+    pub(crate) fn usage(problem: impl std::fmt::Display) -> Self {
+        Self::Usage(problem.to_string())
+    }
+
+    /// An [`HarnessError::Internal`] from another error.
     pub(crate) fn internal(cause: impl Into<anyhow::Error>) -> Self {
         Self::Internal(cause.into())
     }

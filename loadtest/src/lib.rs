@@ -5,7 +5,7 @@
 //! reference service beyond its binary, its environment variables and its HTTP interface (invariant 1).
 
 mod canary;
-pub mod cli;
+mod cli;
 mod commands;
 mod compare;
 mod error;

@@ -9,7 +9,6 @@ use measure::{
     record::{self, Ablated, Model, Record, Round, SCHEMA_VERSION, Server, WorkloadId},
     targets::TargetSpec,
 };
-use scenarios::Targets;
 use stack::{ServerInfo, Stack};
 
 use super::{Plan, Purpose};
@@ -17,19 +16,6 @@ use crate::{error::HarnessError, load::LoadModel, machine};
 
 /// Servers of the stack by name.
 pub(crate) type Servers = BTreeMap<String, Server>;
-
-/// A measurement that ended.
-pub(crate) struct Judged<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) id: &'a str,
-    /// Empty when no subject was started here.
-    pub(crate) servers: Servers,
-    pub(crate) rounds: Vec<Round>,
-    /// None when only the difference is judged.
-    pub(crate) targets: Option<&'a Targets>,
-    /// What ended the run early.
-    pub(crate) failure: Option<HarnessError>,
-}
 
 /// What the record keeps of the servers.
 pub(crate) fn servers(stack: &Stack) -> Servers {
@@ -48,20 +34,6 @@ fn server(info: &ServerInfo) -> Server {
         settings: info.settings.clone(),
         note: info.note.clone(),
     }
-}
-
-/// The judged record of a measurement.
-pub(crate) fn record(judged: Judged<'_>) -> Result<Record, HarnessError> {
-    let Judged {
-        plan,
-        id,
-        servers,
-        rounds,
-        targets,
-        failure,
-    } = judged;
-    let items = targets.map_or(&[][..], |targets| &targets.items);
-    conclude(unjudged(plan, id, servers, rounds), items, failure.as_ref())
 }
 
 /// The record of a measurement that nobody has judged yet.

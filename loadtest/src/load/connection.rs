@@ -1,7 +1,7 @@
 //! One keep-alive HTTP/1.1 connection of one user or slot: a socket, written and read by the task that waits for the
 //! answer.
 //!
-//! Nothing stands between: no task or channel of its own, and no request or header types (docs/MEASURING.md, "What
+//! Nothing stands between: no task or channel of its own, and no request or header types (docs/COSTS.md, "What
 //! generators cost").
 
 use std::{io, net::SocketAddr};

@@ -29,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A subject as named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SubjectSpec {
+pub(crate) enum SubjectSpec {
     /// `profile:NAME`: this build's reference service with that profile.
     Profile(String),
     /// `git:REV[:PROFILE]`: the reference service as it was at a revision of this repository, built by the harness.
@@ -148,7 +148,7 @@ pub(crate) struct Subject {
 
 /// `NAME=VALUE`: a variable of a subject's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// Its name.
     pub name: String,
     /// Its value.

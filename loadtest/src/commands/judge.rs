@@ -1,8 +1,8 @@
-//! `loadtest gate`: a stored record against targets, against stored baselines, or both; for people, machines and pull
+//! `loadtest judge`: a stored record against targets, against stored baselines, or both; for people, machines and pull
 //! requests. Nothing is measured, and the record itself stays as it is.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::Write,
     path::{Path, PathBuf},
 };
@@ -10,49 +10,49 @@ use std::{
 use clap::Args;
 use measure::{
     baseline::BaselineRules,
-    judge::{Baselines, Question, judge},
+    judge::{Baselines, Question},
     record::{Purpose, Record},
-    targets::TargetSpec,
 };
 
-use super::measure::load_targets;
+use super::{ending, files};
 use crate::{compare::output, error::HarnessError};
 
 /// Where the judgement goes without `--out`: beside the record.
 const DIRECTORY: &str = "gate";
 const VERDICT: &str = "verdict.json";
 
-/// Arguments of `loadtest gate`.
+/// Judge a stored record: against targets, against stored baselines, or both
 #[derive(Debug, Args)]
-pub struct GateArgs {
+#[command(after_help = "\
+Examples:
+  loadtest judge target/loadtest/latest/record.json --targets scenarios/targets/phase2.toml
+  loadtest judge new/record.json --baseline old/record.json --out judged
+
+In GitHub Actions it annotates the run and writes the step's summary. A baseline is a run of another time: only large \
+slowdowns show; small ones take `loadtest compare`, which runs both sides in alternation.")]
+pub(crate) struct JudgeArgs {
     /// The record to judge
     #[arg(value_name = "RECORD")]
-    pub record: PathBuf,
-
+    record: PathBuf,
     /// Targets that must hold for its (last) subject [default: those it was measured with]
     #[arg(long, value_name = "FILE")]
-    pub targets: Option<PathBuf>,
-
+    targets: Option<PathBuf>,
     /// Record of an earlier run to compare with; give it several times for runs at several times
     #[arg(long, value_name = "RECORD")]
-    pub baseline: Vec<PathBuf>,
-
+    baseline: Vec<PathBuf>,
     /// Slower than this many times the baseline is a regression [default: 1.5, with baselines of five different times
     /// 1.1]
     #[arg(long, value_name = "RATIO", value_parser = ratio, requires = "baseline")]
-    pub max_ratio: Option<f64>,
-
+    max_ratio: Option<f64>,
     /// Print the verdict as JSON instead of a table
     #[arg(long)]
-    pub json: bool,
-
+    json: bool,
     /// Address of the report for the Markdown's link [default: the run's page on GitHub, else the file beside it]
     #[arg(long, value_name = "URL")]
-    pub report_url: Option<String>,
-
+    report_url: Option<String>,
     /// Where the judgement goes [default: `gate` beside the record]
     #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    out: Option<PathBuf>,
 }
 
 fn ratio(text: &str) -> Result<f64, String> {
@@ -63,54 +63,33 @@ fn ratio(text: &str) -> Result<f64, String> {
 }
 
 /// The exit code of the verdict.
-pub(super) fn gate(arguments: &GateArgs) -> Result<u8, HarnessError> {
-    let mut record = load(&arguments.record)?;
-    let targets = targets_for(&record, arguments.targets.as_deref())?;
-    let baselines = arguments.baseline.iter().map(|file| load(file));
-    let baselines = baselines.collect::<Result<Vec<_>, _>>()?;
+pub(super) fn judge(arguments: &JudgeArgs) -> Result<u8, HarnessError> {
+    let mut record = files::record(&arguments.record)?;
+    let targets = files::targets_for(&record, arguments.targets.as_deref())?;
+    let baselines = files::records(&arguments.baseline)?;
     require_something(&record, arguments)?;
     let question = Question {
-        targets: targets.as_deref(),
+        targets: targets.as_ref().map(|targets| targets.items.as_slice()),
         baselines: (!baselines.is_empty()).then(|| Baselines {
             records: &baselines,
             rules: rules(arguments.max_ratio),
         }),
         ..Question::default()
     };
-    judge(&mut record, &question).map_err(|error| usage(&error))?;
+    measure::judge::judge(&mut record, &question).map_err(HarnessError::usage)?;
 
     let directory = output_directory(arguments)?;
-    let report = write(&record, &directory, arguments)?;
+    let report = output::write_all(&record, &directory)?;
+    let summary = reports::pull_request(&record, &link(arguments));
+    output::write_text(&directory, output::SUMMARY, &summary)?;
+    output::write_text(&directory, VERDICT, &reports::verdict_json(&record))?;
     if arguments.json {
         print!("{}", reports::verdict_json(&record));
     } else {
-        println!("{}", reports::table(&record, terminal_width()));
-        println!("\nreport: {}", report.display());
+        ending::verdict(&reports::table(&record, terminal_width()), &report);
     }
-    tell_github(&record, arguments)?;
+    tell_github(&record, &summary, arguments.json)?;
     Ok(record.exit_code)
-}
-
-fn usage(error: &dyn std::fmt::Display) -> HarnessError {
-    HarnessError::Usage(error.to_string())
-}
-
-fn load(file: &Path) -> Result<Record, HarnessError> {
-    Record::load(file).map_err(|error| usage(&error))
-}
-
-/// The targets of a file, checked against the endpoints that the record has. One that has none was spoilt before
-/// anything was measured: its checks say so, and no name in the file can be called wrong.
-pub(super) fn targets_for(record: &Record, file: Option<&Path>) -> Result<Option<Vec<TargetSpec>>, HarnessError> {
-    let summaries = record.summary.values();
-    let endpoints: Vec<&str> = summaries
-        .flat_map(|summary| summary.endpoints.keys())
-        .map(String::as_str)
-        .collect();
-    if endpoints.is_empty() {
-        return Ok(None);
-    }
-    Ok(load_targets(file, &endpoints)?.map(|targets| targets.items))
 }
 
 fn rules(max_ratio: Option<f64>) -> BaselineRules {
@@ -122,8 +101,8 @@ fn rules(max_ratio: Option<f64>) -> BaselineRules {
     }
 }
 
-/// A gate that asks nothing would pass everything, and so would targets on a subject that lacks a feature on purpose.
-fn require_something(record: &Record, arguments: &GateArgs) -> Result<(), HarnessError> {
+/// Without a question every record would pass, and so would targets on a subject that lacks a feature on purpose.
+fn require_something(record: &Record, arguments: &JudgeArgs) -> Result<(), HarnessError> {
     if record.purpose == Purpose::Ablation && arguments.targets.is_some() {
         return Err(HarnessError::Usage(format!(
             "record {} is an ablation, and targets would be judged on a subject that lacks a feature: give the record \
@@ -142,13 +121,15 @@ fn require_something(record: &Record, arguments: &GateArgs) -> Result<(), Harnes
     )))
 }
 
-fn output_directory(arguments: &GateArgs) -> Result<PathBuf, HarnessError> {
-    let beside = || arguments.record.parent().unwrap_or(Path::new("")).join(DIRECTORY);
-    let directory = arguments.out.clone().unwrap_or_else(beside);
-    fs::create_dir_all(&directory)
-        .map_err(|error| HarnessError::Usage(format!("cannot make {}: {error}", directory.display())))?;
-    let own = arguments.record.parent().unwrap_or(Path::new("")).canonicalize();
-    if own.is_ok_and(|own| directory.canonicalize().is_ok_and(|out| out == own)) {
+fn output_directory(arguments: &JudgeArgs) -> Result<PathBuf, HarnessError> {
+    let own = arguments.record.parent().unwrap_or(Path::new(""));
+    let directory = arguments.out.clone().unwrap_or_else(|| own.join(DIRECTORY));
+    files::make_directory(&directory)?;
+    let own = Path::new(".").join(own);
+    if own
+        .canonicalize()
+        .is_ok_and(|own| directory.canonicalize().is_ok_and(|out| out == own))
+    {
         return Err(HarnessError::Usage(format!(
             "{} is where the record itself stands, and it would be overwritten: name another directory with --out",
             directory.display()
@@ -157,33 +138,21 @@ fn output_directory(arguments: &GateArgs) -> Result<PathBuf, HarnessError> {
     Ok(directory)
 }
 
-/// The judged record, its report, and the verdict for machines; the path of the report.
-fn write(record: &Record, directory: &Path, arguments: &GateArgs) -> Result<PathBuf, HarnessError> {
-    let report = output::write_all(record, directory)?;
-    let summary = reports::pull_request(record, &link(arguments, output::REPORT));
-    output::write_text(directory, output::SUMMARY, &summary)?;
-    output::write_text(directory, VERDICT, &reports::verdict_json(record))?;
-    Ok(report)
-}
-
-/// Where the report will be found: as given, on the page of the workflow's run, or at `file`.
-fn link(arguments: &GateArgs, file: &str) -> String {
+/// Where the report will be found: as given, on the page of the workflow's run, or beside the summary.
+fn link(arguments: &JudgeArgs) -> String {
     let run_page = || {
         let [server, repository, run] = ["GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"].map(variable);
         Some(format!("{}/{}/actions/runs/{}", server?, repository?, run?))
     };
-    arguments
-        .report_url
-        .clone()
-        .or_else(run_page)
-        .unwrap_or_else(|| file.to_owned())
+    let given = arguments.report_url.clone();
+    given.or_else(run_page).unwrap_or_else(|| output::REPORT.to_owned())
 }
 
-/// Annotations where GitHub Actions reads them, and the step's summary.
-fn tell_github(record: &Record, arguments: &GateArgs) -> Result<(), HarnessError> {
+/// Annotations where GitHub Actions reads them (beside JSON, on standard error), and the step's summary.
+fn tell_github(record: &Record, summary: &str, json: bool) -> Result<(), HarnessError> {
     if variable("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
         let annotations = reports::annotations(record);
-        if arguments.json {
+        if json {
             eprint!("{annotations}");
         } else {
             print!("{annotations}");
@@ -192,12 +161,9 @@ fn tell_github(record: &Record, arguments: &GateArgs) -> Result<(), HarnessError
     let Some(file) = variable("GITHUB_STEP_SUMMARY") else {
         return Ok(());
     };
-    let summary = reports::pull_request(record, &link(arguments, output::REPORT));
-    let appended = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&file)
-        .and_then(|mut summaries| summaries.write_all(summary.as_bytes()));
+    let mut options = OpenOptions::new();
+    let opened = options.create(true).append(true).open(&file);
+    let appended = opened.and_then(|mut summaries| summaries.write_all(summary.as_bytes()));
     appended.map_err(|error| HarnessError::Usage(format!("GITHUB_STEP_SUMMARY={file}: {error}")))
 }
 
