@@ -40,6 +40,7 @@ pub struct GateSlice {
 
 /// Course and result of a gate's decision.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GateDecision {
     /// Blocks of stage 1 that entered.
     pub stage1_blocks: u32,
