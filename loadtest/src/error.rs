@@ -35,14 +35,18 @@ impl HarnessError {
         }
     }
 
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Subject(_) | Self::Server(_) | Self::Probe(_) => Verdict::Unavailable,
+            Self::Interrupted => Verdict::Interrupted,
+            Self::Usage(_) | Self::Internal(_) => Verdict::Invalid,
+        }
+    }
+
     /// How a run ends that this error stops.
     pub(crate) fn ending(&self) -> Ending {
         Ending::Stopped {
-            verdict: match self {
-                Self::Subject(_) | Self::Server(_) | Self::Probe(_) => Verdict::Unavailable,
-                Self::Interrupted => Verdict::Interrupted,
-                Self::Usage(_) | Self::Internal(_) => Verdict::Invalid,
-            },
+            verdict: self.verdict(),
             exit_code: self.exit_code(),
             why: self.to_string().lines().next().unwrap_or_default().to_owned(),
         }

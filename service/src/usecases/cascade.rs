@@ -200,6 +200,7 @@ impl Question {
 
     /// The question whose answer is kept under `key`, if there is one and `signer` signs its cursors.
     pub(super) fn of(key: &Key, signer: &str) -> Option<Self> {
+        let driver = |id: &str| id.parse().ok().map(DriverId);
         let question = match (Endpoint::named(key.endpoint())?, &key.parts()[..]) {
             (Endpoint::DashboardSummary, []) => Self::DashboardSummary,
             (Endpoint::TripActivity, []) => Self::TripActivity,
@@ -207,16 +208,16 @@ impl Question {
             (Endpoint::SafetyEvents, []) => Self::SafetyEvents,
             (Endpoint::ClaimsOverview, []) => Self::ClaimsOverview,
             (Endpoint::ResourceMetrics, []) => Self::ResourceMetrics,
-            (Endpoint::DriverDetails, [id]) => Self::DriverDetails(id.parse().ok()?),
-            (Endpoint::CurrentRisk, [id]) => Self::CurrentRisk(id.parse().ok()?),
-            (Endpoint::Premium, [id]) => Self::Premium(id.parse().ok()?),
-            (Endpoint::DriverStatistics, [id]) => Self::DriverStatistics(id.parse().ok()?),
+            (Endpoint::DriverDetails, [id]) => Self::DriverDetails(driver(id)?),
+            (Endpoint::CurrentRisk, [id]) => Self::CurrentRisk(driver(id)?),
+            (Endpoint::Premium, [id]) => Self::Premium(driver(id)?),
+            (Endpoint::DriverStatistics, [id]) => Self::DriverStatistics(driver(id)?),
             (Endpoint::DriverList, [limit, _, from @ ..]) => Self::DriverList(page(limit, from, |after| {
                 let [id] = after else { return None };
-                id.parse().ok()
+                driver(id)
             })?),
             (Endpoint::DriverTrips, [id, limit, _, from @ ..]) => Self::DriverTrips(
-                id.parse().ok()?,
+                driver(id)?,
                 page(limit, from, |after| {
                     let [started_at, id] = after else { return None };
                     Some(TripKey {
