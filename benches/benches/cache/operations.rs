@@ -158,7 +158,7 @@ async fn portfolio(postgres: &stack::Postgres) -> TunedStore {
 }
 
 async fn read(cache: &TieredCache, id: u32, strategy: Strategy, database: &TunedStore) {
-    let (database, driver) = (database.clone(), DriverId::from(i64::from(id % DRIVERS) + 1));
+    let (database, driver) = (database.clone(), DriverId(i64::from(id % DRIVERS) + 1));
     let load = move || async move {
         let details = database.driver_details(driver).await?;
         let body = |details: DriverDetails| serde_json::to_vec(&details).expect("it is a document");
