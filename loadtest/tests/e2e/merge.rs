@@ -2,28 +2,16 @@
 
 use measure::record::{ALL_ENDPOINTS, Record};
 
-use crate::support::{Response, Server, Workplace};
+use crate::support::{Response, Server, WorkloadText, Workplace};
 
-const PAGE: &str = r#"
-name = "page"
-measure_s = 1
-drain_s = 1
-blocks = 1
-[model.open]
-rate = { constant = { per_s = 50 } }
-[warm_up]
-duration_s = 0.2
-think_time_scale = 1
-[quick]
-warm_up_s = 0.2
-measure_s = 1
-blocks = 1
-[endpoints.page]
-path = "/"
-[journeys.look]
-weight = 1
-steps = [{ endpoint = "page" }]
-"#;
+fn page(name: &str) -> String {
+    let text = WorkloadText {
+        name,
+        model: "[model.open]\nrate = { constant = { per_s = 50 } }\n",
+        ..WorkloadText::default()
+    };
+    text.to_string()
+}
 
 fn counted(record: &Record) -> u64 {
     record.summary.values().next().unwrap().endpoints[ALL_ENDPOINTS].count
@@ -36,7 +24,7 @@ fn generators_are_put_together_exactly() {
     let records = std::thread::scope(|scope| {
         let runs = places
             .each_ref()
-            .map(|place| scope.spawn(|| place.measure(PAGE, server.address, &[]).1));
+            .map(|place| scope.spawn(|| place.measure(&page("page"), server.address, &[]).1));
         runs.map(|run| run.join().unwrap())
     });
     let merged = places[0].out().join("merged");
@@ -65,12 +53,8 @@ fn generators_are_put_together_exactly() {
 fn unlike_records_are_refused_with_the_reason() {
     let server = Server::start(|_| Response::ok("ok"));
     let places = [Workplace::new_beside(), Workplace::new_beside()];
-    places[0].measure(PAGE, server.address, &[]);
-    places[1].measure(
-        &PAGE.replace("name = \"page\"", "name = \"other\""),
-        server.address,
-        &[],
-    );
+    places[0].measure(&page("page"), server.address, &[]);
+    places[1].measure(&page("other"), server.address, &[]);
     let files = places.each_ref().map(|place| place.out().join("record.json"));
     let [a, b] = files.each_ref().map(|file| file.to_str().unwrap());
     let merged = places[0].out().join("merged");
