@@ -199,8 +199,8 @@ fn announcement(question: &Question<'_>) -> String {
     let at_least = Duration::from_secs_f64(at_least_s).as_secs();
     let ids: Vec<&str> = question.targets.iter().map(|target| target.id.as_str()).collect();
     format!(
-        "{}: from {:.1}/s, doubled until one of {} is missed; then {} rounds of 4 loads of {step_s} s, and {} s at what \
-         is promised: {at_least} s and the doubling",
+        "{}: from {:.1}/s, doubled until one of {} is missed; then {} rounds of 4 loads of {step_s} s, and {} s at \
+         what is promised: {at_least} s and the doubling",
         plan.workload.name,
         settings.start_per_s,
         ids.join(", "),
