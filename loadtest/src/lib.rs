@@ -11,6 +11,7 @@ mod compare;
 mod error;
 mod interrupt;
 mod lag;
+mod launchpad;
 mod load;
 mod machine;
 mod probes;

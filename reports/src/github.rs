@@ -2,7 +2,7 @@
 //!
 //! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
 
-use measure::record::{Comparison, Outcome, Priority, Record, TargetResult, TargetVerdict};
+use measure::record::{Comparison, Outcome, Priority, Purpose, Record, TargetResult, TargetVerdict};
 
 use crate::format;
 use crate::view::endpoint_title;
@@ -31,7 +31,10 @@ pub(crate) fn annotations(record: &Record) -> String {
             None => (),
         }
     }
-    let own = record.comparisons.iter().map(|one| (one, record.gate.is_some()));
+    let own = record
+        .comparisons
+        .iter()
+        .map(|one| (one, record.purpose == Purpose::Gate));
     let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
     for (comparison, is_gated) in own.chain(baseline.map(|one| (one, true))) {
         let line = |kind| command(kind, &comparison_title(comparison), &comparison_line(comparison));

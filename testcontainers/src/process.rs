@@ -1,8 +1,8 @@
 //! One supervised process: started in a process group of its own, watched until it is ready, its output read or logged,
 //! ended within a bound together with all that it started.
 //!
-//! Which program with which options, and how to ask whether it is ready, is the caller's business. Errors are predicates
-//! ("did not start: ..."), to be put behind the name of what was started.
+//! Which program with which options, and how to ask whether it is ready, is the caller's business. Errors are
+//! predicates ("did not start: ..."), to be put behind the name of what was started.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,15 +14,14 @@
 //! let mut service = Supervised::spawn(command, Output::Lines { errors: Some(log) }, Ending::default())?;
 //! let patience = &mut Patience::new(std::time::Duration::from_mins(1));
 //! let address = service.line(patience, |line| line.strip_prefix("listening on ").map(str::to_owned)).await?;
-//! let answer = service.until_ready(patience, async || Ok(tokio::net::TcpStream::connect(&address).await.is_ok())).await?;
-//! # drop(answer);
+//! let ask = async || tokio::net::TcpStream::connect(&address).await.map_err(|error| error.to_string());
+//! service.until_ready(patience, ask).await?;
 //! service.stop().await?;
 //! # Ok(())
 //! # }
 //! ```
 
 use std::fs::File;
-use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -47,14 +46,14 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// Enough of a log to see why a program refused to start.
 const LOG_TAIL_LINES: usize = 20;
 
-/// What can go wrong with a process, to be read behind its name.
+/// Failure of a process, to be read behind its name.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProcessError {
     /// It could not be started, or ended before it was ready.
     #[error("did not start: {problem}{}", log_end(log_tail))]
     NotStarted {
-        /// What happened to which program.
+        /// The program and what happened to it.
         problem: String,
         /// The end of its log; empty when it never ran.
         log_tail: String,
@@ -95,7 +94,7 @@ pub enum ProcessError {
     /// It could not be brought to an end.
     #[error("could not be stopped: {problem}")]
     Stop {
-        /// What is left, and why.
+        /// The process that is left, and why.
         problem: String,
     },
 }
@@ -176,9 +175,9 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Starts it in its own process group, so that Ctrl-C in a terminal reaches us alone and the order of stopping stays
-    /// ours. Arguments, environment, directory and standard input are as the command has them; a piped standard input
-    /// stays open for as long as this value lives, or this process.
+    /// Starts it in its own process group, so that Ctrl-C in a terminal reaches us alone and the order of stopping
+    /// stays ours. Arguments, environment, directory and standard input are as the command has them; a piped standard
+    /// input stays open for as long as this value lives, or this process.
     pub fn spawn(mut command: Command, output: Output<'_>, ending: Ending) -> Result<Self, ProcessError> {
         let program = Path::new(command.get_program());
         let shown = program.display().to_string();
@@ -226,8 +225,8 @@ impl Supervised {
         self.child.id()
     }
 
-    /// Reads its standard output until a line is what is looked for. Everything after that line is read away, so that the
-    /// process never blocks on a full pipe.
+    /// Reads its standard output until a line is what is looked for. Everything after that line is read away, so that
+    /// the process never blocks on a full pipe.
     pub async fn line<T>(
         &mut self,
         patience: &Patience,
@@ -306,8 +305,8 @@ impl Supervised {
         }
     }
 
-    /// Asks it to end, waits for no longer than its limit, then kills the group. An error says that it had ended by itself
-    /// before, or was killed by somebody else, or is not gone.
+    /// Asks it to end, waits for no longer than its limit, then kills the group. An error says that it had ended by
+    /// itself before, or was killed by somebody else, or is not gone.
     pub async fn stop(mut self) -> Result<(), ProcessError> {
         // Waiting blocks.
         let stopping = tokio::task::spawn_blocking(move || self.stop_blocking());
@@ -363,8 +362,8 @@ impl Supervised {
         Ok(self.ended)
     }
 
-    /// Kills what is left of the group and reaps the leader. Helpers that it forked can outlive it for a moment, and would
-    /// write into a directory that is about to go.
+    /// Kills what is left of the group and reaps the leader. Helpers that it forked can outlive it for a moment, and
+    /// would write into a directory that is about to go.
     fn end_group(&mut self) -> Result<ExitStatus, ProcessError> {
         self.signal(Signal::SIGKILL)?;
         if !self.ends_within(KILL_LIMIT)? {
@@ -631,10 +630,11 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_ends_is_listened_to_and_must_succeed() {
         let mut heard = Vec::new();
-        let finished = talker("echo one; echo two").finish(&Patience::new(LIMIT), |line| heard.push(line.to_owned()));
+        let patience = Patience::new(LIMIT);
+        let finished = talker("echo one; echo two").finish(&patience, |line| heard.push(line.to_owned()));
         finished.await.unwrap();
         assert_eq!(heard, ["one", "two"]);
-        let finished = talker("exit 2").finish(&Patience::new(LIMIT), |_| ());
+        let finished = talker("exit 2").finish(&patience, |_| ());
         let error = finished.await.unwrap_err().to_string();
         assert_eq!(error, "failed: sh ended with exit status: 2");
     }

@@ -19,18 +19,22 @@ pub use baseline::{Baseline, BaselineEvidence, BaselineRun};
 pub use capacity::{Capacity, CapacityOutcome, CapacityStep, Scaling, StepKind};
 pub use consistency::{Consistency, INVALIDATION_P99_MS, MAX_STALE_EXAMPLES, STALE_READS, StaleRead};
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
-pub use gate::{CANARY, FamilyVerdict, Gate, GateSlice};
+pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice};
 pub use series::{ProbeCost, Series};
 
 /// Version of this format. A reader refuses a newer one.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// One run of the harness.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One run of the harness. The default is a record that nobody has judged, of nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Record {
     /// Version of the format, now 1 ([`SCHEMA_VERSION`]). A reader refuses a newer one.
     pub schema_version: u32,
+    /// The purpose of the run, which decides how it is judged. Records of older builds lack it; reading one fills it
+    /// in.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// Unique and sortable by time, e.g. `20261123T101500-7f3a`.
     pub id: String,
     /// When the run started.
@@ -43,9 +47,9 @@ pub struct Record {
     pub machine: Machine,
     /// Servers by name: `postgres`, `redis`, `kafka`.
     pub stack: BTreeMap<String, Server>,
-    /// What load was driven.
+    /// The load that was driven.
     pub workload: WorkloadId,
-    /// What was measured; the first is the one compared against ("before").
+    /// The subjects measured; the first is the one compared against ("before").
     pub subjects: Vec<Subject>,
     /// One entry per launch of a subject, in the order in which they ran.
     pub rounds: Vec<Round>,
@@ -65,19 +69,47 @@ pub struct Record {
     pub verdict_reason: String,
     /// How the gate decided; absent in other runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gate: Option<Gate>,
+    pub gate: Option<GateDecision>,
     /// Comparison with stored baselines; absent where none were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
     /// How much load it took; absent in runs that did not ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// What was switched off in an ablation, one subject each; empty in other runs.
+    /// Features that an ablation switched off, one subject each; empty in other runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ablation: Vec<Ablated>,
     /// Ids of the records that this one was merged from; empty for one that was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<String>,
+}
+
+impl Record {
+    /// Names of the subject compared against, where there is more than one, and of the one judged: the first and the
+    /// last.
+    pub fn sides(&self) -> (Option<&str>, &str) {
+        match self.subjects.as_slice() {
+            [before, .., after] => (Some(&before.name), &after.name),
+            [only] => (None, &only.name),
+            [] => (None, ""),
+        }
+    }
+}
+
+/// Purpose of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Figures, targets and large effects.
+    #[default]
+    Report,
+    /// Small regressions, from interleaved slices.
+    Gate,
+    /// The share of each feature in the figures: each subject but the first lacks one.
+    Ablation,
+    /// The highest rate that holds the targets.
+    Capacity,
 }
 
 /// A feature of an ablation: the first subject has it, and this one has it switched off.
@@ -95,7 +127,7 @@ pub struct Ablated {
 }
 
 /// The harness that wrote a record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tool {
     /// Crate version.
@@ -107,7 +139,7 @@ pub struct Tool {
 }
 
 /// The machine a record was measured on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Machine {
     /// CPU model name.
@@ -132,7 +164,7 @@ pub struct Server {
     pub version: String,
     /// Settings that bear on the figures, e.g. `fsync = on`.
     pub settings: BTreeMap<String, String>,
-    /// What a reader must know, e.g. that an embedded Kafka says nothing about throughput.
+    /// A caution for the reader, e.g. that an embedded Kafka says nothing about throughput.
     pub note: Option<String>,
 }
 
@@ -155,7 +187,7 @@ pub struct WorkloadId {
     /// How the arrivals of the open model come: `poisson`, `uniform`, `step`, `ramp`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<String>,
-    /// What arrives is sessions of several requests, so that `rate_per_s` is what they are expected to come to.
+    /// Whether sessions of several requests arrive, so that `rate_per_s` is the rate of requests expected from them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sessions: bool,
     /// How the rate changes within the measured phase, in order and without gaps; none where it does not.
@@ -234,7 +266,7 @@ pub struct Round {
     pub subject: String,
     /// When its load started.
     pub started_at: DateTime<Utc>,
-    /// What happened when; times in milliseconds since `started_at`.
+    /// Its phases; times in milliseconds since `started_at`.
     pub phases: Vec<Phase>,
     /// One-second windows of the measured phase.
     pub slices: Vec<Slice>,
@@ -245,10 +277,10 @@ pub struct Round {
     /// Values of probes over time, over the whole round, warm-up included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<Series>,
-    /// What the probes themselves cost.
+    /// Cost of the probes themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probe_costs: Vec<ProbeCost>,
-    /// What following versions found; absent where the workload follows none.
+    /// Results of following versions; absent where the workload follows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
     /// Interleaved slices of the gate, in order; empty in other runs.
@@ -296,7 +328,7 @@ pub struct Phase {
     pub pulse: Option<Pulse>,
 }
 
-/// What was counted for one endpoint in one phase.
+/// Counts of one endpoint in one phase.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndpointCounts {
@@ -314,6 +346,13 @@ pub struct EndpointCounts {
     /// Service times of the `count` answers, from the actual send: as `hdr`; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_hdr: Option<String>,
+}
+
+impl EndpointCounts {
+    /// Everything sent.
+    pub fn sent(&self) -> u64 {
+        self.count + self.errors + self.censored
+    }
 }
 
 /// One second of the measured phase, all endpoints together.
@@ -350,7 +389,7 @@ pub struct Summary {
     /// Arrivals over all rounds; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<ArrivalSummary>,
-    /// What following versions found over all rounds.
+    /// Results of following versions over all rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencySummary>,
 }
@@ -503,11 +542,11 @@ pub struct Comparison {
     pub p_faster: f64,
     /// The smallest slowdown that this run could see, as a share (0.1 = 10 %); absent with fewer than two blocks.
     pub mde: Option<f64>,
-    /// What follows.
+    /// The conclusion.
     pub outcome: Outcome,
 }
 
-/// What a comparison says.
+/// Conclusion of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -552,9 +591,9 @@ pub struct TargetResult {
     pub endpoint: Option<String>,
     /// The line of the plan it stands for.
     pub source: String,
-    /// What must hold.
+    /// The limit that must hold.
     pub limit: Limit,
-    /// What was seen, in the unit of the metric (for reductions: the reduction, 0 to 1).
+    /// The value seen, in the unit of the metric (for reductions: the reduction, 0 to 1).
     pub observed: Option<f64>,
     /// 95 % interval of `observed`.
     pub interval: Option<(f64, f64)>,
@@ -564,7 +603,7 @@ pub struct TargetResult {
     pub detail: String,
 }
 
-/// What a target asks.
+/// Limit of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -606,8 +645,18 @@ pub struct Check {
     pub detail: String,
 }
 
+impl Check {
+    pub(crate) fn new(name: &str, ok: bool, detail: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            ok,
+            detail,
+        }
+    }
+}
+
 /// The overall judgement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -615,7 +664,8 @@ pub enum Verdict {
     Pass,
     /// The subject or the stack was not available. Exit code 3.
     Unavailable,
-    /// A self-check failed. Exit code 4.
+    /// A self-check failed, or nobody has judged the record yet. Exit code 4.
+    #[default]
     Invalid,
     /// A P0 or P1 target was missed. Exit code 5.
     TargetsMissed,

@@ -4,10 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use measure::{
-    capacity::step::{self, Goal},
+    capacity::step::Goal,
     record::{ALL_ENDPOINTS, Capacity, Limit, Priority, Record, StepKind},
     targets::TargetSpec,
-    verdict,
 };
 use scenarios::{Schedule, Targets, Workload};
 
@@ -20,7 +19,7 @@ use crate::{
         command_line,
     },
     error::HarnessError,
-    load::{LoadModel, Wanted},
+    load::LoadModel,
     subject::Subject,
 };
 
@@ -90,7 +89,7 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     let settings = settings(arguments, &workload);
     let session = Session::open(&arguments.place)?;
     let subject = std::slice::from_ref(&arguments.measured.subject);
-    let plan = plan(workload, session.subjects(subject).await?, settings, arguments)?;
+    let plan = plan(workload, session.subjects(subject).await?, settings, arguments);
     let question = Question {
         per_arrival: per_arrival(&plan),
         plan: &plan,
@@ -103,9 +102,12 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
         (outcome, (searching.found, searching.soak))
     };
     let (ended, (found, soak)) = session.drive(&plan, &announcement(&question), search).await?;
-    let record = ended.record(&plan_of_soak(&question, &found), soak, Some(&targets))?;
-    let record = with_capacity(record, found, ended.failure.is_none());
-    ended.conclude(&record)
+    let soaked = plan_of_soak(&question, &found);
+    let unjudged = Record {
+        capacity: Some(found),
+        ..ended.unjudged(&soaked, soak)
+    };
+    ended.conclude(unjudged, Some(&targets))
 }
 
 /// The targets that load decides; a file with none of them leaves nothing to search for.
@@ -159,33 +161,23 @@ fn settings(arguments: &CapacityArgs, workload: &Workload) -> Settings {
 }
 
 /// The plan of a soak, from which every step is derived.
-fn plan(
-    workload: Workload,
-    subjects: Vec<Subject>,
-    settings: Settings,
-    arguments: &CapacityArgs,
-) -> Result<Plan, HarnessError> {
-    let wanted = Wanted {
-        rate_per_s: Some(settings.start_per_s),
-        ..Wanted::default()
-    };
-    let model = LoadModel::choose(&workload, wanted).map_err(HarnessError::Usage)?;
+fn plan(workload: Workload, subjects: Vec<Subject>, settings: Settings, arguments: &CapacityArgs) -> Plan {
+    let model = LoadModel::open_at(&workload, settings.start_per_s);
     let mut schedule = workload.schedule(arguments.quick);
     schedule.measure_s = settings.soak_part_s();
     schedule.blocks = SOAK_PARTS;
-    Ok(Plan {
+    Plan {
         workload: workload.into(),
-        model,
         subjects,
         schedule,
         seed: arguments.seed,
         command: command_line(),
-        purpose: Purpose::Report,
-    })
+        purpose: Purpose::Capacity(model),
+    }
 }
 
 fn per_arrival(plan: &Plan) -> f64 {
-    match &plan.model {
+    match plan.model() {
         LoadModel::Open(model) => plan.workload.requests_per_arrival(model.arrive),
         LoadModel::Closed(_) => 1.0,
     }
@@ -219,15 +211,4 @@ fn plan_of_soak(question: &Question<'_>, found: &Capacity) -> Plan {
         ..plan.schedule
     };
     plan.at_rate(rate_per_s / question.per_arrival, schedule)
-}
-
-/// The verdict of a search that came to its end is about what it found.
-fn with_capacity(mut record: Record, found: Capacity, came_to_its_end: bool) -> Record {
-    record.checks.push(step::whose_limit(&found.steps));
-    if came_to_its_end {
-        (record.verdict, record.verdict_reason) = verdict::of_capacity(&record.checks, &found);
-        record.exit_code = record.verdict.exit_code();
-    }
-    record.capacity = Some(found);
-    record
 }

@@ -33,7 +33,7 @@ pub(super) async fn doctor(arguments: &DoctorArgs) -> Result<u8, HarnessError> {
         .into_iter()
         .find(|server| doctor::taken(&findings, *server).is_none());
     lacking.map_or(Ok(0), |server| {
-        Err(HarnessError::Unavailable(format!(
+        Err(HarnessError::Server(format!(
             "nothing provides {server}; one of the ways above is enough"
         )))
     })

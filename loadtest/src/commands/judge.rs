@@ -9,9 +9,9 @@ use std::{
 
 use clap::Args;
 use measure::{
-    baseline::{self, BaselineRules},
-    record::{Baseline, Record},
-    stored,
+    baseline::BaselineRules,
+    judge::{Baselines, Question},
+    record::{Purpose, Record},
 };
 
 use super::{ending, files};
@@ -66,10 +66,17 @@ fn ratio(text: &str) -> Result<f64, String> {
 pub(super) fn judge(arguments: &JudgeArgs) -> Result<u8, HarnessError> {
     let mut record = files::record(&arguments.record)?;
     let targets = files::targets_for(&record, arguments.targets.as_deref())?;
-    let targets = targets.as_ref().map(|targets| targets.items.as_slice());
-    let baseline = against(&record, arguments)?;
+    let baselines = files::records(&arguments.baseline)?;
     require_something(&record, arguments)?;
-    stored::judge(&mut record, targets, baseline).map_err(HarnessError::usage)?;
+    let question = Question {
+        targets: targets.as_ref().map(|targets| targets.items.as_slice()),
+        baselines: (!baselines.is_empty()).then(|| Baselines {
+            records: &baselines,
+            rules: rules(arguments.max_ratio),
+        }),
+        ..Question::default()
+    };
+    measure::judge::judge(&mut record, &question).map_err(HarnessError::usage)?;
 
     let directory = output_directory(arguments)?;
     let report = output::write_all(&record, &directory)?;
@@ -85,24 +92,24 @@ pub(super) fn judge(arguments: &JudgeArgs) -> Result<u8, HarnessError> {
     Ok(record.exit_code)
 }
 
-fn against(record: &Record, arguments: &JudgeArgs) -> Result<Option<Baseline>, HarnessError> {
-    if arguments.baseline.is_empty() {
-        return Ok(None);
-    }
-    let baselines = files::records(&arguments.baseline)?;
+fn rules(max_ratio: Option<f64>) -> BaselineRules {
     let standard = BaselineRules::default();
-    let rules = BaselineRules {
-        limit_of_blocks: arguments.max_ratio.unwrap_or(standard.limit_of_blocks),
-        limit_of_runs: arguments.max_ratio.unwrap_or(standard.limit_of_runs),
+    BaselineRules {
+        limit_of_blocks: max_ratio.unwrap_or(standard.limit_of_blocks),
+        limit_of_runs: max_ratio.unwrap_or(standard.limit_of_runs),
         ..standard
-    };
-    baseline::compare(record, &baselines, &rules)
-        .map(Some)
-        .map_err(HarnessError::usage)
+    }
 }
 
-/// Without a question every record would pass.
+/// Without a question every record would pass, and so would targets on a subject that lacks a feature on purpose.
 fn require_something(record: &Record, arguments: &JudgeArgs) -> Result<(), HarnessError> {
+    if record.purpose == Purpose::Ablation && arguments.targets.is_some() {
+        return Err(HarnessError::Usage(format!(
+            "record {} is an ablation, and targets would be judged on a subject that lacks a feature: give the record \
+             of a run or comparison",
+            record.id
+        )));
+    }
     let judged_itself = !record.targets.is_empty() || !record.comparisons.is_empty();
     if arguments.targets.is_some() || !arguments.baseline.is_empty() || judged_itself {
         return Ok(());

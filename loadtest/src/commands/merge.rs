@@ -3,11 +3,14 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use measure::hlog::Hlog;
+use measure::{
+    hlog::Hlog,
+    judge::{Question, judge},
+};
 
 use super::{ending, files};
 use crate::{
-    compare::{command_line, judge, output},
+    compare::{command_line, output},
     error::HarnessError,
 };
 
@@ -48,13 +51,13 @@ pub(super) fn merge(arguments: &MergeArgs) -> Result<u8, HarnessError> {
 fn merge_records(arguments: &MergeArgs) -> Result<u8, HarnessError> {
     let records = files::records(&arguments.files)?;
     let mut merged = measure::merge::records(&records).map_err(HarnessError::usage)?;
-    let targets = files::targets_for(&merged, arguments.targets.as_deref())?;
+    let targets = files::targets_for(&records[0], arguments.targets.as_deref())?;
     merged.command = command_line();
-    judge::judge(
-        &mut merged,
-        targets.as_ref().map_or(&[], |targets| &targets.items),
-        None,
-    )?;
+    let question = Question {
+        targets: targets.as_ref().map(|targets| targets.items.as_slice()),
+        ..Question::default()
+    };
+    judge(&mut merged, &question).map_err(HarnessError::usage)?;
     let report = output::write_all(&merged, &arguments.out)?;
     ending::verdict(&reports::text(&merged), &report);
     Ok(merged.exit_code)

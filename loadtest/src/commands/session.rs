@@ -11,9 +11,9 @@ use super::{ending, files};
 use crate::{
     cli::{LoadArgs, PlaceArgs},
     compare::{
-        Plan, Purpose,
+        Plan,
         capacity::Surroundings,
-        judge::{self, Judged, Servers},
+        judge::{self, Servers},
         output::OutputDir,
         run::Run,
     },
@@ -58,15 +58,12 @@ impl<'a> Session<'a> {
     pub(super) async fn execute(self, plan: &Plan, targets: Option<&Targets>) -> Result<u8, HarnessError> {
         let rounds = async |around: Surroundings<'_>| {
             let mut run = Run::new(plan, around.stack, around.out, around.progress, around.interrupt);
-            let outcome = match plan.purpose {
-                Purpose::Gate => run.execute_gate().await,
-                Purpose::Report | Purpose::Ablation(_) => run.execute().await,
-            };
+            let outcome = run.execute().await;
             (outcome, run.into_rounds())
         };
         let (ended, rounds) = self.drive(plan, &plan.announcement(), rounds).await?;
-        let record = ended.record(plan, rounds, targets)?;
-        ended.conclude(&record)
+        let unjudged = ended.unjudged(plan, rounds);
+        ended.conclude(unjudged, targets)
     }
 
     /// Makes the output directory, says what is about to happen, starts the servers that the plan needs, has `work`
@@ -106,7 +103,7 @@ impl<'a> Session<'a> {
         let mut announce = |line: &str| self.progress.line(line);
         tokio::select! {
             started = Stack::start(&self.options, &mut announce) => {
-                started.map_err(|error| HarnessError::Unavailable(error.to_string()))
+                started.map_err(HarnessError::from)
             }
             () = self.interrupt.stop.cancelled() => Err(HarnessError::Interrupted),
         }
@@ -122,28 +119,18 @@ pub(super) struct Ended {
 }
 
 impl Ended {
-    /// The judged record of what was measured.
-    pub(super) fn record(
-        &self,
-        plan: &Plan,
-        rounds: Vec<Round>,
-        targets: Option<&Targets>,
-    ) -> Result<Record, HarnessError> {
-        judge::record(Judged {
-            plan,
-            id: self.out.id(),
-            servers: self.servers.clone(),
-            rounds,
-            targets,
-            failure: self.failure.as_ref(),
-        })
+    /// The record of what was measured, which nobody has judged yet.
+    pub(super) fn unjudged(&self, plan: &Plan, rounds: Vec<Round>) -> Record {
+        judge::unjudged(plan, self.out.id(), self.servers.clone(), rounds)
     }
 
-    /// Writes everything and prints the summary; a failure is printed after what was kept. The exit code of the
-    /// verdict.
-    pub(super) fn conclude(self, record: &Record) -> Result<u8, HarnessError> {
-        let report = self.out.write(record)?;
-        ending::verdict(&reports::text(record), &report);
+    /// Judges a record, writes everything and prints the summary; a failure is printed after what was kept. The exit
+    /// code of the verdict.
+    pub(super) fn conclude(self, unjudged: Record, targets: Option<&Targets>) -> Result<u8, HarnessError> {
+        let items = targets.map_or(&[][..], |targets| &targets.items);
+        let record = judge::conclude(unjudged, items, self.failure.as_ref())?;
+        let report = self.out.write(&record)?;
+        ending::verdict(&reports::text(&record), &report);
         if let Some(failure) = self.failure {
             eprintln!("error: {failure}");
         }

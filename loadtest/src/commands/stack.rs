@@ -158,13 +158,13 @@ impl StateDir {
         let text = fs::read(self.0.join(STATE)).map_err(|error| self.failed(STATE, error))?;
         let changing = "the servers are just starting or stopping; try again in a moment";
         let up = serde_json::from_slice(&text);
-        up.map(Some).map_err(|_| HarnessError::Unavailable(changing.to_owned()))
+        up.map(Some).map_err(|_| HarnessError::Server(changing.to_owned()))
     }
 
     /// What must be up.
     fn required(&self) -> Result<Up, HarnessError> {
         let nothing = "no servers are up; start them with `loadtest stack up`";
-        self.up()?.ok_or_else(|| HarnessError::Unavailable(nothing.to_owned()))
+        self.up()?.ok_or_else(|| HarnessError::Server(nothing.to_owned()))
     }
 
     /// Opens a file of its owner's alone.
@@ -202,7 +202,7 @@ async fn start_keeper(state: &StateDir, servers: &ServerArgs) -> Result<(), Harn
         }
     });
     tokio::select! {
-        up = up => up.map_err(|_| HarnessError::Unavailable(state.last_error()))?,
+        up = up => up.map_err(|_| HarnessError::Server(state.last_error()))?,
         () = interrupt.stop.cancelled() => {
             keeper.stop().await.map_err(HarnessError::internal)?;
             return Err(HarnessError::Interrupted);
@@ -237,7 +237,7 @@ fn spawn_keeper(state: &StateDir, servers: &ServerArgs) -> Result<Supervised, Ha
 fn terminate(pid: u32) -> Result<(), HarnessError> {
     match kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM) {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(errno) => Err(HarnessError::Unavailable(format!("cannot end process {pid}: {errno}"))),
+        Err(errno) => Err(HarnessError::Server(format!("cannot end process {pid}: {errno}"))),
     }
 }
 
@@ -256,9 +256,7 @@ async fn keep(state: &StateDir, servers: &ServerArgs) -> Result<(), HarnessError
     let options = servers.options()?;
     let mut announce = |line: &str| println!("{line}");
     let stack = tokio::select! {
-        started = Stack::start(&options, &mut announce) => {
-            started.map_err(|error| HarnessError::Unavailable(error.to_string()))?
-        }
+        started = Stack::start(&options, &mut announce) => started?,
         () = interrupt.stop.cancelled() => return Err(HarnessError::Interrupted),
     };
     let up = serde_json::to_vec(&Up::of(&stack)).map_err(HarnessError::internal)?;
@@ -276,7 +274,7 @@ async fn down(state: &StateDir) -> Result<(), HarnessError> {
         let mut patience = Patience::new(DOWN_LIMIT);
         while state.lock()?.is_none() {
             let waited = patience.pause().await;
-            waited.map_err(|error| HarnessError::Unavailable(format!("the servers do not end: {error}")))?;
+            waited.map_err(|error| HarnessError::Server(format!("the servers do not end: {error}")))?;
         }
         println!("the servers are down");
     } else {

@@ -40,7 +40,7 @@ impl Page {
     }
 
     pub(super) async fn read(&self) -> Result<PageReading, HarnessError> {
-        let unavailable = |error: reqwest::Error| HarnessError::Unavailable(format!("probe of {}: {error}", self.url));
+        let unavailable = |error: reqwest::Error| HarnessError::Probe(format!("probe of {}: {error}", self.url));
         let answer = self
             .http
             .get(&self.url)
@@ -48,7 +48,7 @@ impl Page {
             .await
             .and_then(reqwest::Response::error_for_status);
         let text = answer.map_err(unavailable)?.text().await.map_err(unavailable)?;
-        reading(&text, &self.keep).map_err(|error| HarnessError::Unavailable(format!("probe of {}: {error}", self.url)))
+        reading(&text, &self.keep).map_err(|error| HarnessError::Probe(format!("probe of {}: {error}", self.url)))
     }
 }
 

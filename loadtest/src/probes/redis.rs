@@ -47,7 +47,7 @@ impl Redis {
 }
 
 fn unavailable(error: &redis::RedisError) -> HarnessError {
-    HarnessError::Unavailable(format!(
+    HarnessError::Probe(format!(
         "probe of Redis: {error}; is REDIS_URL right and the server up?"
     ))
 }

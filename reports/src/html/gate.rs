@@ -1,6 +1,6 @@
 //! The gate: what each family came to, in how many blocks, and what the run could have seen.
 
-use measure::record::{Comparison, FamilyVerdict, Gate};
+use measure::record::{Comparison, FamilyVerdict, GateDecision};
 
 use crate::format;
 use crate::view::{View, endpoint_title};
@@ -65,7 +65,7 @@ fn endpoint(comparison: &Comparison) -> EndpointRow {
 }
 
 /// How the decision came about, as one sentence.
-pub(crate) fn how(gate: &Gate) -> String {
+pub(crate) fn how(gate: &GateDecision) -> String {
     let second = if gate.stage2_blocks > 0 {
         format!("{} new blocks in stage 2", gate.stage2_blocks)
     } else {

@@ -1,5 +1,6 @@
-//! One replica as a process of its own, for tests of a fleet: reads commands from standard input, a line each, and answers
-//! each with a line of `name=value` pairs. The database is a directory with a file per row, so that all replicas see it.
+//! One replica as a process of its own, for tests of a fleet: reads commands from standard input, a line each, and
+//! answers each with a line of `name=value` pairs. The database is a directory with a file per row, so that all
+//! replicas see it.
 //!
 //! `replica REDIS_URL DIRECTORY`, then `stampede KEY CLIENTS LOAD_MS LOCKS`, `invalidate COUNT PER_SECOND`, `lag`,
 //! `hot KEY RUN_MS TTL_MS LOAD_MS`, `write ROW`, `read ROW`, `churn RUN_MS ROWS` or `stats`.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Capacity {
-    /// What had to hold at every rate: ids of the record's targets.
+    /// Targets that had to hold at every rate: their ids.
     pub goals: Vec<String>,
     /// Every load driven, in order.
     pub steps: Vec<CapacityStep>,

@@ -9,7 +9,7 @@ pub const INVALIDATION_P99_MS: &str = "cache.invalidation_p99_ms";
 /// Examples kept per round; the rest is only counted.
 pub const MAX_STALE_EXAMPLES: usize = 20;
 
-/// What following the versions of entities through one round found.
+/// Results of following the versions of entities through one round.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Consistency {

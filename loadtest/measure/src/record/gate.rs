@@ -1,4 +1,5 @@
-//! The gate's own part of a record: interleaved slices (STATISTICS section 1), and what the two-stage decision did.
+//! The gate's own part of a record: interleaved slices (STATISTICS section 1), and the course of the two-stage
+//! decision.
 
 use std::collections::BTreeMap;
 
@@ -37,10 +38,9 @@ pub struct GateSlice {
     pub lateness_p99_us: u64,
 }
 
-/// How a gate came to its decision.
+/// Course and result of a gate's decision.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Gate {
+pub struct GateDecision {
     /// Blocks of stage 1 that entered.
     pub stage1_blocks: u32,
     /// Blocks of stage 2, or of the extension for PASS, that entered; 0 if stage 1 decided all.

@@ -14,11 +14,11 @@ pub struct Series {
     pub values: Vec<f64>,
 }
 
-/// What one probe itself cost in one round.
+/// Cost of one probe in one round.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProbeCost {
-    /// What was read: `postgres`, `redis`, `prometheus`, `process`.
+    /// The server or place read: `postgres`, `redis`, `prometheus`, `process`.
     pub probe: String,
     /// Readings.
     pub readings: u64,

@@ -10,3 +10,8 @@ pub mod signflip;
 pub mod student;
 pub mod unpaired;
 pub mod wilcoxon;
+
+/// Arithmetic mean; 0 of nothing.
+pub fn average(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}

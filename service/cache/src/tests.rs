@@ -1,6 +1,6 @@
-//! Interleavings of the protocol's own steps: every flight and every invalidation stops between any two of its steps, and a
-//! seed decides who goes on. The clock stands still, Redis is a real one. A failure names its seed, and the seed replays the
-//! choices.
+//! Interleavings of the protocol's own steps: every flight and every invalidation stops between any two of its steps,
+//! and a seed decides who goes on. The clock stands still, Redis is a real one. A failure names its seed, and the seed
+//! replays the choices.
 
 use std::{
     convert::Infallible,
@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Entry, Key, ManualClock, Policy, RedisSettings, Tag, TieredCache, state::Step};
+use crate::{Clock, Entry, Key, Policy, RedisSettings, Tag, TieredCache, context::Step};
 
 /// How long a step may take; reached only when a test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -51,6 +51,19 @@ impl Pauses {
     }
 }
 
+/// A clock that stands still.
+struct StillClock;
+
+impl Clock for StillClock {
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn wall_ms(&self) -> u64 {
+        1_767_225_600_000
+    }
+}
+
 /// The database: one row, whose version only grows.
 #[derive(Default)]
 struct Row(AtomicI64);
@@ -69,7 +82,7 @@ impl Replica {
         settings.connect_timeout = DEADLINE;
         let mut builder = TieredCache::builder("steps")
             .redis(settings)
-            .clock(Arc::new(ManualClock::new()));
+            .clock(Arc::new(StillClock));
         builder.pauses = Some(Arc::new(Pauses(pauses)));
         Self {
             cache: builder.build().await.expect("the settings are valid"),
@@ -105,8 +118,8 @@ fn tags() -> [Tag; 1] {
     [Tag::new("row")]
 }
 
-/// What clients do at the same time: two read and one writes on the first replica, one reads on the second. Each reads once
-/// more after its own step, and must see what the writer of its replica has finished before.
+/// What clients do at the same time: two read and one writes on the first replica, one reads on the second. Each reads
+/// once more after its own step, and must see what the writer of its replica has finished before.
 async fn play(seed: u64, url: &str) -> Vec<Step> {
     let mut redis = plain_client(url).await;
     let _: () = redis::cmd("FLUSHALL")
@@ -222,8 +235,8 @@ impl Schedule {
         let _ = go_on.send(());
     }
 
-    /// Everything that is on its way to a pause arrives there. Redis answers in order, so what was sent before a PING was
-    /// done before its answer; three of them cover the longest way between two pauses.
+    /// Everything that is on its way to a pause arrives there. Redis answers in order, so what was sent before a PING
+    /// was done before its answer; three of them cover the longest way between two pauses.
     async fn gather(&mut self) {
         for _ in 0..3 {
             for _ in 0..20 {
@@ -255,7 +268,9 @@ impl Schedule {
             }
         };
         tokio::select! {
-            come = timeout(DEADLINE, come) => assert!(come.is_ok(), "seed {seed}: the replicas do not come to {newest}"),
+            come = timeout(DEADLINE, come) => {
+                assert!(come.is_ok(), "seed {seed}: the replicas do not come to {newest}");
+            }
             () = run_free => {}
         }
         a.cache.shutdown().await;

@@ -1,28 +1,13 @@
-//! Experiments: a share of the keys is read by another policy, so that two strategies can be compared under the same load.
-//! What each arm did is counted here, and told to the [`Observer`](crate::Observer) with every lookup.
+//! Experiments: a share of the keys is read by another policy, so that two strategies can be compared under the same
+//! load. What each arm did is counted in [`Stats`](crate::Stats), and told to the [`Observer`](crate::Observer) with
+//! every lookup.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use crate::{entry::Tier, key::Key, policy::Policy, stats::Counter};
-
-/// One side of an experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Arm {
-    /// What there was.
-    A,
-    /// What is tried.
-    B,
-}
-
-impl Arm {
-    /// The name in metrics: `a` or `b`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::A => "a",
-            Self::B => "b",
-        }
-    }
-}
+use crate::{
+    key::Key,
+    policy::{Arm, Policy},
+};
 
 /// Two policies, and the share of the keys that gets the second. A key is in the same arm on every replica and at every
 /// time; another salt makes another division.
@@ -70,42 +55,6 @@ impl Experiment {
             Arm::B
         } else {
             Arm::A
-        }
-    }
-}
-
-/// What one arm did since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ArmStats {
-    /// Reads that a tier answered, aged answers included.
-    pub hits: u64,
-    /// Reads that needed the loader.
-    pub misses: u64,
-    /// Time that clients waited for these reads, in microseconds.
-    pub waited_us: u64,
-}
-
-/// The counters behind [`ArmStats`].
-#[derive(Debug, Default)]
-pub(crate) struct ArmCounters {
-    hits: Counter,
-    misses: Counter,
-    waited_us: Counter,
-}
-
-impl ArmCounters {
-    pub(crate) fn count(&self, tier: Tier, waited_us: u64) {
-        let counter = if tier == Tier::Db { &self.misses } else { &self.hits };
-        counter.add_one();
-        self.waited_us.add(waited_us);
-    }
-
-    pub(crate) fn stats(&self) -> ArmStats {
-        ArmStats {
-            hits: self.hits.get(),
-            misses: self.misses.get(),
-            waited_us: self.waited_us.get(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whole gates made of histograms, judged as a record would be.
+//! Whole gates made of histograms.
 
 use std::collections::BTreeMap;
 
@@ -55,8 +55,8 @@ fn slice(position: u32, factor: f64, noise: f64) -> GateSlice {
     }
 }
 
-/// One block of both subjects; endpoint `a` of the new one takes `factor` times as long and as much CPU. Noise is shared
-/// by neighbouring slices and differs from block to block.
+/// One block of both subjects; endpoint `a` of the new one takes `factor` times as long and as much CPU. Noise is
+/// shared by neighbouring slices and differs from block to block.
 pub(crate) fn gate_block(block: u32, factor: f64) -> Vec<Round> {
     let order = order::slices(SEED, block);
     let of_side = |side: Side| {
@@ -94,20 +94,20 @@ fn wobble(block: u32) -> f64 {
     1.0 + f64::from(block * 7919 % 11) / 500.0 - 0.01
 }
 
-fn judged(rounds: &[Round]) -> Judgement {
-    judge(rounds, SIDES, &record().machine, &GateRules::default()).unwrap()
+fn evaluated(rounds: &[Round]) -> Evaluation {
+    evaluate(rounds, SIDES, &record().machine, &GateRules::default()).unwrap()
 }
 
-fn outcome(judgement: &Judgement, family: &str, endpoint: &str) -> Outcome {
+fn outcome(evaluation: &Evaluation, family: &str, endpoint: &str) -> Outcome {
     let fits = |one: &&Comparison| one.family == family && one.endpoint == endpoint;
-    judgement.comparisons.iter().find(fits).unwrap().outcome
+    evaluation.comparisons.iter().find(fits).unwrap().outcome
 }
 
 #[test]
 fn equal_subjects_pass_after_one_stage() {
-    let judgement = judged(&rounds(24, wobble));
-    assert_eq!(judgement.next, Next::Decided);
-    let verdicts: Vec<_> = judgement
+    let evaluation = evaluated(&rounds(24, wobble));
+    assert_eq!(evaluation.next, Next::Decided);
+    let verdicts: Vec<_> = evaluation
         .gate
         .families
         .iter()
@@ -121,17 +121,17 @@ fn equal_subjects_pass_after_one_stage() {
             (TAIL_FAMILY, Outcome::Pass)
         ]
     );
-    assert!(judgement.gate.canary);
-    assert!(judgement.gate.families[0].detail.starts_with("2 not slower; MDE = "));
-    assert!(judgement.comparisons.iter().all(|one| one.endpoint != CANARY));
+    assert!(evaluation.gate.canary);
+    assert!(evaluation.gate.families[0].detail.starts_with("2 not slower; MDE = "));
+    assert!(evaluation.comparisons.iter().all(|one| one.endpoint != CANARY));
 }
 
 #[test]
 fn a_slow_endpoint_needs_the_second_stage_to_be_convicted() {
-    let one_stage = judged(&rounds(24, |block| 1.2 * wobble(block)));
+    let one_stage = evaluated(&rounds(24, |block| 1.2 * wobble(block)));
     assert_eq!(one_stage.next, Next::Blocks(24));
     assert_eq!(outcome(&one_stage, LATENCY_FAMILY, "a"), Outcome::Inconclusive);
-    let both = judged(&rounds(48, |block| 1.2 * wobble(block)));
+    let both = evaluated(&rounds(48, |block| 1.2 * wobble(block)));
     assert_eq!(both.next, Next::Decided);
     assert_eq!(outcome(&both, LATENCY_FAMILY, "a"), Outcome::Regress);
     assert_eq!(outcome(&both, LATENCY_FAMILY, "b"), Outcome::Pass);
@@ -142,7 +142,7 @@ fn a_slow_endpoint_needs_the_second_stage_to_be_convicted() {
     assert_close(a.ratio, 1.2, 0.02);
 }
 
-/// The same with two requests left in each slice, far apart: one as long as its median and one of ten times that.
+/// The rounds with two requests left in each slice, far apart: one as long as its median and one of ten times that.
 fn thinned(mut rounds: Vec<Round>) -> Vec<Round> {
     let slices = rounds.iter_mut().flat_map(|round| &mut round.gate_slices);
     for counted in slices.flat_map(|slice| slice.endpoints.values_mut()) {
@@ -153,17 +153,18 @@ fn thinned(mut rounds: Vec<Round>) -> Vec<Round> {
     rounds
 }
 
-/// Few requests leave much undecided, which is then said to be for want of them; a large slowdown stands out all the same.
+/// Few requests leave much undecided, which is then said to be for want of them; a large slowdown stands out all the
+/// same.
 #[test]
 fn few_requests_do_not_hide_a_large_slowdown() {
     let slow = |blocks| thinned(rounds(blocks, |block| 3.0 * wobble(block)));
-    let judgement = judged(&slow(24));
-    assert_eq!(judgement.next, Next::Blocks(24));
-    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::InsufficientData);
-    let judgement = judged(&slow(48));
-    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::Regress);
+    let evaluation = evaluated(&slow(24));
+    assert_eq!(evaluation.next, Next::Blocks(24));
+    assert_eq!(outcome(&evaluation, LATENCY_FAMILY, "a"), Outcome::InsufficientData);
+    let evaluation = evaluated(&slow(48));
+    assert_eq!(outcome(&evaluation, LATENCY_FAMILY, "a"), Outcome::Regress);
     assert_eq!(
-        outcome(&judgement, LATENCY_FAMILY, "b"),
+        outcome(&evaluation, LATENCY_FAMILY, "b"),
         Outcome::Pass,
         "its blocks agree"
     );
@@ -171,9 +172,12 @@ fn few_requests_do_not_hide_a_large_slowdown() {
 
 #[test]
 fn unfinished_stages_ask_for_their_blocks() {
-    assert_eq!(judged(&rounds(10, wobble)).next, Next::Blocks(14));
-    assert_eq!(judged(&rounds(30, |block| 1.2 * wobble(block))).next, Next::Blocks(18));
-    assert_eq!(judged(&[]).next, Next::Blocks(24));
+    assert_eq!(evaluated(&rounds(10, wobble)).next, Next::Blocks(14));
+    assert_eq!(
+        evaluated(&rounds(30, |block| 1.2 * wobble(block))).next,
+        Next::Blocks(18)
+    );
+    assert_eq!(evaluated(&[]).next, Next::Blocks(24));
 }
 
 #[test]
@@ -182,12 +186,12 @@ fn a_spoilt_block_is_run_again_and_said() {
     for slice in &mut spoilt[0].gate_slices {
         slice.generator_cpu = 0.95;
     }
-    let judgement = judged(&spoilt);
+    let evaluation = evaluated(&spoilt);
     assert_eq!(
         (
-            judgement.gate.stage1_blocks,
-            judgement.gate.repeated_blocks,
-            judgement.next
+            evaluation.gate.stage1_blocks,
+            evaluation.gate.repeated_blocks,
+            evaluation.next
         ),
         (24, 1, Next::Decided)
     );
@@ -199,10 +203,10 @@ fn a_rare_pause_fails_the_tail_alone() {
     for round in paused.iter_mut().filter(|round| round.subject == "new") {
         pause(&mut round.gate_slices[3], 200_000, 2);
     }
-    let judgement = judged(&paused);
-    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::Pass);
-    assert_eq!(outcome(&judgement, TAIL_FAMILY, "a"), Outcome::Regress);
-    assert_eq!(outcome(&judgement, TAIL_FAMILY, "b"), Outcome::Pass);
+    let evaluation = evaluated(&paused);
+    assert_eq!(outcome(&evaluation, LATENCY_FAMILY, "a"), Outcome::Pass);
+    assert_eq!(outcome(&evaluation, TAIL_FAMILY, "a"), Outcome::Regress);
+    assert_eq!(outcome(&evaluation, TAIL_FAMILY, "b"), Outcome::Pass);
 }
 
 #[test]
@@ -222,44 +226,44 @@ fn missing_endpoints_zero_requests_and_errors_alone_are_insufficient_data() {
             }
         }
     }
-    let judgement = judged(&odd);
+    let evaluation = evaluated(&odd);
     for endpoint in ["a", "b", "c"] {
         assert_eq!(
-            outcome(&judgement, LATENCY_FAMILY, endpoint),
+            outcome(&evaluation, LATENCY_FAMILY, endpoint),
             Outcome::InsufficientData,
             "{endpoint}"
         );
     }
-    assert_eq!(judgement.gate.families[0].outcome, Outcome::Inconclusive);
-    assert!(judgement.gate.families[0].detail.starts_with("3 with too little data"));
+    assert_eq!(evaluation.gate.families[0].outcome, Outcome::Inconclusive);
+    assert!(evaluation.gate.families[0].detail.starts_with("3 with too little data"));
 }
 
 #[test]
 fn one_block_judges_nothing_and_loses_nothing() {
-    let judgement = judged(&rounds(1, wobble));
+    let evaluation = evaluated(&rounds(1, wobble));
     assert!(
-        judgement
+        evaluation
             .comparisons
             .iter()
             .all(|one| one.outcome != Outcome::Pass && one.outcome != Outcome::Regress)
     );
-    assert_eq!((judgement.gate.stage1_blocks, judgement.next), (1, Next::Blocks(23)));
+    assert_eq!((evaluation.gate.stage1_blocks, evaluation.next), (1, Next::Blocks(23)));
 }
 
 #[test]
 fn an_oversubscribed_host_is_said_to_be_one() {
-    assert_eq!(judged(&rounds(5, wobble)).gate.oversubscribed, None);
+    assert_eq!(evaluated(&rounds(5, wobble)).gate.oversubscribed, None);
     let mut busy = rounds(5, wobble);
     for slice in busy.iter_mut().flat_map(|round| &mut round.gate_slices) {
         slice.service_cpu_us = Some(1_600_000);
     }
-    let text = judged(&busy).gate.oversubscribed.unwrap();
+    let text = evaluated(&busy).gate.oversubscribed.unwrap();
     assert!(text.starts_with("90 % of the cores were in use"), "{text}");
     for slice in busy.iter_mut().flat_map(|round| &mut round.gate_slices) {
         slice.busy = Some(0.5);
     }
     assert_eq!(
-        judged(&busy).gate.oversubscribed,
+        evaluated(&busy).gate.oversubscribed,
         None,
         "what the kernel counts is the whole"
     );
@@ -268,7 +272,7 @@ fn an_oversubscribed_host_is_said_to_be_one() {
         slice.steal = Some(0.12);
     }
     assert!(
-        judged(&stolen)
+        evaluated(&stolen)
             .gate
             .oversubscribed
             .unwrap()
@@ -277,7 +281,7 @@ fn an_oversubscribed_host_is_said_to_be_one() {
 }
 
 #[test]
-fn the_same_rounds_give_the_same_judgement() {
+fn the_same_rounds_give_the_same_evaluation() {
     let data = rounds(26, |block| 1.04 * wobble(block));
-    assert_eq!(judged(&data), judged(&data));
+    assert_eq!(evaluated(&data), evaluated(&data));
 }

@@ -1,4 +1,4 @@
-//! The gate's judgement on the rounds of a record: which blocks enter, both families, the tail, and what comes next.
+//! The blocks of a gate evaluated: which of them enter, both families, the tail, and whether more blocks are needed.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,8 @@ use super::differences::{self, Block};
 use super::tail::{self, TailShare, TailTest};
 use crate::compare::{CPU_FAMILY, LATENCY_FAMILY, Sides};
 use crate::figures::percent;
-use crate::record::{ALL_ENDPOINTS, CANARY, Comparison, FamilyVerdict, Gate, Machine, Outcome, Round};
+use crate::limits::RESOLUTION;
+use crate::record::{ALL_ENDPOINTS, CANARY, Comparison, FamilyVerdict, GateDecision, Machine, Outcome, Round};
 use crate::rounds::RoundError;
 use crate::stats::power;
 
@@ -16,10 +17,8 @@ mod describe;
 
 /// Family of the shares of very slow requests.
 pub const TAIL_FAMILY: &str = "tail_share";
-/// The slowdown that a gate is meant to see; what it says about too few requests and too noisy machines.
-pub const RESOLUTION: f64 = 0.10;
 
-/// What the command does next.
+/// The next step of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Everything is decided, or no further block would decide more.
@@ -28,14 +27,14 @@ pub enum Next {
     Blocks(usize),
 }
 
-/// A gate's judgement.
+/// Result of the blocks of a gate so far.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
+pub struct Evaluation {
     /// One line per endpoint and family.
     pub comparisons: Vec<Comparison>,
     /// How it came about.
-    pub gate: Gate,
-    /// What comes next. Only [`Next::Decided`] is final: what stands in `comparisons` before is for the progress line,
+    pub gate: GateDecision,
+    /// The next step. Only [`Next::Decided`] is final: before it, `comparisons` are for the progress line,
     /// never a verdict (peeking raises false alarms).
     pub next: Next,
 }
@@ -64,19 +63,27 @@ impl<'b> Stages<'b> {
     }
 }
 
-/// Judges the blocks of `rounds`. The result depends on the data and the seed alone, so a stored record can be judged
-/// again.
-pub fn judge(rounds: &[Round], sides: Sides, machine: &Machine, rules: &GateRules) -> Result<Judgement, RoundError> {
+/// Evaluates the blocks of `rounds`. The result depends on the data and the seed alone, so a stored record can be
+/// judged again.
+///
+/// # Errors
+/// A histogram of a slice that cannot be read. Nothing else reads them, so each is decoded once.
+pub fn evaluate(
+    rounds: &[Round],
+    sides: Sides,
+    machine: &Machine,
+    rules: &GateRules,
+) -> Result<Evaluation, RoundError> {
     let blocks = differences::blocks(rounds, sides)?;
     let stages = Stages::of(&blocks, rules);
     let latency = Family::latency(&stages, rules);
     let cpu = Family::cpu(&stages);
-    let mut families = vec![latency.judge(sides, rules)];
-    families.extend(cpu.map(|cpu| cpu.judge(sides, rules)));
+    let mut families = vec![latency.decide(sides, rules)];
+    families.extend(cpu.map(|cpu| cpu.decide(sides, rules)));
     let open = families.iter().any(|family| family.open);
     let mut comparisons: Vec<Comparison> = families.into_iter().flat_map(|family| family.comparisons).collect();
     comparisons.extend(tails(&stages.first, sides, rules));
-    let gate = Gate {
+    let gate = GateDecision {
         stage1_blocks: small(stages.first.len()),
         stage2_blocks: small(stages.second.len()),
         repeated_blocks: stages.repeated,
@@ -85,7 +92,7 @@ pub fn judge(rounds: &[Round], sides: Sides, machine: &Machine, rules: &GateRule
         families: family_verdicts(&comparisons),
         oversubscribed: describe::oversubscribed(rounds, machine),
     };
-    Ok(Judgement {
+    Ok(Evaluation {
         comparisons,
         gate,
         next: next(&stages, open, rules),
@@ -120,8 +127,8 @@ impl Staged {
 struct Row {
     endpoint: String,
     differences: Staged,
-    /// Fewer requests than the sampling floor asks for: what the test leaves undecided is so for want of them. What it decides
-    /// stands, since it counts blocks and not requests.
+    /// Fewer requests than the sampling floor asks for: what the test leaves undecided is so for want of them. What it
+    /// decides stands, since it counts blocks and not requests.
     scarce: bool,
 }
 
@@ -134,7 +141,7 @@ struct Family {
     canary: Option<Staged>,
 }
 
-struct FamilyJudged {
+struct FamilyDecided {
     comparisons: Vec<Comparison>,
     /// Whether a second stage could still decide something.
     open: bool,
@@ -177,7 +184,7 @@ impl Family {
         })
     }
 
-    fn judge(&self, sides: Sides, rules: &GateRules) -> FamilyJudged {
+    fn decide(&self, sides: Sides, rules: &GateRules) -> FamilyDecided {
         let look = |blocks: fn(&Staged) -> Vec<f64>| Look {
             rows: self.rows.iter().map(|row| blocks(&row.differences)).collect(),
             canary: self.canary.as_ref().map(blocks),
@@ -192,7 +199,7 @@ impl Family {
             decision::decide_alone(stage1, rules)
         };
         let comparisons = self.comparisons(decided, sides);
-        FamilyJudged { comparisons, open }
+        FamilyDecided { comparisons, open }
     }
 
     fn comparisons(&self, decided: Vec<Decided>, sides: Sides) -> Vec<Comparison> {
@@ -204,13 +211,13 @@ impl Family {
         let rest = self
             .untested
             .iter()
-            .map(|endpoint| insufficient(self.name, endpoint, sides));
+            .map(|endpoint| Comparison::located(self.name, endpoint, sides, &[]));
         judged.chain(rest).collect()
     }
 }
 
 impl Row {
-    /// What is said of it, given what the test said.
+    /// The outcome that is shown, from that of the test.
     fn outcome(&self, tested: Outcome) -> Outcome {
         match tested {
             Outcome::Inconclusive if self.scarce => Outcome::InsufficientData,
@@ -258,35 +265,10 @@ fn has_requests(blocks: &[&Block], endpoint: &str) -> bool {
 
 fn comparison(family: &str, endpoint: &str, look: &Evidence, outcome: Outcome, sides: Sides) -> Comparison {
     Comparison {
-        family: family.to_owned(),
-        endpoint: endpoint.to_owned(),
-        before: sides.before.to_owned(),
-        after: sides.after.to_owned(),
-        blocks: small(look.residuals.len()),
-        ratio: look.location.estimate.exp(),
-        ratio_low: look.location.bounds.map(|(low, _)| low.exp()),
-        ratio_high: look.location.bounds.map(|(_, high)| high.exp()),
         p_slower: look.p_slower,
         p_faster: look.p_faster,
-        mde: look.mde,
         outcome,
-    }
-}
-
-fn insufficient(family: &str, endpoint: &str, sides: Sides) -> Comparison {
-    Comparison {
-        family: family.to_owned(),
-        endpoint: endpoint.to_owned(),
-        before: sides.before.to_owned(),
-        after: sides.after.to_owned(),
-        blocks: 0,
-        ratio: 1.0,
-        ratio_low: None,
-        ratio_high: None,
-        p_slower: 1.0,
-        p_faster: 1.0,
-        mde: None,
-        outcome: Outcome::InsufficientData,
+        ..Comparison::located(family, endpoint, sides, &look.residuals)
     }
 }
 
@@ -320,7 +302,7 @@ fn tail_comparison(endpoint: &str, share: &TailShare, test: TailTest, sides: Sid
         } else {
             Outcome::Pass
         },
-        ..insufficient(TAIL_FAMILY, endpoint, sides)
+        ..Comparison::located(TAIL_FAMILY, endpoint, sides, &[])
     }
 }
 
