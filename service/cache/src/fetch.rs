@@ -10,7 +10,7 @@ use crate::{
     context::Step,
     endpoints::Endpoint,
     entry::{Entry, Served, Tier},
-    flight::{Failure, FlightResult, Leader},
+    flight::{Failure, FlightResult, Leader, Load},
     key::Key,
     l1::{Kept, Times},
     l2::{
@@ -68,19 +68,14 @@ enum L2Lookup {
 }
 
 /// Runs one flight, from the moment its stamp is taken to its result.
-pub(crate) async fn run<E, F, Fut>(core: Arc<Core>, plan: Plan, leader: Leader, loader: F)
-where
-    E: Send + Sync + 'static,
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<Option<Entry>, E>>,
-{
+pub(crate) async fn run(core: Arc<Core>, plan: Plan, leader: Leader, load: Load) {
     core.context.reach(Step::StampTaken).await;
     let flight = Flight {
         core: &core,
         plan: &plan,
         leader: &leader,
     };
-    let result = flight.result(loader).await;
+    let result = flight.result(load).await;
     leader.complete(result);
 }
 
@@ -91,19 +86,14 @@ struct Flight<'a> {
 }
 
 impl Flight<'_> {
-    async fn result<E, F, Fut>(&self, loader: F) -> FlightResult
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
+    async fn result(&self, load: Load) -> FlightResult {
         let known = match self.look_in_l2().await {
             L2Lookup::Found(served) => return Ok(served),
             L2Lookup::Load(known) => known,
         };
         // Starts after the generations were read: what it loads is at least as new as they are.
         self.core.context.reach(Step::LoadBegins).await;
-        let result = self.load_in_time(&known, loader).await;
+        let result = self.load_in_time(&known, load).await;
         self.core.context.reach(Step::LoadEnded).await;
         match result {
             Ok(Some(stored)) => Ok(self.keep(&known, stored).await),
@@ -188,14 +178,9 @@ impl Flight<'_> {
 
     /// Loads within the policy's time-outs. After the soft one the clients get an aged answer, if there is one, and the
     /// load goes on; after the hard one it is given up.
-    async fn load_in_time<E, F, Fut>(&self, known: &LoadContext, loader: F) -> Result<Option<Stored>, Failure>
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
+    async fn load_in_time(&self, known: &LoadContext, load: Load) -> Result<Option<Stored>, Failure> {
         let mut load = pin!(async {
-            let load = self.load(known, loader);
+            let load = self.load(known, load);
             match self.plan.policy.hard_timeout {
                 Some(limit) => timeout(limit, load).await.unwrap_or(Err(Failure::TimedOut(limit))),
                 None => load.await,
@@ -212,20 +197,15 @@ impl Flight<'_> {
         load.await
     }
 
-    async fn load<E, F, Fut>(&self, known: &LoadContext, loader: F) -> Result<Option<Stored>, Failure>
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
+    async fn load(&self, known: &LoadContext, load: Load) -> Result<Option<Stored>, Failure> {
         // The semaphore is never closed; were it, loads would run unbounded rather than not at all.
         let _place = if known.redis_failed {
             self.core.bulkhead.acquire().await.ok()
         } else {
             None
         };
-        let (result, elapsed) = self.core.run_loader(&self.plan.key, loader()).await;
-        let entry = result.map_err(|error| Failure::Loader(Arc::new(error)))?;
+        let (result, elapsed) = self.core.run_loader(&self.plan.key, load).await;
+        let entry = result?;
         let policy = &self.plan.policy;
         let lifetime = match &entry {
             Some(_) => Some(policy.lifetime(rand::random(), self.plan.endpoint.ttl_factor())),

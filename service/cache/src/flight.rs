@@ -12,10 +12,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::{
-    entry::Served,
+    entry::{Entry, Served},
     key::Key,
     stamps::Stamp,
     sync::{AtomicU64, Mutex, MutexGuard, SHARDS},
@@ -36,6 +37,9 @@ pub(crate) enum Failure {
     /// The loader exceeded this limit.
     TimedOut(Duration),
 }
+
+/// A load that has not begun, without the types of its client: what a flight does is compiled once, whoever asks.
+pub(crate) type Load = BoxFuture<'static, Result<Option<Entry>, Failure>>;
 
 /// Where a client waits for the result. It ends without one if the flight is torn down (a panic, or the end of the
 /// runtime).

@@ -11,10 +11,11 @@ use crate::{
     entry::{Entry, Served, Tier},
     error::LoadError,
     fetch::{self, Plan},
-    flight::{Admission, Admitted, Failure, Waiter},
+    flight::{Admission, Admitted, Failure, Load, Waiter},
     key::Key,
     l1::{Kept, Missing},
     policy::{Policy, Strategy},
+    source::SourceError,
     stamps::Stamp,
     state::Core,
     tag::Tag,
@@ -45,6 +46,16 @@ pub(crate) enum Prefetched {
     Failed,
 }
 
+/// The load of `loader`, which is not called before the load begins.
+pub(crate) fn untyped<E, F, Fut>(loader: F) -> Load
+where
+    E: Send + Sync + 'static,
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+{
+    Box::pin(async move { loader().await.map_err(|error| Failure::Loader(Arc::new(error))) })
+}
+
 impl Request<'_> {
     pub(crate) async fn get_or_load<E, F, Fut>(&self, loader: F) -> Result<Served, LoadError<E>>
     where
@@ -58,11 +69,11 @@ impl Request<'_> {
         if let Some(kept) = self.look() {
             let answer = self.answer(&kept);
             if kept.wants_refresh(self.started) {
-                self.refresh(&kept, loader);
+                self.refresh(&kept, TypeId::of::<E>(), untyped(loader));
             }
             return Ok(answer);
         }
-        let waiter = match self.admit::<E>() {
+        let waiter = match self.admit(TypeId::of::<E>()) {
             Admitted::Found(kept) => return Ok(self.answer(&kept)),
             Admitted::Joined(waiter) => {
                 self.core.context.counters.joined.add_one();
@@ -70,7 +81,7 @@ impl Request<'_> {
             }
             Admitted::Leads(leader, stamp) => {
                 let mut waiter = leader.waiter();
-                let flight = fetch::run(Arc::clone(self.core), self.plan(stamp, 0), leader, loader);
+                let flight = fetch::run(Arc::clone(self.core), self.plan(stamp, 0), leader, untyped(loader));
                 let mut flight = Detachable::new(flight.in_current_span());
                 tokio::select! {
                     biased;
@@ -84,16 +95,11 @@ impl Request<'_> {
     }
 
     /// Fills the cache in advance; counts no lookup. What another client is loading is waited for.
-    pub(crate) async fn prefetch<E, F, Fut>(&self, loader: F) -> Prefetched
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
-    {
+    pub(crate) async fn prefetch(&self, load: Load) -> Prefetched {
         match self.policy.strategy {
             Strategy::Off => return Prefetched::Present,
             Strategy::Planned => {
-                return match self.planned(loader).await {
+                return match self.planned(|| load).await {
                     Ok(served) if served.tier == Tier::Db => Prefetched::Loaded,
                     Ok(_) => Prefetched::Present,
                     Err(_) => Prefetched::Failed,
@@ -102,7 +108,7 @@ impl Request<'_> {
             _ if self.look().is_some() => return Prefetched::Present,
             _ => {}
         }
-        match self.admit::<E>() {
+        match self.admit(TypeId::of::<SourceError>()) {
             Admitted::Found(_) => Prefetched::Present,
             Admitted::Joined(mut waiter) => {
                 // However it ends, it is not this load's doing.
@@ -111,7 +117,7 @@ impl Request<'_> {
             }
             Admitted::Leads(leader, stamp) => {
                 let mut waiter = leader.waiter();
-                fetch::run(Arc::clone(self.core), self.plan(stamp, 0), leader, loader).await;
+                fetch::run(Arc::clone(self.core), self.plan(stamp, 0), leader, load).await;
                 self.core.context.counters.warmed.add_one();
                 if matches!(&*waiter.borrow_and_update(), Some(Ok(_))) {
                     Prefetched::Loaded
@@ -170,11 +176,11 @@ impl Request<'_> {
         self.after_seq.is_some_and(|seq| seq > self.core.cursor.seq())
     }
 
-    fn admit<E: 'static>(&self) -> Admitted<Arc<Kept>> {
+    fn admit(&self, error_type: TypeId) -> Admitted<Arc<Kept>> {
         if self.policy.strategy == Strategy::CacheAside {
             self.core.flights.admit_alone(self.key, self)
         } else {
-            self.core.flights.admit(self.key, TypeId::of::<E>(), self)
+            self.core.flights.admit(self.key, error_type, self)
         }
     }
 
@@ -190,22 +196,17 @@ impl Request<'_> {
     }
 
     /// Loads an entry anew that is about to expire; its readers go on being served from L1.
-    fn refresh<E, F, Fut>(&self, kept: &Kept, loader: F)
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
-    {
+    fn refresh(&self, kept: &Kept, error_type: TypeId, load: Load) {
         let Ok(permit) = Arc::clone(&self.core.background).try_acquire_owned() else {
             // Another reader may try again.
             kept.refreshing.store(false, std::sync::atomic::Ordering::Relaxed);
             return;
         };
         let renewal = Self { renews: true, ..*self };
-        if let Admitted::Leads(leader, stamp) = renewal.admit::<E>() {
+        if let Admitted::Leads(leader, stamp) = renewal.admit(error_type) {
             self.core.context.counters.refreshed.add_one();
             let plan = self.plan(stamp, kept.times.created_ms);
-            let flight = fetch::run(Arc::clone(self.core), plan, leader, loader);
+            let flight = fetch::run(Arc::clone(self.core), plan, leader, load);
             tokio::spawn(async move {
                 flight.await;
                 drop(permit);

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use crate::{
     key::Key,
     popularity::Predictor,
-    read::{Prefetched, Request},
+    read::{Prefetched, Request, untyped},
     state::Core,
     upkeep::timer,
 };
@@ -70,7 +70,7 @@ impl Core {
             renews: false,
         };
         let (source, wanted) = (Arc::clone(&self.source), key.clone());
-        request.prefetch(move || source.load(wanted)).await
+        request.prefetch(untyped(move || source.load(wanted))).await
     }
 
     /// Loads popular keys whose answers ended, before somebody asks for them.
