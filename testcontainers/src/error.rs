@@ -1,6 +1,7 @@
 //! Everything that can go wrong with a server: what, where, and what to do about it, in one message that needs no
 //! chain. A message never shows a password.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -151,12 +152,12 @@ impl StackError {
     }
 
     /// A start that failed before there was a log.
-    pub(crate) fn not_started(server: Server, problem: impl ToString) -> Self {
+    pub(crate) fn not_started(server: Server, problem: impl fmt::Display) -> Self {
         Self::process(server)(ProcessError::not_started(problem))
     }
 
     /// For `map_err`: a server that could not be ended.
-    pub(crate) fn stop<E: ToString>(server: Server) -> impl Fn(E) -> Self {
+    pub(crate) fn stop<E: fmt::Display>(server: Server) -> impl Fn(E) -> Self {
         move |problem| Self::process(server)(ProcessError::stop(problem))
     }
 

@@ -21,6 +21,9 @@ pub(crate) struct Facts {
     pub(crate) note: Option<String>,
 }
 
+/// A server that answers, by what it is used, and its facts.
+pub(crate) type Started<C> = Result<(C, Facts), StackError>;
+
 /// Ports, environment and command of a container.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
@@ -40,7 +43,7 @@ pub(crate) trait Kind: Sized {
     /// Ends a native server. Its data is thrown away, so the quickest end that leaves nothing behind is the best.
     const STOP: Signal;
     /// Starts the embedded stand-in, where there is one.
-    const EMBEDDED: Option<fn() -> Result<(Self::Client, Facts), StackError>> = None;
+    const EMBEDDED: Option<fn() -> Started<Self::Client>> = None;
     /// Handle by which a server that answers is used and administered.
     type Client: Clone + Send + Sync + 'static;
     /// Installed programs of the native provider.
@@ -50,7 +53,7 @@ pub(crate) trait Kind: Sized {
 
     /// Connects to a server of somebody else's, once, and asks for the facts. There is no waiting for a server that
     /// does not run: whoever gave the address says that it does.
-    async fn connect(external: &External) -> Result<(Self::Client, Facts), StackError>;
+    async fn connect(external: &External) -> Started<Self::Client>;
 
     /// Removes what was made on a server of somebody else's.
     fn remove(

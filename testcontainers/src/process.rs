@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+use std::fmt;
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ pub enum ProcessError {
 
 impl ProcessError {
     /// A start that failed before there was a log.
-    pub(crate) fn not_started(problem: impl ToString) -> Self {
+    pub(crate) fn not_started(problem: impl fmt::Display) -> Self {
         Self::NotStarted {
             problem: problem.to_string(),
             log_tail: String::new(),
@@ -109,7 +110,7 @@ impl ProcessError {
     }
 
     /// For `map_err`: something that could not be ended.
-    pub(crate) fn stop(problem: impl ToString) -> Self {
+    pub(crate) fn stop(problem: impl fmt::Display) -> Self {
         Self::Stop {
             problem: problem.to_string(),
         }

@@ -23,7 +23,7 @@ pub struct Running<C> {
 enum Backend {
     External(Made),
     Container(Container),
-    Native(NativeServer),
+    Native(Box<NativeServer>),
     /// It lives in the client.
     Embedded,
 }
@@ -95,7 +95,7 @@ async fn own<K: Kind>(
         *reason = format!("there is no embedded provider for {}", K::SERVER);
     }
     let (server, client, facts) = native::start(&K::new(options), &programs, options).await?;
-    Ok((client, facts, Backend::Native(server)))
+    Ok((client, facts, Backend::Native(Box::new(server))))
 }
 
 impl<C> Running<C> {
@@ -117,7 +117,7 @@ impl<C> Running<C> {
 
     fn native(&self) -> Option<&NativeServer> {
         match &self.backend {
-            Backend::Native(server) => Some(server),
+            Backend::Native(server) => Some(server.as_ref()),
             Backend::External(_) | Backend::Container(_) | Backend::Embedded => None,
         }
     }

@@ -67,7 +67,8 @@ fn documents_named(text: &str) -> impl Iterator<Item = &str> {
         let word = &rest[..rest.find(|c| !is_of_name(c)).unwrap_or(rest.len())];
         let name = word.trim_end_matches('.');
         let in_a_longer_path = text[..start].ends_with(is_of_name);
-        (name.ends_with(".md") && !in_a_longer_path).then_some(name)
+        let is_document = Path::new(name).extension().is_some_and(|ending| ending == "md");
+        (is_document && !in_a_longer_path).then_some(name)
     })
 }
 

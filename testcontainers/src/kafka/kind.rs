@@ -18,7 +18,7 @@ use super::embedded::EmbeddedKafka;
 use crate::dir::ServerDir;
 use crate::error::StackError;
 use crate::info::Server;
-use crate::kind::{Facts, Kind, Spec};
+use crate::kind::{Facts, Kind, Spec, Started};
 use crate::native;
 use crate::options::{External, StackOptions};
 use crate::ports::Ports;
@@ -83,7 +83,7 @@ impl Kind for KafkaKind {
     const USER: &'static str = "kafka";
     /// Killed outright: what an orderly end would save is thrown away, and a controller without a peer takes its time.
     const STOP: Signal = Signal::SIGKILL;
-    const EMBEDDED: Option<fn() -> Result<(Client, Facts), StackError>> = Some(embedded);
+    const EMBEDDED: Option<fn() -> Started<Client>> = Some(embedded);
     type Client = Client;
     type Programs = Installation;
 
@@ -95,7 +95,7 @@ impl Kind for KafkaKind {
     }
 
     /// The protocol does not tell the broker's version.
-    async fn connect(external: &External) -> Result<(Client, Facts), StackError> {
+    async fn connect(external: &External) -> Started<Client> {
         let server = Self::SERVER;
         let brokers = external.address(server).ok_or(StackError::MissingUrl { server })?;
         let unusable = |problem: String| StackError::External {
@@ -263,7 +263,7 @@ fn java(installation: &Installation, dir: &ServerDir, options: &[&str]) -> Comma
     java
 }
 
-fn embedded() -> Result<(Client, Facts), StackError> {
+fn embedded() -> Started<Client> {
     let (broker, brokers, facts) = EmbeddedKafka::start()?;
     let reach = Reach::Embedded(Arc::new(broker));
     Ok((Client { brokers, reach }, facts))

@@ -11,7 +11,7 @@ use super::admin::{self, Client};
 use crate::dir::ServerDir;
 use crate::error::StackError;
 use crate::info::Server;
-use crate::kind::{Facts, Kind, Spec};
+use crate::kind::{Facts, Kind, Spec, Started};
 use crate::native;
 use crate::options::{External, StackOptions};
 use crate::ports::Ports;
@@ -71,7 +71,7 @@ impl Kind for PostgresKind {
         Self { password }
     }
 
-    async fn connect(external: &External) -> Result<(Client, Facts), StackError> {
+    async fn connect(external: &External) -> Started<Client> {
         let url = urls::external(Self::SERVER, external, &["postgres", "postgresql"])?;
         admin::facts(url.clone()).await.map_err(|error| StackError::External {
             server: Self::SERVER,

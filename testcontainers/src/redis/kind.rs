@@ -11,7 +11,7 @@ use super::admin::{self, Client};
 use crate::dir::ServerDir;
 use crate::error::StackError;
 use crate::info::Server;
-use crate::kind::{Facts, Kind, Spec};
+use crate::kind::{Facts, Kind, Spec, Started};
 use crate::options::{External, StackOptions};
 use crate::ports::Ports;
 use crate::process::Signal;
@@ -54,7 +54,7 @@ impl Kind for RedisKind {
         Self
     }
 
-    async fn connect(external: &External) -> Result<(Client, Facts), StackError> {
+    async fn connect(external: &External) -> Started<Client> {
         let mut url = urls::external(Self::SERVER, external, &["redis", "rediss", "redis+unix", "unix"])?;
         if let Some(password) = external.redis_password.as_deref() {
             url.set_password(Some(password)).map_err(|()| no_room_for_password())?;
