@@ -109,7 +109,7 @@ impl Replica {
             "write" => self.write(words.next()?).await,
             "read" => {
                 let served = self.read_row(words.next()?).await;
-                Ok(format!("version={} tier={}", version(&served), served.tier))
+                Ok(format!("version={} tier={}", version(&served), served.tier.as_str()))
             }
             "churn" => self.churn(words.next_ms()?, words.next()?).await,
             "stats" => {
