@@ -22,18 +22,31 @@ use clap::Parser;
 use crate::{
     canary,
     cli::{self, Cli, Command},
+    error::HarnessError,
 };
 
 /// Parses the command line and runs its command. What the command returns is the exit code; errors are printed.
-#[tokio::main]
-pub async fn run() -> ExitCode {
+pub fn run() -> ExitCode {
     let cli = Cli::parse();
     for notice in cli::renamed(std::env::args_os()) {
         eprintln!("{notice}");
     }
-    let outcome = match cli.command {
-        Command::Compare(arguments) => compare::compare(&arguments).await,
-        Command::Run(arguments) => run::run(&arguments).await,
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(HarnessError::internal)
+        .and_then(|runtime| runtime.block_on(dispatch(cli.command)));
+    let code = outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        error.exit_code()
+    });
+    ExitCode::from(code)
+}
+
+async fn dispatch(command: Command) -> Result<u8, HarnessError> {
+    match command {
+        Command::Compare(arguments) => Box::pin(compare::compare(&arguments)).await,
+        Command::Run(arguments) => Box::pin(run::run(&arguments)).await,
         Command::Merge(arguments) => merge::merge(&arguments),
         Command::Capacity(arguments) => capacity::capacity(&arguments).await,
         Command::Judge(arguments) => judge::judge(&arguments),
@@ -42,10 +55,5 @@ pub async fn run() -> ExitCode {
         Command::Stack(arguments) => stack::stack(&arguments).await,
         Command::Canary => canary::serve().await,
         Command::Doctor(arguments) => doctor::doctor(&arguments).await,
-    };
-    let code = outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        error.exit_code()
-    });
-    ExitCode::from(code)
+    }
 }

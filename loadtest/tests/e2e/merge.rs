@@ -76,7 +76,7 @@ fn unlike_records_are_refused_with_the_reason() {
 /// A stored record of the generator `name`, measured with a P0 target that its answers of about 10 ms miss.
 fn stored(name: &str) -> Record {
     let mut record = judge::run(0, 5, 1.0);
-    record.id = name.to_owned();
+    name.clone_into(&mut record.id);
     record.rounds.iter_mut().for_each(answer_slowly);
     record.targets = vec![TargetResult {
         id: "fast".to_owned(),
@@ -114,12 +114,12 @@ fn answer_slowly(round: &mut Round) {
 }
 
 /// Merges records of two generators: the exit code, what was said, and the merged record.
-fn merged(records: [Record; 2], options: &[&str]) -> (Option<i32>, String, Record) {
+fn merged(records: &[Record; 2], options: &[&str]) -> (Option<i32>, String, Record) {
     let desk = tempfile::tempdir().unwrap();
     let out = desk.path().join("merged");
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command.arg("merge");
-    for record in &records {
+    for record in records {
         let file = desk.path().join(format!("{}.json", record.id));
         record.save(&file).unwrap();
         command.arg(file);
@@ -132,7 +132,7 @@ fn merged(records: [Record; 2], options: &[&str]) -> (Option<i32>, String, Recor
 
 #[test]
 fn the_targets_that_records_were_measured_with_bind_their_merge() {
-    let (code, text, record) = merged([stored("one"), stored("two")], &[]);
+    let (code, text, record) = merged(&[stored("one"), stored("two")], &[]);
     assert_eq!((code, record.verdict), (Some(5), Verdict::TargetsMissed), "{text}");
     assert_eq!(record.targets.len(), 1);
 }
@@ -143,7 +143,7 @@ fn a_merge_may_be_judged_by_other_targets() {
     let file = desk.path().join("targets.toml");
     std::fs::write(&file, p95_text("page", 500.0).replace("fast", "lenient")).unwrap();
     let options = ["--targets", file.to_str().unwrap()];
-    let (code, text, record) = merged([stored("one"), stored("two")], &options);
+    let (code, text, record) = merged(&[stored("one"), stored("two")], &options);
     assert_eq!((code, record.targets[0].id.as_str()), (Some(0), "lenient"), "{text}");
 }
 

@@ -80,15 +80,15 @@ impl Request<'_> {
                 waiter
             }
             Admitted::Leads(leader, stamp) => {
-                let mut waiter = leader.waiter();
+                let mut result = leader.waiter();
                 let flight = fetch::run(Arc::clone(self.core), self.plan(stamp, 0), leader, untyped(loader));
                 let mut flight = Detachable::new(flight.in_current_span());
                 tokio::select! {
                     biased;
                     () = &mut flight => {}
-                    _ = waiter.wait_for(Option::is_some) => {}
+                    _ = result.wait_for(Option::is_some) => {}
                 }
-                waiter
+                result
             }
         };
         self.wait(waiter).await
@@ -154,8 +154,8 @@ impl Request<'_> {
         if let Some(entry) = self.core.planned_entry(&name).await {
             return Ok(Served::new(Some(entry), Tier::L2));
         }
-        let (loaded, _) = self.core.run_loader(self.key, loader()).await;
-        let entry = loaded?;
+        let (result, _) = self.core.run_loader(self.key, loader()).await;
+        let entry = result?;
         if let Some(entry) = &entry {
             self.core.keep_planned(&name, entry, self.policy.base_ttl()).await;
         }

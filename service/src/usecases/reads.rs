@@ -57,13 +57,12 @@ impl Reads {
     /// The answer, or `None` when there is no such thing. With `seq`, the asker knows of this invalidation, made by a
     /// write on any replica: it gets nothing older. The caller has made sure that the asker may see the answer.
     pub async fn ask_after(&self, seq: Option<u64>, question: Question) -> Result<Option<Answer>, ReadError> {
-        let (entry, source) = match &self.cache {
-            Some(cache) => self.ask_cache(cache, seq, question).await?,
-            None => {
-                let loaded = self.answers.load(question).await;
-                let entry = loaded.map_err(|error| LoadError::Loader(Arc::new(error)))?;
-                (entry, Source::Off)
-            }
+        let (entry, source) = if let Some(cache) = &self.cache {
+            self.ask_cache(cache, seq, question).await?
+        } else {
+            let loaded = self.answers.load(question).await;
+            let entry = loaded.map_err(|error| LoadError::Loader(Arc::new(error)))?;
+            (entry, Source::Off)
         };
         Ok(entry.map(|Entry { body, version }| {
             let version = Some(version).filter(|version| *version != NO_VERSION);
