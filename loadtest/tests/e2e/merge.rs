@@ -155,7 +155,7 @@ fn the_mark_of_an_interrupted_record_survives_its_merge() {
         records[interrupted].verdict = Verdict::Interrupted;
         records[interrupted].checks[0].ok = false;
         records[interrupted].checks[0].detail = "interrupted".to_owned();
-        let (code, text, record) = merged(records, &[]);
+        let (code, text, record) = merged(&records, &[]);
         assert_eq!(code, Some(4), "{text}");
         assert!(
             record.verdict_reason.contains("the run came to its end (interrupted)"),
