@@ -177,8 +177,7 @@ impl<'a> Run<'a> {
             after: &subjects[1].name,
         };
         let rules = GateRules::of_run(*seed, schedule.blocks);
-        let evaluation =
-            evaluate(&self.rounds, sides, &machine::describe(), &rules).map_err(HarnessError::internal)?;
+        let evaluation = evaluate(&self.rounds, sides, &machine::describe(), &rules).map_err(HarnessError::internal)?;
         let Next::Blocks(more) = evaluation.next else {
             return Ok(None);
         };

@@ -8,30 +8,18 @@ use measure::{
 };
 
 use crate::{
-    gate,
-    support::{Response, Server, Workplace},
+    judge,
+    support::{Response, Server, WorkloadText, Workplace, p95_text, said},
 };
 
-const PAGE: &str = r#"
-name = "page"
-measure_s = 1
-drain_s = 1
-blocks = 1
-[model.open]
-rate = { constant = { per_s = 50 } }
-[warm_up]
-duration_s = 0.2
-think_time_scale = 1
-[quick]
-warm_up_s = 0.2
-measure_s = 1
-blocks = 1
-[endpoints.page]
-path = "/"
-[journeys.look]
-weight = 1
-steps = [{ endpoint = "page" }]
-"#;
+fn page(name: &str) -> String {
+    let text = WorkloadText {
+        name,
+        model: "[model.open]\nrate = { constant = { per_s = 50 } }\n",
+        ..WorkloadText::default()
+    };
+    text.to_string()
+}
 
 fn counted(record: &Record) -> u64 {
     record.summary.values().next().unwrap().endpoints[ALL_ENDPOINTS].count
@@ -44,7 +32,7 @@ fn generators_are_put_together_exactly() {
     let records = std::thread::scope(|scope| {
         let runs = places
             .each_ref()
-            .map(|place| scope.spawn(|| place.measure(PAGE, server.address, &[]).1));
+            .map(|place| scope.spawn(|| place.measure(&page("page"), server.address, &[]).1));
         runs.map(|run| run.join().unwrap())
     });
     let merged = places[0].out().join("merged");
@@ -73,12 +61,8 @@ fn generators_are_put_together_exactly() {
 fn unlike_records_are_refused_with_the_reason() {
     let server = Server::start(|_| Response::ok("ok"));
     let places = [Workplace::new_beside(), Workplace::new_beside()];
-    places[0].measure(PAGE, server.address, &[]);
-    places[1].measure(
-        &PAGE.replace("name = \"page\"", "name = \"other\""),
-        server.address,
-        &[],
-    );
+    places[0].measure(&page("page"), server.address, &[]);
+    places[1].measure(&page("other"), server.address, &[]);
     let files = places.each_ref().map(|place| place.out().join("record.json"));
     let [a, b] = files.each_ref().map(|file| file.to_str().unwrap());
     let merged = places[0].out().join("merged");
@@ -91,7 +75,7 @@ fn unlike_records_are_refused_with_the_reason() {
 
 /// A stored record of the generator `name`, measured with a P0 target that its answers of about 10 ms miss.
 fn stored(name: &str) -> Record {
-    let mut record = gate::run(0, 5, 1.0);
+    let mut record = judge::run(0, 5, 1.0);
     record.id = name.to_owned();
     record.rounds.iter_mut().for_each(answer_slowly);
     record.targets = vec![TargetResult {
@@ -141,7 +125,7 @@ fn merged(records: [Record; 2], options: &[&str]) -> (Option<i32>, String, Recor
         command.arg(file);
     }
     let output = command.arg("--out").arg(&out).args(options).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = said(&output);
     let record = Record::load(&out.join("record.json")).unwrap_or_else(|error| panic!("{error}\n{text}"));
     (output.status.code(), text, record)
 }
@@ -157,9 +141,7 @@ fn the_targets_that_records_were_measured_with_bind_their_merge() {
 fn a_merge_may_be_judged_by_other_targets() {
     let desk = tempfile::tempdir().unwrap();
     let file = desk.path().join("targets.toml");
-    let lenient = "name = \"t\"\n[targets.lenient]\npriority = \"P0\"\nmetric = \"http.p95_ms\"\n\
-                   endpoint = \"page\"\nbelow = 500\nsource = \"a test\"\n";
-    std::fs::write(&file, lenient).unwrap();
+    std::fs::write(&file, p95_text("page", 500.0).replace("fast", "lenient")).unwrap();
     let options = ["--targets", file.to_str().unwrap()];
     let (code, text, record) = merged([stored("one"), stored("two")], &options);
     assert_eq!((code, record.targets[0].id.as_str()), (Some(0), "lenient"), "{text}");
