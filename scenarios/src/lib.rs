@@ -33,7 +33,7 @@ pub use error::{InputError, Mistake};
 pub use expect::{Expect, Expected, keep};
 pub use feeder::{Draw, Feeder, RowOrder, Sequences, ZipfRange};
 pub use table::Table;
-pub use targets::{METRICS, MetricName, Targets};
+pub use targets::Targets;
 pub use template::Template;
 pub use think_time::ThinkTime;
 pub use vars::Vars;

@@ -8,18 +8,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::record::{ALL_ENDPOINTS, Comparison, Outcome, Round};
+use crate::metrics;
+use crate::record::{ALL_ENDPOINTS, Comparison, Family, Outcome, Round};
 use crate::rounds::{MeasuredRound, RoundError, measured, pairs};
 use crate::stats::hodges_lehmann::{self, Location};
 use crate::stats::power;
 use crate::stats::signflip::{self, Flips};
-
-/// Family of 95th percentiles: what users feel.
-pub const LATENCY_FAMILY: &str = "latency_p95";
-/// Family of CPU time per request: what the code costs.
-pub const CPU_FAMILY: &str = "cpu_per_request";
-/// The probe behind [`CPU_FAMILY`], microseconds of CPU time per request, one value per round.
-pub const CPU_PROBE: &str = "service.cpu_us_per_request";
 
 /// When a difference counts. Ratios are after / before.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,8 +73,13 @@ pub fn compare(rounds: &[Round], sides: Sides, rules: &Rules) -> Result<Vec<Comp
     let before = measured(rounds, sides.before)?;
     let after = measured(rounds, sides.after)?;
     let blocks = pairs(&before, &after);
-    let mut comparisons = judge_family(LATENCY_FAMILY, &latency_series(&blocks, rules), sides, rules);
-    comparisons.extend(judge_family(CPU_FAMILY, &cpu_series(&blocks, rules), sides, rules));
+    let mut comparisons = judge_family(Family::LatencyP95, &latency_series(&blocks, rules), sides, rules);
+    comparisons.extend(judge_family(
+        Family::CpuPerRequest,
+        &cpu_series(&blocks, rules),
+        sides,
+        rules,
+    ));
     Ok(comparisons)
 }
 
@@ -100,7 +99,9 @@ fn latency_series(blocks: &[Block], rules: &Rules) -> Vec<Series> {
 
 /// The whole mix, if the probe saw any block.
 fn cpu_series(blocks: &[Block], rules: &Rules) -> Vec<Series> {
-    let all = series(ALL_ENDPOINTS, blocks, rules, |round| round.metric(CPU_PROBE));
+    let all = series(ALL_ENDPOINTS, blocks, rules, |round| {
+        round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name())
+    });
     if all.differences.is_empty() { vec![] } else { vec![all] }
 }
 
@@ -138,7 +139,7 @@ fn answers(round: &MeasuredRound, endpoint: &str) -> u64 {
 
 /// Tests the series of one family together and says what follows for each. Series that are not `tested` stay out of
 /// the test; the tested ones have one difference per block.
-pub fn judge_family(family: &str, series: &[Series], sides: Sides, rules: &Rules) -> Vec<Comparison> {
+pub fn judge_family(family: Family, series: &[Series], sides: Sides, rules: &Rules) -> Vec<Comparison> {
     let mut evidence = test_together(series, rules).into_iter();
     series
         .iter()
@@ -181,7 +182,7 @@ fn test_together(series: &[Series], rules: &Rules) -> Vec<Adjusted> {
         .collect()
 }
 
-fn comparison(family: &str, series: &Series, p: Adjusted, sides: Sides, rules: &Rules) -> Comparison {
+fn comparison(family: Family, series: &Series, p: Adjusted, sides: Sides, rules: &Rules) -> Comparison {
     let nowhere = Location {
         estimate: 0.0,
         bounds: None,
@@ -193,7 +194,7 @@ fn comparison(family: &str, series: &Series, p: Adjusted, sides: Sides, rules: &
         Outcome::InsufficientData
     };
     Comparison {
-        family: family.to_owned(),
+        family,
         endpoint: series.endpoint.clone(),
         before: sides.before.to_owned(),
         after: sides.after.to_owned(),
@@ -265,7 +266,7 @@ mod tests {
                 tested: true,
             })
             .collect();
-        judge_family(LATENCY_FAMILY, &series, SIDES, &Rules::default())
+        judge_family(Family::LatencyP95, &series, SIDES, &Rules::default())
     }
 
     #[test]
@@ -310,10 +311,10 @@ mod tests {
         let times = (0..100)
             .map(|i| (typical_us * (0.5 + f64::from(i) / 100.0)) as u64)
             .collect();
-        round(block, subject, &[("a", times)]).with_probe(CPU_PROBE, typical_us / 10.0)
+        round(block, subject, &[("a", times)]).with_probe(metrics::SERVICE_CPU_US_PER_REQUEST.name(), typical_us / 10.0)
     }
 
-    fn outcomes(rounds: &[Round]) -> Vec<(String, String, Outcome)> {
+    fn outcomes(rounds: &[Round]) -> Vec<(Family, String, Outcome)> {
         let comparisons = compare(rounds, SIDES, &Rules::default()).unwrap();
         comparisons
             .into_iter()
@@ -329,13 +330,13 @@ mod tests {
             (1.0, Outcome::Pass),
             (0.25, Outcome::Improved),
         ] {
-            let family = |family: &str, endpoint: &str| (family.to_owned(), endpoint.to_owned(), expected);
+            let family = |family: Family, endpoint: &str| (family, endpoint.to_owned(), expected);
             assert_eq!(
                 outcomes(&rounds(6, factor)),
                 [
-                    family(LATENCY_FAMILY, "a"),
-                    family(LATENCY_FAMILY, "all"),
-                    family(CPU_FAMILY, "all")
+                    family(Family::LatencyP95, "a"),
+                    family(Family::LatencyP95, "all"),
+                    family(Family::CpuPerRequest, "all")
                 ],
                 "factor {factor}"
             );
@@ -359,7 +360,7 @@ mod tests {
             differences,
             tested: true,
         }];
-        let comparison = &judge_family(LATENCY_FAMILY, &noisy, SIDES, &Rules::default())[0];
+        let comparison = &judge_family(Family::LatencyP95, &noisy, SIDES, &Rules::default())[0];
         assert_eq!(comparison.outcome, Outcome::Inconclusive);
         assert!(comparison.mde.unwrap() > 0.3);
     }

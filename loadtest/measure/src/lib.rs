@@ -18,7 +18,7 @@ pub mod histogram;
 pub mod history;
 pub mod hlog;
 pub mod merge;
-pub mod names;
+pub mod metrics;
 pub mod percentile;
 pub mod record;
 pub mod recorder;

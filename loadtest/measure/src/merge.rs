@@ -57,8 +57,8 @@ pub enum MergeError {
 /// Merges the records of generators that drove the same subjects with the same workload at the same time.
 ///
 /// The merged record keeps the machine, the stack and the probes of the subject from the first one (all generators read
-/// the same servers); of probes of a generator itself (`harness.`, `machine.`, `clock.`) the largest value; metrics per
-/// request are left out, since each generator divided by its own requests. Users and rates are added.
+/// the same servers); of metrics of a generator and its machine the largest value; metrics per request are left out,
+/// since each generator divided by its own requests. Users and rates are added.
 pub fn records(records: &[Record]) -> Result<Record, MergeError> {
     let [first, others @ ..] = records else {
         return Err(MergeError::TooFew(0));

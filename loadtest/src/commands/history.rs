@@ -8,12 +8,14 @@ use std::{
 
 use clap::{Args, Subcommand};
 use measure::{
+    figures::{Unit, quantity},
     history::{
         Entry, Trend, TrendPoint,
         change::ChangePoint,
         file::{self, History},
         metric_trend, p95_trends,
     },
+    metrics,
     record::Record,
 };
 
@@ -191,8 +193,9 @@ fn unknown(what: &str, name: &str, known: &[String]) -> HarnessError {
     HarnessError::Usage(format!("the history has no {what} `{name}`{hint}"))
 }
 
-fn unit(arguments: &ShowArgs) -> &'static str {
-    if arguments.metric.is_some() { "" } else { " ms" }
+fn unit(arguments: &ShowArgs) -> Unit {
+    let metric = arguments.metric.as_deref();
+    metric.map_or(Unit::Milliseconds, |metric| metrics::describe(metric).unit)
 }
 
 /// What the series is made of, and what was left out of it.
@@ -218,14 +221,14 @@ fn series_line(entries: &[Entry], newest: &Entry) -> String {
 }
 
 /// "details: 8.1 ms in the last of 40 runs; since 4b5edd4 (2026-11-20) 8.0 ms, before 5.0 ms (+60 %, p = 2e-9)"
-fn described(trend: &Trend, unit: &str) -> String {
+fn described(trend: &Trend, unit: Unit) -> String {
     let Some(last) = trend.points.last() else {
         return format!("{}: no value", trend.name);
     };
     let head = format!(
-        "{}: {:.3}{unit} in the last of {} runs",
+        "{}: {} in the last of {} runs",
         trend.name,
-        last.value,
+        quantity(last.value, unit),
         trend.points.len()
     );
     if trend.changes.is_empty() {
@@ -239,14 +242,14 @@ fn described(trend: &Trend, unit: &str) -> String {
     changes.fold(head, |text, change| format!("{text}\n  {change}"))
 }
 
-fn changed(points: &[TrendPoint], change: &ChangePoint, unit: &str) -> String {
+fn changed(points: &[TrendPoint], change: &ChangePoint, unit: Unit) -> String {
     let first = &points[change.index];
     let since = first.git.as_deref().unwrap_or(&first.id);
     format!(
-        "since {since} ({}): {:.3}{unit}, before {:.3}{unit} ({:+.0} %, p = {:.1e})",
+        "since {since} ({}): {}, before {} ({:+.0} %, p = {:.1e})",
         first.at.format("%Y-%m-%d %H:%M"),
-        change.after,
-        change.before,
+        quantity(change.after, unit),
+        quantity(change.before, unit),
         (change.after / change.before - 1.0) * 100.0,
         change.p
     )

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     canary::{self, Canary},
     error::HarnessError,
-    load::{Asked, Clock, Length, LoadModel, PRIORITY_METRIC, SliceReport, Target, drive_slice, fetch_globals},
+    load::{Asked, Clock, Length, LoadModel, SliceReport, Target, drive_slice, fetch_globals},
     machine,
     probes::Gauge,
     subject::{Binary, Launched, Means, Subject},
@@ -363,10 +363,10 @@ impl Counted {
     fn probes(&self) -> BTreeMap<String, f64> {
         let priority = self
             .sender_priority
-            .map(|priority| (PRIORITY_METRIC.to_owned(), f64::from(priority)));
-        let clock = (measure::names::CLOCK_STEP_US.to_owned(), Clock::step_us());
+            .map(|priority| (measure::metrics::HARNESS_SENDER_PRIORITY.key(), f64::from(priority)));
+        let clock = (measure::metrics::CLOCK_STEP_US.key(), Clock::step_us());
         let cpu = collect::cpu_us_per_request(&self.slices);
-        let cpu = cpu.map(|cpu_us| (measure::names::SERVICE_CPU_US_PER_REQUEST.to_owned(), cpu_us));
+        let cpu = cpu.map(|cpu_us| (measure::metrics::SERVICE_CPU_US_PER_REQUEST.key(), cpu_us));
         priority.into_iter().chain(cpu).chain([clock]).collect()
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::HarnessError,
-    load::{Attack, AttackSpec, Clock, LoadReport, PRIORITY_METRIC, Target, fetch_globals},
+    load::{Attack, AttackSpec, Clock, LoadReport, Target, fetch_globals},
     probes::{Access, Observation, Observed, Probes},
     subject::{Binary, Launch, Launched, Means, Subject},
 };
@@ -406,17 +406,17 @@ fn environment(stack: &Stack, subject: &Subject, names: &Names) -> BTreeMap<Stri
 
 /// Metrics of the generator itself, and of what it could not follow.
 fn own_metrics(load: &LoadReport) -> BTreeMap<String, f64> {
-    let mut metrics = BTreeMap::from([(measure::names::CLOCK_STEP_US.to_owned(), Clock::step_us())]);
+    let mut metrics = BTreeMap::from([(measure::metrics::CLOCK_STEP_US.key(), Clock::step_us())]);
     metrics.extend(
         load.sender_priority
-            .map(|priority| (PRIORITY_METRIC.to_owned(), f64::from(priority))),
+            .map(|priority| (measure::metrics::HARNESS_SENDER_PRIORITY.key(), f64::from(priority))),
     );
     metrics.extend(
         load.lag_p99_ms
-            .map(|ms| (measure::names::HARNESS_LAG_P99_MS.to_owned(), ms)),
+            .map(|ms| (measure::metrics::HARNESS_LAG_P99_MS.key(), ms)),
     );
     let not_followed = load.followed.as_ref().map(|followed| followed.not_followed);
-    metrics.extend(not_followed.map(|count| ("consistency.not_followed".to_owned(), count as f64)));
+    metrics.extend(not_followed.map(|count| (measure::metrics::CONSISTENCY_NOT_FOLLOWED.key(), count as f64)));
     metrics
 }
 

@@ -13,9 +13,8 @@ mod like;
 
 use chrono::TimeDelta;
 
-use crate::compare::{CPU_FAMILY, LATENCY_FAMILY};
 use crate::figures::percent;
-use crate::record::{Baseline, BaselineEvidence, BaselineRun, Comparison, Outcome, Record, Subject, Verdict};
+use crate::record::{Baseline, BaselineEvidence, BaselineRun, Comparison, Family, Outcome, Record, Subject, Verdict};
 use crate::rounds::RoundError;
 use crate::stats::student::{self, ONE_SIDED_95};
 use crate::stats::unpaired::{Difference, holm};
@@ -132,8 +131,8 @@ pub fn compare(record: &Record, baselines: &[Record], rules: &BaselineRules) -> 
         evidence,
         limit,
     };
-    let mut comparisons = sides.judge(LATENCY_FAMILY, figures::latency(&before, &after, rules), rules);
-    comparisons.extend(sides.judge(CPU_FAMILY, figures::cpu(&before, &after), rules));
+    let mut comparisons = sides.judge(Family::LatencyP95, figures::latency(&before, &after, rules), rules);
+    comparisons.extend(sides.judge(Family::CpuPerRequest, figures::cpu(&before, &after), rules));
     Ok(Baseline {
         runs: baselines
             .iter()
@@ -237,7 +236,7 @@ struct Sides {
 
 impl Sides {
     /// One line per series; those without enough data stay out of the correction.
-    fn judge(&self, family: &str, series: Vec<Series>, rules: &BaselineRules) -> Vec<Comparison> {
+    fn judge(&self, family: Family, series: Vec<Series>, rules: &BaselineRules) -> Vec<Comparison> {
         let found: Vec<Option<Difference>> = series.iter().map(|one| self.difference(one)).collect();
         let of_tested = |p: fn(&Difference, f64) -> f64, limit: f64| -> Vec<f64> {
             holm(&found.iter().flatten().map(|one| p(one, limit)).collect::<Vec<_>>())
@@ -265,7 +264,7 @@ impl Sides {
 
     fn line(
         &self,
-        family: &str,
+        family: Family,
         series: Series,
         found: Option<(Difference, (f64, f64))>,
         tested: usize,
@@ -281,7 +280,7 @@ impl Sides {
             Some(_) => Outcome::Inconclusive,
         };
         Comparison {
-            family: family.to_owned(),
+            family,
             endpoint: series.endpoint,
             before: self.before.clone(),
             after: self.after.clone(),

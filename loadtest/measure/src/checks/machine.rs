@@ -3,7 +3,7 @@
 use super::CheckLimits;
 use super::worst::{Shown, all_measured, check, probe};
 use crate::figures::figure;
-use crate::names;
+use crate::metrics;
 use crate::record::{ALL_ENDPOINTS, Check, Round};
 use crate::rounds::{MeasuredRound, RoundError};
 
@@ -28,19 +28,19 @@ pub fn of_machine(rounds: &[Round], limits: CheckLimits) -> Result<Vec<Check>, R
     Ok(vec![
         at_most(
             "the generator was not saturated",
-            names::HARNESS_CPU_PERCENT,
+            metrics::HARNESS_CPU_PERCENT.name(),
             limits.max_harness_cpu_percent,
         ),
         check("the generator's timers were on time", &rounds, "not read", timer_lag),
         check("the clock is fine enough", &rounds, "not read", clock_step),
         at_most(
             "the hypervisor took little time",
-            names::STEAL_PERCENT,
+            metrics::STEAL_PERCENT.name(),
             limits.max_steal_percent,
         ),
         at_most(
             "no other job used the machine",
-            names::OTHER_CPU_PERCENT,
+            metrics::OTHER_CPU_PERCENT.name(),
             limits.max_other_cpu_percent,
         ),
     ])
@@ -54,11 +54,11 @@ fn timer_lag(round: &MeasuredRound) -> Option<Shown> {
         .quantile_us(0.95)
         .unwrap_or(0);
     let allowed_ms = LAG_FLOOR_MS.max(LAG_SHARE * p95_us as f64 / 1000.0);
-    probe(round, names::HARNESS_LAG_P99_MS, allowed_ms, "ms late at p99")
+    probe(round, metrics::HARNESS_LAG_P99_MS.name(), allowed_ms, "ms late at p99")
 }
 
 fn clock_step(round: &MeasuredRound) -> Option<Shown> {
-    let value = round.metric(names::CLOCK_STEP_US)?;
+    let value = round.metric(metrics::CLOCK_STEP_US.name())?;
     let medians = round.endpoints.values().filter_map(|one| one.latency.quantile_us(0.5));
     let fastest_us = medians.min()? as f64;
     let allowed = STEP_FLOOR_US.max(STEP_SHARE * fastest_us);

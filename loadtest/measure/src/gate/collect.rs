@@ -1,7 +1,7 @@
 //! From what the slices of a block counted to the rounds of a record.
 //!
-//! What belongs here: which part of a slice's counters is its slice, and adding slices up so that a summary shows them. What
-//! does not: judging them (`differences`), and driving them (the command).
+//! What belongs here: which part of a slice's counters is its slice, and adding slices up so that a summary shows
+//! them. What does not: judging them (`differences`), and driving them (the command).
 
 use crate::histogram::{HistogramError, LatencyHistogram};
 use crate::merge::add_phase;
@@ -10,7 +10,7 @@ use crate::record::{
 };
 use crate::recorder::Recorded;
 
-/// What the driver of a slice knows beside its counters.
+/// Facts about a slice that its driver knows beside the counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct SliceFacts {
     /// Position within the block, 0 to 15.
@@ -19,8 +19,8 @@ pub struct SliceFacts {
     pub start_ms: u64,
     /// Length of its recorded part, milliseconds.
     pub length_ms: u64,
-    /// CPU time of the subject from before the first request of the lead to after the last answer, microseconds: both ends
-    /// are idle, so that nothing is cut in two.
+    /// CPU time of the subject from before the first request of the lead to after the last answer, microseconds: both
+    /// ends are idle, so that nothing is cut in two.
     pub service_cpu_us: Option<u64>,
     /// CPU time of the generator's thread, share of the one core that it can use, 0 to 1.
     pub generator_cpu: f64,
@@ -107,8 +107,8 @@ pub fn cpu_us_per_request(slices: &[GateSlice]) -> Option<f64> {
         .map(|cpu_us| cpu_us as f64 / requests as f64)
 }
 
-/// Fills in the phases and seconds of a round from its slices in their order, put end to end, so that summaries and checks
-/// read it like any other round. What was in flight is not kept: each slice begins and ends with nothing.
+/// Fills in the phases and seconds of a round from its slices in their order, put end to end, so that summaries and
+/// checks read it like any other round. What was in flight is not kept: each slice begins and ends with nothing.
 ///
 /// # Errors
 /// A histogram that cannot be read: never one that was just written.
@@ -160,8 +160,8 @@ mod tests {
     use crate::record::Model;
     use crate::recorder::{Outcome, Request, RoundRecorder, Windows};
 
-    /// A lead of 250 ms and a slice of a second, `answers` of 2 ms each, one in five of them in the lead; the last answer
-    /// comes after the end.
+    /// A lead of 250 ms and a slice of a second, `answers` of 2 ms each, one in five of them in the lead; the last
+    /// answer comes after the end.
     fn recorded(answers: u64) -> Recorded {
         let windows = Windows::from_lengths(Duration::from_millis(250), Duration::from_secs(1));
         let recorder = RoundRecorder::new(vec!["a".to_owned()], windows)

@@ -1,8 +1,8 @@
 //! The two-stage decision on plain numbers: one row of differences per endpoint, one value per block.
 //!
-//! Stage 1 finds suspects at 10 %; only new blocks convict them, at 5 % within the suspects. So a false alarm needs both:
-//! at most 0.5 % per comparison. An endpoint passes by a bound, at most twice looked at, and passing needs no correction
-//! over endpoints (intersection-union).
+//! Stage 1 finds suspects at 10 %; only new blocks convict them, at 5 % within the suspects. So a false alarm needs
+//! both: at most 0.5 % per comparison. An endpoint passes by a bound, at most twice looked at, and passing needs no
+//! correction over endpoints (intersection-union).
 
 use super::GateRules;
 use crate::record::Outcome;
@@ -19,7 +19,7 @@ pub struct Look {
     pub canary: Option<Vec<f64>>,
 }
 
-/// What one look says about one endpoint.
+/// Evidence of one look at one endpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
     /// Differences with the canary's part taken out.
@@ -36,7 +36,7 @@ pub struct Evidence {
     pub mde: Option<f64>,
 }
 
-/// What stage 1 says about an endpoint.
+/// Result of stage 1 for an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum First {
     /// Suspected to be slower: stage 2 decides.
@@ -58,13 +58,14 @@ pub struct Decided {
     pub evidence: Evidence,
 }
 
-/// How far an endpoint can follow the canary. What both share slows both down, so never against it, and one that follows more
-/// than twice as far follows something else: beta goes through the origin, so in a few blocks a large slowdown would be laid to
-/// whatever little the canary moved, and be taken out with it.
+/// Range of beta, the factor by which an endpoint follows the canary. Noise that both share slows both down, so beta
+/// is never negative. An endpoint that moves more than twice as far follows something else: the fit goes through the
+/// origin, so in a few blocks it would explain a large slowdown by a small movement of the canary and take the
+/// slowdown out.
 const BETA: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
-/// `r[b,e] = d[b,e] - beta_e d[b,c]` with `beta_e = sum_b d[b,e] d[b,c] / sum_b d[b,c]^2`, kept within [`BETA`]. Turning the
-/// sign of a block turns both, so beta stays and the test stays exact.
+/// `r[b,e] = d[b,e] - beta_e d[b,c]` with `beta_e = sum_b d[b,e] d[b,c] / sum_b d[b,c]^2`, kept within [`BETA`].
+/// Turning the sign of a block turns both, so beta stays and the test stays exact.
 pub fn residuals(row: &[f64], canary: Option<&[f64]>) -> Vec<f64> {
     let Some(canary) = canary else { return row.to_vec() };
     let squares: f64 = canary.iter().map(|value| value * value).sum();
@@ -150,8 +151,8 @@ fn by_bound(evidence: Evidence, rules: &GateRules) -> Decided {
 }
 
 /// The decision after both stages: `stage1` is what the first one saw, `new` the blocks since, `all` both together.
-/// Suspects are tried on the new blocks alone, corrected over suspects of their kind; whoever is not convicted, and what
-/// was open, is judged by the bound of all blocks. What passed in stage 1 stays passed.
+/// Suspects are tried on the new blocks alone, corrected over suspects of their kind; whoever is not convicted, and
+/// what was open, is judged by the bound of all blocks. What passed in stage 1 stays passed.
 pub fn decide(stage1: Vec<Evidence>, new: &Look, all: &Look, rules: &GateRules) -> Vec<Decided> {
     let firsts = first_stage(&stage1, rules);
     let slower = trial(&firsts, First::Slower, new, rules);

@@ -20,7 +20,7 @@ const MAX_LATENESS_SHARE: f64 = 0.2;
 /// or if the generator used more than this share of its cores.
 const MAX_GENERATOR_CPU: f64 = 0.8;
 
-/// What one slice measured, decoded.
+/// Measurements of one slice, decoded.
 #[derive(Debug, Clone)]
 pub struct DecodedSlice {
     /// By endpoint name, the canary included.

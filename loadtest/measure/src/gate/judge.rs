@@ -6,20 +6,18 @@ use super::GateRules;
 use super::decision::{self, Decided, Evidence, Look};
 use super::differences::{self, Block};
 use super::tail::{self, TailShare, TailTest};
-use crate::compare::{CPU_FAMILY, LATENCY_FAMILY, Sides};
+use crate::compare::Sides;
 use crate::figures::percent;
-use crate::record::{ALL_ENDPOINTS, CANARY, Comparison, FamilyVerdict, Gate, Machine, Outcome, Round};
+use crate::record::{ALL_ENDPOINTS, CANARY, Comparison, Family, FamilyVerdict, Gate, Machine, Outcome, Round};
 use crate::rounds::RoundError;
 use crate::stats::power;
 
 mod describe;
 
-/// Family of the shares of very slow requests.
-pub const TAIL_FAMILY: &str = "tail_share";
 /// The slowdown that a gate is meant to see; what it says about too few requests and too noisy machines.
 pub const RESOLUTION: f64 = 0.10;
 
-/// What the command does next.
+/// The next step of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Everything is decided, or no further block would decide more.
@@ -35,7 +33,7 @@ pub struct Judgement {
     pub comparisons: Vec<Comparison>,
     /// How it came about.
     pub gate: Gate,
-    /// What comes next. Only [`Next::Decided`] is final: what stands in `comparisons` before is for the progress line,
+    /// The next step. Only [`Next::Decided`] is final: what stands in `comparisons` before is for the progress line,
     /// never a verdict (peeking raises false alarms).
     pub next: Next,
 }
@@ -69,8 +67,8 @@ impl<'b> Stages<'b> {
 pub fn judge(rounds: &[Round], sides: Sides, machine: &Machine, rules: &GateRules) -> Result<Judgement, RoundError> {
     let blocks = differences::blocks(rounds, sides)?;
     let stages = Stages::of(&blocks, rules);
-    let latency = Family::latency(&stages, rules);
-    let cpu = Family::cpu(&stages);
+    let latency = FamilyRows::latency(&stages, rules);
+    let cpu = FamilyRows::cpu(&stages);
     let mut families = vec![latency.judge(sides, rules)];
     families.extend(cpu.map(|cpu| cpu.judge(sides, rules)));
     let open = families.iter().any(|family| family.open);
@@ -120,14 +118,14 @@ impl Staged {
 struct Row {
     endpoint: String,
     differences: Staged,
-    /// Fewer requests than the sampling floor asks for: what the test leaves undecided is so for want of them. What it decides
-    /// stands, since it counts blocks and not requests.
+    /// Fewer requests than the sampling floor asks for. If the test cannot decide, the reason given is too little
+    /// data; if it decides, that stands, since it counts blocks and not requests.
     scarce: bool,
 }
 
 /// Rows of one family, the endpoints that are tested and those that are not.
-struct Family {
-    name: &'static str,
+struct FamilyRows {
+    family: Family,
     rows: Vec<Row>,
     /// Endpoints that too few blocks have, or one side alone.
     untested: Vec<String>,
@@ -140,11 +138,11 @@ struct FamilyJudged {
     open: bool,
 }
 
-impl Family {
+impl FamilyRows {
     fn latency(stages: &Stages, rules: &GateRules) -> Self {
         let canary = staged(stages, |block| block.latency(CANARY));
         let mut family = Self {
-            name: LATENCY_FAMILY,
+            family: Family::LatencyP95,
             rows: vec![],
             untested: vec![],
             canary: canary.filter(|canary| !canary.first.is_empty()),
@@ -166,7 +164,7 @@ impl Family {
     fn cpu(stages: &Stages) -> Option<Self> {
         let differences = staged(stages, Block::cpu).filter(|row| !row.first.is_empty())?;
         Some(Self {
-            name: CPU_FAMILY,
+            family: Family::CpuPerRequest,
             rows: vec![Row {
                 endpoint: ALL_ENDPOINTS.to_owned(),
                 differences,
@@ -196,21 +194,25 @@ impl Family {
     }
 
     fn comparisons(&self, decided: Vec<Decided>, sides: Sides) -> Vec<Comparison> {
-        let judged = self
-            .rows
-            .iter()
-            .zip(decided)
-            .map(|(row, one)| comparison(self.name, &row.endpoint, &one.evidence, row.outcome(one.outcome), sides));
+        let judged = self.rows.iter().zip(decided).map(|(row, one)| {
+            comparison(
+                self.family,
+                &row.endpoint,
+                &one.evidence,
+                row.outcome(one.outcome),
+                sides,
+            )
+        });
         let rest = self
             .untested
             .iter()
-            .map(|endpoint| insufficient(self.name, endpoint, sides));
+            .map(|endpoint| insufficient(self.family, endpoint, sides));
         judged.chain(rest).collect()
     }
 }
 
 impl Row {
-    /// What is said of it, given what the test said.
+    /// Outcome of the row: that of the test, except that too few requests leave it without enough data.
     fn outcome(&self, tested: Outcome) -> Outcome {
         match tested {
             Outcome::Inconclusive if self.scarce => Outcome::InsufficientData,
@@ -256,9 +258,9 @@ fn has_requests(blocks: &[&Block], endpoint: &str) -> bool {
     before.len().min(after.len()) as f64 >= needed
 }
 
-fn comparison(family: &str, endpoint: &str, look: &Evidence, outcome: Outcome, sides: Sides) -> Comparison {
+fn comparison(family: Family, endpoint: &str, look: &Evidence, outcome: Outcome, sides: Sides) -> Comparison {
     Comparison {
-        family: family.to_owned(),
+        family,
         endpoint: endpoint.to_owned(),
         before: sides.before.to_owned(),
         after: sides.after.to_owned(),
@@ -273,9 +275,9 @@ fn comparison(family: &str, endpoint: &str, look: &Evidence, outcome: Outcome, s
     }
 }
 
-fn insufficient(family: &str, endpoint: &str, sides: Sides) -> Comparison {
+fn insufficient(family: Family, endpoint: &str, sides: Sides) -> Comparison {
     Comparison {
-        family: family.to_owned(),
+        family,
         endpoint: endpoint.to_owned(),
         before: sides.before.to_owned(),
         after: sides.after.to_owned(),
@@ -320,12 +322,12 @@ fn tail_comparison(endpoint: &str, share: &TailShare, test: TailTest, sides: Sid
         } else {
             Outcome::Pass
         },
-        ..insufficient(TAIL_FAMILY, endpoint, sides)
+        ..insufficient(Family::TailShare, endpoint, sides)
     }
 }
 
 fn family_verdicts(comparisons: &[Comparison]) -> Vec<FamilyVerdict> {
-    [LATENCY_FAMILY, CPU_FAMILY, TAIL_FAMILY]
+    Family::ALL
         .into_iter()
         .filter_map(|family| {
             let own: Vec<&Comparison> = comparisons.iter().filter(|one| one.family == family).collect();
@@ -334,10 +336,10 @@ fn family_verdicts(comparisons: &[Comparison]) -> Vec<FamilyVerdict> {
         .collect()
 }
 
-fn family_verdict(family: &str, own: &[&Comparison]) -> FamilyVerdict {
+fn family_verdict(family: Family, own: &[&Comparison]) -> FamilyVerdict {
     let mde = own.iter().filter_map(|one| one.mde).reduce(f64::max);
     FamilyVerdict {
-        family: family.to_owned(),
+        family,
         outcome: decision::overall(own.iter().map(|one| one.outcome)),
         mde,
         detail: describe::family(own, mde),

@@ -19,7 +19,7 @@ pub struct TailShare {
     pub after: f64,
 }
 
-/// What the test says about one endpoint.
+/// Result of the test for one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TailTest {
     /// Adjusted p of "B has more of a tail", by its own sign-flip.
@@ -77,7 +77,7 @@ pub fn share(blocks: &[&Block], endpoint: &str) -> Option<TailShare> {
     share_of(&counts)
 }
 
-/// The same from counts.
+/// Tail shares of an endpoint from its counts per block; `None` where a side of a block has no answers.
 pub fn share_of(counts: &[TailCounts]) -> Option<TailShare> {
     let differences: Option<Vec<f64>> = counts
         .iter()

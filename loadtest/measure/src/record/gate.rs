@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointCounts, Outcome};
+use super::{EndpointCounts, Family, Outcome};
 
 /// Endpoint name under which the canary stands in [`GateSlice::endpoints`].
 pub const CANARY: &str = "canary";
@@ -58,12 +58,12 @@ pub struct Gate {
 /// Verdict of one family of the gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FamilyVerdict {
-    /// `latency_p95`, `cpu_per_request` or `tail_share`.
-    pub family: String,
+    /// Which one.
+    pub family: Family,
     /// Regress if any endpoint regressed, else inconclusive if any is, else pass.
     pub outcome: Outcome,
     /// The smallest slowdown that this run could see in its worst endpoint, as a share; absent where unknown.
     pub mde: Option<f64>,
-    /// The same for the people who read it.
+    /// The outcomes of its endpoints and what the run could have seen, as a sentence.
     pub detail: String,
 }

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use super::{curve, share, small};
 use crate::figures::us_to_ms;
 use crate::histogram::{HistogramError, LatencyHistogram};
-use crate::record::{
-    ArrivalSummary, Arrivals, Consistency, ConsistencySummary, INVALIDATION_P99_MS, MetricSummary, STALE_READS,
-};
+use crate::metrics;
+use crate::record::{ArrivalSummary, Arrivals, Consistency, ConsistencySummary, MetricSummary};
 use crate::rounds::{MeasuredRound, RoundError, unreadable};
 use crate::stats::student;
 
@@ -89,9 +88,9 @@ pub(super) fn consistency_metrics(rounds: &[MeasuredRound]) -> Result<BTreeMap<S
         .iter()
         .filter_map(|(_, times)| times.quantile_us(0.99).map(us_to_ms))
         .collect();
-    let mut metrics = BTreeMap::new();
+    let mut summaries = BTreeMap::new();
     if found.iter().any(|(one, _)| one.reads > 0) {
-        metrics.insert(STALE_READS.to_owned(), counted(stale, found.len()));
+        summaries.insert(metrics::CACHE_STALE_READS.key(), counted(stale, found.len()));
     }
     if let Some(mean) = student::mean(&p99s_ms) {
         let metric = MetricSummary {
@@ -99,9 +98,9 @@ pub(super) fn consistency_metrics(rounds: &[MeasuredRound]) -> Result<BTreeMap<S
             ci: mean.interval,
             rounds: small(p99s_ms.len()),
         };
-        metrics.insert(INVALIDATION_P99_MS.to_owned(), metric);
+        summaries.insert(metrics::CACHE_INVALIDATION_P99_MS.key(), metric);
     }
-    Ok(metrics)
+    Ok(summaries)
 }
 
 /// A count of what happened, not an estimate of it: its interval is itself.

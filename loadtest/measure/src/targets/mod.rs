@@ -12,6 +12,7 @@ mod relative;
 
 use std::collections::BTreeMap;
 
+use crate::metrics;
 use crate::record::{ALL_ENDPOINTS, EndpointSummary, Limit, Priority, Round, Summary, TargetResult};
 use crate::rounds::{MeasuredRound, RoundError, measured};
 use finding::Finding;
@@ -23,8 +24,7 @@ pub struct TargetSpec {
     pub id: String,
     /// How much it matters.
     pub priority: Priority,
-    /// `http.p50_ms`, `.p90_ms`, `.p95_ms`, `.p99_ms`, `.p999_ms`, `http.error_rate`, or the name of a probe or ratio
-    /// of the record.
+    /// Name of a metric ([`crate::metrics`]).
     pub metric: String,
     /// Endpoint of an `http.` metric, absent for the whole mix; of another metric see [`metric_key`].
     pub endpoint: Option<String>,
@@ -106,9 +106,9 @@ struct Percentile {
     of: fn(&EndpointSummary) -> f64,
 }
 
-const PERCENTILES: [(&str, Percentile); 5] = [
+static PERCENTILES: [(&metrics::Metric, Percentile); 5] = [
     (
-        "http.p50_ms",
+        &metrics::HTTP_P50_MS,
         Percentile {
             quantile: 0.5,
             tail: 0.5,
@@ -116,7 +116,7 @@ const PERCENTILES: [(&str, Percentile); 5] = [
         },
     ),
     (
-        "http.p90_ms",
+        &metrics::HTTP_P90_MS,
         Percentile {
             quantile: 0.9,
             tail: 0.1,
@@ -124,7 +124,7 @@ const PERCENTILES: [(&str, Percentile); 5] = [
         },
     ),
     (
-        "http.p95_ms",
+        &metrics::HTTP_P95_MS,
         Percentile {
             quantile: 0.95,
             tail: 0.05,
@@ -132,7 +132,7 @@ const PERCENTILES: [(&str, Percentile); 5] = [
         },
     ),
     (
-        "http.p99_ms",
+        &metrics::HTTP_P99_MS,
         Percentile {
             quantile: 0.99,
             tail: 0.01,
@@ -140,7 +140,7 @@ const PERCENTILES: [(&str, Percentile); 5] = [
         },
     ),
     (
-        "http.p999_ms",
+        &metrics::HTTP_P999_MS,
         Percentile {
             quantile: 0.999,
             tail: 0.001,
@@ -148,7 +148,6 @@ const PERCENTILES: [(&str, Percentile); 5] = [
         },
     ),
 ];
-const ERROR_RATE: &str = "http.error_rate";
 
 /// What a target is about.
 enum Metric<'a> {
@@ -160,9 +159,9 @@ enum Metric<'a> {
 impl<'a> Metric<'a> {
     fn of(item: &'a TargetSpec) -> Self {
         let endpoint = item.endpoint.as_deref().unwrap_or(ALL_ENDPOINTS);
-        match PERCENTILES.iter().find(|(name, _)| *name == item.metric) {
+        match PERCENTILES.iter().find(|(metric, _)| metric.name() == item.metric) {
             Some((_, percentile)) => Self::Percentile(*percentile, endpoint),
-            None if item.metric == ERROR_RATE => Self::ErrorRate(endpoint),
+            None if item.metric == metrics::HTTP_ERROR_RATE.name() => Self::ErrorRate(endpoint),
             None => Self::Named(metric_key(&item.metric, item.endpoint.as_deref())),
         }
     }

@@ -50,8 +50,8 @@ fn the_golden_case_of_one_look() {
     );
 }
 
-/// Noise that both share is taken out; an effect of the endpoint's own is not, though the canary happened to move a little, the
-/// same way or the other, in the few blocks there are.
+/// Noise that both share is taken out; an effect of the endpoint's own is not, though the canary happened to move a
+/// little, the same way or the other, in the few blocks there are.
 #[test]
 fn a_canary_takes_out_what_is_shared_and_nothing_else() {
     let shared = [0.2, -0.1, 0.15, -0.3, 0.1];

@@ -8,7 +8,7 @@ const BUSY: f64 = 0.85;
 /// Above this share taken by the hypervisor, the host is shared with others who are busy.
 const STOLEN: f64 = 0.05;
 
-/// How many endpoints came to what, and what this run could have seen.
+/// Number of endpoints by outcome, and the smallest slowdown that this run could have seen.
 pub(super) fn family(own: &[&Comparison], mde: Option<f64>) -> String {
     let counts: Vec<String> = [
         (Outcome::Regress, "slower"),
@@ -45,8 +45,8 @@ pub(super) fn oversubscribed(rounds: &[Round], machine: &Machine) -> Option<Stri
     let stolen = mean(slices.iter().filter_map(|slice| slice.steal)).unwrap_or(0.0);
     (used > BUSY || stolen > STOLEN).then(|| {
         format!(
-            "{} of the cores were in use and {} of the time was taken by the hypervisor: p95 on such a host measures the \
-             host; the CPU time per request says more about the code",
+            "{} of the cores were in use and {} of the time was taken by the hypervisor: p95 on such a host measures \
+             the host; the CPU time per request says more about the code",
             percent(used),
             percent(stolen)
         )

@@ -55,8 +55,8 @@ fn slice(position: u32, factor: f64, noise: f64) -> GateSlice {
     }
 }
 
-/// One block of both subjects; endpoint `a` of the new one takes `factor` times as long and as much CPU. Noise is shared
-/// by neighbouring slices and differs from block to block.
+/// One block of both subjects; endpoint `a` of the new one takes `factor` times as long and as much CPU. Noise is
+/// shared by neighbouring slices and differs from block to block.
 pub(crate) fn gate_block(block: u32, factor: f64) -> Vec<Round> {
     let order = order::slices(SEED, block);
     let of_side = |side: Side| {
@@ -98,7 +98,7 @@ fn judged(rounds: &[Round]) -> Judgement {
     judge(rounds, SIDES, &record().machine, &GateRules::default()).unwrap()
 }
 
-fn outcome(judgement: &Judgement, family: &str, endpoint: &str) -> Outcome {
+fn outcome(judgement: &Judgement, family: Family, endpoint: &str) -> Outcome {
     let fits = |one: &&Comparison| one.family == family && one.endpoint == endpoint;
     judgement.comparisons.iter().find(fits).unwrap().outcome
 }
@@ -111,14 +111,14 @@ fn equal_subjects_pass_after_one_stage() {
         .gate
         .families
         .iter()
-        .map(|family| (family.family.as_str(), family.outcome))
+        .map(|family| (family.family, family.outcome))
         .collect();
     assert_eq!(
         verdicts,
         [
-            (LATENCY_FAMILY, Outcome::Pass),
-            (CPU_FAMILY, Outcome::Pass),
-            (TAIL_FAMILY, Outcome::Pass)
+            (Family::LatencyP95, Outcome::Pass),
+            (Family::CpuPerRequest, Outcome::Pass),
+            (Family::TailShare, Outcome::Pass)
         ]
     );
     assert!(judgement.gate.canary);
@@ -130,19 +130,19 @@ fn equal_subjects_pass_after_one_stage() {
 fn a_slow_endpoint_needs_the_second_stage_to_be_convicted() {
     let one_stage = judged(&rounds(24, |block| 1.2 * wobble(block)));
     assert_eq!(one_stage.next, Next::Blocks(24));
-    assert_eq!(outcome(&one_stage, LATENCY_FAMILY, "a"), Outcome::Inconclusive);
+    assert_eq!(outcome(&one_stage, Family::LatencyP95, "a"), Outcome::Inconclusive);
     let both = judged(&rounds(48, |block| 1.2 * wobble(block)));
     assert_eq!(both.next, Next::Decided);
-    assert_eq!(outcome(&both, LATENCY_FAMILY, "a"), Outcome::Regress);
-    assert_eq!(outcome(&both, LATENCY_FAMILY, "b"), Outcome::Pass);
-    assert_eq!(outcome(&both, CPU_FAMILY, ALL_ENDPOINTS), Outcome::Regress);
+    assert_eq!(outcome(&both, Family::LatencyP95, "a"), Outcome::Regress);
+    assert_eq!(outcome(&both, Family::LatencyP95, "b"), Outcome::Pass);
+    assert_eq!(outcome(&both, Family::CpuPerRequest, ALL_ENDPOINTS), Outcome::Regress);
     assert_eq!(both.gate.families[0].outcome, Outcome::Regress);
     let a = &both.comparisons[0];
     assert_eq!((a.endpoint.as_str(), a.blocks), ("a", 24), "the new blocks decided");
     assert_close(a.ratio, 1.2, 0.02);
 }
 
-/// The same with two requests left in each slice, far apart: one as long as its median and one of ten times that.
+/// A gate block with only two requests in each slice, far apart: one as long as its median and one of ten times that.
 fn thinned(mut rounds: Vec<Round>) -> Vec<Round> {
     let slices = rounds.iter_mut().flat_map(|round| &mut round.gate_slices);
     for counted in slices.flat_map(|slice| slice.endpoints.values_mut()) {
@@ -153,17 +153,18 @@ fn thinned(mut rounds: Vec<Round>) -> Vec<Round> {
     rounds
 }
 
-/// Few requests leave much undecided, which is then said to be for want of them; a large slowdown stands out all the same.
+/// Few requests leave much undecided, which is then said to be for want of them; a large slowdown stands out all the
+/// same.
 #[test]
 fn few_requests_do_not_hide_a_large_slowdown() {
     let slow = |blocks| thinned(rounds(blocks, |block| 3.0 * wobble(block)));
     let judgement = judged(&slow(24));
     assert_eq!(judgement.next, Next::Blocks(24));
-    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::InsufficientData);
+    assert_eq!(outcome(&judgement, Family::LatencyP95, "a"), Outcome::InsufficientData);
     let judgement = judged(&slow(48));
-    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::Regress);
+    assert_eq!(outcome(&judgement, Family::LatencyP95, "a"), Outcome::Regress);
     assert_eq!(
-        outcome(&judgement, LATENCY_FAMILY, "b"),
+        outcome(&judgement, Family::LatencyP95, "b"),
         Outcome::Pass,
         "its blocks agree"
     );
@@ -200,9 +201,9 @@ fn a_rare_pause_fails_the_tail_alone() {
         pause(&mut round.gate_slices[3], 200_000, 2);
     }
     let judgement = judged(&paused);
-    assert_eq!(outcome(&judgement, LATENCY_FAMILY, "a"), Outcome::Pass);
-    assert_eq!(outcome(&judgement, TAIL_FAMILY, "a"), Outcome::Regress);
-    assert_eq!(outcome(&judgement, TAIL_FAMILY, "b"), Outcome::Pass);
+    assert_eq!(outcome(&judgement, Family::LatencyP95, "a"), Outcome::Pass);
+    assert_eq!(outcome(&judgement, Family::TailShare, "a"), Outcome::Regress);
+    assert_eq!(outcome(&judgement, Family::TailShare, "b"), Outcome::Pass);
 }
 
 #[test]
@@ -225,7 +226,7 @@ fn missing_endpoints_zero_requests_and_errors_alone_are_insufficient_data() {
     let judgement = judged(&odd);
     for endpoint in ["a", "b", "c"] {
         assert_eq!(
-            outcome(&judgement, LATENCY_FAMILY, endpoint),
+            outcome(&judgement, Family::LatencyP95, endpoint),
             Outcome::InsufficientData,
             "{endpoint}"
         );
