@@ -7,7 +7,8 @@ fn main() {
     for path in ["src", "cache/src", "migrations", "Cargo.toml", "build.rs"] {
         println!("cargo:rerun-if-changed={path}");
     }
-    // Every commit, checkout and reset writes this log. In a worktree it is not under `.git`, hence the question to git.
+    // Every commit, checkout and reset writes this log. In a worktree it is not under `.git`, hence the question to
+    // git.
     if let Some(head_log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo:rerun-if-changed={head_log}");
     }

@@ -1,5 +1,5 @@
-//! A closed load on one peer: connections that each ask again as soon as they are answered, every answer read to its end and
-//! checked. It counts from send to last byte.
+//! A closed load on one peer: connections that each ask again as soon as they are answered, every answer read to its
+//! end and checked. It counts from send to last byte.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -30,16 +30,16 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     /// `GET /admin/drivers/{id}` for each id from 1 to this, in turn.
     pub(crate) drivers: u32,
-    /// What `x-cache` must say; `None` for peers without it.
+    /// The `x-cache` that answers must have; `None` for peers without it.
     pub(crate) expected_tier: Option<&'static str>,
 }
 
-/// What came of it.
+/// Result of a load.
 pub(crate) struct Slice {
     pub(crate) requests: u64,
     pub(crate) elapsed: Duration,
     pub(crate) latency_us: Histogram<u64>,
-    /// What the peer's process used meanwhile, in seconds.
+    /// CPU time of the peer's process meanwhile, in seconds.
     pub(crate) cpu_s: f64,
 }
 
@@ -58,8 +58,8 @@ impl Slice {
 }
 
 impl Load {
-    /// Asks for `time`. Fails at the first answer that is none, and when more than one in [`STRAYS_ONE_IN`] is of another tier:
-    /// on a busy machine Redis may be late now and then, and the service does not wait for it.
+    /// Asks for `time`. Fails at the first answer that is none, and when more than one in [`STRAYS_ONE_IN`] is of
+    /// another tier: on a busy machine Redis may be late now and then, and the service does not wait for it.
     pub(crate) async fn run(&self, time: Duration) -> Result<Slice, Failure> {
         let started = Instant::now();
         let mut connections = JoinSet::new();

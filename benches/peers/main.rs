@@ -1,13 +1,13 @@
-//! Whole routes beside their rivals, under the same load, in turns: what the service's cached routes cost beyond the plainest
-//! handler that could do it, and what they save beside the stack that the plan's samples are written for.
+//! Whole routes beside their rivals, under the same load, in turns: what the service's cached routes cost beyond the
+//! plainest handler that could do it, and what they save beside the stack that the plan's samples are written for.
 //!
-//! One command, `cargo bench -p benches --bench peers`: it builds the service, starts the servers and every peer (each in a
-//! process of its own), measures, prints a table, writes `target/criterion/peers.json`, and leaves nothing behind. It needs
-//! Postgres and Redis as the tests do, and python3 with venv and a way to `PyPI` on its first run.
+//! One command, `cargo bench -p benches --bench peers`: it builds the service, starts the servers and every peer (each
+//! in a process of its own), measures, prints a table, writes `target/criterion/peers.json`, and leaves nothing behind.
+//! It needs Postgres and Redis as the tests do, and python3 with venv and a way to `PyPI` on its first run.
 //!
-//! The load is closed: [`CONNECTIONS`] connections, each sending its next request when it has the last answer. Peers take
-//! turns in [`ROUNDS`] rounds whose order is reversed each time; a ratio is the median of the rounds' ratios, because machines
-//! drift by more within minutes than the peers differ.
+//! The load is closed: [`CONNECTIONS`] connections, each sending its next request when it has the last answer. Peers
+//! take turns in [`ROUNDS`] rounds whose order is reversed each time; a ratio is the median of the rounds' ratios,
+//! because machines drift by more within minutes than the peers differ.
 
 mod load;
 mod peer;

@@ -1,5 +1,5 @@
-//! The peers: each a process of its own, and the servers behind them. Started together, stopped together; a process that is
-//! let go of is killed.
+//! The peers: each a process of its own, and the servers behind them. Started together, stopped together; a process
+//! that is let go of is killed.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// What its answers say in `x-cache`.
+    /// The `x-cache` of its answers.
     pub(crate) const fn tier(self) -> Option<&'static str> {
         match self {
             Self::ServiceL1 => Some("l1"),
@@ -90,7 +90,7 @@ impl Peer {
     }
 }
 
-/// All of them.
+/// All peers.
 pub(crate) struct Peers {
     running: Vec<Peer>,
     authorization: HeaderValue,
@@ -174,7 +174,7 @@ fn environment(stack: &Stack, room: &TempDir, drivers: u32) -> Vec<(&'static str
     ]
 }
 
-/// What every start needs.
+/// Settings that every start needs.
 struct Setting {
     environment: Vec<(&'static str, String)>,
     service: PathBuf,
@@ -202,7 +202,8 @@ impl Setting {
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         if kind == Kind::ServiceL2 {
-            // Nothing finds room in memory, so that every answer comes from Redis; nothing shared with the other replica.
+            // Nothing finds room in memory, so that every answer comes from Redis; nothing shared with the other
+            // replica.
             command.env("CACHE_L1_BYTES", "1").env("CACHE_NAMESPACE", "second");
         }
         let mut child = command.spawn()?;
@@ -248,8 +249,8 @@ async fn run(command: &mut Command) -> Result<(), Failure> {
     Err(format!("{} failed: {told}", command.as_std().get_program().display()).into())
 }
 
-/// The release build of the service, as it is shipped. Of the whole workspace, since that is what is built already: a package
-/// alone has fewer features of its dependencies, and would build them all anew.
+/// The release build of the service, as it is shipped. Of the whole workspace, since that is what is built already: a
+/// package alone has fewer features of its dependencies, and would build them all anew.
 async fn build_service() -> Result<PathBuf, Failure> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     run(Command::new(cargo).args(["build", "--release", "--workspace", "--bin", "insurance-service"])).await?;

@@ -67,7 +67,7 @@ fn body() -> Result<Bytes, Failure> {
     Ok(std::fs::read(variable(BODY_FILE)?)?.into())
 }
 
-/// The same bytes for everybody.
+/// Answers everybody with one body.
 fn one_answer() -> Result<Router, Failure> {
     let body = body()?;
     Ok(Router::new().route(ROUTE, get(move || std::future::ready((JSON, body.clone())))))

@@ -1,4 +1,4 @@
-//! What the rounds say: figures of each peer, ratios of the pairs that have a goal.
+//! Results of the rounds: figures of each peer, ratios of the pairs that have a goal.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::load::Slice;
 use crate::peer::Kind;
 use benches::ratios::{self, Goal};
 
-/// What is compared, by server CPU seconds per request, and what it should come to.
+/// Pairs that are compared, by server CPU seconds per request, and the goal of each.
 const PAIRS: [(Kind, Kind, Goal); 6] = [
     (Kind::ServiceL1, Kind::Static, Goal::AtMost(1.25)),
     (Kind::ServiceL1, Kind::Moka, Goal::None),
@@ -61,7 +61,8 @@ fn compare(rounds: &Rounds, (figure, rival, goal): (Kind, Kind, Goal)) -> serde_
         "{what:46} {cpu:>8.2} {:>8} {rate:>8.2} {p95:>8.2} {verdict}",
         goal.to_string()
     );
-    json!({ "what": what, "cpu": cpu, "goal": goal.to_string(), "verdict": verdict, "requests_per_s": rate, "p95": p95 })
+    let goal = goal.to_string();
+    json!({ "what": what, "cpu": cpu, "goal": goal, "verdict": verdict, "requests_per_s": rate, "p95": p95 })
 }
 
 fn find(round: &[(Kind, Slice)], kind: Kind) -> Option<&Slice> {

@@ -1,6 +1,6 @@
-//! Criterion microbenchmarks: the cache's paths and codecs, each beside its rival in the same run, because only the ratio of
-//! two figures from one run means anything. The benchmarks themselves are in `benches/`; what several of them need, and the
-//! table of ratios at the end, is here.
+//! Criterion microbenchmarks: the cache's paths and codecs, each beside its rival in the same run, because only the
+//! ratio of two figures from one run means anything. The benchmarks themselves are in `benches/`; what several of them
+//! need, and the table of ratios at the end, is here.
 
 pub mod ratios;
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 /// A figure to be judged: one measurement divided by another.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// What is compared.
+    /// Name of the comparison.
     pub what: String,
     /// The measurement, and what it is divided by.
     pub figure: f64,
@@ -19,11 +19,11 @@ pub struct Row {
     pub rival: f64,
     /// `ns`, `us` or `ms`; counts have none.
     pub unit: &'static str,
-    /// What the ratio should be.
+    /// Goal of the ratio.
     pub goal: Goal,
 }
 
-/// What a ratio should be.
+/// Goal of a ratio.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub enum Goal {
     /// At most this.

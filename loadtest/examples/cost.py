@@ -20,7 +20,7 @@ from pathlib import Path
 CONNECTIONS = 100
 # Below what the slowest of them reaches, so that all can hold it.
 OPEN_RATE = 15_000
-# The rate at which sends must be on time (docs/MEASURING.md, "Pacing").
+# The rate at which sends must be on time (docs/COSTS.md, "Pacing").
 PACED_RATE = 5_000
 # What loadtest sends before it measures is counted like the rest.
 WARM_UP_S = 0.5
@@ -67,7 +67,8 @@ def wrk(_, url, seconds):
 
 
 def oha(_, url, seconds, *options):
-    text, cpu = timed(["oha", "-c", str(CONNECTIONS), "-z", f"{seconds}s", "--no-tui", "--output-format", "json", *options, url])
+    command = ["oha", "-c", str(CONNECTIONS), "-z", f"{seconds}s", "--no-tui", "--output-format", "json"]
+    text, cpu = timed([*command, *options, url])
     return sum(json.loads(text)["statusCodeDistribution"].values()), cpu
 
 
@@ -85,7 +86,8 @@ def ours(bins, url, seconds, model, rate=OPEN_RATE):
     with tempfile.TemporaryDirectory() as place:
         workload = Path(place, "static.toml")
         workload.write_text(WORKLOAD.format(seconds=seconds, warm_up=WARM_UP_S, connections=CONNECTIONS, rate=rate))
-        command = [bins / "loadtest", "run", "--workload", workload, "--target", f"url:{url}", "--model", model, "--out", place]
+        command = [bins / "loadtest", "run", "--workload", workload, "--subject", f"url:{url}"]
+        command += ["--model", model, "--out", place]
         _, cpu = timed([str(word) for word in command])
         record = json.loads(Path(place, "record.json").read_text())
     phases = record["rounds"][0]["phases"]
@@ -109,7 +111,8 @@ def paced(bins, url, seconds):
 def at_rate(bins, url, seconds, rate):
     requests, cpu, arrivals = ours(bins, url, seconds, "open", rate)
     off = abs(arrivals["achieved_per_s"] / rate - 1) * 100
-    HELD.setdefault(rate, []).append((off, arrivals["lateness_p50_ms"], arrivals["lateness_p99_ms"], arrivals["dropped"]))
+    figures = (off, arrivals["lateness_p50_ms"], arrivals["lateness_p99_ms"], arrivals["dropped"])
+    HELD.setdefault(rate, []).append(figures)
     return requests, cpu
 
 
@@ -141,11 +144,16 @@ def main():
                 requests, cpu = GENERATORS[name](bins, url, seconds)
                 costs[name].append(cpu * 100_000 / requests)
                 sent_s = seconds + (WARM_UP_S if name.startswith("loadtest") else 0)
-                print(f"{index + 1} {name}: {requests / sent_s:.0f}/s, {costs[name][-1]:.2f} CPU s per 100,000", flush=True)
+                per_s, cost = requests / sent_s, costs[name][-1]
+                print(f"{index + 1} {name}: {per_s:.0f}/s, {cost:.2f} CPU s per 100,000", flush=True)
     finally:
         target.kill()
         target.wait()
     show(costs)
+
+
+def median_and_range(values):
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
 def show(costs):
@@ -154,13 +162,19 @@ def show(costs):
         print(f"  {name}: {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
     print("median of the ratios within a round")
     ours_at_rate = f"loadtest, open {OPEN_RATE}/s"
-    for name, other in [("loadtest, closed", "wrk"), ("loadtest, closed", "goose as shipped"), (ours_at_rate, "oha"), (ours_at_rate, f"oha -q {OPEN_RATE}")]:
+    pairs = [
+        ("loadtest, closed", "wrk"),
+        ("loadtest, closed", "goose as shipped"),
+        (ours_at_rate, "oha"),
+        (ours_at_rate, f"oha -q {OPEN_RATE}"),
+    ]
+    for name, other in pairs:
         ratios = [a / b for a, b in zip(costs[name], costs[other])]
         print(f"  {name} / {other}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     print("open model, median (smallest to largest) of the runs")
     for rate, runs in HELD.items():
         figures = zip(["% off the rate", "ms late at p50", "ms late at p99", "dropped"], zip(*runs))
-        shown = [f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g}) {unit}" for unit, values in figures]
+        shown = [f"{median_and_range(values)} {unit}" for unit, values in figures]
         print(f"  {rate}/s: {', '.join(shown)}")
 
 

@@ -1,13 +1,13 @@
-"""Does the gate keep its word on this machine? Full comparisons of the reference service, each with its time to verdict.
+"""Does the gate keep its word on this machine? Full comparisons of the reference service, timed to their verdict.
 
     cargo build --release -p loadtest -p insurance-service
     python3 loadtest/examples/gate_acceptance.py target/release identical           six: none may be called slower
-    python3 loadtest/examples/gate_acceptance.py target/release injections --runs 2   four slowdowns, twice: each must be called
+    python3 loadtest/examples/gate_acceptance.py target/release injections --runs 2   four slowdowns, each called twice
     ... -- --quick                                                   further options for every `loadtest compare`
 
 Identical builds are `git:HEAD git:HEAD`, which takes a commit to build. An injection is a fault that the service itself
-commits on demand (docs/SERVICE.md); both sides have the first of each pair, the judged side has the second. Records and reports
-are kept under `target/loadtest/acceptance`. Exit code 1 when anything was not as it should be.
+commits on demand (docs/SERVICE.md); both sides have the first of each pair, the judged side has the second. Records and
+reports are kept under `target/loadtest/acceptance`. Exit code 1 when anything was not as it should be.
 """
 
 import argparse
@@ -24,9 +24,9 @@ REGRESSION = 6
 # Pass, regression, inconclusive: the gate has judged. Anything else, and there is nothing to keep its word about.
 JUDGED = (0, REGRESSION, 7)
 INTERRUPTED = 130
-# What it is, the family and the endpoint that must be called, and the faults of both sides. The service sleeps in whole
-# milliseconds, and answers from its cache in less: for a tenth more both sides sleep, and one sleeps a tenth longer. Its CPU
-# time per request is 100 to 150 us. A pause hits one request in a hundred.
+# What it is, the family and the endpoint that must be called, and the faults of both sides. The service sleeps in
+# whole milliseconds, and answers from its cache in less: for a tenth more both sides sleep, and one sleeps a tenth
+# longer. Its CPU time per request is 100 to 150 us. A pause hits one request in a hundred.
 INJECTIONS = [
     ("sleep-a-tenth-longer", "latency_p95", "premium", "sleep:premium:20ms", "sleep:premium:22ms"),
     ("sleep-of-3-ms", "latency_p95", "driver_details", None, "sleep:driver_details:3ms"),
@@ -55,10 +55,11 @@ def compare(loadtest, name, subjects, before, after, options):
 
 
 def show(name, code, record, took_s):
-    """What it came to, how long that took, and what each family could have seen."""
+    """Prints the verdict, how long it took, and what each family could have seen."""
     gate = record.get("gate") or {"families": []}
     blocks = " + ".join(str(gate.get(f"{part}_blocks", 0)) for part in ("stage1", "stage2", "repeated"))
-    print(f"{name}: {record['verdict']} (exit code {code}) after {took_s / 60:.1f} min; blocks {blocks} (stages, repeated)")
+    print(f"{name}: {record['verdict']} (exit code {code}) after {took_s / 60:.1f} min")
+    print(f"  blocks {blocks} (stages, repeated)")
     for family in gate["families"]:
         print(f"  {family['family']}: {family['outcome']}; {family['detail']}")
     for one in record["comparisons"]:

@@ -1,6 +1,7 @@
 //! goose with its own client and metrics, as its documentation shows it: the comparison of `loadtest/examples/cost.py`.
 //!
-//! `goose_as_shipped HOST USERS SECONDS` requests `/` without pauses, reads each answer, and prints how many there were.
+//! `goose_as_shipped HOST USERS SECONDS` requests `/` without pauses, reads each answer, and prints how many there
+//! were.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A server that does as little as one can: 600 bytes, always the same, over keep-alive HTTP/1.1. What the cost of generators
-//! is measured against (`loadtest/examples/cost.py`).
+//! A server that does as little as one can: 600 bytes, always the same, over keep-alive HTTP/1.1. What the cost of
+//! generators is measured against (`loadtest/examples/cost.py`).
 //!
 //! It prints `listening on http://127.0.0.1:PORT` and serves until it is killed.
 

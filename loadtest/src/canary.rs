@@ -1,34 +1,47 @@
-//! The canary of a gate: a frozen, tiny HTTP server that gets a tenth of the rate in all slices. What slows it down is the
-//! machine, so it is the ruler for noise that both subjects share.
+//! The canary of a gate: a frozen, tiny HTTP server that gets a tenth of the rate in all slices. What slows it down is
+//! the machine, so it is the ruler for noise that both subjects share.
 //!
 //! It runs in a process of its own (`loadtest canary`, not for people), as the subjects do. It ends when its standard
 //! input does, so that it never outlives a harness that was killed.
 
-use std::{convert::Infallible, net::SocketAddr, path::Path, process::Stdio};
+use std::{
+    convert::Infallible,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use scenarios::{OpenModel, Workload};
+use stack::{
+    process::{Ending, Output, Supervised},
+    wait::Patience,
+};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
     net::{TcpListener, TcpStream},
-    process::{Child, ChildStdin, Command},
     sync::oneshot,
 };
 
-use crate::{error::HarnessError, load::Target};
+use crate::{
+    error::HarnessError,
+    load::{SliceLoad, Target},
+};
 
 /// Name of the hidden subcommand.
 pub(crate) const COMMAND: &str = "canary";
 /// Its share of the subject's rate.
 const SHARE: f64 = 0.1;
+/// It listens within milliseconds.
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// Connections: it answers within a millisecond, so that even a stall of the machine leaves some free.
 const CONNECTIONS: u32 = 64;
 const LISTENING: &str = "listening on http://";
 const BODY: Bytes = Bytes::from_static(&[b'x'; 600]);
-/// What it is asked, in the form of every workload. Only the endpoint matters: a gate gives rate and durations.
+/// Its requests, in the form of every workload. Only the endpoint matters: a gate gives rate and durations.
 const WORKLOAD: &str = r#"
 name = "canary"
 measure_s = 1
@@ -52,12 +65,17 @@ weight = 1
 steps = [{ endpoint = "canary", think = "none" }]
 "#;
 
-/// A canary that sings.
+/// Running canary process.
 pub(crate) struct Canary {
-    pub(crate) target: Target,
-    child: Child,
-    /// Open as long as the canary is to live.
-    _input: ChildStdin,
+    target: Target,
+    process: Supervised,
+}
+
+/// The load that a canary gets in every slice.
+pub(crate) struct CanaryLoad {
+    workload: Arc<Workload>,
+    model: OpenModel,
+    target: Target,
 }
 
 impl Canary {
@@ -66,49 +84,60 @@ impl Canary {
     /// # Errors
     /// When this binary cannot be started again.
     pub(crate) async fn start() -> Result<Self, HarnessError> {
-        let this = std::env::current_exe().map_err(HarnessError::internal)?;
-        let mut child = Command::new(this)
-            .arg(COMMAND)
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(HarnessError::internal)?;
-        let (Some(input), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(HarnessError::internal(anyhow::anyhow!("the canary has no pipes")));
-        };
-        let mut lines = BufReader::new(stdout).lines();
-        let line = lines.next_line().await.map_err(HarnessError::internal)?;
-        let address = line
-            .as_deref()
-            .and_then(|line| line.strip_prefix(LISTENING)?.parse().ok());
-        let address: SocketAddr =
-            address.ok_or_else(|| HarnessError::internal(anyhow::anyhow!("the canary did not listen: {line:?}")))?;
+        let mut command = Command::new(std::env::current_exe().map_err(HarnessError::internal)?);
+        // Its standard input is open as long as the canary is to live.
+        command.arg(COMMAND).env_clear().stdin(Stdio::piped());
+        let output = Output::Lines { errors: None };
+        let mut process = Supervised::spawn(command, output, Ending::default()).map_err(HarnessError::internal)?;
+        let listens_at = |line: &str| line.strip_prefix(LISTENING)?.parse().ok();
+        let address = process.line(&Patience::new(START_LIMIT), listens_at).await;
         Ok(Self {
-            target: Target::at(address),
-            child,
-            _input: input,
+            target: Target::at(address.map_err(HarnessError::internal)?),
+            process,
         })
     }
 
     /// Ends it.
     ///
     /// # Errors
-    /// When it cannot be waited for.
-    pub(crate) async fn stop(mut self) -> Result<(), HarnessError> {
-        self.child.kill().await.map_err(HarnessError::internal)
+    /// When it had ended before, or does not end.
+    pub(crate) async fn stop(self) -> Result<(), HarnessError> {
+        self.process.stop().await.map_err(HarnessError::internal)
     }
 }
 
-/// What a canary is asked.
-pub(crate) fn workload() -> Result<Workload, HarnessError> {
+impl CanaryLoad {
+    /// The load beside a subject that gets `model`.
+    ///
+    /// # Errors
+    /// When the canary's own workload is not valid.
+    pub(crate) fn new(canary: &Canary, model: &OpenModel) -> Result<Self, HarnessError> {
+        let workload = workload()?;
+        Ok(Self {
+            model: beside(&workload, model.rate.first_per_s()),
+            workload: Arc::new(workload),
+            target: canary.target.clone(),
+        })
+    }
+
+    /// The load of one slice.
+    pub(crate) fn slice(&self) -> SliceLoad<'_> {
+        SliceLoad {
+            workload: &self.workload,
+            model: &self.model,
+            target: self.target.clone(),
+            globals: self.workload.new_vars(),
+            sequences: Arc::new(self.workload.new_sequences()),
+        }
+    }
+}
+
+fn workload() -> Result<Workload, HarnessError> {
     Workload::parse(Path::new("canary.toml"), WORKLOAD).map_err(HarnessError::internal)
 }
 
-/// How often, beside a subject that gets `rate_per_s`.
-pub(crate) fn model(workload: &Workload, rate_per_s: f64) -> OpenModel {
+/// Arrivals beside a subject that gets `rate_per_s`.
+fn beside(workload: &Workload, rate_per_s: f64) -> OpenModel {
     OpenModel {
         connections: CONNECTIONS,
         ..workload.open_model_at(rate_per_s * SHARE)
@@ -156,7 +185,7 @@ mod tests {
     fn its_workload_is_valid_and_has_one_endpoint() {
         let workload = workload().unwrap();
         assert_eq!(workload.endpoint_names(), [measure::record::CANARY]);
-        let model = model(&workload, 1000.0);
+        let model = beside(&workload, 1000.0);
         assert_eq!(model.rate.describe(), "100/s");
     }
 }

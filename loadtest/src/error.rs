@@ -1,6 +1,6 @@
-//! What ends a command early, and the exit code that stands for it.
+//! Errors that end a command early, and the exit code that stands for each.
 
-use measure::record::Verdict;
+use measure::{judge::Ending, record::Verdict};
 
 /// Why a command could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -8,9 +8,15 @@ pub(crate) enum HarnessError {
     /// A wrong argument or a mistake in an input file. Exit code 2.
     #[error("{0}")]
     Usage(String),
-    /// A subject or a server of the stack could not be started, or went away. Exit code 3.
+    /// A subject could not be found, built, prepared or started, or went away. Exit code 3.
     #[error("{0}")]
-    Unavailable(String),
+    Subject(String),
+    /// A server of the stack could not be started, or did not do what it was asked. Exit code 3.
+    #[error("{0}")]
+    Server(String),
+    /// A probe could not read what it watches. Exit code 3.
+    #[error("{0}")]
+    Probe(String),
     /// Stopped by Ctrl-C or SIGTERM. Exit code 130.
     #[error("interrupted")]
     Interrupted,
@@ -24,23 +30,41 @@ impl HarnessError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Unavailable(_) => Verdict::Unavailable.exit_code(),
-            Self::Interrupted => Verdict::Interrupted.exit_code(),
             Self::Internal(_) => 1,
+            _ => self.verdict().exit_code(),
         }
     }
 
-    /// The verdict of the record that is kept in spite of this error.
-    pub(crate) fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> Verdict {
         match self {
-            Self::Unavailable(_) => Verdict::Unavailable,
+            Self::Subject(_) | Self::Server(_) | Self::Probe(_) => Verdict::Unavailable,
             Self::Interrupted => Verdict::Interrupted,
             Self::Usage(_) | Self::Internal(_) => Verdict::Invalid,
         }
     }
 
-    /// An [`HarnessError::Internal`] from anything that prints.
+    /// How a run ends that this error stops.
+    pub(crate) fn ending(&self) -> Ending {
+        Ending::Stopped {
+            verdict: self.verdict(),
+            exit_code: self.exit_code(),
+            why: self.to_string().lines().next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// An [`HarnessError::Usage`] from anything that prints.
+    pub(crate) fn usage(problem: impl std::fmt::Display) -> Self {
+        Self::Usage(problem.to_string())
+    }
+
+    /// An [`HarnessError::Internal`] from another error.
     pub(crate) fn internal(cause: impl Into<anyhow::Error>) -> Self {
         Self::Internal(cause.into())
+    }
+}
+
+impl From<stack::StackError> for HarnessError {
+    fn from(error: stack::StackError) -> Self {
+        Self::Server(error.to_string())
     }
 }

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first stops the run cleanly and keeps what it has, the second gives up waiting for the drain.
+//! Ctrl-C and SIGTERM: the first stops the run cleanly and keeps what it has, the second gives up waiting for the
+//! drain.
 //!
 //! Ours is installed before goose starts: only one handler can be, and goose's ends the process on the second signal,
 //! which would leave servers and directories behind.

@@ -1,5 +1,5 @@
-//! How late the timers of the threads that send fire while they drive load: a generator that cannot keep its own appointments
-//! measures itself.
+//! How late the timers of the threads that send fire while they drive load: a generator that cannot keep its own
+//! appointments measures itself.
 
 use std::{
     sync::{Arc, Mutex},

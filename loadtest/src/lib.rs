@@ -5,12 +5,13 @@
 //! reference service beyond its binary, its environment variables and its HTTP interface (invariant 1).
 
 mod canary;
-pub mod cli;
+mod cli;
 mod commands;
 mod compare;
 mod error;
 mod interrupt;
 mod lag;
+mod launchpad;
 mod load;
 mod machine;
 mod probes;

@@ -3,7 +3,7 @@
 use measure::record::{Machine, Tool};
 use procfs::Current;
 
-/// What the kernel says about the machine. What cannot be read is said to be unknown, never guessed.
+/// The machine as the kernel describes it. What cannot be read is said to be unknown, never guessed.
 pub(crate) fn describe() -> Machine {
     Machine {
         cpu: cpu_model().unwrap_or_else(unknown),

@@ -1,9 +1,7 @@
-//! `loadtest`: parse the command line, run the command, turn its outcome into an exit code.
+//! `loadtest`: the command. Everything it does is in the library beside it.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    loadtest::run(loadtest::cli::Cli::parse())
+    loadtest::run()
 }

@@ -1,4 +1,4 @@
-//! What a user sees while a run goes on: a bar on a terminal, plain lines elsewhere.
+//! Progress of a run for its user: a bar on a terminal, plain lines elsewhere.
 
 use std::{io::IsTerminal, time::Duration};
 
@@ -51,7 +51,8 @@ impl Progress {
         }
     }
 
-    /// Where the load is now; only a terminal shows it. How long it will take is known, and not guessed from how fast it went.
+    /// Where the load is now; only a terminal shows it. How long it will take is known, and not guessed from how fast
+    /// it went.
     pub(crate) fn at(&self, done_ms: u64, message: &str) {
         if let Some(bar) = &self.bar {
             let left_s = bar.length().unwrap_or_default().saturating_sub(done_ms).div_ceil(1000);

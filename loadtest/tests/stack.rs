@@ -1,5 +1,5 @@
-//! `loadtest stack` and `loadtest doctor`, as people call them: the real command, with a state and a temporary directory of
-//! its own.
+//! `loadtest stack` and `loadtest doctor`, as people call them: the real command, with a state and a temporary
+//! directory of its own.
 
 #![expect(
     clippy::unwrap_used,

@@ -3,7 +3,7 @@
 //! Every part of the record that can turn the exit code is a finding, so that no output is green when the run is not.
 
 use measure::record::{
-    Capacity, CapacityOutcome, Check, Comparison, Outcome, Priority, Record, TargetResult, TargetVerdict, Verdict,
+    Capacity, CapacityOutcome, Check, Comparison, Outcome, Priority, Purpose, Record, TargetResult, TargetVerdict, Verdict,
 };
 
 use crate::rows::{Compared, Target};
@@ -46,7 +46,7 @@ pub(crate) enum Notice {
 /// All findings of a record, the run itself first.
 pub(crate) fn findings(record: &Record) -> Vec<Finding> {
     let own = record.comparisons.iter();
-    let own = own.map(|one| comparison("comparison", one, record.gate.is_some()));
+    let own = own.map(|one| comparison("comparison", one, record.purpose == Purpose::Gate));
     let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
     std::iter::once(run(record))
         .chain(record.checks.iter().map(check))

@@ -1,4 +1,4 @@
-//! What can be switched off: the features of a subject, each with the environment variables that turn it off alone.
+//! Ablation files: the features of a subject, each with the environment variables that switch it off alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::InputError;
-use crate::source::{Findings, Source};
+use crate::source::{Findings, Named, Source, named};
 
 /// An ablation file that has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,8 @@ pub struct Feature {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawAblation {
-    features: BTreeMap<Spanned<String>, RawFeature>,
+    #[serde(deserialize_with = "named")]
+    features: Named<RawFeature>,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +50,7 @@ impl Ablation {
         checked(&Source::read(file)?)
     }
 
-    /// The same from text; `file` only stands in error messages.
+    /// Reads and checks the text of a file, whose name only stands in error messages.
     ///
     /// # Errors
     /// Everything that is wrong in it, with lines.
@@ -64,14 +65,12 @@ fn checked(source: &Source) -> Result<Ablation, InputError> {
     findings.require(!raw.features.is_empty(), &(0..0), || {
         "there are no [features.NAME]: nothing could be switched off".to_owned()
     });
-    let mut features: Vec<_> = raw.features.into_iter().collect();
-    features.sort_by_key(|(name, _)| name.span().start);
-    for (name, feature) in &features {
+    for (name, feature) in &raw.features {
         findings.require(!feature.off.get_ref().is_empty(), &feature.off.span(), || {
             format!("`off` of `{}` names no variable", name.get_ref())
         });
     }
-    let features = features.into_iter().map(|(name, feature)| Feature {
+    let features = raw.features.into_iter().map(|(name, feature)| Feature {
         name: name.into_inner(),
         what: feature.what,
         off: feature.off.into_inner(),

@@ -1,21 +1,26 @@
 //! The open model: when requests are meant to be sent, whatever the answers do.
 //!
-//! What belongs here: the rate over time, the spacing of arrivals around it, and the schedule that follows from both and
-//! a seed. What does not: keeping to that schedule (the generator).
+//! What belongs here: what arrives, its spacing around the rate, and the times that follow from both and a seed. What
+//! does not: the shapes of a rate (`rate`), and keeping to the times (the generator).
 
-use measure::record::RateStretch;
 use rand::Rng;
 use rand_distr::{Distribution as _, Exp1};
+use serde::Deserialize;
+use toml::Spanned;
 
-/// Slots of the pool when a file does not say: at 1,000 requests/s it takes answers of a quarter of a second to fill it.
+use crate::rate::{Piece, Rate, RawRate};
+use crate::source::Findings;
+
+/// Slots of the pool when a file does not say: at 1,000 requests/s it takes answers of a quarter of a second to fill
+/// it.
 pub const DEFAULT_CONNECTIONS: u32 = 256;
 
 /// Arrivals at a rate that does not depend on the answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenModel {
-    /// What arrives.
+    /// Single requests or whole sessions.
     pub arrive: Arrive,
-    /// How arrivals lie around the rate.
+    /// Random or equal distances between arrivals.
     pub spacing: Spacing,
     /// Arrivals per second over time; time counts from the start of the measured phase, the warm-up runs at the first
     /// rate.
@@ -27,8 +32,9 @@ pub struct OpenModel {
     pub connections: u32,
 }
 
-/// What arrives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Unit of an arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Arrive {
     /// One request of the mix: every step of a journey is drawn with its share, by itself and without its pause.
     Requests,
@@ -37,7 +43,7 @@ pub enum Arrive {
 }
 
 impl Arrive {
-    /// As files and records say it.
+    /// Its name in files and records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -46,17 +52,19 @@ impl Arrive {
     }
 }
 
-/// How arrivals lie around their rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Distances between arrivals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Spacing {
     /// Independent of each other, as those of many users are.
+    #[default]
     Poisson,
     /// Equal distances.
     Even,
 }
 
 impl Spacing {
-    /// As files and records say it.
+    /// Its name in files and records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Poisson => "poisson",
@@ -65,180 +73,9 @@ impl Spacing {
     }
 }
 
-/// Arrivals per second over time: straight lines, the last of which goes on for ever.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rate {
-    pieces: Vec<Piece>,
-}
-
-/// A stretch in which the rate changes evenly.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[expect(clippy::struct_field_names, reason = "the postfix is the unit")]
-struct Piece {
-    /// Infinite for the last one.
-    length_s: f64,
-    from_per_s: f64,
-    to_per_s: f64,
-}
-
-impl Piece {
-    fn level(per_s: f64, length_s: f64) -> Self {
-        Self {
-            length_s,
-            from_per_s: per_s,
-            to_per_s: per_s,
-        }
-    }
-
-    /// Change of the rate per second.
-    fn slope(&self) -> f64 {
-        if self.length_s.is_infinite() {
-            0.0
-        } else {
-            (self.to_per_s - self.from_per_s) / self.length_s
-        }
-    }
-
-    /// Expected arrivals in its first `t_s` seconds.
-    fn expected(&self, t_s: f64) -> f64 {
-        self.from_per_s * t_s + self.slope() * t_s * t_s / 2.0
-    }
-
-    /// Seconds until `count` arrivals are expected; `None` when the piece ends before.
-    fn time_of(&self, count: f64) -> Option<f64> {
-        if count > self.expected(self.length_s) {
-            return None;
-        }
-        let slope = self.slope();
-        if slope.abs() < f64::EPSILON {
-            return (self.from_per_s > 0.0).then(|| count / self.from_per_s);
-        }
-        // slope/2 t^2 + from t - count = 0, in the form that does not cancel where the slope is small.
-        let root = (self.from_per_s * self.from_per_s + 2.0 * slope * count)
-            .max(0.0)
-            .sqrt();
-        let denominator = self.from_per_s + root;
-        Some(if denominator > 0.0 {
-            2.0 * count / denominator
-        } else {
-            0.0
-        })
-    }
-}
-
-impl Rate {
-    /// Always the same.
-    pub fn constant(per_s: f64) -> Self {
-        Self {
-            pieces: vec![Piece::level(per_s, f64::INFINITY)],
-        }
-    }
-
-    /// Changes evenly over `over_s` seconds, then stays.
-    pub fn ramp(from_per_s: f64, to_per_s: f64, over_s: f64) -> Self {
-        let rise = Piece {
-            length_s: over_s,
-            from_per_s,
-            to_per_s,
-        };
-        Self {
-            pieces: vec![rise, Piece::level(to_per_s, f64::INFINITY)],
-        }
-    }
-
-    /// Levels one after the other, as (arrivals per second, seconds); the last one stays.
-    pub fn steps(levels: &[(f64, f64)]) -> Self {
-        let last = levels.len().saturating_sub(1);
-        let length = |index: usize, length_s: f64| if index == last { f64::INFINITY } else { length_s };
-        let pieces = levels.iter().enumerate();
-        Self {
-            pieces: pieces
-                .map(|(index, &(per_s, length_s))| Piece::level(per_s, length(index, length_s)))
-                .collect(),
-        }
-    }
-
-    /// The rate at the start.
-    pub fn first_per_s(&self) -> f64 {
-        self.pieces.first().map_or(0.0, |piece| piece.from_per_s)
-    }
-
-    /// Mean over the first `seconds`.
-    pub fn mean_per_s(&self, seconds: f64) -> f64 {
-        let (mut left_s, mut expected) = (seconds, 0.0);
-        for piece in &self.pieces {
-            let within_s = left_s.min(piece.length_s);
-            expected += piece.expected(within_s);
-            left_s -= within_s;
-            if left_s <= 0.0 {
-                break;
-            }
-        }
-        expected / seconds
-    }
-
-    /// How it changes within the first `seconds`; nothing where it does not.
-    pub fn stretches(&self, seconds: f64) -> Vec<RateStretch> {
-        let mut from_s = 0.0;
-        let mut stretches = Vec::new();
-        for piece in &self.pieces {
-            let to_s = seconds.min(from_s + piece.length_s);
-            if to_s > from_s {
-                stretches.push(RateStretch {
-                    from_s,
-                    to_s,
-                    from_per_s: piece.from_per_s,
-                    to_per_s: piece.from_per_s + piece.slope() * (to_s - from_s),
-                });
-            }
-            from_s = to_s;
-        }
-        if matches!(&stretches[..], [only] if only.is_level()) {
-            stretches.clear();
-        }
-        stretches
-    }
-
-    /// "200/s", "50/s to 500/s within 60 s", "50/s for 20 s, then 100/s".
-    pub fn describe(&self) -> String {
-        let say = |piece: &Piece| {
-            let lasting = if piece.length_s.is_finite() {
-                format!(" for {} s", piece.length_s)
-            } else {
-                String::new()
-            };
-            if (piece.from_per_s - piece.to_per_s).abs() < f64::EPSILON {
-                format!("{}/s{lasting}", piece.from_per_s)
-            } else {
-                format!(
-                    "{}/s to {}/s within {} s",
-                    piece.from_per_s, piece.to_per_s, piece.length_s
-                )
-            }
-        };
-        self.pieces.iter().map(say).collect::<Vec<_>>().join(", then ")
-    }
-
-    /// The same with a warm-up before it.
-    fn after_warm_up(&self, ramp_s: f64, warm_up_s: f64) -> Self {
-        let first = self.first_per_s();
-        let ramp_s = ramp_s.min(warm_up_s);
-        let rise = Piece {
-            length_s: ramp_s,
-            from_per_s: 0.0,
-            to_per_s: first,
-        };
-        let before = [rise, Piece::level(first, warm_up_s - ramp_s)];
-        let lasting = before.into_iter().filter(|piece| piece.length_s > 0.0);
-        Self {
-            pieces: lasting.chain(self.pieces.iter().copied()).collect(),
-        }
-    }
-}
-
 impl OpenModel {
-    /// The intended times of a round whose measured phase begins `warm_up_s` after its start. Same generator state, same
-    /// times.
+    /// The intended times of a round whose measured phase begins `warm_up_s` after its start. Same generator state,
+    /// same times.
     pub fn arrivals<R: Rng>(&self, warm_up_s: f64, rng: R) -> Arrivals<R> {
         Arrivals {
             pieces: self.rate.after_warm_up(self.ramp_s, warm_up_s).pieces,
@@ -300,6 +137,48 @@ fn micros(seconds: f64) -> u64 {
     (seconds * 1e6).round() as u64
 }
 
+/// An open model as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawOpen {
+    rate: RawRate,
+    #[serde(default)]
+    spacing: Spacing,
+    arrive: Option<Spanned<Arrive>>,
+    /// 0 when absent.
+    ramp_s: Option<Spanned<f64>>,
+    connections: Option<Spanned<u32>>,
+}
+
+impl RawOpen {
+    /// `chained` is a journey that hands values from one step to the next.
+    pub(crate) fn check(&self, chained: Option<&str>, findings: &mut Findings<'_>) -> OpenModel {
+        let connections = self.connections.as_ref();
+        OpenModel {
+            arrive: arrive(self.arrive.as_ref(), chained, findings),
+            spacing: self.spacing,
+            rate: self.rate.check(findings),
+            ramp_s: self
+                .ramp_s
+                .as_ref()
+                .map_or(0.0, |ramp_s| findings.not_negative("ramp_s", ramp_s)),
+            connections: connections.map_or(DEFAULT_CONNECTIONS, |most| findings.at_least_one("connections", most)),
+        }
+    }
+}
+
+/// Without a word in the file: requests, unless a journey hands values from one step to the next.
+fn arrive(given: Option<&Spanned<Arrive>>, chained: Option<&str>, findings: &mut Findings<'_>) -> Arrive {
+    let Some(given) = given else {
+        return chained.map_or(Arrive::Requests, |_| Arrive::Sessions);
+    };
+    if let (Arrive::Requests, Some(journey)) = (given.get_ref(), chained) {
+        let what = format!("journey `{journey}` hands values from one step to the next, which single requests cannot");
+        findings.add(&given.span(), what, Some("write `arrive = \"sessions\"`".to_owned()));
+    }
+    *given.get_ref()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -341,31 +220,6 @@ mod tests {
         assert_eq!(times[2] - times[1], 100_000);
         assert_eq!(times.iter().filter(|at_us| **at_us > 4_000_000).count(), 9);
         assert!((rate.mean_per_s(4.0) - 5.5).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_rate_says_how_it_changes_within_the_time_that_is_measured() {
-        let said = |rate: Rate, seconds| {
-            let stretches = rate.stretches(seconds).into_iter();
-            stretches
-                .map(|one| (one.from_s, one.to_s, one.from_per_s, one.to_per_s))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(said(Rate::constant(5.0), 10.0), []);
-        assert_eq!(
-            said(Rate::steps(&[(1.0, 20.0), (10.0, 1.0)]), 10.0),
-            [],
-            "the step comes later"
-        );
-        assert_eq!(
-            said(Rate::steps(&[(1.0, 2.0), (10.0, 1.0)]), 5.0),
-            [(0.0, 2.0, 1.0, 1.0), (2.0, 5.0, 10.0, 10.0)]
-        );
-        assert_eq!(
-            said(Rate::ramp(0.0, 100.0, 4.0), 5.0),
-            [(0.0, 4.0, 0.0, 100.0), (4.0, 5.0, 100.0, 100.0)]
-        );
-        assert_eq!(said(Rate::ramp(0.0, 100.0, 4.0), 1.0), [(0.0, 1.0, 0.0, 25.0)]);
     }
 
     /// From 0 to 100/s in 10 s: 500 arrivals, a quarter of them in the first half.
@@ -413,7 +267,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arrivals_ascend_and_follow_their_seed(from in 0.0..500.0_f64, to in 1.0..500.0_f64, over_s in 0.1..5.0_f64, seed: u64) {
+        fn arrivals_ascend_and_follow_their_seed(
+            from in 0.0..500.0_f64,
+            to in 1.0..500.0_f64,
+            over_s in 0.1..5.0_f64,
+            seed: u64,
+        ) {
             let model = open(Spacing::Poisson, Rate::ramp(from, to, over_s), 1.0);
             let times = until(&model, 2.0, 6, seed);
             prop_assert!(times.is_sorted());

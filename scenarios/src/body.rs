@@ -1,146 +1,72 @@
 //! JSON bodies with variables.
 //!
-//! A body is written as a TOML table. A string that is exactly `"{var}"` becomes the variable's value as it is (a number
-//! stays a number); a variable inside a longer string is written into that string, escaped.
+//! A body is written as a TOML table. A string that is exactly `"{var}"` becomes the variable's value as it is (a
+//! number stays a number); a variable inside a longer string is written into that string, escaped.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use toml::Spanned;
 
-use crate::template::{Piece, pieces, push_display};
-use crate::vars::{Scope, Vars};
+use crate::template::{Form, Piece, Template, pieces};
+use crate::vars::Scope;
 
-/// A JSON body with variables, compiled once.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BodyTemplate {
-    parts: Vec<Part>,
+/// Compiles a body; mistakes go to the scope.
+pub(crate) fn compile(body: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) -> Template {
+    let mut json = Template::default();
+    node(body, &mut json, scope);
+    json
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    /// JSON text.
-    Json(String),
-    /// A value of its own.
-    Whole(usize),
-    /// A value inside a string.
-    Inside(usize),
-}
-
-impl BodyTemplate {
-    /// Compiles a body; mistakes go to the scope.
-    pub(crate) fn compile(body: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) -> Self {
-        let mut builder = Builder {
-            parts: Vec::new(),
-            json: String::new(),
-        };
-        builder.node(body, scope);
-        builder.finish()
-    }
-
-    /// Appends the JSON text with the values of `vars`. Allocates only when `out` must grow.
-    pub fn render(&self, vars: &Vars, out: &mut String) {
-        for part in &self.parts {
-            match part {
-                Part::Json(json) => out.push_str(json),
-                Part::Whole(slot) => push_display(vars.get(*slot), out),
-                Part::Inside(slot) => push_inside(vars.get(*slot), out),
-            }
-        }
-    }
-
-    /// The variables it uses.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Whole(slot) | Part::Inside(slot) => Some(*slot),
-            Part::Json(_) => None,
-        })
+fn node(node: &Spanned<RawJson>, json: &mut Template, scope: &mut Scope<'_, '_>) {
+    match node.get_ref() {
+        RawJson::Scalar(value) => json.push_value(value, Form::Json),
+        RawJson::Text(text) => self::text(text, &node.span(), json, scope),
+        RawJson::List(items) => list(items, json, scope),
+        RawJson::Table(entries) => table(entries, json, scope),
     }
 }
 
-/// Appends a value into a JSON string that is being written: a string is escaped and loses its quotes.
-fn push_inside(value: &Value, out: &mut String) {
-    let start = out.len();
-    push_display(value, out);
-    if value.is_string() {
-        out.pop();
-        out.remove(start);
+fn text(text: &str, at: &Range<usize>, json: &mut Template, scope: &mut Scope<'_, '_>) {
+    let pieces = pieces(text, at, scope);
+    if let [Piece::Var(name)] = pieces[..] {
+        return json.push_variable(scope.slot(name, at), Form::Json);
     }
+    json.push("\"");
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => json.push_value(&Value::String(text), Form::InJsonString),
+            Piece::Var(name) => json.push_variable(scope.slot(name, at), Form::InJsonString),
+        }
+    }
+    json.push("\"");
 }
 
-/// Collects parts, joining neighbouring JSON text.
-struct Builder {
-    parts: Vec<Part>,
-    json: String,
+fn list(items: &[Spanned<RawJson>], json: &mut Template, scope: &mut Scope<'_, '_>) {
+    json.push("[");
+    for (index, item) in items.iter().enumerate() {
+        comma(index, json);
+        node(item, json, scope);
+    }
+    json.push("]");
 }
 
-impl Builder {
-    fn node(&mut self, node: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) {
-        match node.get_ref() {
-            RawJson::Scalar(value) => push_display(value, &mut self.json),
-            RawJson::Text(text) => self.text(text, node, scope),
-            RawJson::List(items) => self.list(items, scope),
-            RawJson::Table(entries) => self.table(entries, scope),
-        }
+fn table(entries: &[(String, Spanned<RawJson>)], json: &mut Template, scope: &mut Scope<'_, '_>) {
+    json.push("{");
+    for (index, (key, value)) in entries.iter().enumerate() {
+        comma(index, json);
+        json.push_value(&Value::String(key.clone()), Form::Json);
+        json.push(":");
+        node(value, json, scope);
     }
+    json.push("}");
+}
 
-    fn text(&mut self, text: &str, node: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) {
-        let at = node.span();
-        let pieces = pieces(text, &at, scope);
-        if let [Piece::Var(name)] = pieces[..] {
-            return self.part(scope.slot(name, &at).map(Part::Whole));
-        }
-        self.json.push('"');
-        for piece in pieces {
-            match piece {
-                Piece::Text(text) => push_inside(&Value::String(text), &mut self.json),
-                Piece::Var(name) => self.part(scope.slot(name, &at).map(Part::Inside)),
-            }
-        }
-        self.json.push('"');
-    }
-
-    fn list(&mut self, items: &[Spanned<RawJson>], scope: &mut Scope<'_, '_>) {
-        self.json.push('[');
-        for (index, item) in items.iter().enumerate() {
-            self.comma(index);
-            self.node(item, scope);
-        }
-        self.json.push(']');
-    }
-
-    fn table(&mut self, entries: &[(String, Spanned<RawJson>)], scope: &mut Scope<'_, '_>) {
-        self.json.push('{');
-        for (index, (key, value)) in entries.iter().enumerate() {
-            self.comma(index);
-            push_display(&Value::String(key.clone()), &mut self.json);
-            self.json.push(':');
-            self.node(value, scope);
-        }
-        self.json.push('}');
-    }
-
-    fn comma(&mut self, index: usize) {
-        if index > 0 {
-            self.json.push(',');
-        }
-    }
-
-    fn part(&mut self, part: Option<Part>) {
-        self.flush();
-        self.parts.extend(part);
-    }
-
-    fn flush(&mut self) {
-        if !self.json.is_empty() {
-            self.parts.push(Part::Json(std::mem::take(&mut self.json)));
-        }
-    }
-
-    fn finish(mut self) -> BodyTemplate {
-        self.flush();
-        BodyTemplate { parts: self.parts }
+fn comma(index: usize, json: &mut Template) {
+    if index > 0 {
+        json.push(",");
     }
 }
 
@@ -218,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::source::{Findings, Source};
-    use crate::vars::VarNames;
+    use crate::vars::{VarNames, Vars};
 
     #[derive(Deserialize)]
     struct File {
@@ -233,7 +159,7 @@ mod tests {
         for name in ["a", "b"] {
             names.define(&Spanned::new(0..0, name.to_owned()), &mut findings);
         }
-        let template = BodyTemplate::compile(
+        let template = compile(
             &file.body,
             &mut Scope {
                 names: &names,
@@ -251,7 +177,14 @@ mod tests {
 
     #[test]
     fn a_variable_alone_keeps_its_type_and_one_inside_a_string_becomes_text() {
-        let text = r#"body = { n = "{a}", s = "{b}", mixed = "<{a}|{b}>", fixed = [1, 2.5, true, "x"], deep = { braces = "{{}}" } }"#;
+        let text = r#"
+            [body]
+            n = "{a}"
+            s = "{b}"
+            mixed = "<{a}|{b}>"
+            fixed = [1, 2.5, true, "x"]
+            deep = { braces = "{{}}" }
+        "#;
         insta::assert_snapshot!(
             render(text, json!(7), json!("q\"\n")).unwrap(),
             @r#"{"n":7,"s":"q\"\n","mixed":"<7|q\"\n>","fixed":[1,2.5,true,"x"],"deep":{"braces":"{}"}}"#
@@ -261,11 +194,20 @@ mod tests {
     #[test]
     fn mistakes_stand_at_the_line_of_the_value() {
         let unknown = "body = { x = [\n  1,\n  \"{bb}\",\n] }";
-        insta::assert_snapshot!(render(unknown, json!(1), json!(2)).unwrap_err(), @"t.toml:3: unknown variable `bb`; did you mean `b`?");
+        insta::assert_snapshot!(
+            render(unknown, json!(1), json!(2)).unwrap_err(),
+            @"t.toml:3: unknown variable `bb`; did you mean `b`?"
+        );
         let date = "\nbody = { at = 2026-01-01 }";
-        insta::assert_snapshot!(render(date, json!(1), json!(2)).unwrap_err(), @"t.toml:2: JSON has no dates: put it in quotes");
+        insta::assert_snapshot!(
+            render(date, json!(1), json!(2)).unwrap_err(),
+            @"t.toml:2: JSON has no dates: put it in quotes"
+        );
         let infinite = "body = { x = inf }";
-        insta::assert_snapshot!(render(infinite, json!(1), json!(2)).unwrap_err(), @"t.toml:1: JSON has no inf and no nan");
+        insta::assert_snapshot!(
+            render(infinite, json!(1), json!(2)).unwrap_err(),
+            @"t.toml:1: JSON has no inf and no nan"
+        );
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! What a user is told about an input file: each mistake with its line and, where a name is wrong, the nearest right one.
+//! Mistakes in an input file, as its author is told of them: with the line, and the nearest right name.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,9 +20,9 @@ pub struct InputError {
 pub struct Mistake {
     /// Line in the file, from 1; absent when the file could not be read at all.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// The mistake in words.
     pub what: String,
-    /// What to write instead, where that is known.
+    /// Advice what to write instead, where that is known.
     pub hint: Option<String>,
 }
 

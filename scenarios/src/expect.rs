@@ -1,29 +1,36 @@
-//! What an answer must look like to count as one: status, headers, fields of its JSON body; and what is kept of it.
+//! Expectations of an answer: its status, its headers, fields of its JSON body.
 //!
 //! What belongs here: deciding, in words, why an answer is not as expected. What does not: connections and time-outs.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
+use toml::Spanned;
 
-use crate::vars::Vars;
-use crate::workload::Extract;
+use crate::body::RawJson;
+use crate::source::{Findings, Named};
+use crate::syntax::{check_header_name, check_json_pointer};
+use crate::template::{Piece, pieces};
+use crate::vars::{Scope, Vars};
 
-/// What must come back.
+/// Stands for "anything" where a value is expected.
+const ANYTHING: &str = "*";
+
+/// Everything that is expected of an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Expect {
     /// Status codes that count as an answer as expected; at least one.
     pub status: Vec<u16>,
-    /// Lower-case header name and what it must hold.
+    /// Header, by its name in lower case, and its expected content.
     pub headers: Vec<(String, Expected)>,
-    /// JSON pointer (RFC 6901) into the body and what must stand there.
+    /// Field of the body, by its JSON pointer (RFC 6901), and its expected content.
     pub json: Vec<(String, Expected)>,
 }
 
-/// What must stand in a place.
+/// Expected content of a header or of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
-    /// Anything but nothing or `null`.
+    /// Any content, but not `null`.
     Present,
     /// This value.
     Is(Value),
@@ -49,8 +56,8 @@ impl Expected {
     }
 }
 
-/// Equal, where numbers are equal by value (`1` and `1.0`) and a text equals the number it spells: a header and a CSV column
-/// know no numbers.
+/// Equal, where numbers are equal by value (`1` and `1.0`) and a text equals the number it spells: a header and a CSV
+/// column know no numbers.
 fn same(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
@@ -117,25 +124,60 @@ fn different(place: &str, expected: &Expected, found: Option<&Value>, vars: &Var
     format!("expected {} as {place}, got {shown}", expected.wanted(vars))
 }
 
-/// Keeps what is wanted of an answer's JSON body.
-///
-/// # Errors
-/// In words, when there is no text, number or boolean at one of the pointers.
-pub fn keep(extract: &[Extract], body: &Value, vars: &mut Vars) -> Result<(), String> {
-    for Extract { var, slot, pointer } in extract {
-        let found = body.pointer(pointer);
-        let scalar = found.filter(|value| value.is_string() || value.is_number() || value.is_boolean());
-        let value = scalar.ok_or_else(|| {
-            let what = if found.is_some() {
-                "something that is no text, number or boolean"
-            } else {
-                "nothing"
-            };
-            format!("{what} at `{pointer}`, which `{var}` is taken from")
-        })?;
-        vars.set(*slot, value.clone());
+/// Status codes as they are written; 200 when absent.
+pub(crate) type RawStatus = Option<Spanned<Vec<Spanned<u16>>>>;
+
+pub(crate) fn check_status(raw: RawStatus, findings: &mut Findings<'_>) -> Vec<u16> {
+    let Some(codes) = raw else { return vec![200] };
+    findings.require(!codes.get_ref().is_empty(), &codes.span(), || {
+        "`expect_status` is empty: every answer would count as an error".to_owned()
+    });
+    for code in codes.get_ref() {
+        findings.require((100..=599).contains(code.get_ref()), &code.span(), || {
+            format!("{code} is no HTTP status: they go from 100 to 599")
+        });
     }
-    Ok(())
+    codes.into_inner().into_iter().map(Spanned::into_inner).collect()
+}
+
+pub(crate) fn check_headers(raw: Named<Spanned<RawJson>>, scope: &mut Scope<'_, '_>) -> Vec<(String, Expected)> {
+    let check = |(name, value): (Spanned<String>, _)| {
+        let name = check_header_name(&name, scope.findings);
+        Some((name, expected(&value, scope)?))
+    };
+    raw.into_iter().filter_map(check).collect()
+}
+
+pub(crate) fn check_json(raw: Named<Spanned<RawJson>>, scope: &mut Scope<'_, '_>) -> Vec<(String, Expected)> {
+    let check = |(pointer, value): (Spanned<String>, _)| {
+        check_json_pointer(&pointer, scope.findings);
+        Some((pointer.into_inner(), expected(&value, scope)?))
+    };
+    raw.into_iter().filter_map(check).collect()
+}
+
+/// `"*"` is anything, `"{var}"` the value of a variable, everything else itself.
+fn expected(raw: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) -> Option<Expected> {
+    let at = raw.span();
+    let (what, hint) = match raw.get_ref() {
+        RawJson::Scalar(value) => return Some(Expected::Is(value.clone())),
+        RawJson::Text(text) if text == ANYTHING => return Some(Expected::Present),
+        RawJson::Text(text) => match &pieces(text, &at, scope)[..] {
+            [Piece::Var(name)] => return scope.slot(name, &at).map(Expected::Var),
+            [Piece::Text(text)] => return Some(Expected::Is(Value::String(text.clone()))),
+            [] => return Some(Expected::Is(Value::String(String::new()))),
+            _ => (
+                "a variable inside a longer text cannot be expected",
+                "write the whole value, or `\"{var}\"`",
+            ),
+        },
+        RawJson::List(_) | RawJson::Table(_) => (
+            "only a text, number or boolean can be expected",
+            "point at a field inside it",
+        ),
+    };
+    scope.findings.add(&at, what, Some(hint.to_owned()));
+    None
 }
 
 #[cfg(test)]
@@ -168,8 +210,14 @@ mod tests {
         ]);
         assert_eq!(holds.check_json(&body, &vars), Ok(()));
         let said = |pointer, expected| expect(vec![(pointer, expected)]).check_json(&body, &vars).unwrap_err();
-        insta::assert_snapshot!(said("/none", Expected::Present), @"expected anything as `/none` of the body, got null");
-        insta::assert_snapshot!(said("/gone", Expected::Present), @"expected anything as `/gone` of the body, got nothing");
+        insta::assert_snapshot!(
+            said("/none", Expected::Present),
+            @"expected anything as `/none` of the body, got null"
+        );
+        insta::assert_snapshot!(
+            said("/gone", Expected::Present),
+            @"expected anything as `/gone` of the body, got nothing"
+        );
         insta::assert_snapshot!(said("/id", Expected::Is(json!("8"))), @r#"expected "8" as `/id` of the body, got 7"#);
     }
 
@@ -183,6 +231,9 @@ mod tests {
             expect.check_headers(|name| (name == "x-cache").then_some("l1"), &vars),
             Ok(())
         );
-        insta::assert_snapshot!(expect.check_headers(|_| Some("db"), &vars).unwrap_err(), @r#"expected "l1" as header `x-cache`, got "db""#);
+        insta::assert_snapshot!(
+            expect.check_headers(|_| Some("db"), &vars).unwrap_err(),
+            @r#"expected "l1" as header `x-cache`, got "db""#
+        );
     }
 }

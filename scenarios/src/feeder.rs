@@ -1,4 +1,4 @@
-//! Where the values of variables come from: distributions, sequences and rows of a file.
+//! Feeders, which give variables their values: distributions, sequences and rows of a file.
 //!
 //! What belongs here: the next value. What does not: values taken from answers ([`crate::Extract`]).
 
@@ -7,60 +7,47 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::{Rng, RngExt as _};
 use rand_distr::{Distribution as _, Zipf};
+use serde::Deserialize;
 use serde_json::Value;
+use toml::Spanned;
 
+use crate::source::{Findings, Named, Source};
 use crate::table::Table;
-use crate::vars::Vars;
+use crate::vars::{VarNames, Vars};
 
 /// A variable, or several that belong together, that each journey draws anew.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Feeder {
-    /// Its name: the variable's, or what stands before the dot in the variables of a table's columns.
-    pub name: String,
-    /// Where its values go in [`crate::Vars`]: one place, or one per column of its table.
+pub(crate) struct Feeder {
+    /// Places of its values in [`Vars`]: one, or one per column of its table.
     pub(crate) slots: Vec<usize>,
-    /// How it is drawn.
-    pub draw: Draw,
+    draw: Draw,
 }
 
-/// How a feeder draws.
+/// Kind of a feeder.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Draw {
-    /// Few values often, many rarely.
-    Zipf(ZipfRange),
+enum Draw {
+    /// Integers from `from` on whose frequency falls with their rank: rank r has a share proportional to `1 / r^s`.
+    Zipf { from: i64, n: u32, ranks: Zipf<f64> },
     /// Every integer from `min` to `max`, both included, equally often.
-    Uniform {
-        /// Smallest value.
-        min: i64,
-        /// Largest value.
-        max: i64,
-    },
+    Uniform { min: i64, max: i64 },
     /// `from`, `from + step`, `from + 2 step` and so on: no value twice in a round, whoever draws it.
-    Sequence {
-        /// First value.
-        from: i64,
-        /// From one to the next.
-        step: i64,
-    },
-    /// A row of a table.
-    Row {
-        /// The table, shared by everything that reads it.
-        table: Arc<Table>,
-        /// Which row comes next.
-        order: RowOrder,
-    },
+    Sequence { from: i64, step: i64 },
+    /// A row of a table, which everything that reads it shares.
+    Row { table: Arc<Table>, order: RowOrder },
 }
 
 /// Which row of a table comes next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowOrder {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RowOrder {
     /// One after the other, from the start again after the last.
+    #[default]
     Sequence,
     /// Any, equally often.
     Random,
 }
 
-/// How far the sequences of one round have come, shared by all who draw in it.
+/// Positions of the sequences of one round, shared by all who draw in it.
 ///
 /// Which user gets which value depends on who comes first; the set of values does not.
 #[derive(Debug, Default)]
@@ -77,56 +64,20 @@ impl Sequences {
         }
     }
 
-    /// How often the feeder was drawn before.
+    /// Number of times that the feeder was drawn before.
     fn next(&self, feeder: usize) -> u64 {
         // Only uniqueness matters, no other memory is ordered by it.
         self.drawn[feeder].fetch_add(1, Ordering::Relaxed)
     }
 }
 
-/// Integers from `from` on whose frequency falls with their rank: rank r has a share proportional to `1 / r^s`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ZipfRange {
-    from: i64,
-    n: u32,
-    s: f64,
-    distribution: Zipf<f64>,
-}
-
-impl ZipfRange {
+impl Draw {
     /// `n` integers starting at `from` with exponent `s`; `None` when `n` is 0, `s` is negative or not finite, or the
     /// last integer does not fit.
-    pub(crate) fn new(from: i64, n: u32, s: f64) -> Option<Self> {
+    fn zipf(from: i64, n: u32, s: f64) -> Option<Self> {
         from.checked_add(i64::from(n))?;
-        let distribution = Zipf::new(f64::from(n), s).ok().filter(|_| s.is_finite())?;
-        Some(Self {
-            from,
-            n,
-            s,
-            distribution,
-        })
-    }
-
-    /// The value of rank 1.
-    pub fn from(&self) -> i64 {
-        self.from
-    }
-
-    /// How many values there are.
-    pub fn n(&self) -> u32 {
-        self.n
-    }
-
-    /// The exponent.
-    pub fn s(&self) -> f64 {
-        self.s
-    }
-
-    fn sample<R: Rng + ?Sized>(&self, rng: &mut R) -> i64 {
-        let rank = self.distribution.sample(rng).clamp(1.0, f64::from(self.n));
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number between 1 and a u32")]
-        let rank = rank as i64;
-        self.from + rank - 1
+        let ranks = Zipf::new(f64::from(n), s).ok().filter(|_| s.is_finite())?;
+        Some(Self::Zipf { from, n, ranks })
     }
 }
 
@@ -134,7 +85,12 @@ impl Feeder {
     /// Sets its variables to the next value. `index` is its own place among the feeders of `sequences`.
     pub(crate) fn draw<R: Rng + ?Sized>(&self, index: usize, sequences: &Sequences, rng: &mut R, vars: &mut Vars) {
         let value = match &self.draw {
-            Draw::Zipf(range) => range.sample(rng).into(),
+            Draw::Zipf { from, n, ranks } => {
+                let rank = ranks.sample(rng).clamp(1.0, f64::from(*n));
+                #[expect(clippy::cast_possible_truncation, reason = "a whole number between 1 and a u32")]
+                let rank = rank as i64;
+                (from + rank - 1).into()
+            }
             Draw::Uniform { min, max } => rng.random_range(*min..=*max).into(),
             Draw::Sequence { from, step } => nth(*from, *step, sequences.next(index)),
             Draw::Row { table, order } => {
@@ -160,6 +116,118 @@ fn nth(from: i64, step: i64, index: u64) -> Value {
     from.wrapping_add(step.wrapping_mul(index.cast_signed())).into()
 }
 
+/// A feeder as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum RawFeeder {
+    Zipf {
+        /// 1 when absent.
+        from: Option<i64>,
+        n: Spanned<u32>,
+        s: Spanned<f64>,
+    },
+    Uniform {
+        min: i64,
+        max: Spanned<i64>,
+    },
+    Sequence {
+        /// 1 when absent.
+        from: Option<i64>,
+        /// 1 when absent.
+        step: Option<Spanned<i64>>,
+    },
+    Csv {
+        /// Relative to the workload's own directory.
+        file: Spanned<String>,
+        #[serde(default)]
+        numbers: Vec<String>,
+        #[serde(default)]
+        order: RowOrder,
+    },
+}
+
+/// The feeders, and the bytes of every file that they read.
+pub(crate) fn check(
+    raw: Named<RawFeeder>,
+    source: &Source,
+    names: &mut VarNames,
+    findings: &mut Findings<'_>,
+) -> (Vec<Feeder>, Vec<Vec<u8>>) {
+    let (mut feeders, mut files) = (Vec::new(), Vec::new());
+    for (name, raw) in raw {
+        let draw = match &raw {
+            RawFeeder::Zipf { from, n, s } => zipf(from.unwrap_or(1), n, s, findings),
+            RawFeeder::Uniform { min, max } => uniform(*min, max, findings),
+            RawFeeder::Sequence { from, step } => sequence(from.unwrap_or(1), step.as_ref(), findings),
+            RawFeeder::Csv { file, numbers, order } => {
+                let table = table(file, numbers, source, &mut files, findings);
+                if table.is_none() {
+                    names.define_unread(name.get_ref());
+                }
+                table.map(|table| Draw::Row { table, order: *order })
+            }
+        };
+        let slots = define(&name, draw.as_ref(), names, findings);
+        feeders.extend(draw.map(|draw| Feeder { slots, draw }));
+    }
+    (feeders, files)
+}
+
+/// One variable of the feeder's name, or `NAME.COLUMN` for each column of its table.
+fn define(
+    name: &Spanned<String>,
+    draw: Option<&Draw>,
+    names: &mut VarNames,
+    findings: &mut Findings<'_>,
+) -> Vec<usize> {
+    let Some(Draw::Row { table, .. }) = draw else {
+        return vec![names.define(name, findings)];
+    };
+    let column = |column: &String| Spanned::new(name.span(), format!("{name}.{column}"));
+    let columns = table.columns().iter();
+    columns.map(|title| names.define(&column(title), findings)).collect()
+}
+
+fn zipf(from: i64, n: &Spanned<u32>, s: &Spanned<f64>, findings: &mut Findings<'_>) -> Option<Draw> {
+    let (ranks, exponent) = (findings.at_least_one("n", n), findings.not_negative("s", s));
+    let draw = Draw::zipf(from, ranks, exponent);
+    let explained = ranks == 0 || !exponent.is_finite() || exponent < 0.0;
+    findings.require(draw.is_some() || explained, &n.span(), || {
+        "`from` plus `n` is larger than a 64-bit integer can hold".to_owned()
+    });
+    draw
+}
+
+fn uniform(min: i64, at_most: &Spanned<i64>, findings: &mut Findings<'_>) -> Option<Draw> {
+    let max = *at_most.get_ref();
+    findings.require(min <= max, &at_most.span(), || {
+        format!("`max` is {max}, below `min`, which is {min}")
+    });
+    (min <= max).then_some(Draw::Uniform { min, max })
+}
+
+fn sequence(from: i64, step: Option<&Spanned<i64>>, findings: &mut Findings<'_>) -> Option<Draw> {
+    if let Some(zero) = step.filter(|step| *step.get_ref() == 0) {
+        findings.add(&zero.span(), "`step` is 0: every value would be the same", None);
+        return None;
+    }
+    let step = step.map_or(1, |step| *step.get_ref());
+    Some(Draw::Sequence { from, step })
+}
+
+fn table(
+    file: &Spanned<String>,
+    numbers: &[String],
+    source: &Source,
+    files: &mut Vec<Vec<u8>>,
+    findings: &mut Findings<'_>,
+) -> Option<Arc<Table>> {
+    let read = Table::load(&source.beside(file.get_ref()), numbers);
+    let (table, bytes) = read.map_err(|fault| findings.add(&file.span(), fault, None)).ok()?;
+    files.push(bytes);
+    Some(Arc::new(table))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -173,15 +241,11 @@ mod tests {
             Draw::Row { table, .. } => (0..table.columns().len()).collect(),
             _ => vec![0],
         };
-        Feeder {
-            name: "x".to_owned(),
-            slots,
-            draw,
-        }
+        Feeder { slots, draw }
     }
 
     fn zipf(from: i64, n: u32, s: f64) -> Feeder {
-        feeder(Draw::Zipf(ZipfRange::new(from, n, s).expect("valid")))
+        feeder(Draw::zipf(from, n, s).expect("valid"))
     }
 
     /// The values of each draw, as JSON text.
@@ -230,7 +294,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn zipf_stays_in_its_range_and_follows_its_seed(from in -1000_i64..1000, n in 1_u32..100_000, s in 0.0..3.0, seed: u64) {
+        fn zipf_stays_in_its_range_and_follows_its_seed(
+            from in -1000_i64..1000,
+            n in 1_u32..100_000,
+            s in 0.0..3.0,
+            seed: u64,
+        ) {
             let feeder = zipf(from, n, s);
             let values = draws(&feeder, seed, 50);
             prop_assert!(values.iter().all(|value| (from..from + i64::from(n)).contains(value)));
@@ -246,7 +315,8 @@ mod tests {
         }
     }
 
-    /// Share of rank 1 = 1 / sum of r^-s: .0978 for n = 10,000, s = .99. Its standard error over 100,000 draws is .00094.
+    /// Share of rank 1 = 1 / sum of r^-s: .0978 for n = 10,000, s = .99. Its standard error over 100,000 draws is
+    /// .00094.
     #[test]
     fn the_hottest_value_has_the_share_that_zipf_gives_it() {
         let values = draws(&zipf(1, 10_000, 0.99), 7, 100_000);
@@ -256,9 +326,9 @@ mod tests {
 
     #[test]
     fn impossible_ranges_are_refused() {
-        assert_eq!(ZipfRange::new(1, 0, 1.0), None);
-        assert_eq!(ZipfRange::new(1, 10, -0.1), None);
-        assert_eq!(ZipfRange::new(1, 10, f64::INFINITY), None);
-        assert_eq!(ZipfRange::new(i64::MAX - 5, 10, 1.0), None);
+        assert_eq!(Draw::zipf(1, 0, 1.0), None);
+        assert_eq!(Draw::zipf(1, 10, -0.1), None);
+        assert_eq!(Draw::zipf(1, 10, f64::INFINITY), None);
+        assert_eq!(Draw::zipf(i64::MAX - 5, 10, 1.0), None);
     }
 }

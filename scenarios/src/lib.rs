@@ -1,9 +1,9 @@
 //! Workloads and targets as data: the TOML files beside this crate and the code that reads them.
 //!
-//! What belongs here: the formats of `workloads/*.toml` (who asks for what, how often, with which pauses) and
-//! `targets/*.toml` (what must hold) and `ablations/*.toml` (what can be switched off), their validation with file, line and the nearest valid name, and the sampling that
-//! a generator needs (which journey, which values, which pause, when the next one arrives). What does not: sending anything, measuring anything,
-//! judging anything.
+//! What belongs here: the formats of `workloads/*.toml` (who asks for what, how often, with which pauses),
+//! `targets/*.toml` (what must hold) and `ablations/*.toml` (what can be switched off), their validation with file,
+//! line and the nearest valid name, and the sampling that a generator needs (which journey, which values, which pause,
+//! when the next one arrives). What does not: sending anything, measuring anything, judging anything.
 //!
 //! Everything a file can get wrong is refused by [`Workload::load`] and [`Targets::load`], before any server starts.
 //! What they return is compiled: names have become indices, templates lists of parts, and rendering writes into the
@@ -12,32 +12,41 @@
 mod ablation;
 mod arrivals;
 mod body;
-mod check;
 mod error;
 mod expect;
+mod extract;
 mod feeder;
+mod journey;
+mod mix;
+mod model;
 mod names;
-mod raw;
+mod rate;
+mod request;
 mod source;
+mod syntax;
 mod table;
 mod targets;
 mod template;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod think_time;
 mod vars;
 mod workload;
 
 pub use ablation::{Ablation, Feature};
-pub use arrivals::{Arrivals, Arrive, DEFAULT_CONNECTIONS, OpenModel, Rate, Spacing};
-pub use body::BodyTemplate;
+pub use arrivals::{Arrivals, Arrive, DEFAULT_CONNECTIONS, OpenModel, Spacing};
 pub use error::{InputError, Mistake};
-pub use expect::{Expect, Expected, keep};
-pub use feeder::{Draw, Feeder, RowOrder, Sequences, ZipfRange};
-pub use table::Table;
+pub use expect::{Expect, Expected};
+pub use extract::{Extract, keep};
+pub use feeder::Sequences;
+pub use journey::{Journey, Step};
+pub use mix::Mix;
+pub use model::{ClosedModel, Models};
+pub use names::did_you_mean;
+pub use rate::Rate;
+pub use request::{Endpoint, Method, SetupRequest};
 pub use targets::Targets;
 pub use template::Template;
 pub use think_time::ThinkTime;
 pub use vars::Vars;
-pub use workload::{
-    ClosedModel, Consistency, Dataset, Endpoint, Extract, Journey, Method, Mix, Models, Prometheus, Quick, Schedule,
-    SetupRequest, Step, WarmUp, Workload,
-};
+pub use workload::{Consistency, Dataset, Prometheus, Schedule, Workload};

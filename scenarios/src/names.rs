@@ -7,8 +7,9 @@ const SIMILAR: f64 = 0.5;
 /// Names listed when none is similar: enough for any table of these formats, short enough for one line.
 const MAX_LISTED: usize = 12;
 
-/// What to write instead of `wrong`: the nearest of `valid`, or all of them, nearest first. `None` if there are none.
-pub(crate) fn hint<'v>(wrong: &str, valid: impl IntoIterator<Item = &'v str>) -> Option<String> {
+/// Advice for the name `wrong`: "did you mean `NEAREST`?" where one of `valid` is similar (normalized
+/// Damerau-Levenshtein, whatever the case), else the names that are valid, nearest first. `None` if there are none.
+pub fn did_you_mean<'v>(wrong: &str, valid: impl IntoIterator<Item = &'v str>) -> Option<String> {
     let wrong = wrong.to_lowercase();
     let mut ranked: Vec<(f64, &str)> = valid.into_iter().map(|name| (similarity(&wrong, name), name)).collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -30,17 +31,17 @@ fn similarity(wrong: &str, name: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::hint;
+    use super::did_you_mean;
 
     #[test]
     fn a_slip_gets_the_nearest_name_and_anything_else_the_list() {
         let valid = ["endpoint", "think", "weight"];
-        assert_eq!(hint("thnik", valid).as_deref(), Some("did you mean `think`?"));
-        assert_eq!(hint("WEIGHT", valid).as_deref(), Some("did you mean `weight`?"));
+        assert_eq!(did_you_mean("thnik", valid).as_deref(), Some("did you mean `think`?"));
+        assert_eq!(did_you_mean("WEIGHT", valid).as_deref(), Some("did you mean `weight`?"));
         assert_eq!(
-            hint("zzz", valid).as_deref(),
+            did_you_mean("zzz", valid).as_deref(),
             Some("valid here, nearest first: `endpoint`, `think`, `weight`")
         );
-        assert_eq!(hint("zzz", []), None);
+        assert_eq!(did_you_mean("zzz", []), None);
     }
 }

@@ -1,15 +1,30 @@
 //! One input file: its bytes, hash and lines, and the collection of what is wrong in it.
+//!
+//! The other files of this crate declare the structures that a file is read into, each beside the type that it is
+//! checked into. Every value that can be wrong by itself or refer to something is [`Spanned`], so that a mistake can
+//! name its line; things with a name are a [`Named`] table.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use sha2::{Digest, Sha256};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, Deserializer};
+use toml::de::{DeTable, DeValue};
 
 use crate::error::{InputError, Mistake};
-use crate::names;
+use crate::names::did_you_mean;
+
+/// Things by name, in the order of the file. TOML itself refuses a second one of the same name.
+pub(crate) type Named<T> = Vec<(Spanned<String>, T)>;
+
+/// Reads a table whose keys are names.
+pub(crate) fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(table: D) -> Result<Named<T>, D::Error> {
+    let mut entries: Named<T> = BTreeMap::deserialize(table)?.into_iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    Ok(entries)
+}
 
 /// A file that has been read.
 pub(crate) struct Source {
@@ -65,13 +80,15 @@ impl Source {
     /// parsed tree, and the reading starts again; any other mistake ends it.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, InputError> {
         let mut findings = Findings::new(self);
-        let mut table = self.syntax(&mut findings)?;
+        let mut table = self.syntax()?;
         loop {
-            match T::deserialize(Deserializer::from(table.clone())) {
+            match T::deserialize(toml::de::Deserializer::from(table.clone())) {
                 Ok(value) => return findings.finish(value),
                 Err(error) => {
                     let span = error.span().unwrap_or_default();
-                    let unknown_key = error.message().starts_with(UNKNOWN_FIELD);
+                    let unknown_key = [UNKNOWN_FIELD, UNEXPECTED_KEYS]
+                        .iter()
+                        .any(|wording| error.message().starts_with(wording));
                     findings.schema(&span, error.message());
                     if !(unknown_key && remove_key(table.get_mut(), &span)) {
                         return Err(findings.into_error());
@@ -81,9 +98,10 @@ impl Source {
         }
     }
 
-    /// Parses the TOML. One mistake is reported per table: what follows it there is mostly its consequence (each key of a
-    /// table that stands there twice, say).
-    fn syntax(&self, findings: &mut Findings<'_>) -> Result<Spanned<DeTable<'_>>, InputError> {
+    /// Parses the TOML. One mistake is reported per table: what follows it there is mostly its consequence (each key of
+    /// a table that stands there twice, say).
+    fn syntax(&self) -> Result<Spanned<DeTable<'_>>, InputError> {
+        let mut findings = Findings::new(self);
         let (table, mut errors) = DeTable::parse_recoverable(&self.text);
         errors.dedup_by_key(|error| self.tables_before(error.span().unwrap_or_default().end));
         for error in &errors {
@@ -95,11 +113,7 @@ impl Source {
             let name = culprit.map(|text| format!(" `{text}`")).unwrap_or_default();
             findings.add(&span, format!("{}{name}", error.message()), None);
         }
-        if errors.is_empty() {
-            Ok(table)
-        } else {
-            Err(findings.take_error())
-        }
+        findings.finish(table)
     }
 
     /// How many table headers begin before a byte offset.
@@ -111,6 +125,8 @@ impl Source {
 
 /// serde's wording for a key that a structure does not have.
 const UNKNOWN_FIELD: &str = "unknown field";
+/// toml's wording for keys that a kind (one variant of an enumeration) does not have.
+const UNEXPECTED_KEYS: &str = "unexpected keys in table: ";
 /// serde's wording for a name that an enumeration does not have.
 const UNKNOWN_VARIANT: &str = "unknown variant";
 /// serde's wording for a key that must be there.
@@ -148,8 +164,22 @@ impl<'s> Findings<'s> {
         at: &Range<usize>,
         valid: impl IntoIterator<Item = &'v str>,
     ) {
-        let hint = names::hint(name, valid).or_else(|| Some(format!("no {kind} is defined")));
+        let hint = did_you_mean(name, valid).or_else(|| Some(format!("no {kind} is defined")));
         self.add(at, format!("unknown {kind} `{name}`"), hint);
+    }
+
+    /// The position of a name among those that are defined. One that is not is noted, with the nearest.
+    pub(crate) fn find<'v, N: Iterator<Item = &'v str>>(
+        &mut self,
+        kind: &str,
+        name: &Spanned<String>,
+        defined: impl Fn() -> N,
+    ) -> Option<usize> {
+        let position = defined().position(|defined| defined == name.get_ref());
+        if position.is_none() {
+            self.unknown(kind, name.get_ref(), &name.span(), defined());
+        }
+        position
     }
 
     /// Notes `what` unless `holds`.
@@ -161,51 +191,53 @@ impl<'s> Findings<'s> {
 
     /// A number that must be finite and above zero.
     pub(crate) fn positive(&mut self, key: &str, number: &Spanned<f64>) -> f64 {
-        let value = *number.get_ref();
-        let holds = value.is_finite() && value > 0.0;
-        self.require(holds, &number.span(), || {
-            format!("`{key}` is {value}: it must be above 0")
-        });
-        value
+        self.number(key, number, |value| value > 0.0, "above 0")
     }
 
     /// A number that must be finite and not below zero.
     pub(crate) fn not_negative(&mut self, key: &str, number: &Spanned<f64>) -> f64 {
+        self.number(key, number, |value| value >= 0.0, "0 or more")
+    }
+
+    fn number(&mut self, key: &str, number: &Spanned<f64>, holds: fn(f64) -> bool, range: &str) -> f64 {
         let value = *number.get_ref();
-        let holds = value.is_finite() && value >= 0.0;
-        self.require(holds, &number.span(), || {
-            format!("`{key}` is {value}: it must be 0 or more")
+        self.require(value.is_finite() && holds(value), &number.span(), || {
+            format!("`{key}` is {value}: it must be {range}")
         });
         value
     }
 
     /// A count that must be at least one.
-    pub(crate) fn at_least_one(&mut self, key: &str, number: &Spanned<u32>) -> u32 {
+    pub(crate) fn at_least_one<T: Copy + Default + PartialEq>(&mut self, key: &str, number: &Spanned<T>) -> T {
         let value = *number.get_ref();
-        self.require(value > 0, &number.span(), || {
+        self.require(value != T::default(), &number.span(), || {
             format!("`{key}` is 0: it must be 1 or more")
         });
         value
     }
 
-    /// Notes what serde said, in the words of these files.
+    /// A text that must not be empty.
+    pub(crate) fn not_empty(&mut self, key: &str, text: &Spanned<String>) -> String {
+        self.require(!text.get_ref().trim().is_empty(), &text.span(), || {
+            format!("`{key}` is empty")
+        });
+        text.get_ref().clone()
+    }
+
+    /// Notes what serde or toml said, in the words of these files.
     fn schema(&mut self, at: &Range<usize>, message: &str) {
+        if let Some((unknown, valid)) = unexpected_keys(message) {
+            return self.add(at, format!("unknown key `{unknown}`"), did_you_mean(unknown, valid));
+        }
         let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
         let Some((&name, valid)) = quoted.split_first() else {
             return self.add(at, plain(message), None);
         };
+        let hint = did_you_mean(name, valid.iter().copied());
         if message.starts_with(UNKNOWN_FIELD) {
-            self.add(
-                at,
-                format!("unknown key `{name}`"),
-                names::hint(name, valid.iter().copied()),
-            );
+            self.add(at, format!("unknown key `{name}`"), hint);
         } else if message.starts_with(UNKNOWN_VARIANT) {
-            self.add(
-                at,
-                format!("unknown name `{name}`"),
-                names::hint(name, valid.iter().copied()),
-            );
+            self.add(at, format!("unknown name `{name}`"), hint);
         } else if !message.starts_with(MISSING_FIELD) {
             self.add(at, plain(message), None);
         } else if !self.already_suggested(name) {
@@ -231,18 +263,21 @@ impl<'s> Findings<'s> {
     }
 
     fn into_error(mut self) -> InputError {
-        self.take_error()
-    }
-
-    fn take_error(&mut self) -> InputError {
-        let mut mistakes = std::mem::take(&mut self.mistakes);
-        mistakes.sort_by_key(|mistake| mistake.line);
-        mistakes.dedup();
+        self.mistakes.sort_by_key(|mistake| mistake.line);
+        self.mistakes.dedup();
         InputError {
             file: self.source.file.clone(),
-            mistakes,
+            mistakes: self.mistakes,
         }
     }
+}
+
+/// The first key that toml did not expect, and those that are valid there.
+fn unexpected_keys(message: &str) -> Option<(&str, impl Iterator<Item = &str>)> {
+    let (unknown, valid) = message
+        .strip_prefix(UNEXPECTED_KEYS)?
+        .split_once(", available keys: ")?;
+    Some((unknown.split(", ").next()?, valid.split(", ")))
 }
 
 /// serde's and toml's own wording where it would puzzle a reader of the file.
@@ -260,6 +295,7 @@ fn plain(message: &str) -> String {
         "i64" => "a whole number",
         "f64" => "a number",
         "a sequence" => "a list in brackets",
+        other if other.starts_with("struct ") => "a table",
         other => other,
     };
     format!("{what}, expected {wanted}")

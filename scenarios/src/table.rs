@@ -11,15 +11,15 @@ const MAX_ROWS: usize = 1_000_000;
 
 /// A CSV file that has been read: RFC 4180, with a header line that names the columns.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Table {
+pub(crate) struct Table {
     columns: Vec<String>,
     /// Row after row.
     values: Vec<Value>,
 }
 
 impl Table {
-    /// Reads `file`. The columns `numbers` become JSON numbers, all others texts. Returns the bytes too: they are part of
-    /// the workload's identity.
+    /// Reads `file`. The columns `numbers` become JSON numbers, all others texts. Returns the bytes too: they are part
+    /// of the workload's identity.
     ///
     /// # Errors
     /// In words, with the line in the file where it is about one.
@@ -30,7 +30,6 @@ impl Table {
         Ok((table, text.into_bytes()))
     }
 
-    /// The same from text.
     pub(crate) fn parse(text: &str, numbers: &[String]) -> Result<Self, String> {
         let mut reader = csv::ReaderBuilder::new()
             .trim(csv::Trim::All)
@@ -65,13 +64,12 @@ impl Table {
     }
 
     /// Names of the columns, in their order.
-    pub fn columns(&self) -> &[String] {
+    pub(crate) fn columns(&self) -> &[String] {
         &self.columns
     }
 
-    /// How many rows there are; at least one.
-    #[expect(clippy::len_without_is_empty, reason = "an empty table cannot be made")]
-    pub fn len(&self) -> usize {
+    /// Number of rows; at least one.
+    pub(crate) fn len(&self) -> usize {
         self.values.len() / self.columns.len()
     }
 

@@ -4,14 +4,13 @@ use std::ops::Range;
 use std::path::Path;
 
 use measure::metrics::{self, METRICS, Metric};
-use measure::record::{ALL_ENDPOINTS, Limit};
+use measure::record::{ALL_ENDPOINTS, Limit, Priority};
 use measure::targets::TargetSpec;
+use serde::Deserialize;
 use toml::Spanned;
 
-use crate::check::not_empty;
 use crate::error::InputError;
-use crate::raw::{RawTarget, RawTargets, in_file_order};
-use crate::source::{Findings, Source};
+use crate::source::{Findings, Named, Source, named};
 
 /// A targets file that has been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +40,30 @@ impl Targets {
     }
 }
 
+/// A targets file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTargets {
+    name: Spanned<String>,
+    #[serde(default)]
+    planned_endpoints: Vec<String>,
+    #[serde(default, deserialize_with = "named")]
+    targets: Named<RawTarget>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTarget {
+    priority: Priority,
+    metric: Spanned<String>,
+    endpoint: Option<Spanned<String>>,
+    below: Option<Spanned<f64>>,
+    above: Option<Spanned<f64>>,
+    reduced_by: Option<Spanned<f64>>,
+    multiplied_by: Option<Spanned<f64>>,
+    source: Spanned<String>,
+}
+
 fn check(source: &Source, known_endpoints: &[&str]) -> Result<Targets, InputError> {
     let raw: RawTargets = source.parse()?;
     let mut findings = Findings::new(source);
@@ -51,7 +74,7 @@ fn check(source: &Source, known_endpoints: &[&str]) -> Result<Targets, InputErro
         .chain(planned)
         .chain([ALL_ENDPOINTS])
         .collect();
-    let name = not_empty("name", &raw.name, &mut findings);
+    let name = findings.not_empty("name", &raw.name);
     if raw.targets.is_empty() {
         findings.add(
             &(0..0),
@@ -59,7 +82,7 @@ fn check(source: &Source, known_endpoints: &[&str]) -> Result<Targets, InputErro
             Some("add a table `[targets.ID]`".to_owned()),
         );
     }
-    let entries = in_file_order(raw.targets).into_iter();
+    let entries = raw.targets.into_iter();
     let items = entries
         .filter_map(|(id, raw)| target(&id, &raw, &endpoints, &mut findings))
         .collect();
@@ -84,12 +107,12 @@ fn target(
     }
     let limit = limit(id, raw, metric.is_some_and(|metric| metric.is_share()), findings);
     Some(TargetSpec {
-        id: not_empty("id", id, findings),
+        id: findings.not_empty("id", id),
         priority: raw.priority,
         metric: raw.metric.get_ref().clone(),
         endpoint: raw.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
         limit: limit?,
-        source: not_empty("source", &raw.source, findings),
+        source: findings.not_empty("source", &raw.source),
     })
 }
 

@@ -10,50 +10,70 @@ use toml::Spanned;
 
 use crate::vars::{Scope, Vars};
 
-/// A path or header with variables.
-#[derive(Debug, Clone, PartialEq)]
+/// A text with variables: a path, a header or a JSON body.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Template {
     parts: Vec<Part>,
-    escape: Escape,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Slot(usize),
+    Value(usize, Form),
 }
 
-/// How values are written into the text.
+/// Form in which a value is written into the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Escape {
-    /// As they are: headers.
-    Nothing,
+pub(crate) enum Form {
+    /// As it is: headers.
+    Plain,
     /// Percent-encoded, so that a value can neither end a path segment nor start a query.
     Path,
+    /// As JSON.
+    Json,
+    /// As a part of a JSON string: a text is escaped and has no quotes of its own.
+    InJsonString,
 }
 
 impl Template {
-    /// Compiles `text`; mistakes go to the scope.
-    pub(crate) fn compile(text: &Spanned<String>, escape: Escape, scope: &mut Scope<'_, '_>) -> Self {
+    /// Compiles `text`, whose values are written in one form; mistakes go to the scope.
+    pub(crate) fn compile(text: &Spanned<String>, form: Form, scope: &mut Scope<'_, '_>) -> Self {
         let at = text.span();
-        let parts = pieces(text.get_ref(), &at, scope)
-            .into_iter()
-            .filter_map(|piece| match piece {
-                Piece::Text(text) => Some(Part::Text(text)),
-                Piece::Var(name) => scope.slot(name, &at).map(Part::Slot),
-            });
-        Self {
-            parts: parts.collect(),
-            escape,
+        let mut template = Self::default();
+        for piece in pieces(text.get_ref(), &at, scope) {
+            match piece {
+                Piece::Text(text) => template.push(&text),
+                Piece::Var(name) => template.push_variable(scope.slot(name, &at), form),
+            }
         }
+        template
     }
 
-    /// A template without variables.
+    /// A text without variables.
     pub(crate) fn literal(text: &str) -> Self {
         Self {
             parts: vec![Part::Text(text.to_owned())],
-            escape: Escape::Nothing,
         }
+    }
+
+    /// Adds text.
+    pub(crate) fn push(&mut self, text: &str) {
+        match self.parts.last_mut() {
+            Some(Part::Text(before)) => before.push_str(text),
+            _ => self.parts.push(Part::Text(text.to_owned())),
+        }
+    }
+
+    /// Adds a value that is known already.
+    pub(crate) fn push_value(&mut self, value: &Value, form: Form) {
+        let mut text = String::new();
+        form.write(value, &mut text);
+        self.push(&text);
+    }
+
+    /// Adds a variable; one that does not exist has been noted and is left out.
+    pub(crate) fn push_variable(&mut self, slot: Option<usize>, form: Form) {
+        self.parts.extend(slot.map(|slot| Part::Value(slot, form)));
     }
 
     /// Appends the text with the values of `vars`. Allocates only when `out` must grow.
@@ -61,25 +81,33 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Slot(slot) => self.push_value(vars.get(*slot), out),
+                Part::Value(slot, form) => form.write(vars.get(*slot), out),
             }
-        }
-    }
-
-    fn push_value(&self, value: &Value, out: &mut String) {
-        match (value, self.escape) {
-            (Value::String(text), Escape::Nothing) => out.push_str(text),
-            (Value::String(text), Escape::Path) => push_percent_encoded(text, out),
-            (scalar, _) => push_display(scalar, out),
         }
     }
 
     /// The variables it uses.
     pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Slot(slot) => Some(*slot),
+            Part::Value(slot, _) => Some(*slot),
             Part::Text(_) => None,
         })
+    }
+}
+
+impl Form {
+    fn write(self, value: &Value, out: &mut String) {
+        match (value, self) {
+            (Value::String(text), Self::Plain) => out.push_str(text),
+            (Value::String(text), Self::Path) => push_percent_encoded(text, out),
+            (Value::String(_), Self::InJsonString) => {
+                let start = out.len();
+                push_json(value, out);
+                out.pop();
+                out.remove(start);
+            }
+            _ => push_json(value, out),
+        }
     }
 }
 
@@ -125,7 +153,7 @@ fn push_literal(literal: &mut String, pieces: &mut Vec<Piece<'_>>) {
 }
 
 /// Appends the JSON text of a value, which for numbers and booleans is their plain text.
-pub(crate) fn push_display(value: &Value, out: &mut String) {
+fn push_json(value: &Value, out: &mut String) {
     // Writing to a String cannot fail.
     let _ = write!(out, "{value}");
 }
@@ -153,7 +181,7 @@ mod tests {
     use crate::vars::VarNames;
 
     /// Compiles `text` with the variables `a` and `b` defined; returns the mistakes as text.
-    fn compile(text: &str, escape: Escape) -> Result<Template, String> {
+    fn compile(text: &str, form: Form) -> Result<Template, String> {
         let source = Source::from_text(Path::new("t.toml"), String::new());
         let (mut names, mut findings) = (VarNames::default(), Findings::new(&source));
         for name in ["a", "b"] {
@@ -163,7 +191,7 @@ mod tests {
             names: &names,
             findings: &mut findings,
         };
-        let template = Template::compile(&Spanned::new(0..0, text.to_owned()), escape, &mut scope);
+        let template = Template::compile(&Spanned::new(0..0, text.to_owned()), form, &mut scope);
         findings.finish(template).map_err(|error| error.to_string())
     }
 
@@ -178,20 +206,26 @@ mod tests {
 
     #[test]
     fn values_are_written_as_text_and_escaped_in_paths() {
-        let path = compile("/x/{a}/y?z={b}", Escape::Path).unwrap();
+        let path = compile("/x/{a}/y?z={b}", Form::Path).unwrap();
         assert_eq!(
             render(&path, json!(42), json!("a b/c?d=é")),
             "/x/42/y?z=a%20b%2Fc%3Fd%3D%C3%A9"
         );
-        let header = compile("Bearer {a}", Escape::Nothing).unwrap();
+        let header = compile("Bearer {a}", Form::Plain).unwrap();
         assert_eq!(render(&header, json!("a b/c"), json!(1)), "Bearer a b/c");
     }
 
     #[test]
     fn mistakes_name_the_variable_or_the_brace() {
-        insta::assert_snapshot!(compile("/{aa}", Escape::Path).unwrap_err(), @"t.toml:1: unknown variable `aa`; did you mean `a`?");
-        insta::assert_snapshot!(compile("/{a", Escape::Path).unwrap_err(), @"t.toml:1: unbalanced brace in `/{a`; write `{{` or `}}` for a brace that is meant as text");
-        assert!(compile("/a}", Escape::Path).unwrap_err().contains("unbalanced brace"));
+        insta::assert_snapshot!(
+            compile("/{aa}", Form::Path).unwrap_err(),
+            @"t.toml:1: unknown variable `aa`; did you mean `a`?"
+        );
+        insta::assert_snapshot!(
+            compile("/{a", Form::Path).unwrap_err(),
+            @"t.toml:1: unbalanced brace in `/{a`; write `{{` or `}}` for a brace that is meant as text"
+        );
+        assert!(compile("/a}", Form::Path).unwrap_err().contains("unbalanced brace"));
     }
 
     #[derive(Debug, Clone)]
@@ -219,13 +253,13 @@ mod tests {
                 Chunk::A => a.to_string(),
                 Chunk::B => b.clone(),
             }).collect();
-            let template = compile(&source, Escape::Nothing).expect("every variable is defined");
+            let template = compile(&source, Form::Plain).expect("every variable is defined");
             prop_assert_eq!(render(&template, json!(a), json!(b)), expected);
         }
 
         #[test]
         fn a_value_in_a_path_stays_one_segment(b in ".*") {
-            let template = compile("/p/{b}/q", Escape::Path).unwrap();
+            let template = compile("/p/{b}/q", Form::Path).unwrap();
             let rendered = render(&template, json!(0), json!(b));
             prop_assert_eq!(rendered.matches('/').count(), 3);
             prop_assert!(!rendered.contains(['?', '#', ' ']));
@@ -234,7 +268,7 @@ mod tests {
 
     #[test]
     fn rendering_does_not_allocate_beyond_the_buffer() {
-        let template = compile("/x/{a}/y/{b}", Escape::Path).unwrap();
+        let template = compile("/x/{a}/y/{b}", Form::Path).unwrap();
         let mut vars = Vars::new(2);
         vars.set(0, json!(i64::MIN));
         vars.set(1, json!("some text"));

@@ -1,9 +1,13 @@
-//! How long a user waits between an answer and the next request.
+//! Think times: the pauses of a user between an answer and the next request.
 
 use std::time::Duration;
 
 use rand::{Rng, RngExt as _};
 use rand_distr::{Exp1, StandardNormal};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::source::Findings;
 
 /// Quantile .95 of the standard normal distribution: turns median and p95 of a log-normal into its sigma.
 const Z_95: f64 = 1.644_853_626_951_472_2;
@@ -14,7 +18,7 @@ const MAX_PAUSE_MS: f64 = 3_600_000.0;
 /// A distribution of pauses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ThinkTime {
-    /// Always the same.
+    /// The same pause each time.
     Constant {
         /// The pause, milliseconds; 0 for none.
         ms: f64,
@@ -76,6 +80,60 @@ impl ThinkTime {
             Self::LogNormal { median_ms, sigma } => median_ms * (sigma * sigma / 2.0).exp(),
         }
     }
+}
+
+/// A think time as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum RawThinkTime {
+    Constant {
+        ms: Spanned<f64>,
+    },
+    Uniform {
+        min_ms: Spanned<f64>,
+        max_ms: Spanned<f64>,
+    },
+    Exponential {
+        mean_ms: Spanned<f64>,
+    },
+    LogNormal {
+        median_ms: Spanned<f64>,
+        p95_ms: Spanned<f64>,
+    },
+}
+
+impl RawThinkTime {
+    pub(crate) fn check(&self, findings: &mut Findings<'_>) -> ThinkTime {
+        match self {
+            Self::Constant { ms } => ThinkTime::Constant {
+                ms: findings.not_negative("ms", ms),
+            },
+            Self::Uniform { min_ms, max_ms } => {
+                let min = findings.not_negative("min_ms", min_ms);
+                let max = at_least("max_ms", max_ms, "min_ms", min, findings);
+                ThinkTime::Uniform {
+                    min_ms: min,
+                    max_ms: max,
+                }
+            }
+            Self::Exponential { mean_ms } => ThinkTime::Exponential {
+                mean_ms: findings.positive("mean_ms", mean_ms),
+            },
+            Self::LogNormal { median_ms, p95_ms } => {
+                let median = findings.positive("median_ms", median_ms);
+                ThinkTime::log_normal(median, at_least("p95_ms", p95_ms, "median_ms", median, findings))
+            }
+        }
+    }
+}
+
+/// A positive number that must not be below another.
+fn at_least(key: &str, number: &Spanned<f64>, floor_key: &str, floor: f64, findings: &mut Findings<'_>) -> f64 {
+    let value = findings.positive(key, number);
+    findings.require(value <= 0.0 || value >= floor, &number.span(), || {
+        format!("`{key}` is {value}, below `{floor_key}`, which is {floor}")
+    });
+    value
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use crate::source::Findings;
 
 /// The values of one user's variables, by slot.
 ///
-/// Made once per user (a clone of what the setup left), then overwritten by each journey's draws and by what its steps take
-/// from their answers.
+/// Made once per user (a clone of what the setup left), then overwritten by each journey's draws and by what its steps
+/// take from their answers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vars {
     values: Vec<Value>,
@@ -22,7 +22,7 @@ impl Vars {
         }
     }
 
-    /// Sets a variable. Slots come from [`crate::Feeder`] and [`crate::Extract`] of the same workload.
+    /// Sets a variable. Slots come from the feeders and the [`crate::Extract`]s of the same workload.
     pub fn set(&mut self, slot: usize, value: Value) {
         self.values[slot] = value;
     }
@@ -70,12 +70,13 @@ impl VarNames {
         &self.names[slot]
     }
 
-    fn slot(&self, name: &str) -> Option<usize> {
+    /// The slot of a name.
+    pub(crate) fn slot(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|defined| defined == name)
     }
 }
 
-/// What a template is compiled against: the variables it may use and where its mistakes go.
+/// Context in which a template is compiled: the variables that it may use, and the list for its mistakes.
 pub(crate) struct Scope<'a, 's> {
     pub(crate) names: &'a VarNames,
     pub(crate) findings: &'a mut Findings<'s>,

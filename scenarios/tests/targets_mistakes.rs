@@ -3,8 +3,8 @@
 mod support;
 
 use measure::record::Limit;
-use scenarios::Targets;
-use support::{edited, refusal};
+use scenarios::{Targets, testing::edited};
+use support::refusal;
 
 const VALID: &str = r#"name = "small"
 planned_endpoints = ["trip_activity"]
@@ -64,9 +64,18 @@ fn planned_endpoints_and_the_whole_mix_can_be_targets() {
 
 #[test]
 fn names_that_do_not_exist() {
-    insta::assert_snapshot!(said("\"driver_details\"", "\"driver_detials\""), @"w.toml:11: unknown endpoint `driver_detials`; did you mean `driver_details`?");
-    insta::assert_snapshot!(said("\"driver_details\"", "\"trip_activty\""), @"w.toml:11: unknown endpoint `trip_activty`; did you mean `trip_activity`?");
-    insta::assert_snapshot!(said("\"http.p95_ms\"", "\"http.p95\""), @"w.toml:10: unknown metric `http.p95`; did you mean `http.p95_ms`?");
+    insta::assert_snapshot!(
+        said("\"driver_details\"", "\"driver_detials\""),
+        @"w.toml:11: unknown endpoint `driver_detials`; did you mean `driver_details`?"
+    );
+    insta::assert_snapshot!(
+        said("\"driver_details\"", "\"trip_activty\""),
+        @"w.toml:11: unknown endpoint `trip_activty`; did you mean `trip_activity`?"
+    );
+    insta::assert_snapshot!(
+        said("\"http.p95_ms\"", "\"http.p95\""),
+        @"w.toml:10: unknown metric `http.p95`; did you mean `http.p95_ms`?"
+    );
     insta::assert_snapshot!(said("\"P1\"", "\"P5\""), @"w.toml:9: unknown name `P5`; did you mean `P0`?");
     insta::assert_snapshot!(said("below =", "bellow ="), @"w.toml:12: unknown key `bellow`; did you mean `below`?");
     insta::assert_snapshot!(said("priority = \"P2\"\n", ""), @"w.toml:14: missing key `priority`");
@@ -88,23 +97,50 @@ fn every_registered_metric_and_those_of_a_metrics_page_can_be_targets() {
 
 #[test]
 fn endpoints_where_there_are_none_and_none_where_they_are_needed() {
-    insta::assert_snapshot!(said("above = 0.8", "above = 0.8\nendpoint = \"all\""), @"w.toml:7: `cache.hit_ratio` is not measured per endpoint: leave `endpoint` out");
-    insta::assert_snapshot!(said("endpoint = \"driver_details\"\n", ""), @"w.toml:10: `http.p95_ms` is measured per endpoint; add `endpoint`, with `all` for the whole mix");
+    insta::assert_snapshot!(
+        said("above = 0.8", "above = 0.8\nendpoint = \"all\""),
+        @"w.toml:7: `cache.hit_ratio` is not measured per endpoint: leave `endpoint` out"
+    );
+    insta::assert_snapshot!(
+        said("endpoint = \"driver_details\"\n", ""),
+        @"w.toml:10: `http.p95_ms` is measured per endpoint; add `endpoint`, with `all` for the whole mix"
+    );
 }
 
 #[test]
 fn limits_that_cannot_be_meant() {
-    insta::assert_snapshot!(said("below = 10\n", ""), @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`");
-    insta::assert_snapshot!(said("below = 10\n", "below = 10\nabove = 1\n"), @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`");
-    insta::assert_snapshot!(said("above = 0.8", "above = 80"), @"w.toml:6: the limit must be a share from 0 to 1, like 0.8 for 80 %");
-    insta::assert_snapshot!(said("reduced_by = 0.5", "reduced_by = 50"), @"w.toml:17: the limit must be a share above 0 and up to 1, like 0.5 for 50 %");
-    insta::assert_snapshot!(said("reduced_by = 0.5", "reduced_by = 0"), @"w.toml:17: the limit must be a share above 0 and up to 1, like 0.5 for 50 %");
-    insta::assert_snapshot!(said("reduced_by = 0.5", "multiplied_by = 0"), @"w.toml:17: the limit must be above 0, like 2 for twice as much");
+    insta::assert_snapshot!(
+        said("below = 10\n", ""),
+        @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`"
+    );
+    insta::assert_snapshot!(
+        said("below = 10\n", "below = 10\nabove = 1\n"),
+        @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`"
+    );
+    insta::assert_snapshot!(
+        said("above = 0.8", "above = 80"),
+        @"w.toml:6: the limit must be a share from 0 to 1, like 0.8 for 80 %"
+    );
+    insta::assert_snapshot!(
+        said("reduced_by = 0.5", "reduced_by = 50"),
+        @"w.toml:17: the limit must be a share above 0 and up to 1, like 0.5 for 50 %"
+    );
+    insta::assert_snapshot!(
+        said("reduced_by = 0.5", "reduced_by = 0"),
+        @"w.toml:17: the limit must be a share above 0 and up to 1, like 0.5 for 50 %"
+    );
+    insta::assert_snapshot!(
+        said("reduced_by = 0.5", "multiplied_by = 0"),
+        @"w.toml:17: the limit must be above 0, like 2 for twice as much"
+    );
     insta::assert_snapshot!(said("below = 10", "below = -10"), @"w.toml:12: the limit must be 0 or more");
 }
 
 #[test]
 fn files_without_substance() {
     insta::assert_snapshot!(said("\"a line\"", "\" \""), @"w.toml:7: `source` is empty");
-    insta::assert_snapshot!(refusal("name = \"none\"\n", &[], |file| Targets::load(file, ENDPOINTS).map(|_| ())), @"w.toml:1: there are no targets; add a table `[targets.ID]`");
+    insta::assert_snapshot!(
+        refusal("name = \"none\"\n", &[], |file| Targets::load(file, ENDPOINTS).map(|_| ())),
+        @"w.toml:1: there are no targets; add a table `[targets.ID]`"
+    );
 }

@@ -1,31 +1,30 @@
-//! The parts of the format that a service of one's own may need: open models, chained steps, expectations, rows of a file.
+//! The parts of the format that a service of one's own may need: open models, chained steps, expectations, rows of a
+//! file.
 
 mod support;
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use scenarios::testing::{WorkloadText, edited};
 use scenarios::{Arrive, Spacing, Workload};
-use support::{edited, refusal};
+use support::refusal;
 
-/// A shop: log in as one of several users, list, order, look the order up.
-const SHOP: &str = r#"name = "shop"
-measure_s = 30
-drain_s = 5
-blocks = 1
-[model.open]
+/// A shop, whose users list, order, and look the order up.
+const SHOP: WorkloadText<'_> = WorkloadText {
+    name: "shop",
+    measure_s: 30.0,
+    drain_s: 5.0,
+    blocks: 1,
+    model: r#"[model.open]
 arrive = "sessions"
 spacing = "even"
 ramp_s = 1
 connections = 64
 rate = { steps = [{ per_s = 10, for_s = 5 }, { per_s = 20, for_s = 5 }] }
-[warm_up]
-duration_s = 2
-think_time_scale = 1
-[quick]
-warm_up_s = 1
-measure_s = 2
-blocks = 1
-[consistency]
+"#,
+    warm_up: "duration_s = 2\nthink_time_scale = 1\n",
+    quick: "warm_up_s = 1\nmeasure_s = 2\nblocks = 1\n",
+    rest: r#"[consistency]
 bound_ms = 100
 version_header = "ETag-Number"
 [probes.prometheus]
@@ -60,14 +59,15 @@ steps = [
     { endpoint = "order", extract = { order = "/id" } },
     { endpoint = "status" },
 ]
-"#;
+"#,
+};
 
 const USERS: &str = "id,name\n1,ada\n2,grace\n";
 
 fn load(users: &str) -> Workload {
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(directory.path().join("users.csv"), users).expect("a writable directory");
-    Workload::parse(&directory.path().join("w.toml"), SHOP).unwrap_or_else(|error| panic!("{error}"))
+    Workload::parse(&directory.path().join("w.toml"), &SHOP.to_string()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn shop() -> Workload {
@@ -76,7 +76,7 @@ fn shop() -> Workload {
 
 /// What is said of the shop with `from` replaced by `to`.
 fn said(from: &str, to: &str) -> String {
-    said_with(&edited(SHOP, from, to), USERS)
+    said_with(&edited(&SHOP.to_string(), from, to), USERS)
 }
 
 fn said_with(text: &str, users: &str) -> String {
@@ -132,46 +132,116 @@ fn the_rows_are_part_of_the_identity() {
 #[test]
 fn a_step_needs_what_it_uses_before_it() {
     insta::assert_snapshot!(
-        said("steps = [\n    { endpoint = \"order\", think", "steps = [\n    { endpoint = \"status\" },\n    { endpoint = \"order\", think"),
+        said(
+            "steps = [\n    { endpoint = \"order\", think",
+            "steps = [\n    { endpoint = \"status\" },\n    { endpoint = \"order\", think",
+        ),
         @"w.toml:44: endpoint `status` uses `order`, which no earlier step of this journey extracts"
     );
     // What another journey extracts does not help.
-    insta::assert_snapshot!(said(", extract = { order = \"/id\" } }", " }"), @"w.toml:45: endpoint `status` uses `order`, which no earlier step of this journey extracts");
+    insta::assert_snapshot!(
+        said(", extract = { order = \"/id\" } }", " }"),
+        @"w.toml:45: endpoint `status` uses `order`, which no earlier step of this journey extracts"
+    );
 }
 
 #[test]
 fn arrivals_that_cannot_be() {
-    insta::assert_snapshot!(said("\"sessions\"", "\"requests\""), @r#"w.toml:6: journey `buy` hands values from one step to the next, which single requests cannot; write `arrive = "sessions"`"#);
-    insta::assert_snapshot!(said("\"sessions\"", "\"sesions\""), @"w.toml:6: unknown name `sesions`; did you mean `sessions`?");
+    insta::assert_snapshot!(
+        said("\"sessions\"", "\"requests\""),
+        @"w.toml:6: journey `buy` hands values from one step to the next, which single requests cannot; write \
+          `arrive = \"sessions\"`"
+    );
+    insta::assert_snapshot!(
+        said("\"sessions\"", "\"sesions\""),
+        @"w.toml:6: unknown name `sesions`; did you mean `sessions`?"
+    );
     insta::assert_snapshot!(said("per_s = 10,", "per_s = -10,"), @"w.toml:10: `per_s` is -10: it must be 0 or more");
-    insta::assert_snapshot!(said("steps = [{ per_s = 10, for_s = 5 }, { per_s = 20, for_s = 5 }]", "steps = []"), @"w.toml:10: `steps` is empty");
-    insta::assert_snapshot!(said("rate = { steps = [{ per_s = 10, for_s = 5 }, { per_s = 20, for_s = 5 }] }", "rate = { constant = { per_s = 0 } }"), @"w.toml:10: `per_s` is 0: it must be above 0");
-    insta::assert_snapshot!(said("connections = 64", "connections = 0"), @"w.toml:9: `connections` is 0: it must be 1 or more");
-    insta::assert_snapshot!(said("[model.open]\narrive = \"sessions\"\nspacing = \"even\"\nramp_s = 1\nconnections = 64\nrate = { steps = [{ per_s = 10, for_s = 5 }, { per_s = 20, for_s = 5 }] }\n", "[model]\n"), @"w.toml:1: there is no load model; add a table `[model.closed]` or `[model.open]`");
+    insta::assert_snapshot!(
+        said("steps = [{ per_s = 10, for_s = 5 }, { per_s = 20, for_s = 5 }]", "steps = []"),
+        @"w.toml:10: `steps` is empty"
+    );
+    insta::assert_snapshot!(
+        said(
+            "rate = { steps = [{ per_s = 10, for_s = 5 }, { per_s = 20, for_s = 5 }] }",
+            "rate = { constant = { per_s = 0 } }",
+        ),
+        @"w.toml:10: `per_s` is 0: it must be above 0"
+    );
+    insta::assert_snapshot!(
+        said("connections = 64", "connections = 0"),
+        @"w.toml:9: `connections` is 0: it must be 1 or more"
+    );
+    insta::assert_snapshot!(
+        said(
+            "[model.open]\narrive = \"sessions\"\nspacing = \"even\"\nramp_s = 1\nconnections = 64\nrate = { steps = \
+             [{ per_s = 10, for_s = 5 }, { per_s = 20, for_s = 5 }] }\n",
+            "[model]\n",
+        ),
+        @"w.toml:1: there is no load model; add a table `[model.closed]` or `[model.open]`"
+    );
 }
 
 #[test]
 fn expectations_that_cannot_hold() {
-    insta::assert_snapshot!(said("\"/total\" = 0", "\"total\" = 0"), @"w.toml:36: `total` is no JSON pointer: it must start with a slash, like `/total`");
-    insta::assert_snapshot!(said("\"/total\" = 0", "\"/total\" = [0]"), @"w.toml:36: only a text, number or boolean can be expected; point at a field inside it");
-    insta::assert_snapshot!(said("\"{user.name}\"", "\"{user.nmae}\""), @"w.toml:36: unknown variable `user.nmae`; did you mean `user.name`?");
-    insta::assert_snapshot!(said("\"{user.name}\"", "\"Dr. {user.name}\""), @r#"w.toml:36: a variable inside a longer text cannot be expected; write the whole value, or `"{var}"`"#);
+    insta::assert_snapshot!(
+        said("\"/total\" = 0", "\"total\" = 0"),
+        @"w.toml:36: `total` is no JSON pointer: it must start with a slash, like `/total`"
+    );
+    insta::assert_snapshot!(
+        said("\"/total\" = 0", "\"/total\" = [0]"),
+        @"w.toml:36: only a text, number or boolean can be expected; point at a field inside it"
+    );
+    insta::assert_snapshot!(
+        said("\"{user.name}\"", "\"{user.nmae}\""),
+        @"w.toml:36: unknown variable `user.nmae`; did you mean `user.name`?"
+    );
+    insta::assert_snapshot!(
+        said("\"{user.name}\"", "\"Dr. {user.name}\""),
+        @r#"w.toml:36: a variable inside a longer text cannot be expected; write the whole value, or `"{var}"`"#
+    );
     insta::assert_snapshot!(said("location = ", "\"loc ation\" = "), @"w.toml:35: `loc ation` is no header name");
 }
 
 #[test]
 fn versions_and_metrics() {
-    insta::assert_snapshot!(said("[consistency]\nbound_ms = 100\nversion_header = \"ETag-Number\"\n", ""), @"w.toml:35: `entity` says whose versions to follow, but nothing follows them; add a table `[consistency]` with `bound_ms`");
+    insta::assert_snapshot!(
+        said("[consistency]\nbound_ms = 100\nversion_header = \"ETag-Number\"\n", ""),
+        @"w.toml:35: `entity` says whose versions to follow, but nothing follows them; add a table `[consistency]` \
+          with `bound_ms`"
+    );
     insta::assert_snapshot!(said("ETag-Number", "ETag: Number"), @"w.toml:20: `ETag: Number` is no header name");
-    insta::assert_snapshot!(said("http_requests_total", "http_requests_total{route}"), @"w.toml:23: `http_requests_total{route}` is no name of a Prometheus metric: letters, digits, `_` and `:`, without labels");
-    insta::assert_snapshot!(said("path = \"/metrics\"", "path = \"metrics\""), @"w.toml:22: path `metrics` must start with a slash");
+    insta::assert_snapshot!(
+        said("http_requests_total", "http_requests_total{route}"),
+        @"w.toml:23: `http_requests_total{route}` is no name of a Prometheus metric: letters, digits, `_` and `:`, \
+          without labels"
+    );
+    insta::assert_snapshot!(
+        said("path = \"/metrics\"", "path = \"metrics\""),
+        @"w.toml:22: path `metrics` must start with a slash"
+    );
 }
 
 #[test]
 fn rows_and_sequences() {
-    insta::assert_snapshot!(said("numbers = [\"id\"]", "numbers = [\"number\"]"), @"w.toml:25: users.csv:1: there is no column `number`; there are id, name");
-    insta::assert_snapshot!(said("users.csv", "people.csv"), @"w.toml:25: people.csv cannot be read: No such file or directory (os error 2)");
-    insta::assert_snapshot!(said("from = 1000", "from = 1000, step = 0"), @"w.toml:27: `step` is 0: every value would be the same");
-    insta::assert_snapshot!(said("\"random\"", "\"shuffled\""), @"w.toml:25: unknown name `shuffled`; valid here, nearest first: `sequence`, `random`");
-    insta::assert_snapshot!(said_with(SHOP, "id,name\n1\n"), @"w.toml:25: users.csv:2: 1 fields where the header line has 2");
+    insta::assert_snapshot!(
+        said("numbers = [\"id\"]", "numbers = [\"number\"]"),
+        @"w.toml:25: users.csv:1: there is no column `number`; there are id, name"
+    );
+    insta::assert_snapshot!(
+        said("users.csv", "people.csv"),
+        @"w.toml:25: people.csv cannot be read: No such file or directory (os error 2)"
+    );
+    insta::assert_snapshot!(
+        said("from = 1000", "from = 1000, step = 0"),
+        @"w.toml:27: `step` is 0: every value would be the same"
+    );
+    insta::assert_snapshot!(
+        said("\"random\"", "\"shuffled\""),
+        @"w.toml:25: unknown name `shuffled`; valid here, nearest first: `sequence`, `random`"
+    );
+    insta::assert_snapshot!(
+        said_with(&SHOP.to_string(), "id,name\n1\n"),
+        @"w.toml:25: users.csv:2: 1 fields where the header line has 2"
+    );
 }

@@ -1,9 +1,10 @@
 //! The state that every request sees: the use cases and what guards them. How it is put together stands in `boot`.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tiered_cache::TieredCache;
 
 use crate::auth::TokenKeys;
@@ -28,7 +29,7 @@ pub struct App {
     pub cursors: Arc<CursorKey>,
     /// Says whether this replica should get traffic.
     pub readiness: Readiness,
-    /// What is counted.
+    /// Everything counted for Prometheus.
     pub metrics: Metrics,
     /// The endpoint cache, for its numbers only; `None` while it is off.
     pub cache: Option<TieredCache>,
@@ -40,6 +41,8 @@ pub struct App {
     pub request_timeout: Duration,
     /// Faults on purpose; usually none.
     pub faults: FaultPlan,
+    /// The OpenAPI document as JSON, written when it is first asked for.
+    pub document: LazyLock<Bytes>,
 }
 
 /// A shared [`App`]; cloned for each request.

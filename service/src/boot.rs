@@ -1,16 +1,18 @@
-//! Starting and stopping: builds the parts by the configuration, starts the roles, serves, and drains all of it in order.
+//! Starting and stopping: builds the parts by the configuration, starts the roles, serves, and drains all of it in
+//! order.
 //!
 //! The caller hands in the listener and the stop signal, so that a test can start several services in one process.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use sqlx::PgPool;
-use tiered_cache::{RedisSettings, Strategy, TieredCache};
+use tiered_cache::{CacheBuilder, Prediction, RedisSettings, Strategy, TieredCache, Tuning};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +25,14 @@ use crate::events::{Consumer, ConsumerState, KafkaSetupError, Publisher, Relay};
 use crate::faults::FaultPlan;
 use crate::guard::InFlight;
 use crate::metrics::Metrics;
+use crate::nearest::nearest;
 use crate::router::{self, router};
 use crate::server::serve;
 use crate::shutdown::drain;
 use crate::store::cache_outbox::TagsOf;
 use crate::store::{self, Phase1Store, Store, StoreError, TunedStore, Writer};
 use crate::usecases::{
-    CacheAdmin, CacheAdminParts, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
+    Answers, CacheAdmin, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
     QueryCache, Readiness, Reads, RedisProbe, Rescore, WarmProgress, Warming, Writes, tag_names,
 };
 
@@ -41,7 +44,7 @@ pub enum BootError {
     Bind {
         /// As configured.
         address: SocketAddr,
-        /// What the system says.
+        /// Answer of the operating system.
         source: io::Error,
     },
     /// The database does not answer, or its schema cannot be brought up to date.
@@ -59,7 +62,7 @@ pub enum BootError {
     /// A fault on purpose names a route that there is not.
     #[error("FAULTS names the endpoint `{named}`; did you mean `{nearest}`? /openapi.json lists them as operationId")]
     FaultEndpoint {
-        /// As given.
+        /// The endpoint as `FAULTS` names it.
         named: String,
         /// The one that is spelt most alike.
         nearest: String,
@@ -76,7 +79,7 @@ pub enum BootError {
     /// A part ended without being told to.
     #[error("{what} ended by itself; the log says more")]
     Ended {
-        /// Which one.
+        /// Name of the part.
         what: &'static str,
     },
     /// A part panicked.
@@ -92,17 +95,25 @@ pub async fn bind(config: &HttpConfig) -> Result<TcpListener, BootError> {
     })
 }
 
-/// Builds everything and begins to serve on `listener`, until `stop`. What `/health/ready` says is another matter.
-pub async fn start(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<Running, BootError> {
+/// Builds everything and begins to serve on `listener`, until `stop`. Whether it is ready for traffic, `/health/ready`
+/// says. Boxed, so that the service is compiled once, here, and not again into every executable that starts it.
+pub fn start(
+    config: &Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> LocalBoxFuture<'_, Result<Running, BootError>> {
+    Box::pin(build(config, listener, stop))
+}
+
+async fn build(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<Running, BootError> {
     let address = local_address(&listener)?;
     let faults = fault_plan(config)?;
     let pool = store::connect(config.database.url.reveal(), config.database.pool_size).await?;
     store::migrate(&pool).await?;
     let metrics = Metrics::default();
-    let cache = open_cache(config, &metrics).await?;
     metrics.faults.say(faults.names());
     let (confirming, confirmations) = Confirming::new(pool.clone());
-    let parts = Parts::new(config, pool, cache, confirmations, &metrics, &faults)?;
+    let parts = Parts::open(config, pool, confirmations, &metrics, &faults).await?;
     let mut roles = JoinSet::new();
     roles.spawn(role(Role::UntilStop, confirming.run(stop.clone())));
     parts.start_roles(config, &metrics, &stop, &mut roles)?;
@@ -131,12 +142,9 @@ fn fault_plan(config: &Config) -> Result<FaultPlan, BootError> {
         }
         return Ok(plan);
     };
-    let nearest = known
-        .iter()
-        .min_by_key(|known| strsim::damerau_levenshtein(named, known));
     Err(BootError::FaultEndpoint {
         named: named.to_owned(),
-        nearest: nearest.cloned().unwrap_or_default(),
+        nearest: nearest(named, known.iter().map(String::as_str)).to_owned(),
     })
 }
 
@@ -144,15 +152,40 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, BootError> {
     listener.local_addr().map_err(BootError::Server)
 }
 
-async fn open_cache(config: &Config, metrics: &Metrics) -> Result<Option<TieredCache>, BootError> {
+async fn open_cache(
+    config: &Config,
+    metrics: &Metrics,
+    answers: &Arc<Answers>,
+) -> Result<Option<TieredCache>, BootError> {
     if !config.switches.needs_cache() {
         return Ok(None);
     }
-    let builder = TieredCache::builder(&config.cache.namespace)
+    let mut builder = TieredCache::builder(&config.cache.namespace)
         .l1_capacity_bytes(config.cache.l1_capacity_bytes)
         .redis(redis_settings(&config.cache))
         .observer(metrics.cache.observer());
+    if config.switches.cache_enabled {
+        builder = with_extras(builder.source(answers.clone()), &config.cache);
+    }
     Ok(Some(builder.build().await?))
+}
+
+/// What works on the endpoint cache's answers by itself; each is off unless its variable says otherwise.
+fn with_extras(mut builder: CacheBuilder, config: &CacheConfig) -> CacheBuilder {
+    if config.predictive_warming > 0 {
+        let mut prediction = Prediction::default();
+        prediction.budget = config.predictive_warming;
+        builder = builder.predictive_warming(prediction);
+    }
+    if !config.tuning.is_zero() {
+        let mut tuning = Tuning::default();
+        tuning.period = config.tuning;
+        builder = builder.tuning(tuning);
+    }
+    if config.verify_one_in > 0 {
+        builder = builder.sampler(config.verify_one_in, None);
+    }
+    builder
 }
 
 fn redis_settings(config: &CacheConfig) -> RedisSettings {
@@ -171,7 +204,8 @@ fn open_store(pool: &PgPool, switches: Switches) -> Arc<dyn Store> {
     }
 }
 
-/// With a cache that knows tags, each write notes its invalidation, and the cache's relay makes those that were left undone.
+/// With a cache that knows tags, each write notes its invalidation, and the cache's relay makes those that were left
+/// undone.
 fn open_writer(pool: &PgPool, cache: Option<&TieredCache>, switches: Switches) -> Writer {
     let relayed = cache.filter(|_| switches.cache_strategy != Strategy::Planned);
     if let Some(cache) = relayed {
@@ -180,21 +214,15 @@ fn open_writer(pool: &PgPool, cache: Option<&TieredCache>, switches: Switches) -
     Writer::new(pool.clone(), relayed.map(|_| tag_names as TagsOf))
 }
 
-fn keep_results(store: Arc<dyn Store>, cache: &TieredCache, config: &Config, metrics: &Metrics) -> Arc<dyn Store> {
-    let ttl = config.cache.ttl_dashboard;
-    Arc::new(QueryCache::new(store, cache.clone(), ttl, metrics.queries.clone()))
-}
-
-/// What the roles and the routes share.
+/// Parts that the roles and the routes share.
 struct Parts {
     pool: PgPool,
     store: Arc<dyn Store>,
     cache: Option<TieredCache>,
-    /// The same, if whole answers are cached.
-    endpoint_cache: Option<TieredCache>,
     redis: Option<Arc<RedisProbe>>,
     cursors: Arc<CursorKey>,
     reads: Reads,
+    warming: Warming,
     invalidator: Invalidator,
     writer: Writer,
     confirmations: Confirmations,
@@ -205,37 +233,42 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(
+    async fn open(
         config: &Config,
         pool: PgPool,
-        cache: Option<TieredCache>,
         confirmations: Confirmations,
         metrics: &Metrics,
         faults: &FaultPlan,
     ) -> Result<Self, BootError> {
-        let store = open_store(&pool, config.switches);
-        let store = match &cache {
-            Some(cache) if config.switches.query_cache => keep_results(store, cache, config, metrics),
-            _ => store,
-        };
-        let endpoint_cache = cache.clone().filter(|_| config.switches.cache_enabled);
+        let (switches, store) = (config.switches, open_store(&pool, config.switches));
         let cursors = Arc::new(CursorKey::new(&config.auth));
+        let strategy = switches.cache_strategy;
+        let mut answers = Arc::new(Answers::new(store.clone(), cursors.clone(), strategy, &config.cache));
+        // What the cache itself loads comes from the store, past the cached results of queries, which are in the same
+        // cache.
+        let cache = open_cache(config, metrics, &answers).await?;
         let redis = cache.as_ref().map(|_| RedisProbe::new(&config.cache)).transpose()?;
-        let reads = Reads::new(
-            Arc::clone(&store),
-            endpoint_cache.clone(),
-            config.switches.cache_strategy,
-            Arc::clone(&cursors),
-            &config.cache,
-        );
+        if let Some(cache) = cache.as_ref().filter(|_| switches.query_cache) {
+            let results = QueryCache::new(cache.clone(), config.cache.ttl_dashboard, metrics.queries.clone());
+            answers = Arc::new(answers.with_results(results));
+        }
+        let endpoint_cache = cache.clone().filter(|_| switches.cache_enabled);
+        let strategies = [Some(strategy), config.cache.experiment.map(|other| other.strategy)];
+        let writes_through = endpoint_cache.is_some() && strategies.contains(&Some(Strategy::WriteThrough));
         Ok(Self {
-            reads,
-            invalidator: Invalidator::new(
-                cache.clone(),
-                config.switches.cache_strategy,
-                faults.skipped_invalidations(),
-            ),
-            writer: open_writer(&pool, cache.as_ref(), config.switches),
+            reads: Reads::new(answers.clone(), endpoint_cache.clone()),
+            invalidator: Invalidator {
+                cache: cache.clone(),
+                strategy,
+                reloads: writes_through.then(|| answers.clone()),
+                skipped: faults.skipped_invalidations(),
+            },
+            warming: Warming {
+                cache: endpoint_cache,
+                store: Arc::clone(&store),
+                answers,
+            },
+            writer: open_writer(&pool, cache.as_ref(), switches),
             confirmations,
             outbox: Arc::default(),
             writes: TaskTracker::new(),
@@ -246,7 +279,6 @@ impl Parts {
             pool,
             store,
             cache,
-            endpoint_cache,
         })
     }
 
@@ -270,22 +302,10 @@ impl Parts {
         )?;
         roles.spawn(role(Role::UntilStop, relay.run(stop.clone())));
         roles.spawn(role(Role::UntilStop, consumer.run(stop.clone())));
-        roles.spawn(role(Role::Once, self.warming(config.switches).run(stop.clone())));
+        let warming = self.warming.clone();
+        let warming = warming.run(config.switches.warm_drivers, Arc::clone(&self.warm), stop.clone());
+        roles.spawn(role(Role::Once, warming));
         Ok(())
-    }
-
-    fn warming(&self, switches: Switches) -> Warming {
-        let drivers = if switches.cache_enabled {
-            switches.warm_drivers
-        } else {
-            0
-        };
-        Warming::new(
-            Arc::clone(&self.store),
-            self.reads.clone(),
-            drivers,
-            Arc::clone(&self.warm),
-        )
     }
 
     fn into_app(
@@ -298,7 +318,7 @@ impl Parts {
         let tokens = Arc::new(TokenKeys::new(&config.auth)?);
         let throttle = Throttle::new(config.auth.login_attempts_per_minute);
         Ok(AppState::new(App {
-            cache_admin: self.cache_admin(&metrics, stop),
+            cache_admin: self.cache_admin(stop),
             readiness: self.readiness(config.switches, faults.names()),
             login: Login::new(self.pool, PasswordGate::new()?, throttle, Arc::clone(&tokens)),
             tokens,
@@ -317,20 +337,19 @@ impl Parts {
             in_flight: Arc::new(InFlight::new(config.http.max_in_flight)),
             request_timeout: config.http.timeout,
             faults,
+            document: LazyLock::new(router::document),
         }))
     }
 
-    fn cache_admin(&self, metrics: &Metrics, stop: CancellationToken) -> CacheAdmin {
-        CacheAdmin::new(CacheAdminParts {
-            cache: self.endpoint_cache.clone(),
-            store: Arc::clone(&self.store),
-            reads: self.reads.clone(),
+    fn cache_admin(&self, stop: CancellationToken) -> CacheAdmin {
+        CacheAdmin {
+            warming: self.warming.clone(),
             invalidator: self.invalidator.clone(),
-            metrics: metrics.cache.clone(),
             warm: Arc::clone(&self.warm),
+            permit: Arc::new(Semaphore::new(1)),
             tasks: self.writes.clone(),
             stop,
-        })
+        }
     }
 
     fn readiness(&self, switches: Switches, faults: Vec<String>) -> Readiness {
@@ -375,9 +394,14 @@ impl Running {
         self.address
     }
 
-    /// Waits for the stop signal, then until everything has ended: no connection is accepted any more, requests in flight
-    /// and their writes end, then the roles, then what all of them used. Errors: something ended before the signal.
-    pub async fn finished(mut self) -> Result<(), BootError> {
+    /// Waits for the stop signal, then until everything has ended: no connection is accepted any more, requests in
+    /// flight and their writes end, then the roles, then what all of them used. Errors: something ended before the
+    /// signal.
+    pub fn finished(self) -> LocalBoxFuture<'static, Result<(), BootError>> {
+        Box::pin(self.run())
+    }
+
+    async fn run(mut self) -> Result<(), BootError> {
         // In this order: at a stop the roles and the server end too, and that is no failure.
         let outcome = tokio::select! {
             biased;

@@ -92,71 +92,40 @@ type Row = (StatusCode, &'static str, &'static str);
 
 impl ApiError {
     fn row(&self) -> Row {
+        use StatusCode as S;
         match self {
-            Self::BadRequest(_) => (
-                StatusCode::BAD_REQUEST,
-                "bad-request",
-                "The request cannot be understood",
-            ),
-            Self::Unauthorized(_) => (
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "A valid access token is needed",
-            ),
-            Self::Forbidden => (
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                "The access token does not reach this far",
-            ),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
+            Self::BadRequest(_) => (S::BAD_REQUEST, "bad-request", "The request cannot be understood"),
+            Self::Unauthorized(_) => (S::UNAUTHORIZED, "unauthorized", "A valid access token is needed"),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "The access token does not reach this far"),
+            Self::NotFound(_) => (S::NOT_FOUND, "not-found", "There is no such thing"),
             Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
+                S::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "This route does not take that method",
             ),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::UnsupportedMediaType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                S::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
                 "The body must be application/json",
             ),
-            Self::Unprocessable(_) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "unprocessable",
-                "The content breaks a rule",
-            ),
-            Self::Conflict(_) => (
-                StatusCode::CONFLICT,
-                "conflict",
-                "The content contradicts what is there",
-            ),
-            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The URI is too long"),
+            Self::Unprocessable(_) => (S::UNPROCESSABLE_ENTITY, "unprocessable", "The content breaks a rule"),
+            Self::Conflict(_) => (S::CONFLICT, "conflict", "The content contradicts what is there"),
+            Self::UriTooLong => (S::URI_TOO_LONG, "uri-too-long", "The URI is too long"),
             Self::HeadersTooLarge => (
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "headers-too-large",
                 "The headers are too large",
             ),
-            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many attempts"),
-            Self::TimedOut => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "timed-out",
-                "The answer did not come in time",
-            ),
-            Self::Busy => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                "Too many of these requests at once",
-            ),
-            Self::Unavailable(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "The service cannot answer now",
-            ),
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed"),
+            Self::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "too-many-requests", "Too many attempts"),
+            Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "The answer did not come in time"),
+            Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Too many of these requests at once"),
+            Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "The service cannot answer now"),
+            Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "The service failed"),
         }
     }
 
-    /// What the client is told beyond the title. Fixed text wherever the cause is ours.
+    /// Text for the client beyond the title; a fixed one wherever the cause is ours.
     fn detail(&self) -> &str {
         match self {
             Self::BadRequest(detail) | Self::Unprocessable(detail) | Self::Conflict(detail) => detail,
@@ -199,11 +168,11 @@ pub struct Problem<'a> {
     /// Names the kind of problem: `urn:insurance-service:problem:` and a word.
     #[serde(rename = "type")]
     kind: String,
-    /// The same for every problem of the kind.
+    /// What the kind of problem means in words.
     title: &'static str,
     /// The status of the response.
     status: u16,
-    /// What is wrong this time, and what to do about it.
+    /// The fault of this request, and how to correct it.
     detail: &'a str,
     /// Under which the log tells more.
     request_id: Uuid,
@@ -226,11 +195,8 @@ impl IntoResponse for ApiError {
         let mut response = (status, axum::Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.extend(
-            HeaderValue::try_from(request_id.to_string())
-                .ok()
-                .map(|id| (REQUEST_ID, id)),
-        );
+        let id = HeaderValue::try_from(request_id.to_string());
+        headers.extend(id.ok().map(|id| (REQUEST_ID, id)));
         headers.extend(hint);
         response
     }

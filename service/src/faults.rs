@@ -29,14 +29,9 @@ impl EveryNth {
     }
 }
 
-/// The faults of one route.
+/// The faults of one route, each with its count.
 #[derive(Debug, Clone, Default)]
-pub struct RouteFaults {
-    sleeps: Vec<Duration>,
-    busy: Vec<Duration>,
-    pauses: Vec<(Arc<EveryNth>, Duration)>,
-    errors: Vec<Arc<EveryNth>>,
-}
+pub struct RouteFaults(Vec<(Fault, Arc<EveryNth>)>);
 
 /// Gives each route its faults.
 #[derive(Debug)]
@@ -69,21 +64,20 @@ impl FaultPlan {
 
     /// Those that touch the route with this operation id.
     pub fn of(&self, operation: &str) -> RouteFaults {
-        let mut of_route = RouteFaults::default();
-        let names_it = |endpoint: &str| endpoint == operation || endpoint == "*";
-        for (fault, count) in self.faults.iter().zip(&self.counts) {
-            match fault {
-                Fault::Sleep { endpoint, time } if names_it(endpoint) => of_route.sleeps.push(*time),
-                Fault::Cpu { endpoint, time } if names_it(endpoint) => of_route.busy.push(*time),
-                Fault::Error { endpoint, .. } if names_it(endpoint) => of_route.errors.push(Arc::clone(count)),
-                Fault::Pause { time, .. } => of_route.pauses.push((Arc::clone(count), *time)),
-                _ => {}
-            }
-        }
-        of_route
+        let touches = |fault: &Fault| match fault.endpoint() {
+            Some(endpoint) => endpoint == operation || endpoint == "*",
+            None => matches!(fault, Fault::Pause { .. }),
+        };
+        let pairs = self.faults.iter().zip(&self.counts);
+        let touching = pairs.filter(|(fault, _)| touches(fault));
+        RouteFaults(
+            touching
+                .map(|(fault, count)| (fault.clone(), Arc::clone(count)))
+                .collect(),
+        )
     }
 
-    /// What decides which invalidations are not made.
+    /// Counters that decide which invalidations are not made.
     pub fn skipped_invalidations(&self) -> Vec<Arc<EveryNth>> {
         let pairs = self.faults.iter().zip(&self.counts);
         pairs
@@ -102,23 +96,22 @@ impl FaultPlan {
 impl RouteFaults {
     /// Whether there is any.
     pub fn is_empty(&self) -> bool {
-        self.sleeps.is_empty() && self.busy.is_empty() && self.pauses.is_empty() && self.errors.is_empty()
+        self.0.is_empty()
     }
 
     /// Does to a request what the faults say; `true` when it is to fail.
     pub async fn strike(&self) -> bool {
-        for time in &self.sleeps {
-            tokio::time::sleep(*time).await;
-        }
-        for (count, time) in &self.pauses {
-            if count.is_due() {
-                tokio::time::sleep(*time).await;
+        let mut fails = false;
+        for (fault, count) in &self.0 {
+            match fault {
+                Fault::Sleep { time, .. } => tokio::time::sleep(*time).await,
+                Fault::Pause { time, .. } if count.is_due() => tokio::time::sleep(*time).await,
+                Fault::Cpu { time, .. } => keep_busy(*time),
+                Fault::Error { .. } => fails = fails || count.is_due(),
+                Fault::Pause { .. } | Fault::SkipInvalidation { .. } => {}
             }
         }
-        for time in &self.busy {
-            keep_busy(*time);
-        }
-        self.errors.iter().any(|count| count.is_due())
+        fails
     }
 }
 

@@ -59,7 +59,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// What stands around one route.
+/// Guard of one route: its limits, its handles and its faults.
 pub struct RouteGuard {
     /// Where requests are counted.
     pub metrics: Arc<RouteMetrics>,
@@ -71,7 +71,7 @@ pub struct RouteGuard {
     pub faults: RouteFaults,
 }
 
-/// The layer.
+/// Applies a route's guard to a request.
 pub async fn guard(State(guard): State<Arc<RouteGuard>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let response = guard

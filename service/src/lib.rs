@@ -1,8 +1,8 @@
 //! The reference service: a cached auto-insurance backend.
 //!
-//! Rooms, from the door inwards: [`boot`] wires the parts of [`app`] by [`config`] and serves [`router`]; [`routes`] turn
-//! HTTP into calls of [`usecases`], the only room that joins the cache, the [`store`] and the [`events`]; [`domain`] is
-//! pure. All SQL stands under [`store`] (with [`seed`] filling it); [`auth`] knows who may ask.
+//! Rooms, from the door inwards: [`boot`] wires the parts of [`app`] by [`config`] and serves [`router`]; [`routes`]
+//! turn HTTP into calls of [`usecases`], the only room that joins the cache, the [`store`] and the [`events`];
+//! [`domain`] is pure. All SQL stands under [`store`] (with [`seed`] filling it); [`auth`] knows who may ask.
 
 pub mod app;
 pub mod auth;
@@ -14,6 +14,7 @@ pub mod events;
 pub mod faults;
 pub mod guard;
 pub mod metrics;
+mod nearest;
 pub mod openapi;
 pub mod router;
 pub mod routes;

@@ -1,7 +1,7 @@
 //! The OpenAPI document: what the handlers say of themselves, and what the layers around them add.
 //!
-//! A handler's annotation tells its own answers. Refusals follow from its shape (a guarded route refuses without a token, a
-//! route with a body refuses what is no JSON), so they are added here by rule, not repeated by hand.
+//! A handler's annotation tells its own answers. Refusals follow from its shape (a guarded route refuses without a
+//! token, a route with a body refuses what is no JSON), so they are added here by rule, not repeated by hand.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ use crate::usecases::Endpoint;
 
 const PROBLEM_JSON: &str = "application/problem+json";
 const DESCRIPTION: &str = "A cached auto-insurance backend. Amounts are in cents, distances in metres, moments in UTC. \
-    Answers of cached routes say in `x-cache` where they come from (l1, l2, db, stale, off) and in `x-version` how new they \
-    are; a write tells the place of its invalidation in `x-cache-seq`. Refusals are problem documents (RFC 9457).";
+    Answers of cached routes say in `x-cache` where they come from (l1, l2, db, stale, off) and in `x-version` how new \
+    they are; a write tells the place of its invalidation in `x-cache-seq`. Refusals are problem documents (RFC 9457).";
 
 /// The document without any route.
 pub fn base() -> OpenApi {
@@ -66,7 +66,7 @@ fn is_cached(operation: &Operation) -> bool {
     Endpoint::ALL.into_iter().any(|endpoint| Some(endpoint.name()) == name)
 }
 
-/// What every cached route takes; the extractor is [`Ask`](crate::routes::extract::Ask).
+/// The header that every cached route takes; its extractor is [`Ask`](crate::routes::extract::Ask).
 fn known_write() -> Parameter {
     let place = ObjectBuilder::new()
         .schema_type(Type::Integer)
@@ -93,7 +93,7 @@ fn add_refusals(operation: &mut Operation) {
     give_problems_their_form(responses);
 }
 
-/// What can go wrong before a handler is reached, and around it.
+/// Refusals before a handler is reached, and around it.
 fn refusals(operation: &Operation) -> Vec<StatusCode> {
     let mut statuses = vec![
         StatusCode::URI_TOO_LONG,

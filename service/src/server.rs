@@ -1,8 +1,8 @@
-//! The HTTP server: accepts connections, bounds how long the head of a request may take, and lets what is in flight end at a
-//! stop.
+//! The HTTP server: accepts connections, bounds how long the head of a request may take, and lets what is in flight end
+//! at a stop.
 //!
-//! What `axum::serve` does, which knows no bound for heads: a client that sends its headers one byte at a time would hold its
-//! connection for ever.
+//! `axum::serve` knows no bound for heads: a client that sends its headers one byte at a time would
+//! hold its connection for ever.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// Serves `routes` until `stop`, then until every request in flight is answered. A connection whose next request has not
-/// sent its whole head within `head_timeout` is closed.
+/// Serves `routes` until `stop`, then until every request in flight is answered. A connection whose next request has
+/// not sent its whole head within `head_timeout` is closed.
 pub async fn serve(listener: TcpListener, routes: Router, head_timeout: Duration, stop: CancellationToken) {
     let mut listener = listener.tap_io(without_delay);
-    // What a router would otherwise settle at each request (its own words) is settled here.
+    // Without this the router would be finished anew for each request.
     let service = TowerToHyperService::new(routes.with_state(()));
     let http = protocol(head_timeout);
     let connections = GracefulShutdown::new();

@@ -1,5 +1,5 @@
-//! How long servers take to start and to stop, by the provider that `STACK_PROVIDER` names: the median of five, or of as many
-//! as the first argument says.
+//! How long servers take to start and to stop, by the provider that `STACK_PROVIDER` names: the median of five, or of
+//! as many as the first argument says.
 //!
 //! ```sh
 //! STACK_PROVIDER=native cargo run --release -p stack --example startup
@@ -60,7 +60,7 @@ async fn time(server: Server, options: &StackOptions) -> Result<Timing, StackErr
     }
 }
 
-/// What began is up now; it is stopped at once.
+/// Stops the server that has just come up, and takes both times.
 async fn timing(
     began: Instant,
     provider: Provider,

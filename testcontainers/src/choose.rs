@@ -1,10 +1,13 @@
-//! The order of providers: from the caller's choice and what is at hand to the way taken and the reason for it. Nothing is
-//! started here; the container engine is asked whether it has, or can get, the image.
+//! The order of providers: from the caller's choice and what is at hand to the way taken and the reason for it. Nothing
+//! is started here; the container engine is asked whether it has, or can get, the image.
 
 use crate::engine::{self, Image};
 use crate::error::StackError;
 use crate::info::Server;
-use crate::options::{Choice, External, StackOptions};
+use crate::options::{Choice, StackOptions};
+
+/// Reason for a way that the caller chose.
+const ASKED_FOR: &str = "it was asked for";
 
 /// Where a server comes from.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,81 +16,44 @@ pub(crate) enum Way {
     External,
     /// A container of this image.
     Container(Image),
-    /// What the server's own module can start without an engine: local binaries, or Kafka's embedded stand-in.
+    /// Started without an engine: local binaries, or Kafka's embedded stand-in.
     Own,
 }
 
-/// A way and why it was taken.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
-    pub(crate) way: Way,
-    /// The end of a sentence, for [`crate::ServerInfo::reason`].
-    pub(crate) reason: String,
-}
-
-impl Taken {
-    fn new(way: Way, reason: impl Into<String>) -> Self {
-        Self {
-            way,
-            reason: reason.into(),
-        }
-    }
-
-    fn asked_for(way: Way) -> Self {
-        Self::new(way, "it was asked for")
-    }
-}
-
-/// Decides for one server. An address that is given but does not work is an error later on, not a reason to fall back:
-/// whoever sets `DATABASE_URL` wants that server measured and no other.
+/// Decides for one server: the way taken and why, as the end of a sentence ([`crate::ServerInfo::reason`]). An address
+/// that is given but does not work is an error later on, not a reason to fall back: whoever sets `DATABASE_URL` wants
+/// that server measured and no other.
 pub(crate) async fn choose(
     server: Server,
     options: &StackOptions,
     announce: &mut impl FnMut(&str),
-) -> Result<Taken, StackError> {
-    let given = address(server, &options.external).is_some();
+) -> Result<(Way, String), StackError> {
+    let given = options.external.address(server).is_some();
     let variable = server.variable();
+    let asked_for = |way| Ok((way, ASKED_FOR.to_owned()));
     match options.choice {
-        Choice::Auto if given => Ok(Taken::new(Way::External, format!("{variable} is given"))),
+        Choice::Auto if given => Ok((Way::External, format!("{variable} is given"))),
         Choice::Auto => Ok(match engine::image_for(server, options, announce).await {
-            Ok(image) => Taken::new(
+            Ok(image) => (
                 Way::Container(image),
                 format!("{variable} is not given and a container engine answers"),
             ),
-            Err(lack) => Taken::new(Way::Own, format!("{variable} is not given and {lack}")),
+            Err(lack) => (Way::Own, format!("{variable} is not given and {lack}")),
         }),
-        Choice::External if given => Ok(Taken::asked_for(Way::External)),
+        Choice::External if given => asked_for(Way::External),
         Choice::External => Err(StackError::MissingUrl { server }),
         Choice::Containers => {
             let image = engine::image_for(server, options, announce).await;
-            let image = image.map_err(|lack| lack.into_error(server))?;
-            Ok(Taken::asked_for(Way::Container(image)))
+            asked_for(Way::Container(image.map_err(|lack| lack.into_error(server))?))
         }
-        Choice::Native | Choice::Embedded => Ok(Taken::asked_for(Way::Own)),
-    }
-}
-
-/// The reason for a native server where the embedded one was asked for and there is none.
-pub(crate) fn native_reason(server: Server, choice: Choice, reason: String) -> String {
-    if choice == Choice::Embedded {
-        format!("there is no embedded provider for {server}")
-    } else {
-        reason
-    }
-}
-
-/// Where the external server of this kind is, if the options say so.
-pub(crate) fn address(server: Server, external: &External) -> Option<&str> {
-    match server {
-        Server::Postgres => external.database_url.as_deref(),
-        Server::Redis => external.redis_url.as_deref(),
-        Server::Kafka => external.kafka_brokers.as_deref(),
+        Choice::Native | Choice::Embedded => asked_for(Way::Own),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::External;
 
     fn options(choice: Choice) -> StackOptions {
         let external = External {
@@ -101,29 +67,27 @@ mod tests {
         }
     }
 
-    async fn taken(server: Server, choice: Choice) -> Result<Taken, StackError> {
+    async fn taken(server: Server, choice: Choice) -> Result<(Way, String), StackError> {
         choose(server, &options(choice), &mut |_: &str| ()).await
     }
 
     #[tokio::test]
     async fn what_is_given_comes_first() {
-        let given = Taken::new(Way::External, "REDIS_URL is given");
+        let given = (Way::External, "REDIS_URL is given".to_owned());
         assert_eq!(taken(Server::Redis, Choice::Auto).await.unwrap(), given);
-        let asked = Taken::asked_for(Way::External);
+        let asked = (Way::External, ASKED_FOR.to_owned());
         assert_eq!(taken(Server::Redis, Choice::External).await.unwrap(), asked);
     }
 
     #[tokio::test]
     async fn what_was_asked_for_is_taken_though_an_address_is_given() {
-        let asked = Taken::asked_for(Way::Own);
+        let asked = (Way::Own, ASKED_FOR.to_owned());
         assert_eq!(taken(Server::Redis, Choice::Native).await.unwrap(), asked);
-        let reason = native_reason(Server::Redis, Choice::Embedded, asked.reason);
-        assert_eq!(reason, "there is no embedded provider for redis");
     }
 
     #[tokio::test]
     async fn auto_says_what_it_found_at_the_engine() {
-        let Taken { way, reason } = taken(Server::Postgres, Choice::Auto).await.unwrap();
+        let (way, reason) = taken(Server::Postgres, Choice::Auto).await.unwrap();
         assert!(reason.starts_with("DATABASE_URL is not given and "), "{reason}");
         let engine = reason == "DATABASE_URL is not given and a container engine answers";
         assert_eq!(engine, matches!(way, Way::Container(_)), "{way:?}: {reason}");

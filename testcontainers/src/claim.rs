@@ -1,9 +1,9 @@
 //! The lock file beside a server's directory: it says whose the directory is and which process groups work in it.
 //!
-//! The file is locked (flock) for as long as its owner lives, whichever way the owner ends; a lock file that can be locked is
-//! a dead one's. Only what such a file stands for is ever removed by a later start: the directory of the same name, and
-//! processes that are of a group written in the file and work in that directory. Both conditions must hold, because numbers
-//! are reused and because people look around in directories with a shell.
+//! The file is locked (flock) for as long as its owner lives, whichever way the owner ends; a lock file that can be
+//! locked is a dead one's. Only what such a file stands for is ever removed by a later start: the directory of the same
+//! name, and processes that are of a group written in the file and work in that directory. Both conditions must hold,
+//! because numbers are reused and because people look around in directories with a shell.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -21,12 +21,14 @@ use crate::error::StackError;
 use crate::identity::{self, Identity};
 use crate::wait::Patience;
 
-/// What our directories and their lock files begin with. Where to look, never a reason to remove anything.
+/// Beginning of the names of our directories and their lock files. It says where to look, and is never a reason to
+/// remove anything.
 pub(crate) const PREFIX: &str = "loadtest-stack-";
 const SUFFIX: &str = ".lock";
 /// The first line of the file; another version of it is not ours to judge.
 const HEADER: &str = "loadtest-stack lock 1";
-/// Two owners meeting on one name, or a sweep at the moment of creation, is a matter of bad luck; not five times in a row.
+/// Two owners meeting on one name, or a sweep at the moment of creation, is a matter of bad luck; not five times in a
+/// row.
 const ATTEMPTS: u32 = 5;
 /// The kernel ends a killed process at once unless it hangs in a device.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -65,8 +67,8 @@ impl Claim {
         self.path.with_extension("")
     }
 
-    /// Writes down that the process leads a group which works in the directory. Before this returns, nobody would find the
-    /// process if we were killed.
+    /// Writes down that the process leads a group which works in the directory. Before this returns, nobody would find
+    /// the process if we were killed.
     pub(crate) fn record_group(&self, pid: u32) -> Result<(), StackError> {
         let started_ticks = identity::stat(pid.cast_signed()).map_or(0, |stat| stat.starttime);
         let line = format!("group {pid} {started_ticks}\n");
@@ -79,8 +81,8 @@ impl Claim {
         ignore_missing(std::fs::remove_file(&self.path)).map_err(StackError::file("remove", &self.path))
     }
 
-    /// A sweep may come between creating and locking, take the file for a dead one's, and remove it. So afterwards the name
-    /// must still lead to what was locked.
+    /// A sweep may come between creating and locking, take the file for a dead one's, and remove it. So afterwards the
+    /// name must still lead to what was locked.
     fn create(path: &Path, owner: &Identity) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create_new(true).mode(0o600);
@@ -118,8 +120,8 @@ fn ignore_missing(outcome: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Removes what dead owners left under `parent`, and says for each what it was. What cannot be removed is logged and left to
-/// the next start; a directory that cannot be read has nothing of ours.
+/// Removes what dead owners left under `parent`, and says for each what it was. What cannot be removed is logged and
+/// left to the next start; a directory that cannot be read has nothing of ours.
 pub(crate) fn sweep(parent: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     let locks = entries.filter(|entry| is_lock_name(&entry.file_name().to_string_lossy()));
@@ -189,7 +191,7 @@ pub(crate) fn remove_directory(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// What a lock file says.
+/// Contents of a dead owner's lock file.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Left {
     /// Numbers of process groups with the start of their leaders in ticks since boot; empty after a reboot.
@@ -197,8 +199,8 @@ struct Left {
 }
 
 impl Left {
-    /// `None` for what is not ours to judge: another version, or a container whose processes cannot be seen from here. An
-    /// empty file is of an owner that was killed before its first line; numbers of an earlier boot mean nothing.
+    /// `None` for what is not ours to judge: another version, or a container whose processes cannot be seen from here.
+    /// An empty file is of an owner that was killed before its first line; numbers of an earlier boot mean nothing.
     fn read(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         match lines.next() {
@@ -273,7 +275,7 @@ mod tests {
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 
-    /// What is left when an owner is killed: the file and the directory, but nobody who holds the lock.
+    /// Leaves the file and the directory, but nobody who holds the lock, as when an owner is killed.
     fn abandon(claim: Claim) -> PathBuf {
         std::fs::create_dir(claim.directory()).unwrap();
         let directory = claim.directory();

@@ -14,7 +14,7 @@ pub(crate) fn run_to_end<F>(server: Server, work: F) -> Result<(), StackError>
 where
     F: Future<Output = Result<(), StackError>> + Send + 'static,
 {
-    let failed = move |problem: String| StackError::Stop { server, problem };
+    let failed = move |problem: String| StackError::stop(server)(problem);
     let thread = std::thread::Builder::new()
         .name("stack-cleanup".to_owned())
         .spawn(move || {

@@ -1,9 +1,9 @@
-//! One container of a server: started with its port on 127.0.0.1 alone, watched while it becomes ready, removed with its
-//! volumes. Which image with which settings, and how to ask whether it is ready, belongs to the server's module.
+//! A server in a container: started with its ports on 127.0.0.1 alone, watched while it becomes ready, removed with its
+//! volumes. Which settings it gets, and how to ask whether it is ready, is said by the server's kind.
 //!
-//! Signals are the harness's business (it returns from `main` in order, which drops this), so `testcontainers`' watchdog,
-//! which would end the process, is left out. A harness that is killed leaves its containers; they carry a label that says
-//! whose they are, and the next start removes them ([`sweep`]).
+//! Signals are the harness's business (it returns from `main` in order, which drops this), so `testcontainers`'
+//! watchdog, which would end the process, is left out. A harness that is killed leaves its containers; they carry a
+//! label that says whose they are, and the next start removes them ([`sweep`]).
 
 use std::collections::HashMap;
 use std::thread::JoinHandle;
@@ -24,35 +24,23 @@ use crate::engine::{self, Image};
 use crate::error::StackError;
 use crate::identity::{Identity, Life};
 use crate::info::Server;
+use crate::kind::{Facts, Kind, Spec};
+use crate::ports;
+use crate::process::{ProcessError, Starting, last_lines, until_ready};
 use crate::wait::Patience;
 
 /// The label whose value is the owner's [`Identity`].
 const OWNER_LABEL: &str = "loadtest-stack.owner";
 /// A container is created and started within a second or two; a busy machine may need many times that.
 const START_LIMIT: Duration = Duration::from_mins(1);
-/// As for local processes: starting takes seconds, on a machine that compiles many times that.
+/// Starting a server takes seconds; a machine that compiles at the same time may need many times that.
 const READY_LIMIT: Duration = Duration::from_mins(1);
 /// For a list of containers that cannot be read at this moment.
 const LIST_LIMIT: Duration = Duration::from_secs(5);
 /// Postgres takes shared memory for parallel queries from here, and an engine's default is 64 MB.
 const SHARED_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
-/// Enough of a log to see why a server refused to start.
-const LOG_TAIL_LINES: usize = 20;
 /// How Docker and Podman word a host port that somebody else has.
 const PORT_TAKEN: [&str; 2] = ["port is already allocated", "address already in use"];
-
-/// What to run.
-#[derive(Debug, Clone)]
-pub(crate) struct Spec {
-    pub(crate) server: Server,
-    pub(crate) image: Image,
-    /// Where the server listens inside, and where it is to be reached on the host; `None` lets the engine choose a free
-    /// port. The first is the one that clients use.
-    pub(crate) ports: Vec<(u16, Option<u16>)>,
-    pub(crate) environment: Vec<(String, String)>,
-    /// Replaces the image's command; empty leaves it.
-    pub(crate) command: Vec<String>,
-}
 
 /// A running container. Dropping it removes it.
 #[derive(Debug)]
@@ -60,18 +48,36 @@ pub(crate) struct Container {
     server: Server,
     /// `None` once it is removed. Boxed, because it holds its whole request.
     running: Option<Box<ContainerAsync<GenericImage>>>,
-    host_port: u16,
+}
+
+/// Starts a server on ports of the host that are chosen beforehand, because a broker must tell them to its clients, and
+/// asks it for its facts. The engine holds the ports, so that nobody else can answer there.
+pub(crate) async fn start<K: Kind>(kind: &K, image: &Image) -> Result<(Container, K::Client, Facts), StackError> {
+    let (mut container, ports) = ports::retried(K::SERVER, async |ports| {
+        let container = Container::start(K::SERVER, image.clone(), kind.spec(ports)).await?;
+        Ok((container, ports))
+    })
+    .await?;
+    let patience = &mut Patience::new(READY_LIMIT);
+    let ready = until_ready(&mut container, patience, || kind.ask(ports, None)).await;
+    let (client, mut facts) = ready.map_err(StackError::process(K::SERVER))?;
+    facts.settings.insert("image".to_owned(), image.to_string());
+    if facts.version.is_empty() {
+        // The image's tag tells it to whoever pinned it.
+        facts.version = format!("of the image {image}");
+    }
+    Ok((container, client, facts))
 }
 
 impl Container {
-    /// Creates and starts it. Given up half-way, this waits until the engine has done what it was asked, and removes it.
-    pub(crate) async fn start(spec: Spec) -> Result<Self, StackError> {
-        let server = spec.server;
-        let failed = move |problem: String| start_failed(server, problem);
+    /// Creates and starts it. Given up half-way, this waits until the engine has done what it was asked, and removes
+    /// it.
+    async fn start(server: Server, image: Image, spec: Spec) -> Result<Self, StackError> {
+        let failed = move |problem: String| StackError::not_started(server, problem);
         let (hand_over, handed_over) = oneshot::channel();
         let thread = std::thread::Builder::new().name("stack-container".to_owned());
         let thread = thread
-            .spawn(move || start_on_thread(spec, hand_over))
+            .spawn(move || start_on_thread(server, image, spec, hand_over))
             .map_err(|error| failed(error.to_string()))?;
         // Declared before the receiver and so dropped after it: the thread must notice that nobody waits any more.
         let _joined_on_drop = JoinOnDrop(Some(thread));
@@ -79,73 +85,37 @@ impl Container {
         waiting.await.map_err(|_| failed("the start panicked".to_owned()))?
     }
 
-    /// The port of 127.0.0.1 where it is reached.
-    pub(crate) fn host_port(&self) -> u16 {
-        self.host_port
-    }
-
-    /// Asks until the server answers. Notices when the container ends instead.
-    pub(crate) async fn until_ready<T, Fut>(&self, ask: impl Fn() -> Fut) -> Result<T, StackError>
-    where
-        Fut: Future<Output = Result<T, String>>,
-    {
-        let mut patience = Patience::new(READY_LIMIT);
-        loop {
-            let last = match patience.bound(ask()).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(problem)) => problem,
-                Err(timed_out) => timed_out.to_string(),
-            };
-            self.still_runs().await?;
-            if let Err(timed_out) = patience.pause().await {
-                return Err(StackError::NotReady {
-                    server: self.server,
-                    waited: timed_out.waited,
-                    last,
-                    log_tail: self.log_tail().await,
-                });
-            }
-        }
-    }
-
     /// Removes it and reports failures, among them that it had ended by itself.
     pub(crate) async fn stop(mut self) -> Result<(), StackError> {
-        let ended = self.still_runs().await;
+        let ended = self.still_runs().await.map_err(StackError::process(self.server));
         let removed = match self.running.take() {
-            Some(running) => (*running).rm().await.map_err(|error| StackError::Stop {
-                server: self.server,
-                problem: error.to_string(),
-            }),
+            Some(running) => (*running).rm().await.map_err(StackError::stop(self.server)),
             None => Ok(()),
         };
         ended.and(removed)
     }
+}
 
-    async fn still_runs(&self) -> Result<(), StackError> {
+impl Starting for Container {
+    async fn still_runs(&mut self) -> Result<(), ProcessError> {
         let Some(running) = &self.running else { return Ok(()) };
-        let exit_code = running.exit_code().await;
-        let problem = match exit_code {
+        let problem = match running.exit_code().await {
             Ok(None) => return Ok(()),
             Ok(Some(code)) => format!("its container ended by itself with exit code {code}"),
             Err(error) => format!("its container is gone: {error}"),
         };
-        Err(StackError::Start {
-            server: self.server,
-            problem,
-            log_tail: self.log_tail().await,
-        })
+        let log_tail = self.log_tail().await;
+        Err(ProcessError::NotStarted { problem, log_tail })
     }
 
-    /// The last lines of what the server wrote; empty when the engine does not tell.
+    /// Empty when the engine does not tell.
     async fn log_tail(&self) -> String {
         let Some(running) = &self.running else {
             return String::new();
         };
         let mut log = running.stdout_to_vec().await.unwrap_or_default();
         log.extend(running.stderr_to_vec().await.unwrap_or_default());
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
+        last_lines(&log)
     }
 }
 
@@ -154,10 +124,7 @@ impl Drop for Container {
         let Some(running) = self.running.take() else { return };
         let server = self.server;
         let removed = cleanup::run_to_end(server, async move {
-            (*running).rm().await.map_err(|error| StackError::Stop {
-                server,
-                problem: error.to_string(),
-            })
+            (*running).rm().await.map_err(StackError::stop(server))
         });
         if let Err(error) = removed {
             tracing::warn!(%error, "a container is left behind");
@@ -177,59 +144,54 @@ impl Drop for JoinOnDrop {
 
 type Outcome = Result<Container, StackError>;
 
-/// On a runtime of its own: a request that the caller no longer waits for must still be followed to its end, or the engine
-/// would create a container that nobody knows of.
-fn start_on_thread(spec: Spec, hand_over: oneshot::Sender<Outcome>) {
-    let server = spec.server;
+/// On a runtime of its own: a request that the caller no longer waits for must still be followed to its end, or the
+/// engine would create a container that nobody knows of.
+fn start_on_thread(server: Server, image: Image, spec: Spec, hand_over: oneshot::Sender<Outcome>) {
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| start_failed(server, error.to_string()))
-        .and_then(|runtime| runtime.block_on(start_or_remove(spec)));
+        .map_err(|error| StackError::not_started(server, error))
+        .and_then(|runtime| runtime.block_on(start_or_remove(server, image, spec)));
     // Nobody waits any more: the container comes back and goes with this value.
     drop(hand_over.send(outcome));
 }
 
-async fn start_or_remove(spec: Spec) -> Outcome {
-    let name = format!("{}{}-{:08x}", claim::PREFIX, spec.server, rand::random::<u32>());
-    let server = spec.server;
-    let host_port = spec.ports.iter().find_map(|&(_, host_port)| host_port);
-    let started = tokio::time::timeout(START_LIMIT, start(spec, &name)).await;
-    let problem = match started {
-        Ok(Ok(container)) => return Ok(container),
+async fn start_or_remove(server: Server, image: Image, spec: Spec) -> Outcome {
+    let name = format!("{}{server}-{:08x}", claim::PREFIX, rand::random::<u32>());
+    let port = spec.ports.first().map_or(0, |&(_, port)| port);
+    let starting = async {
+        request(image, spec, &name)?
+            .start()
+            .await
+            .map_err(|error| error.to_string())
+    };
+    let problem = match tokio::time::timeout(START_LIMIT, starting).await {
+        Ok(Ok(running)) => {
+            let running = Some(Box::new(running));
+            return Ok(Container { server, running });
+        }
         Ok(Err(problem)) => problem,
         Err(_) => format!("the engine did not start it within {} s", START_LIMIT.as_secs()),
     };
     // What was created before it failed would stay, since nobody got hold of it. The name is of this start alone.
     remove(&engine::connect().await.map_err(|lack| lack.into_error(server))?, &name)
         .await
-        .map_err(|error| start_failed(server, format!("{problem}; and {name} is left: {error}")))?;
-    match host_port {
-        Some(port) if PORT_TAKEN.iter().any(|words| problem.contains(words)) => {
-            Err(StackError::PortTaken { server, port })
-        }
-        _ => Err(start_failed(server, problem)),
+        .map_err(|error| StackError::not_started(server, format!("{problem}; and {name} is left: {error}")))?;
+    if PORT_TAKEN.iter().any(|words| problem.contains(words)) {
+        return Err(StackError::PortTaken { server, port });
     }
+    Err(StackError::not_started(server, problem))
 }
 
-async fn start(spec: Spec, name: &str) -> Result<Container, String> {
-    let server = spec.server;
-    let port = spec.ports.first().map_or(0, |&(port, _)| port);
-    let request = request(spec, name)?;
-    let running = request.start().await.map_err(|error| error.to_string())?;
-    let host_port = running.get_host_port_ipv4(port.tcp()).await;
-    Ok(Container {
-        server,
-        running: Some(Box::new(running)),
-        host_port: host_port.map_err(|error| error.to_string())?,
-    })
-}
-
-fn request(spec: Spec, name: &str) -> Result<ContainerRequest<GenericImage>, String> {
+fn request(image: Image, spec: Spec, name: &str) -> Result<ContainerRequest<GenericImage>, String> {
     let owner = Identity::own()?.to_string();
-    let ports = spec.ports.clone();
-    let mut image = GenericImage::new(spec.image.name, spec.image.tag);
-    for (port, _) in spec.ports {
+    let Spec {
+        ports,
+        environment,
+        command,
+    } = spec;
+    let mut image = GenericImage::new(image.name, image.tag);
+    for (port, _) in &ports {
         image = image.with_exposed_port(port.tcp());
     }
     let mut request = image
@@ -238,39 +200,32 @@ fn request(spec: Spec, name: &str) -> Result<ContainerRequest<GenericImage>, Str
         .with_shm_size(SHARED_MEMORY_BYTES)
         .with_startup_timeout(START_LIMIT)
         .with_host_config_modifier(move |host| bind_to_loopback(host, &ports));
-    for (variable, value) in spec.environment {
+    for (variable, value) in environment {
         request = request.with_env_var(variable, value);
     }
-    Ok(if spec.command.is_empty() {
+    Ok(if command.is_empty() {
         request
     } else {
-        request.with_cmd(spec.command)
+        request.with_cmd(command)
     })
 }
 
 /// The engine's default is every interface of the machine, for every port that the image names.
-fn bind_to_loopback(host: &mut HostConfig, ports: &[(u16, Option<u16>)]) {
+fn bind_to_loopback(host: &mut HostConfig, ports: &[(u16, u16)]) {
     host.publish_all_ports = Some(false);
     let bindings = ports.iter().map(|(port, host_port)| {
         let binding = PortBinding {
             host_ip: Some("127.0.0.1".to_owned()),
-            host_port: Some(host_port.map_or_else(String::new, |port| port.to_string())),
+            host_port: Some(host_port.to_string()),
         };
         (format!("{port}/tcp"), Some(vec![binding]))
     });
     host.port_bindings = Some(bindings.collect());
 }
 
-fn start_failed(server: Server, problem: String) -> StackError {
-    StackError::Start {
-        server,
-        problem,
-        log_tail: String::new(),
-    }
-}
-
-/// Removes the containers of dead owners, with their volumes, and says for each which it was. Containers of other machines
-/// and of processes that cannot be seen from here are left alone; so is one that cannot be removed, which is logged.
+/// Removes the containers of dead owners, with their volumes, and says for each which it was. Containers of other
+/// machines and of processes that cannot be seen from here are left alone; so is one that cannot be removed, which is
+/// logged.
 pub(crate) async fn sweep() -> Vec<String> {
     let Ok(docker) = engine::connect().await else {
         return Vec::new();
@@ -339,13 +294,11 @@ mod tests {
         let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = occupied.local_addr().unwrap().port();
         let spec = Spec {
-            server: Server::Redis,
-            image,
-            ports: vec![(6379, Some(port))],
+            ports: vec![(6379, port)],
             environment: Vec::new(),
             command: Vec::new(),
         };
-        let error = Container::start(spec).await.unwrap_err();
+        let error = Container::start(Server::Redis, image, spec).await.unwrap_err();
         assert!(
             matches!(error, StackError::PortTaken { port: named, .. } if named == port),
             "{error}"

@@ -1,5 +1,5 @@
-//! The directory of one native server: created for the user that the server runs as, removed whatever happens. A lock file
-//! beside it lets the next start remove what a killed owner left (`claim`).
+//! The directory of one native server: created for the user that the server runs as, removed whatever happens. A lock
+//! file beside it lets the next start remove what a killed owner left (`claim`).
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -17,21 +17,24 @@ use crate::user::RunAs;
 pub(crate) struct ServerDir {
     path: PathBuf,
     claim: Claim,
+    /// The user that the server runs as, if not as ourselves.
+    owner: Option<RunAs>,
 }
 
 impl ServerDir {
-    /// Creates it with mode 0700 under `parent` (default: the system's temporary directory).
-    pub(crate) fn create(server: Server, parent: Option<&Path>, owner: Option<&RunAs>) -> Result<Self, StackError> {
+    /// Creates it with mode 0700 under `parent` (default: the system's temporary directory), for its owner alone.
+    pub(crate) fn create(server: Server, parent: Option<&Path>, owner: Option<RunAs>) -> Result<Self, StackError> {
         let parent = parent_or_default(parent);
         let claim = Claim::take(&parent, &server.to_string())?;
         // From here on the destructor removes what there is.
         let dir = Self {
             path: claim.directory(),
             claim,
+            owner,
         };
         let created = DirBuilder::new().mode(0o700).create(&dir.path);
         created.map_err(StackError::file("create", &dir.path))?;
-        give_to(&dir.path, owner)?;
+        dir.give_to_owner(&dir.path)?;
         Ok(dir)
     }
 
@@ -39,13 +42,23 @@ impl ServerDir {
         &self.path
     }
 
+    pub(crate) fn owner(&self) -> Option<&RunAs> {
+        self.owner.as_ref()
+    }
+
     /// Writes a file that only the server's user can read.
-    pub(crate) fn write_secret(&self, name: &str, text: &str, owner: Option<&RunAs>) -> Result<PathBuf, StackError> {
+    pub(crate) fn write_secret(&self, name: &str, text: &str) -> Result<PathBuf, StackError> {
         let path = self.path.join(name);
         std::fs::write(&path, text).map_err(StackError::file("write", &path))?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(StackError::file("protect", &path))?;
-        give_to(&path, owner)?;
+        self.give_to_owner(&path)?;
         Ok(path)
+    }
+
+    fn give_to_owner(&self, path: &Path) -> Result<(), StackError> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        nix::unistd::chown(path, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
+            .map_err(|errno| StackError::file("change the owner of", path)(errno.into()))
     }
 
     /// Writes down that the process leads a group which works in this directory.
@@ -71,12 +84,6 @@ impl Drop for ServerDir {
             tracing::warn!(%error, "a server's directory is left behind");
         }
     }
-}
-
-fn give_to(path: &Path, owner: Option<&RunAs>) -> Result<(), StackError> {
-    let Some(owner) = owner else { return Ok(()) };
-    nix::unistd::chown(path, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))
-        .map_err(|errno| StackError::file("change the owner of", path)(errno.into()))
 }
 
 #[cfg(test)]

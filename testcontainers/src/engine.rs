@@ -1,8 +1,8 @@
 //! The container engine: whether one answers, which image it has for a server, and getting the image where it has none.
 //! Running containers is `container`'s business.
 //!
-//! The engine is the one that `testcontainers` talks to: `DOCKER_HOST`, else Docker's usual sockets. Podman's socket serves
-//! as well when `DOCKER_HOST` points to it.
+//! The engine is the one that `testcontainers` talks to: `DOCKER_HOST`, else Docker's usual sockets. Podman's socket
+//! serves as well when `DOCKER_HOST` points to it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 const REGISTRY_LIMIT: Duration = Duration::from_secs(20);
 /// A pull that goes on reports progress several times a second.
 const PROGRESS_LIMIT: Duration = Duration::from_mins(1);
-/// What the images of `cargo xtask images` are tagged with: another tag for every change in them.
+/// Tag of the images of `cargo xtask images`; every change in them gets another one.
 const LOCAL_TAG: &str = include_str!("../images/TAG");
 
 /// An image by name and tag.
@@ -103,8 +103,8 @@ impl Lack {
     }
 }
 
-/// The image to start this server from, after pulling it if need be. An image that was named is taken or nothing; otherwise
-/// what the engine has (the public image, then the local one) comes before what it would have to fetch.
+/// The image to start this server from, after pulling it if need be. An image that was named is taken or nothing;
+/// otherwise what the engine has (the public image, then the local one) comes before what it would have to fetch.
 pub(crate) async fn image_for(
     server: Server,
     options: &StackOptions,
@@ -127,7 +127,7 @@ pub(crate) async fn image_for(
     pull_public(&docker, Image::public(server), announce).await
 }
 
-/// What the engine is and where its image for this server would come from, without getting it.
+/// Describes the engine and where its image for this server would come from, without getting it.
 pub(crate) async fn source(server: Server, options: &StackOptions) -> Result<String, Lack> {
     let docker = connect().await?;
     let engine = describe(&docker).await;

@@ -1,12 +1,12 @@
-//! Everything that can go wrong with a server: what, where, and what to do about it, in one message that needs no chain.
-//! A message never shows a password.
+//! Everything that can go wrong with a server: what, where, and what to do about it, in one message that needs no
+//! chain. A message never shows a password.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
-use std::time::Duration;
 
 use crate::info::Server;
+use crate::process::ProcessError;
 
 /// Why a server could not be provided, used or removed.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +17,9 @@ pub enum StackError {
     Option {
         /// The variable's or option's name.
         name: &'static str,
-        /// What is wrong with its value.
+        /// Description of the wrong value.
         problem: String,
-        /// What would be right.
+        /// Example or rule for a right value.
         advice: String,
     },
     /// The external provider was asked for, but nothing says where the server is.
@@ -39,9 +39,9 @@ pub enum StackError {
         server: Server,
         /// Its address without the password.
         place: String,
-        /// What it or the network answered.
+        /// Answer of the server or of the network.
         problem: String,
-        /// What to look at.
+        /// Things to check.
         advice: &'static str,
     },
     /// A program that the native provider needs is not there.
@@ -49,7 +49,7 @@ pub enum StackError {
     NotInstalled {
         /// The server that cannot be started.
         server: Server,
-        /// What was looked for, and where.
+        /// Program that was looked for, and where.
         searched: String,
         /// The command that installs it on Debian and its relatives.
         install: &'static str,
@@ -61,7 +61,7 @@ pub enum StackError {
     NoEngine {
         /// The server that cannot be started.
         server: Server,
-        /// What was asked, and what came back.
+        /// Question to the engine and its answer.
         problem: String,
     },
     /// The container engine has no image for the server and cannot get it.
@@ -77,10 +77,11 @@ pub enum StackError {
     },
     /// Kafka could not be put together from its published artifacts.
     #[error(
-        "kafka could not be assembled: {problem}; set KAFKA_HOME to an unpacked Kafka, or KAFKA_BROKERS to a running one"
+        "kafka could not be assembled: {problem}; \
+         set KAFKA_HOME to an unpacked Kafka, or KAFKA_BROKERS to a running one"
     )]
     Assembly {
-        /// What was done and how it failed.
+        /// Step that failed, and how.
         problem: String,
     },
     /// A server could not write its files.
@@ -96,8 +97,8 @@ pub enum StackError {
     },
     /// Servers refuse to run as root, and no other user was found to run them as.
     #[error(
-        "{server} must not run as root, and there is neither a user `{preferred}` nor `nobody` to run it as; create one \
-         (`useradd --system {preferred}`) or run this as an ordinary user"
+        "{server} must not run as root, and there is neither a user `{preferred}` nor `nobody` to run it as; \
+         create one (`useradd --system {preferred}`) or run this as an ordinary user"
     )]
     NoUser {
         /// The server that cannot be started.
@@ -105,17 +106,16 @@ pub enum StackError {
         /// The user that was looked for first.
         preferred: &'static str,
     },
-    /// A program could not be started, or ended with an error before it was ready.
-    #[error("{server} did not start: {problem}{}", log_suffix(log_tail))]
-    Start {
+    /// Its process or container did not start, was not ready in time, ended by itself, or could not be ended.
+    #[error("{server} {problem}")]
+    Process {
         /// The server in question.
         server: Server,
-        /// What happened to which program.
-        problem: String,
-        /// The end of its log; empty when it never ran.
-        log_tail: String,
+        /// Failure of its process or container.
+        problem: ProcessError,
     },
-    /// Another process took the port between its choice and the server's start. Retried a few times before it is reported.
+    /// Another process took the port between its choice and the server's start. Retried a few times before it is
+    /// reported.
     #[error("{server} did not start: port {port} of 127.0.0.1 was taken by another process each time; try again")]
     PortTaken {
         /// The server in question.
@@ -123,64 +123,44 @@ pub enum StackError {
         /// The last port tried.
         port: u16,
     },
-    /// The process runs, but the server did not answer in time.
-    #[error("{server} was not ready after {:.0} s, its last answer was: {last}{}", waited.as_secs_f64(), log_suffix(log_tail))]
-    NotReady {
-        /// The server in question.
-        server: Server,
-        /// How long it was given.
-        waited: Duration,
-        /// What the last attempt met with.
-        last: String,
-        /// The end of its log.
-        log_tail: String,
-    },
-    /// The server ended by itself while it was needed.
-    #[error(
-        "{server} (pid {pid}) had ended by itself before it was stopped ({status}){}",
-        log_suffix(log_tail)
-    )]
-    Died {
-        /// The server in question.
-        server: Server,
-        /// The process that ended.
-        pid: u32,
-        /// How it ended.
-        status: ExitStatus,
-        /// The end of its log.
-        log_tail: String,
-    },
-    /// The server could not be brought to an end.
-    #[error("{server} could not be stopped: {problem}")]
-    Stop {
-        /// The server in question.
-        server: Server,
-        /// What is left, and why.
-        problem: String,
-    },
     /// The server refused or failed an administrative request.
     #[error("{server}: cannot {action}: {problem}")]
     Request {
         /// The server in question.
         server: Server,
-        /// What was asked of it ("create database `x`").
+        /// Request, as in "create database `x`".
         action: String,
-        /// What it answered.
+        /// Answer of the server.
         problem: String,
     },
     /// A file or directory of a server could not be handled.
     #[error("cannot {action} {}: {cause}", path.display())]
     File {
-        /// What was tried ("create", "remove").
+        /// Verb of the operation ("create", "remove").
         action: &'static str,
-        /// With what.
+        /// File or directory.
         path: PathBuf,
-        /// What the operating system answered.
+        /// Answer of the operating system.
         cause: io::Error,
     },
 }
 
 impl StackError {
+    /// For `map_err`: what happened to the server's process or container.
+    pub(crate) fn process(server: Server) -> impl Fn(ProcessError) -> Self {
+        move |problem| Self::Process { server, problem }
+    }
+
+    /// A start that failed before there was a log.
+    pub(crate) fn not_started(server: Server, problem: impl fmt::Display) -> Self {
+        Self::process(server)(ProcessError::not_started(problem))
+    }
+
+    /// For `map_err`: a server that could not be ended.
+    pub(crate) fn stop<E: fmt::Display>(server: Server) -> impl Fn(E) -> Self {
+        move |problem| Self::process(server)(ProcessError::stop(problem))
+    }
+
     /// For `map_err`: an administrative request that failed.
     pub(crate) fn request<E: ToString>(server: Server, action: impl Into<String>) -> impl FnOnce(E) -> Self {
         move |problem| Self::Request {
@@ -197,14 +177,5 @@ impl StackError {
             path: path.to_owned(),
             cause,
         }
-    }
-}
-
-/// The log's end as a paragraph of its own, or nothing when there is none.
-fn log_suffix(log_tail: &str) -> String {
-    if log_tail.is_empty() {
-        String::new()
-    } else {
-        format!("\nthe end of its log:\n{log_tail}")
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Identity {
     started_ticks: u64,
 }
 
-/// What can be said about a process from here.
+/// State of a process, as far as it can be seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
     Alive,
@@ -38,8 +38,8 @@ impl Identity {
         })
     }
 
-    /// Whether it still runs. After a reboot nothing of the boot before does, but only the machine itself can tell a reboot
-    /// from another machine, so that a foreign boot counts as elsewhere.
+    /// Whether it still runs. After a reboot nothing of the boot before does, but only the machine itself can tell a
+    /// reboot from another machine, so that a foreign boot counts as elsewhere.
     pub(crate) fn life(&self) -> Life {
         if !self.is_local() {
             return Life::Elsewhere;
@@ -91,7 +91,7 @@ impl FromStr for Identity {
     }
 }
 
-/// What /proc says about a process; `None` when it is gone.
+/// Status of a process in /proc; `None` when it is gone.
 pub(crate) fn stat(pid: i32) -> Option<Stat> {
     Process::new(pid).and_then(|process| process.stat()).ok()
 }

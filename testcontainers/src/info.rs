@@ -1,4 +1,4 @@
-//! What is known about a running server: who provides it, why, and with which settings. Goes into the record as it is.
+//! Facts about a running server: who provides it, why, and with which settings. They go into the record as they are.
 //! Finding these facts out is the business of each server's own module.
 
 use std::collections::BTreeMap;
@@ -20,39 +20,35 @@ pub enum Server {
 impl Server {
     /// The environment variable that points to an external server of this kind.
     pub fn variable(self) -> &'static str {
-        match self {
-            Self::Postgres => "DATABASE_URL",
-            Self::Redis => "REDIS_URL",
-            Self::Kafka => "KAFKA_BROKERS",
-        }
+        self.names().1
     }
 
     /// The environment variable that names another container image for this server.
     pub fn image_variable(self) -> &'static str {
-        match self {
-            Self::Postgres => "STACK_IMAGE_POSTGRES",
-            Self::Redis => "STACK_IMAGE_REDIS",
-            Self::Kafka => "STACK_IMAGE_KAFKA",
-        }
+        self.names().2
     }
 
-    /// What the value of [`Server::variable`] looks like.
+    /// Example of a value of [`Server::variable`].
     pub(crate) fn example(self) -> &'static str {
+        self.names().3
+    }
+
+    /// Name, variable, variable of the image, example of an address.
+    #[rustfmt::skip]
+    fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
-            Self::Postgres => "postgres://user:password@host:5432/postgres",
-            Self::Redis => "redis://host:6379",
-            Self::Kafka => "host:9092",
+            Self::Postgres => {
+                ("postgres", "DATABASE_URL", "STACK_IMAGE_POSTGRES", "postgres://user:password@host:5432/postgres")
+            }
+            Self::Redis => ("redis", "REDIS_URL", "STACK_IMAGE_REDIS", "redis://host:6379"),
+            Self::Kafka => ("kafka", "KAFKA_BROKERS", "STACK_IMAGE_KAFKA", "host:9092"),
         }
     }
 }
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Postgres => "postgres",
-            Self::Redis => "redis",
-            Self::Kafka => "kafka",
-        })
+        f.write_str(self.names().0)
     }
 }
 
@@ -92,7 +88,7 @@ pub struct ServerInfo {
     pub version: String,
     /// The settings that decide what a measurement means, as the server reports them (bytes where it says bytes).
     pub settings: BTreeMap<String, String>,
-    /// What a reader of the results must know: a missing extension, durability off, a broker that is none.
+    /// Warning for readers of the results: a missing extension, durability off, an embedded broker.
     pub note: Option<String>,
 }
 

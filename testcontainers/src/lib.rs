@@ -1,7 +1,7 @@
 //! Starts Postgres, Redis and Kafka for tests and load runs, and leaves nothing behind.
 //!
-//! Here belongs everything that brings a server up, waits for it, says what it is, and takes it down again. What is done
-//! *with* a server (schemas, cache keys, load) belongs to the packages that use it; this one knows none of them.
+//! Here belongs everything that brings a server up, waits for it, says what it is, and takes it down again. What is
+//! done *with* a server (schemas, cache keys, load) belongs to the packages that use it; this one knows none of them.
 //!
 //! Per server there are several providers, and [`Choice::Auto`] takes the first that is at hand:
 //!
@@ -12,11 +12,11 @@
 //! | native | `initdb`, `postgres` | `redis-server` | java with `KAFKA_HOME`, or with artifacts of Maven Central |
 //! | embedded | | | librdkafka's mock broker, in this process |
 //!
-//! A native server lives in its own process group, on a free port of 127.0.0.1, in a directory `loadtest-stack-*` of its
-//! own; a container's port is published on 127.0.0.1 alone. Dropping a handle stops the server and removes what it wrote,
-//! within a bound, also while a panic unwinds; [`Stack::stop`] does the same and reports what went wrong. A destructor does
-//! not run when the process is killed or calls `exit`: turn signals into an orderly return. What a killed process left is
-//! known by its lock file or its label, and the next [`Stack::start`] (or [`sweep`]) removes it.
+//! A native server lives in its own process group, on a free port of 127.0.0.1, in a directory `loadtest-stack-*` of
+//! its own; a container's port is published on 127.0.0.1 alone. Dropping a handle stops the server and removes what it
+//! wrote, within a bound, also while a panic unwinds; [`Stack::stop`] does the same and reports what went wrong. A
+//! destructor does not run when the process is killed or calls `exit`: turn signals into an orderly return. What a
+//! killed process left is known by its lock file or its label, and the next [`Stack::start`] (or [`sweep`]) removes it.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), stack::StackError> {
@@ -39,13 +39,17 @@ mod error;
 mod identity;
 mod info;
 mod kafka;
+mod kind;
+mod made;
+mod native;
 mod options;
 mod ports;
 mod postgres;
-mod process;
+pub mod process;
 mod programs;
 pub mod proxy;
 mod redis;
+mod server;
 mod urls;
 mod user;
 pub mod wait;
@@ -56,6 +60,7 @@ pub use info::{Provider, Server, ServerInfo};
 pub use kafka::Kafka;
 pub use options::{Choice, External, Images, StackOptions};
 pub use postgres::Postgres;
+pub use server::Running;
 
 /// The three servers of a run.
 #[derive(Debug)]
@@ -69,18 +74,16 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Brings all three up, one after the other, and hands `announce` one line for each: which provider was taken and why.
-    /// When one fails, those already up are stopped before this returns. What earlier owners left is removed first, and said.
+    /// Brings all three up, one after the other, and hands `announce` one line for each: which provider was taken and
+    /// why. When one fails, those already up are stopped before this returns. What earlier owners left is removed
+    /// first, and said.
     pub async fn start(options: &StackOptions, mut announce: &mut dyn FnMut(&str)) -> Result<Self, StackError> {
         for left in sweep(options).await {
             announce(&format!("removed what a killed run left: {left}"));
         }
-        let postgres = Postgres::start_announced(options, &mut announce).await?;
-        announce(&postgres.info().announcement(Server::Postgres));
-        let redis = Redis::start_announced(options, &mut announce).await?;
-        announce(&redis.info().announcement(Server::Redis));
-        let kafka = Kafka::start_announced(options, &mut announce).await?;
-        announce(&kafka.info().announcement(Server::Kafka));
+        let postgres = server::start::<postgres::PostgresKind>(options, &mut announce).await?;
+        let redis = server::start::<redis::RedisKind>(options, &mut announce).await?;
+        let kafka = server::start::<kafka::KafkaKind>(options, &mut announce).await?;
         Ok(Self { postgres, redis, kafka })
     }
 
@@ -93,9 +96,9 @@ impl Stack {
     }
 }
 
-/// Removes the servers, directories and containers whose owner was killed, and says for each what it was. Only what carries
-/// the lock file or the label of a dead owner goes; nothing goes for its name. Servers of living owners, of other users and
-/// of other containers are left alone.
+/// Removes the servers, directories and containers whose owner was killed, and says for each what it was. Only what
+/// carries the lock file or the label of a dead owner goes; nothing goes for its name. Servers of living owners, of
+/// other users and of other containers are left alone.
 pub async fn sweep(options: &StackOptions) -> Vec<String> {
     let parent = dir::parent_or_default(options.directory.as_deref());
     // A thread that panicked has swept nothing.

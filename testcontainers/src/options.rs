@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::StackError;
+use crate::info::Server;
 
 /// The variable that holds a [`Choice`].
 const PROVIDER_VARIABLE: &str = "STACK_PROVIDER";
 
-/// Which provider the caller wants. Where a kind of server has no such provider (Redis is never embedded), the nearest one
-/// is taken and announced.
+/// Which provider the caller wants. Where a kind of server has no such provider (Redis is never embedded), the nearest
+/// one is taken and announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Choice {
     /// The first that is at hand: external, containers, native, embedded.
@@ -83,6 +84,17 @@ pub struct External {
     pub kafka_brokers: Option<String>,
 }
 
+impl External {
+    /// Where the server of this kind is, if that was said.
+    pub(crate) fn address(&self, server: Server) -> Option<&str> {
+        match server {
+            Server::Postgres => self.database_url.as_deref(),
+            Server::Redis => self.redis_url.as_deref(),
+            Server::Kafka => self.kafka_brokers.as_deref(),
+        }
+    }
+}
+
 // By hand, because the URLs carry passwords and options end up in logs.
 impl fmt::Debug for External {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,13 +134,15 @@ pub struct StackOptions {
     pub directory: Option<PathBuf>,
     /// Images of the containers provider.
     pub images: Images,
-    /// `KAFKA_HOME`, the directory of an unpacked Kafka with its `libs`; default: assembled once into the cache directory.
+    /// `KAFKA_HOME`, the directory of an unpacked Kafka with its `libs`; default: assembled once into the cache
+    /// directory.
     pub kafka_home: Option<PathBuf>,
     /// `STACK_CACHE_DIR`, where what was assembled once is kept; default: `loadtest` in the user's cache directory
-    /// (`XDG_CACHE_HOME` or `~/.cache`), and for root `/var/cache/loadtest`, which the users that servers run as can read.
+    /// (`XDG_CACHE_HOME` or `~/.cache`), and for root `/var/cache/loadtest`, which the users that servers run as can
+    /// read.
     pub cache_directory: Option<PathBuf>,
-    /// What a broker started here tells its clients to connect to, for example a [`crate::proxy::FaultProxy`] in front of
-    /// it; default: the broker itself. Kafka's clients follow this address whatever address they knew first.
+    /// What a broker started here tells its clients to connect to, for example a [`crate::proxy::FaultProxy`] in front
+    /// of it; default: the broker itself. Kafka's clients follow this address whatever address they knew first.
     pub kafka_advertised: Option<SocketAddr>,
 }
 

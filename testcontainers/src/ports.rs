@@ -1,4 +1,5 @@
-//! Free ports of the loopback address. A port is free only at the moment of asking, so starting a server on it is retried.
+//! Free ports of the loopback address. A port is free only at the moment of asking, so starting a server on it is
+//! retried.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -9,82 +10,70 @@ use crate::info::Server;
 /// Losing the race for a port is rare; losing it this often in a row means something else is wrong.
 const ATTEMPTS: u32 = 5;
 
-/// The ports to try for one server, one after the other.
-#[derive(Debug)]
-pub(crate) struct Candidates {
-    server: Server,
-    tried: u32,
+/// The ports of one server, all different: that of its clients, and two more for servers that have more listeners.
+pub(crate) type Ports = [u16; 3];
+
+/// Starts a server on ports that are free now, and on others when somebody else was quicker.
+pub(crate) async fn retried<T, Fut>(server: Server, start: impl Fn(Ports) -> Fut) -> Result<T, StackError>
+where
+    Fut: Future<Output = Result<T, StackError>>,
+{
+    let mut tried = 1;
+    loop {
+        match start(free(server)?).await {
+            Err(StackError::PortTaken { .. }) if tried < ATTEMPTS => tried += 1,
+            started => return started,
+        }
+    }
 }
 
-impl Candidates {
-    pub(crate) fn new(server: Server) -> Self {
-        Self { server, tried: 0 }
-    }
-
-    /// A port that is free now.
-    pub(crate) fn next_port(&mut self) -> Result<u16, StackError> {
-        self.next_ports().map(|[port]| port)
-    }
-
-    /// Ports that are free now, all different, for a server that needs several at once.
-    pub(crate) fn next_ports<const N: usize>(&mut self) -> Result<[u16; N], StackError> {
-        self.tried += 1;
+/// Ports that are free now.
+pub(crate) fn free(server: Server) -> Result<Ports, StackError> {
+    let found = || -> io::Result<Ports> {
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         // All held until all are known: a port that is let go may be given out again.
-        let held: io::Result<Vec<TcpListener>> = (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect();
-        let held = held.map_err(|cause| self.none(&cause))?;
-        let mut ports = [0; N];
-        for (port, listener) in ports.iter_mut().zip(&held) {
-            *port = listener.local_addr().map_err(|cause| self.none(&cause))?.port();
-        }
-        Ok(ports)
-    }
-
-    fn none(&self, cause: &io::Error) -> StackError {
-        StackError::Start {
-            server: self.server,
-            problem: format!("no free port on 127.0.0.1: {cause}"),
-            log_tail: String::new(),
-        }
-    }
-
-    /// Whether a failed start is worth another port: somebody else was quicker, and not too many times.
-    pub(crate) fn another_after(&self, error: &StackError) -> bool {
-        matches!(error, StackError::PortTaken { .. }) && self.tried < ATTEMPTS
-    }
+        let held = [bind()?, bind()?, bind()?];
+        let [one, two, three] = held
+            .each_ref()
+            .map(|listener| listener.local_addr().map(|address| address.port()));
+        Ok([one?, two?, three?])
+    };
+    found().map_err(|cause| StackError::not_started(server, format!("no free port on 127.0.0.1: {cause}")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
-    #[test]
-    fn a_taken_port_is_followed_by_another_until_the_attempts_are_used_up() {
-        let mut ports = Candidates::new(Server::Redis);
-        let mut tries = 0;
-        loop {
-            let port = ports.next_port().unwrap();
-            assert_ne!(port, 0);
-            tries += 1;
-            if !ports.another_after(&StackError::PortTaken {
-                server: Server::Redis,
-                port,
-            }) {
-                break;
-            }
-        }
-        assert_eq!(tries, ATTEMPTS);
+    const SERVER: Server = Server::Redis;
+
+    #[tokio::test]
+    async fn a_taken_port_is_followed_by_others_until_the_attempts_are_used_up() {
+        let tried = Cell::new(0);
+        let unlucky = async |ports: Ports| {
+            tried.set(tried.get() + 1);
+            let [port, second, third] = ports;
+            assert!(
+                port != 0 && port != second && second != third && port != third,
+                "{ports:?}"
+            );
+            Err::<(), _>(StackError::PortTaken { server: SERVER, port })
+        };
+        let error = retried(SERVER, unlucky).await.unwrap_err();
+        assert!(matches!(error, StackError::PortTaken { .. }), "{error}");
+        assert_eq!(tried.get(), ATTEMPTS);
     }
 
-    #[test]
-    fn ports_for_one_server_differ() {
-        let [one, two, three] = Candidates::new(Server::Kafka).next_ports().unwrap();
-        assert!(one != two && two != three && one != three, "{one} {two} {three}");
-    }
-
-    #[test]
-    fn other_failures_are_not_repeated() {
-        let mut ports = Candidates::new(Server::Redis);
-        ports.next_port().unwrap();
-        assert!(!ports.another_after(&StackError::MissingUrl { server: Server::Redis }));
+    #[tokio::test]
+    async fn other_failures_are_not_repeated() {
+        let tried = Cell::new(0);
+        let broken = async |_: Ports| {
+            tried.set(tried.get() + 1);
+            Err::<(), _>(StackError::MissingUrl { server: SERVER })
+        };
+        retried(SERVER, broken).await.unwrap_err();
+        assert_eq!(tried.get(), 1);
     }
 }

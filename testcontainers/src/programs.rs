@@ -18,14 +18,14 @@ pub(crate) fn is_program(path: &Path) -> bool {
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
-/// Makes a path independent of the working directory, which a server's start changes. Symbolic links stay: some programs
-/// look at the name they were called by.
+/// Makes a path independent of the working directory, which a server's start changes. Symbolic links stay: some
+/// programs look at the name they were called by.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The subdirectory of `root` with the highest version that holds all of these programs under `bin`. Versions compare as
-/// numbers: 10 is newer than 9.6.
+/// The subdirectory of `root` with the highest version that holds all of these programs under `bin`. Versions compare
+/// as numbers: 10 is newer than 9.6.
 pub(crate) fn newest_bin(root: &Path, names: &[&str]) -> Option<PathBuf> {
     let entries = std::fs::read_dir(root).ok()?;
     let versions = entries.flatten().filter_map(|entry| {

@@ -1,8 +1,8 @@
 //! A TCP proxy that puts faults between a client and a server, switched while connections are open.
 //!
-//! What belongs here: what can happen to a connection on the way. What does not: faults of a server itself (stop it instead).
-//! Both directions suffer the same. A crate was looked for; the kept ones are clients of a proxy in another language that
-//! must be installed beside it.
+//! What belongs here: what can happen to a connection on the way. What does not: faults of a server itself (stop it
+//! instead). Both directions have the same fault. A crate was looked for; the kept ones are clients of a proxy in
+//! another language that must be installed beside it.
 //!
 //! ```no_run
 //! # async fn example(redis: &stack::Redis) -> Result<(), Box<dyn std::error::Error>> {
@@ -31,15 +31,15 @@ use url::Url;
 
 /// One read. Small enough that a bandwidth limit is felt in steps, large enough not to cost much without one.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Chunks on their way in one direction of one connection. More would hide backpressure from the sender; fewer would make a
-/// delay limit the bandwidth (64 chunks of 16 KiB in 100 ms are 10 MB/s).
+/// Chunks on their way in one direction of one connection. More would hide backpressure from the sender; fewer would
+/// make a delay limit the bandwidth (64 chunks of 16 KiB in 100 ms are 10 MB/s).
 const CHUNKS_IN_FLIGHT: usize = 64;
 /// A bandwidth is shaped in this many steps a second: fine enough to look like a slow line.
 const PIECES_PER_S: u32 = 20;
 /// Far more than the pools of a service under test.
 const CONNECTIONS: usize = 1024;
 
-/// What happens on the way.
+/// Faults on the way between client and server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fault {
     /// Nothing: bytes pass as they come.
@@ -69,8 +69,8 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Listens without a server behind it; connections wait for [`FaultProxy::forward_to`]. For servers that must know the
-    /// proxy's address before they start (`StackOptions::kafka_advertised`).
+    /// Listens without a server behind it; connections wait for [`FaultProxy::forward_to`]. For servers that must know
+    /// the proxy's address before they start (`StackOptions::kafka_advertised`).
     pub async fn bind() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -215,7 +215,8 @@ async fn connect(upstream: &mut watch::Receiver<Option<String>>) -> io::Result<T
     Ok(server)
 }
 
-/// One direction, to its end: read at once, so that each chunk knows when it came, and written when the fault lets it pass.
+/// One direction, to its end: read at once, so that each chunk knows when it came, and written when the fault lets it
+/// pass.
 async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut fault: watch::Receiver<Fault>) -> io::Result<()> {
     let (came, mut comes) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_IN_FLIGHT);
     let reading = async move {

@@ -4,9 +4,16 @@ use url::Url;
 
 use crate::error::StackError;
 use crate::info::Server;
+use crate::options::External;
+
+/// The URL of an external server.
+pub(crate) fn external(server: Server, external: &External, schemes: &[&str]) -> Result<Url, StackError> {
+    let text = external.address(server).ok_or(StackError::MissingUrl { server })?;
+    parse(server, text, schemes)
+}
 
 /// Reads the value of the server's variable. The value itself stays out of the error: it may hold a password.
-pub(crate) fn parse(server: Server, text: &str, schemes: &[&str]) -> Result<Url, StackError> {
+fn parse(server: Server, text: &str, schemes: &[&str]) -> Result<Url, StackError> {
     let refused = |problem: String| StackError::Option {
         name: server.variable(),
         problem,

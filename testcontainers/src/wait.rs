@@ -55,7 +55,8 @@ impl Patience {
         Ok(())
     }
 
-    /// As [`Patience::pause`], for destructors, which cannot await. Blocks the thread.
+    /// Pauses before the next question and blocks the thread, for destructors, which cannot await. Fails when the time
+    /// is up.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the wait with a deadline that the lint asks for"

@@ -12,8 +12,9 @@ use crate::child;
 
 /// The workspace that this command was built from.
 pub(crate) struct Workspace {
-    root: PathBuf,
-    target: PathBuf,
+    pub(crate) root: PathBuf,
+    /// Where cargo builds to.
+    pub(crate) target: PathBuf,
 }
 
 impl Workspace {
@@ -41,21 +42,8 @@ impl Workspace {
         Ok(Self { root, target })
     }
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub(crate) fn target(&self) -> &Path {
-        &self.target
-    }
-
-    /// Runs cargo to its end; its own messages say what failed.
-    pub(crate) fn cargo(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        self.cargo_with(arguments, &[])
-    }
-
-    /// The same with variables of its own.
-    pub(crate) fn cargo_with(&self, arguments: &[&str], variables: &[(&str, String)]) -> anyhow::Result<()> {
+    /// Runs cargo to its end with these variables; its own messages say what failed.
+    pub(crate) fn cargo(&self, arguments: &[&str], variables: &[(&str, String)]) -> anyhow::Result<()> {
         let shown = variables
             .iter()
             .fold(String::new(), |text, (name, value)| format!("{text}{name}={value} "));
@@ -65,9 +53,7 @@ impl Workspace {
             .args(arguments)
             .current_dir(&self.root)
             .envs(variables.iter().map(|(name, value)| (name, value)));
-        let status = child::status(&mut command).context("cannot run cargo")?;
-        ensure!(status.success(), "`cargo {}` failed ({status})", arguments.join(" "));
-        Ok(())
+        child::run(&mut command).with_context(|| format!("cargo {}", arguments.join(" ")))
     }
 
     /// Replaces this process by a release binary: a Ctrl-C then reaches one process, which stops in order.

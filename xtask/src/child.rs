@@ -1,10 +1,10 @@
-//! Programs that this command runs to their end. Ctrl-C and SIGTERM end those that run, and this command then returns in
-//! order, so that what it started besides (a container engine) is stopped, too.
+//! Programs that this command runs to their end, and whether they are there. Ctrl-C and SIGTERM end those that run, and
+//! this command then returns in order, so that what it started besides (a container engine) is stopped, too.
 
 use std::{
     collections::BTreeSet,
     os::unix::process::CommandExt,
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -38,8 +38,22 @@ pub(crate) fn stopped() -> bool {
     STOPPED.load(Ordering::SeqCst)
 }
 
+/// Runs a program to its end; its own messages say why it failed.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = status(command).with_context(|| format!("cannot run {name}"))?;
+    ensure!(status.success(), "{name} failed ({status})");
+    Ok(())
+}
+
+/// Whether a program succeeds, whatever it prints.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    let asked = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
 /// Runs a program in a process group of its own, so that a signal reaches it through us, with all that it started.
-pub(crate) fn status(command: &mut Command) -> anyhow::Result<ExitStatus> {
+fn status(command: &mut Command) -> anyhow::Result<ExitStatus> {
     ensure!(!stopped(), "interrupted");
     let mut child = command.process_group(0).spawn()?;
     let group = child.id().cast_signed();
@@ -54,6 +68,12 @@ pub(crate) fn status(command: &mut Command) -> anyhow::Result<ExitStatus> {
     Ok(status?)
 }
 
+/// Whether a program can be run by its name.
+pub(crate) fn on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}
+
 fn end_running() {
     for group in running().iter() {
         // It may have ended meanwhile.
@@ -64,4 +84,15 @@ fn end_running() {
 /// Nothing panics while it is held; and ends must be told even if something did.
 fn running() -> MutexGuard<'static, BTreeSet<i32>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_the_path_is_found_and_nothing_else() {
+        assert!(on_path("sh"));
+        assert!(!on_path("no-such-program-anywhere"));
+    }
 }

@@ -1,5 +1,5 @@
-//! A container engine for the tests: the one that answers, or one of our own for as long as they run, with its data in a
-//! temporary directory.
+//! A container engine for the tests: the one that answers, or one of our own for as long as they run, with its data in
+//! a temporary directory.
 
 use std::{
     fs::{self, File},
@@ -15,6 +15,8 @@ use nix::{
     unistd::{Pid, geteuid},
 };
 
+use crate::child::{on_path, succeeds};
+
 /// Starting loads a few kernel modules on a fresh machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// An engine stops its containers first, and gives each ten seconds.
@@ -23,7 +25,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 const PREFIX: &str = "loadtest-engine-";
 const LOCK: &str = "lock";
-/// What a restricted machine may refuse: the overlay file system, and rules for the firewall.
+/// Options to try one after the other: a restricted machine may refuse the overlay file system, and rules for the
+/// firewall.
 const ATTEMPTS: [&[&str]; 4] = [
     &[],
     &["--storage-driver=vfs"],
@@ -112,36 +115,24 @@ impl Own {
             directory,
             _lock: lock,
         };
-        own.wait(&host)
-            .with_context(|| format!("dockerd {}: {}", arguments.join(" "), tail(&log)))?;
+        let up = within(START_LIMIT, || match own.daemon.try_wait()? {
+            Some(status) => bail!("it ended with {status}"),
+            None => Ok(answers(Some(&host))),
+        });
+        let started = up.and_then(|up| {
+            ensure!(up, "it did not answer within {} s", START_LIMIT.as_secs());
+            Ok(())
+        });
+        started.with_context(|| format!("dockerd {}: {}", arguments.join(" "), tail(&log)))?;
         Ok((own, host))
     }
 
-    fn wait(&mut self, host: &str) -> anyhow::Result<()> {
-        let started = Instant::now();
-        while !answers(Some(host)) {
-            if let Some(status) = self.daemon.try_wait()? {
-                bail!("it ended with {status}");
-            }
-            ensure!(
-                started.elapsed() < START_LIMIT,
-                "it did not answer within {} s",
-                START_LIMIT.as_secs()
-            );
-            pause();
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self) -> io::Result<()> {
+    fn stop(&mut self) -> anyhow::Result<()> {
         // One that ended by itself is not there to be told.
         let _ = kill(Pid::from_raw(self.daemon.id().cast_signed()), Signal::SIGTERM);
-        let started = Instant::now();
-        while self.daemon.try_wait()?.is_none() {
-            if started.elapsed() > STOP_LIMIT {
-                self.daemon.kill()?;
-            }
-            pause();
+        if !within(STOP_LIMIT, || Ok(self.daemon.try_wait()?.is_some()))? {
+            self.daemon.kill()?;
+            self.daemon.wait()?;
         }
         Ok(())
     }
@@ -172,12 +163,7 @@ fn daemon(directory: &Path, host: &str, arguments: &[&str], log: &Path) -> io::R
 
 /// `docker`, or `podman`, which understands the same words.
 fn client(host: Option<&str>) -> Command {
-    let name = if crate::needs::on_path("docker") {
-        "docker"
-    } else {
-        "podman"
-    };
-    let mut command = Command::new(name);
+    let mut command = Command::new(if on_path("docker") { "docker" } else { "podman" });
     if let Some(host) = host {
         command.env("DOCKER_HOST", host);
     }
@@ -185,13 +171,10 @@ fn client(host: Option<&str>) -> Command {
 }
 
 fn answers(host: Option<&str>) -> bool {
-    let mut command = client(host);
-    command.args(["version", "--format", "{{.Server.Version}}"]);
-    let asked = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    asked.is_ok_and(|status| status.success())
+    succeeds(client(host).args(["version", "--format", "{{.Server.Version}}"]))
 }
 
-/// What engines left whose owner was killed: their processes, mounts and files.
+/// Removes processes, mounts and files of engines whose owner was killed.
 fn sweep() {
     let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
@@ -212,18 +195,15 @@ fn is_abandoned(directory: &Path) -> bool {
 
 /// Ends what runs with this directory on its command line (the engine's own helpers), then unmounts and removes.
 fn clear(directory: &Path) {
-    let started = Instant::now();
-    loop {
+    // What does not end keeps its mounts and so the directory, which is then reported.
+    let _ = within(STOP_LIMIT, || {
         let running = processes_of(directory);
-        if running.is_empty() || started.elapsed() > STOP_LIMIT {
-            break;
-        }
-        for pid in running {
+        for &pid in &running {
             // It may have ended meanwhile.
             let _ = kill(pid, Signal::SIGKILL);
         }
-        pause();
-    }
+        Ok(running.is_empty())
+    });
     for mount in mounts_in(directory) {
         // Of no use to anybody any more; what cannot be unmounted keeps the directory, which is then reported.
         let _ = Command::new("umount").arg(mount).status();
@@ -268,12 +248,20 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(5)..].join("\n")
 }
 
+/// Looks until it is so; `false` when the time is up.
 #[expect(
     clippy::disallowed_methods,
     reason = "a wait with a deadline in a program without a runtime"
 )]
-fn pause() {
-    std::thread::sleep(PAUSE);
+fn within(limit: Duration, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<bool> {
+    let started = Instant::now();
+    while !is_so()? {
+        if started.elapsed() > limit {
+            return Ok(false);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! `cargo xtask images`: the images of `testcontainers/images`, built from Debian's packages for machines that reach no image
-//! registry, and as small stand-ins in our own tests.
+//! `cargo xtask images`: the images of `testcontainers/images`, built from Debian's packages for machines that reach no
+//! image registry, and as small stand-ins in our own tests.
 
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use crate::{cargo::Workspace, child, engine::Engine};
 
@@ -16,47 +16,38 @@ const SUITE: &str = "bookworm";
 /// Debian's own; another one by this variable.
 const MIRROR: &str = "http://deb.debian.org/debian";
 const MIRROR_VARIABLE: &str = "STACK_IMAGES_MIRROR";
+const TAG: &str = include_str!("../../testcontainers/images/TAG");
 const SERVERS: [&str; 3] = ["postgres", "redis", "kafka"];
 
 /// Builds what the engine does not have yet.
 pub(crate) fn build(workspace: &Workspace, engine: &Engine) -> anyhow::Result<()> {
     let builder = Builder {
-        sources: workspace.root().join("testcontainers"),
-        work: workspace.target().join("stack-images"),
+        sources: workspace.root.join("testcontainers"),
+        work: workspace.target.join("stack-images"),
         engine,
-        tag: tag(workspace)?,
     };
     if SERVERS.iter().all(|name| builder.has(name)) {
-        eprintln!("the images are there: {}", builder.names().join(", "));
+        eprintln!("the images are there: {}", SERVERS.map(image).join(", "));
         return Ok(());
     }
     builder.build_base()?;
     for name in SERVERS {
         builder.build_server(name)?;
     }
-    eprintln!("built {}", builder.names().join(", "));
+    eprintln!("built {}", SERVERS.map(image).join(", "));
     Ok(())
 }
 
 /// Writes them into one archive, for `docker load` on another machine.
-pub(crate) fn save(workspace: &Workspace, engine: &Engine, archive: &Path) -> anyhow::Result<()> {
-    let tag = tag(workspace)?;
+pub(crate) fn save(engine: &Engine, archive: &Path) -> anyhow::Result<()> {
     let mut command = engine.client();
-    command
-        .args(["save", "-o"])
-        .arg(archive)
-        .args(SERVERS.map(|name| image(name, &tag)));
-    run(&mut command)
+    command.args(["save", "-o"]).arg(archive);
+    child::run(command.args(SERVERS.map(image)))
 }
 
-fn tag(workspace: &Workspace) -> anyhow::Result<String> {
-    let file = workspace.root().join("testcontainers/images/TAG");
-    let tag = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-    Ok(tag.trim().to_owned())
-}
-
-fn image(name: &str, tag: &str) -> String {
-    format!("loadtest-stack/{name}:{tag}")
+/// Tagged as `stack` looks for them.
+fn image(name: &str) -> String {
+    format!("loadtest-stack/{name}:{}", TAG.trim())
 }
 
 struct Builder<'a> {
@@ -65,19 +56,12 @@ struct Builder<'a> {
     /// Where the root file system and Kafka's archives are kept for the next engine.
     work: PathBuf,
     engine: &'a Engine,
-    tag: String,
 }
 
 impl Builder<'_> {
-    fn names(&self) -> Vec<String> {
-        SERVERS.iter().map(|name| image(name, &self.tag)).collect()
-    }
-
     fn has(&self, name: &str) -> bool {
         let mut command = self.engine.client();
-        command.args(["image", "inspect", &image(name, &self.tag)]);
-        let asked = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        asked.is_ok_and(|status| status.success())
+        child::succeeds(command.args(["image", "inspect", &image(name)]))
     }
 
     fn build_base(&self) -> anyhow::Result<()> {
@@ -120,12 +104,12 @@ impl Builder<'_> {
             .arg(&tree)
             .arg(mirror)
             .stdout(File::create(&log)?);
-        run(&mut debootstrap).with_context(|| format!("its log is {}", log.display()))?;
+        child::run(&mut debootstrap).with_context(|| format!("its log is {}", log.display()))?;
         let mut tar = Command::new("tar");
         tar.arg("-C")
             .arg(&tree)
             .args(["--numeric-owner", "--exclude=./var/cache/apt/archives/*.deb", "-cf"]);
-        run(tar.arg(&partial).arg("."))?;
+        child::run(tar.arg(&partial).arg("."))?;
         fs::rename(&partial, &archive)?;
         fs::remove_dir_all(&tree)?;
         Ok(archive)
@@ -137,7 +121,7 @@ impl Builder<'_> {
         maven
             .args(["-B", "-q", "--strict-checksums", "-f"])
             .arg(self.sources.join("kafka/pom.xml"));
-        run(maven.arg(format!("-Dlibs={}", libs.display())).arg("package"))
+        child::run(maven.arg(format!("-Dlibs={}", libs.display())).arg("package"))
     }
 
     /// A copy of the image's folder, because what is added to it does not belong among the sources.
@@ -154,17 +138,17 @@ impl Builder<'_> {
 
     /// On the host's network: packages are fetched during the build, and a bridge may not lead outside.
     fn docker_build(&self, name: &str, context: &Path) -> anyhow::Result<()> {
-        let image_name = image(name, &self.tag);
+        let image_name = image(name);
         eprintln!("+ build {image_name}");
         let log = self.work.join(format!("{name}.log"));
         let output = File::create(&log)?;
-        let base = format!("BASE={}", image("base", &self.tag));
+        let base = format!("BASE={}", image("base"));
         let mut command = self.engine.client();
         command
             .args(["build", "--network", "host", "--build-arg", &base, "-t", &image_name])
             .arg(context);
         command.stdout(output.try_clone()?).stderr(output);
-        run(&mut command).with_context(|| format!("its log is {}", log.display()))
+        child::run(&mut command).with_context(|| format!("its log is {}", log.display()))
     }
 }
 
@@ -174,11 +158,4 @@ fn fresh(directory: &Path) -> anyhow::Result<()> {
         fs::remove_dir_all(directory).with_context(|| format!("cannot clear {}", directory.display()))?;
     }
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = child::status(command).with_context(|| format!("cannot run {name}"))?;
-    ensure!(status.success(), "{name} failed ({status})");
-    Ok(())
 }

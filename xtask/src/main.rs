@@ -15,7 +15,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{cargo::Workspace, engine::Engine, needs::Purpose};
 
-/// Exit code for "something that is needed is not here" (docs/ARCHITECTURE.md, "Exit codes": subject or stack not available).
+/// Exit code for "something that is needed is not here" (docs/ARCHITECTURE.md, "Exit codes": subject or stack not
+/// available).
 const NOT_AVAILABLE: u8 = 3;
 /// The package that starts servers, in containers among others.
 const STACK: &str = "stack";
@@ -157,10 +158,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What a measurement runs.
+/// Builds the binaries that a measurement runs.
 fn build(workspace: &Workspace, profile: &str) -> anyhow::Result<()> {
     let packages = ["-p", "loadtest", "-p", "insurance-service"];
-    workspace.cargo(&[&["build", "--locked", "--profile", profile], &packages[..]].concat())
+    workspace.cargo(
+        &[&["build", "--locked", "--profile", profile], &packages[..]].concat(),
+        &[],
+    )
 }
 
 fn report(workspace: &Workspace, arguments: &ReportArgs) -> anyhow::Result<ExitCode> {
@@ -207,7 +211,7 @@ fn test(workspace: &Workspace, arguments: &TestArgs) -> anyhow::Result<ExitCode>
     }
     let binaries = workspace.binaries(TEST_PROFILE).to_string_lossy().into_owned();
     variables.push((BINARIES, binaries));
-    workspace.cargo_with(&[&["test"], &words[..]].concat(), &variables)?;
+    workspace.cargo(&[&["test"], &words[..]].concat(), &variables)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -215,7 +219,7 @@ fn test(workspace: &Workspace, arguments: &TestArgs) -> anyhow::Result<ExitCode>
 fn prepare(workspace: &Workspace, engine: Option<&Engine>, words: &[&str]) -> anyhow::Result<()> {
     thread::scope(|scope| {
         let images = engine.map(|engine| scope.spawn(|| images::build(workspace, engine)));
-        let tests = workspace.cargo(&[&["test", "--no-run"], words].concat());
+        let tests = workspace.cargo(&[&["test", "--no-run"], words].concat(), &[]);
         let images = images.map_or(Ok(()), |building| {
             building.join().expect("no panic while building images")
         });
@@ -230,7 +234,7 @@ fn images(workspace: &Workspace, arguments: &ImagesArgs) -> anyhow::Result<ExitC
     };
     images::build(workspace, &engine)?;
     if let Some(archive) = &arguments.save {
-        images::save(workspace, &engine, archive)?;
+        images::save(&engine, archive)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,108 +1,56 @@
-//! What the commands need from the machine: checked, installed where that is possible, named where it is not.
+//! Needs of the commands, as one table: checked, installed where that is possible, named where it is not.
 
 use std::{
-    path::{Path, PathBuf},
-    process::Command,
+    env::var_os,
+    path::Path,
+    process::{Command, Stdio},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
+use nix::unistd::geteuid;
 
-use crate::engine::Engine;
+use crate::{
+    child::{self, on_path},
+    engine::Engine,
+};
 
-/// Something a build or a run needs.
-struct Need {
-    what: &'static str,
-    /// Debian package that brings it.
-    package: &'static str,
-    present: fn() -> bool,
+/// Purpose of something that is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Building,
+    /// Servers without containers.
+    Servers,
+    /// Kafka, on this machine or in an image.
+    Kafka,
+    /// Tests that hold the service against other people's tools.
+    Tests,
+    /// Containers in the tests, and building their images.
+    Containers,
 }
 
-/// For containers in the tests, and for building their images.
-const CONTAINER_NEEDS: &[Need] = &[
-    Need {
-        what: "a container engine (or tests without one: --no-containers)",
-        package: "docker.io",
-        present: engine,
-    },
-    Need {
-        what: "debootstrap (for images without an image registry)",
-        package: "debootstrap",
-        present: || on_path("debootstrap"),
-    },
+/// Purpose, Debian package, what it brings, and whether that is here.
+type Need = (For, &'static str, &'static str, fn() -> bool);
+
+#[rustfmt::skip]
+const NEEDS: [Need; 13] = [
+    (For::Building, "gcc", "a C compiler (for librdkafka and aws-lc)", || on_path("cc")),
+    (For::Building, "g++", "a C++ compiler (for librdkafka)", || on_path("g++") || on_path("c++")),
+    (For::Building, "make", "make (for librdkafka)", || on_path("make")),
+    (For::Building, "libc6-dev", "C headers (for librdkafka)", || Path::new("/usr/include/stdio.h").exists()),
+    (For::Servers, "postgresql", "a Postgres server, or DATABASE_URL", postgres),
+    (For::Servers, "redis-server", "a Redis server, or REDIS_URL", || is_set("REDIS_URL") || on_path("redis-server")),
+    (For::Kafka, "default-jre-headless", "Java (for Kafka), or KAFKA_BROKERS", || kafka() || on_path("java")),
+    (For::Kafka, "maven", "Maven (to get Kafka), or KAFKA_BROKERS, or KAFKA_HOME", || {
+        kafka() || is_set("KAFKA_HOME") || on_path("mvn")
+    }),
+    (For::Tests, "prometheus", "promtool (checks metrics and alert rules)", || on_path("promtool")),
+    (For::Tests, "python3-venv", "Python with venv (for schemathesis)", python_with_venv),
+    (For::Tests, "nodejs", "Node (a service that is not ours, to be measured)", || on_path("node")),
+    (For::Containers, "docker.io", "a container engine (or tests without one: --no-containers)", engine),
+    (For::Containers, "debootstrap", "debootstrap (for images without an image registry)", || on_path("debootstrap")),
 ];
 
-/// For tests that hold the service against other people's tools.
-const TEST_NEEDS: &[Need] = &[
-    Need {
-        what: "promtool (checks metrics and alert rules)",
-        package: "prometheus",
-        present: || on_path("promtool"),
-    },
-    Need {
-        what: "Python with venv (for schemathesis)",
-        package: "python3-venv",
-        present: python_with_venv,
-    },
-    Need {
-        what: "Node (a service that is not ours, to be measured)",
-        package: "nodejs",
-        present: || on_path("node"),
-    },
-];
-
-/// For building.
-const BUILD_NEEDS: &[Need] = &[
-    Need {
-        what: "a C compiler (for librdkafka and aws-lc)",
-        package: "gcc",
-        present: || on_path("cc"),
-    },
-    Need {
-        what: "a C++ compiler (for librdkafka)",
-        package: "g++",
-        present: || on_path("g++") || on_path("c++"),
-    },
-    Need {
-        what: "make (for librdkafka)",
-        package: "make",
-        present: || on_path("make"),
-    },
-    Need {
-        what: "C headers (for librdkafka)",
-        package: "libc6-dev",
-        present: || Path::new("/usr/include/stdio.h").exists(),
-    },
-];
-
-/// For the other servers that run without containers.
-const SERVER_NEEDS: &[Need] = &[
-    Need {
-        what: "a Postgres server, or DATABASE_URL",
-        package: "postgresql",
-        present: postgres,
-    },
-    Need {
-        what: "a Redis server, or REDIS_URL",
-        package: "redis-server",
-        present: redis,
-    },
-];
-
-/// For Kafka, on this machine or in an image.
-const KAFKA_NEEDS: &[Need] = &[
-    Need {
-        what: "Java (for Kafka), or KAFKA_BROKERS",
-        package: "default-jre-headless",
-        present: || kafka() || on_path("java"),
-    },
-    Need {
-        what: "Maven (to get Kafka), or KAFKA_BROKERS, or KAFKA_HOME",
-        package: "maven",
-        present: || kafka() || std::env::var_os("KAFKA_HOME").is_some() || on_path("mvn"),
-    },
-];
-
-/// What a command is about to do, and so what it needs.
+/// Task of a command, which decides what it needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
     Report,
@@ -112,19 +60,19 @@ pub(crate) enum Purpose {
 
 impl Purpose {
     fn needs(self) -> impl Iterator<Item = &'static Need> {
-        let parts: &[&[Need]] = match self {
+        let parts: &[For] = match self {
             // Where an engine answers, the servers come from it.
-            Self::Report if Engine::running().is_some() => &[BUILD_NEEDS],
-            Self::Report => &[BUILD_NEEDS, SERVER_NEEDS, KAFKA_NEEDS],
-            Self::Tests { containers: false } => &[BUILD_NEEDS, SERVER_NEEDS, KAFKA_NEEDS, TEST_NEEDS],
-            Self::Tests { containers: true } => &[BUILD_NEEDS, SERVER_NEEDS, KAFKA_NEEDS, TEST_NEEDS, CONTAINER_NEEDS],
-            Self::Images => &[KAFKA_NEEDS, CONTAINER_NEEDS],
+            Self::Report if Engine::running().is_some() => &[For::Building],
+            Self::Report => &[For::Building, For::Servers, For::Kafka],
+            Self::Tests { containers: false } => &[For::Building, For::Servers, For::Kafka, For::Tests],
+            Self::Tests { containers: true } => &[For::Building, For::Servers, For::Kafka, For::Tests, For::Containers],
+            Self::Images => &[For::Kafka, For::Containers],
         };
-        parts.iter().copied().flatten()
+        NEEDS.iter().filter(move |(part, ..)| parts.contains(part))
     }
 
     fn missing(self) -> Vec<&'static Need> {
-        self.needs().filter(|need| !(need.present)()).collect()
+        self.needs().filter(|(.., present)| !present()).collect()
     }
 }
 
@@ -134,11 +82,11 @@ pub(crate) fn provide(purpose: Purpose) -> anyhow::Result<bool> {
     if missing.is_empty() {
         return Ok(true);
     }
-    for need in &missing {
-        eprintln!("missing: {} (Debian package {})", need.what, need.package);
+    for (_, package, what, _) in &missing {
+        eprintln!("missing: {what} (Debian package {package})");
     }
-    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
-    if !on_path("apt-get") || !is_root() {
+    let packages: Vec<&str> = missing.iter().map(|(_, package, ..)| *package).collect();
+    if !on_path("apt-get") || !geteuid().is_root() {
         eprintln!(
             "install what is missing, then run this command again:\n  {}",
             instructions(&packages)
@@ -146,7 +94,7 @@ pub(crate) fn provide(purpose: Purpose) -> anyhow::Result<bool> {
         return Ok(false);
     }
     install(&packages)?;
-    let still: Vec<&str> = purpose.missing().iter().map(|need| need.what).collect();
+    let still: Vec<&str> = purpose.missing().iter().map(|(_, _, what, _)| *what).collect();
     ensure!(
         still.is_empty(),
         "installed {}, but still missing: {}",
@@ -159,21 +107,17 @@ pub(crate) fn provide(purpose: Purpose) -> anyhow::Result<bool> {
 fn install(packages: &[&str]) -> anyhow::Result<()> {
     eprintln!("installing with apt-get: {}", packages.join(" "));
     apt_get(&["update", "-q"])?;
-    let mut words = vec!["install", "-q", "-y", "--no-install-recommends"];
-    words.extend(packages);
-    apt_get(&words)
+    apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], packages].concat())
 }
 
 fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new("apt-get")
+    let mut command = Command::new("apt-get");
+    command
         .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        // Tells Debian's package scripts not to start the servers they install: we start our own.
-        .env("RUNLEVEL", "1")
-        .status()
-        .context("cannot run apt-get")?;
-    ensure!(status.success(), "`apt-get {}` failed ({status})", arguments.join(" "));
-    Ok(())
+        .stdin(Stdio::null())
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    // Tells Debian's package scripts not to start the servers they install: we start our own.
+    child::run(command.env("RUNLEVEL", "1"))
 }
 
 fn instructions(packages: &[&str]) -> String {
@@ -189,33 +133,24 @@ fn instructions(packages: &[&str]) -> String {
     )
 }
 
-fn postgres() -> bool {
-    std::env::var_os("DATABASE_URL").is_some() || on_path("postgres") || debian_postgres().is_some()
+fn is_set(variable: &str) -> bool {
+    var_os(variable).is_some()
 }
 
 /// Debian keeps each version's binaries in a directory of its own, off the PATH.
-fn debian_postgres() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    versions
-        .flatten()
-        .map(|version| version.path().join("bin/postgres"))
-        .find(|binary| binary.exists())
+fn postgres() -> bool {
+    let versions = || std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let installed = || versions().any(|version| version.path().join("bin/postgres").exists());
+    is_set("DATABASE_URL") || on_path("postgres") || installed()
 }
 
-fn redis() -> bool {
-    std::env::var_os("REDIS_URL").is_some() || on_path("redis-server")
+fn kafka() -> bool {
+    is_set("KAFKA_BROKERS")
 }
 
 /// Debian splits it: `python3` alone lacks what a virtual environment is made with.
 fn python_with_venv() -> bool {
-    Command::new("python3")
-        .args(["-c", "import venv, ensurepip"])
-        .output()
-        .is_ok_and(|output| output.status.success())
-}
-
-fn kafka() -> bool {
-    std::env::var_os("KAFKA_BROKERS").is_some()
+    child::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"]))
 }
 
 /// One that runs, or one that can be started.
@@ -223,33 +158,16 @@ fn engine() -> bool {
     (on_path("dockerd") && on_path("docker")) || Engine::running().is_some()
 }
 
-pub(crate) fn on_path(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
-}
-
-/// The owner of this process's own directory in /proc is the user it runs as.
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_on_the_path_is_found_and_nothing_else() {
-        assert!(on_path("sh"));
-        assert!(!on_path("no-such-program-anywhere"));
-    }
-
-    #[test]
     fn every_need_names_its_package_once() {
-        let all = || Purpose::Tests { containers: true }.needs();
-        let mut packages: Vec<&str> = all().map(|need| need.package).collect();
+        let mut packages = NEEDS.map(|(_, package, ..)| package).to_vec();
         packages.sort_unstable();
         packages.dedup();
-        assert_eq!(packages.len(), all().count());
+        assert_eq!(packages.len(), NEEDS.len());
+        assert_eq!(Purpose::Tests { containers: true }.needs().count(), NEEDS.len());
     }
 }

@@ -30,7 +30,8 @@ const BEFORE: usize = 20_000;
 const ADDED_US: f64 = 1_000.0;
 /// Drivers whose answers are loaded.
 const DRIVERS: u32 = 1_000;
-/// Reads of each kind while Redis is away. Their p99 wants many: with a third of them, equal code differed from itself by 7 %.
+/// Reads of each kind while Redis is away. Their p99 wants many: with a third of them, equal code differed from itself
+/// by 7 %.
 const READS: u32 = 40_000;
 
 /// Both, each on servers of its own.
@@ -46,7 +47,9 @@ async fn server() -> stack::Redis {
 
 async fn fill(connection: &mut MultiplexedConnection) {
     let script = redis::Script::new(
-        "for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do redis.call('SET', 'many:e:14:driver_details,' .. i, 'body') end",
+        "for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do \
+             redis.call('SET', 'many:e:14:driver_details,' .. i, 'body') \
+         end",
     );
     for first in (0..KEYS).step_by(KEYS_PER_SCRIPT) {
         let made: redis::RedisResult<()> = script
@@ -99,8 +102,8 @@ async fn timed(connection: &mut MultiplexedConnection) -> Duration {
     started.elapsed()
 }
 
-/// p99 of reads while the cache's Redis is away, beside reads without a cache. What is loaded is what the service loads for
-/// its route of a driver, from a seeded database.
+/// p99 of reads while the cache's Redis is away, beside reads without a cache. What is loaded is what the service loads
+/// for its route of a driver, from a seeded database.
 async fn without_redis() -> Row {
     let gone = server().await;
     let postgres = stack::Postgres::start(&stack::StackOptions::default())
@@ -155,7 +158,7 @@ async fn portfolio(postgres: &stack::Postgres) -> TunedStore {
 }
 
 async fn read(cache: &TieredCache, id: u32, strategy: Strategy, database: &TunedStore) {
-    let (database, driver) = (database.clone(), DriverId::from(i64::from(id % DRIVERS) + 1));
+    let (database, driver) = (database.clone(), DriverId(i64::from(id % DRIVERS) + 1));
     let load = move || async move {
         let details = database.driver_details(driver).await?;
         let body = |details: DriverDetails| serde_json::to_vec(&details).expect("it is a document");

@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release -p measure --example noise_bank -- OUT.hlog OUT.csv RECORD.json...`
 //!
-//! The histograms go into the `.hlog`, one line per slice and endpoint with the tag `bBLOCK/pPOSITION/A|B/ENDPOINT`; what
-//! a slice has beside them goes into the CSV. Blocks are numbered anew over all records.
+//! The histograms go into the `.hlog`, one line per slice and endpoint with the tag `bBLOCK/pPOSITION/A|B/ENDPOINT`;
+//! what a slice has beside them goes into the CSV. Blocks are numbered anew over all records.
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -1,52 +1,20 @@
 //! The second subject against the first, closed model (STATISTICS section 1).
 //!
 //! What belongs here: which differences enter a family, and what follows from the test. What does not: the estimators
-//! (`stats`), and the interleaved slices of the gate, which end in the same [`judge_family`].
+//! (`stats`), and the interleaved slices of the gate (`gate`).
 //!
 //! The unit is the block: one fresh launch of each subject. Per block and endpoint d = ln(after / before). Latency and
 //! CPU time per request are two families, judged apart: on an oversubscribed machine p95 measures the machine.
 
 use std::collections::BTreeSet;
 
+use crate::limits::{ALPHA, EFFECT, MARGIN, MIN_ANSWERS, MIN_BLOCKS, TOLERANCE};
 use crate::metrics;
-use crate::record::{ALL_ENDPOINTS, Comparison, Family, Outcome, Round};
-use crate::rounds::{MeasuredRound, RoundError, measured, pairs};
+use crate::record::{ALL_ENDPOINTS, Comparison, Family, Outcome};
+use crate::rounds::{MeasuredRound, Rounds, pairs};
 use crate::stats::hodges_lehmann::{self, Location};
 use crate::stats::power;
 use crate::stats::signflip::{self, Flips};
-
-/// When a difference counts. Ratios are after / before.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rules {
-    /// A slowdown of at least this ratio, beyond chance, is a regression.
-    pub tolerance: f64,
-    /// Smaller effects than this ratio are of no interest either way.
-    pub effect: f64,
-    /// Not slower than this ratio with 95 % confidence passes.
-    pub margin: f64,
-    /// Largest adjusted p that counts as beyond chance.
-    pub alpha: f64,
-    /// Blocks below which nothing is judged: with n blocks no p is below 2^-n, so four never reach 5 %.
-    pub min_blocks: usize,
-    /// Answers that an endpoint needs per block and side: a 95th percentile of fewer is its largest time.
-    pub min_requests: u64,
-    /// Seed of the sign flips, where there are too many to try all.
-    pub seed: u64,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            tolerance: 1.05,
-            effect: 1.03,
-            margin: 1.10,
-            alpha: 0.05,
-            min_blocks: 5,
-            min_requests: 20,
-            seed: 1,
-        }
-    }
-}
 
 /// Names of the subjects compared.
 #[derive(Debug, Clone, Copy)]
@@ -68,50 +36,42 @@ pub struct Series {
     pub tested: bool,
 }
 
-/// Compares all rounds of two subjects, family by family. Blocks without both subjects are left out.
-pub fn compare(rounds: &[Round], sides: Sides, rules: &Rules) -> Result<Vec<Comparison>, RoundError> {
-    let before = measured(rounds, sides.before)?;
-    let after = measured(rounds, sides.after)?;
-    let blocks = pairs(&before, &after);
-    let mut comparisons = judge_family(Family::LatencyP95, &latency_series(&blocks, rules), sides, rules);
-    comparisons.extend(judge_family(
-        Family::CpuPerRequest,
-        &cpu_series(&blocks, rules),
-        sides,
-        rules,
-    ));
-    Ok(comparisons)
+/// Compares all rounds of two subjects, family by family. Blocks without both subjects are left out. `seed` is that of
+/// the sign flips, where there are too many to try all.
+pub fn compare(rounds: &Rounds, sides: Sides, seed: u64) -> Vec<Comparison> {
+    let blocks = pairs(rounds.of(sides.before), rounds.of(sides.after));
+    let mut comparisons = family(Family::LatencyP95, &latency_series(&blocks), sides, seed);
+    comparisons.extend(family(Family::CpuPerRequest, &cpu_series(&blocks), sides, seed));
+    comparisons
 }
 
 type Block<'r, 'a> = (&'r MeasuredRound<'a>, &'r MeasuredRound<'a>);
 
 /// One series per endpoint of either subject, and one for the whole mix.
-fn latency_series(blocks: &[Block], rules: &Rules) -> Vec<Series> {
+fn latency_series(blocks: &[Block]) -> Vec<Series> {
     let names: BTreeSet<&String> = blocks
         .iter()
         .flat_map(|(before, after)| before.endpoints.keys().chain(after.endpoints.keys()))
         .collect();
     names
         .into_iter()
-        .map(|name| series(name, blocks, rules, |round| p95_us(round, name)))
+        .map(|name| series(name, blocks, |round| p95_us(round, name)))
         .collect()
 }
 
 /// The whole mix, if the probe saw any block.
-fn cpu_series(blocks: &[Block], rules: &Rules) -> Vec<Series> {
-    let all = series(ALL_ENDPOINTS, blocks, rules, |round| {
-        round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name())
-    });
+fn cpu_series(blocks: &[Block]) -> Vec<Series> {
+    let all = series(ALL_ENDPOINTS, blocks, |round| round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name()));
     if all.differences.is_empty() { vec![] } else { vec![all] }
 }
 
-fn series(endpoint: &str, blocks: &[Block], rules: &Rules, value: impl Fn(&MeasuredRound) -> Option<f64>) -> Series {
+fn series(endpoint: &str, blocks: &[Block], value: impl Fn(&MeasuredRound) -> Option<f64>) -> Series {
     let difference = |(before, after): &Block| {
         let ratio = value(after)? / value(before)?;
         (ratio.is_finite() && ratio > 0.0).then(|| ratio.ln())
     };
     let differences: Vec<f64> = blocks.iter().filter_map(difference).collect();
-    let enough = |round: &MeasuredRound| answers(round, endpoint) >= rules.min_requests;
+    let enough = |round: &MeasuredRound| answers(round, endpoint) >= MIN_ANSWERS;
     let tested =
         differences.len() == blocks.len() && blocks.iter().all(|(before, after)| enough(before) && enough(after));
     Series {
@@ -139,86 +99,45 @@ fn answers(round: &MeasuredRound, endpoint: &str) -> u64 {
 
 /// Tests the series of one family together and says what follows for each. Series that are not `tested` stay out of
 /// the test; the tested ones have one difference per block.
-pub fn judge_family(family: Family, series: &[Series], sides: Sides, rules: &Rules) -> Vec<Comparison> {
-    let mut evidence = test_together(series, rules).into_iter();
-    series
-        .iter()
-        .map(|one| {
-            let p = if one.tested {
-                evidence.next().unwrap_or(NOT_TESTED)
-            } else {
-                NOT_TESTED
-            };
-            comparison(family, one, p, sides, rules)
-        })
-        .collect()
-}
-
-/// Adjusted p of both directions.
-#[derive(Debug, Clone, Copy)]
-struct Adjusted {
-    slower: f64,
-    faster: f64,
-}
-
-const NOT_TESTED: Adjusted = Adjusted {
-    slower: 1.0,
-    faster: 1.0,
-};
-
-fn test_together(series: &[Series], rules: &Rules) -> Vec<Adjusted> {
+pub fn family(name: Family, series: &[Series], sides: Sides, seed: u64) -> Vec<Comparison> {
     let tested: Vec<&[f64]> = series
         .iter()
         .filter(|one| one.tested)
         .map(|one| one.differences.as_slice())
         .collect();
-    let flips = Flips::new(tested.first().map_or(0, |row| row.len()), rules.seed);
-    signflip::test_both_sides(&tested, &flips)
-        .into_iter()
-        .map(|both| Adjusted {
-            slower: both.above.p_adjusted,
-            faster: both.below.p_adjusted,
-        })
-        .collect()
+    let flips = Flips::new(tested.first().map_or(0, |row| row.len()), seed);
+    let mut evidence = signflip::test_both_sides(&tested, &flips).into_iter();
+    let judged = series.iter().map(|one| {
+        let both = if one.tested { evidence.next() } else { None };
+        let p = both.map_or((1.0, 1.0), |both| (both.above.p_adjusted, both.below.p_adjusted));
+        comparison(name, one, p, sides)
+    });
+    judged.collect()
 }
 
-fn comparison(family: Family, series: &Series, p: Adjusted, sides: Sides, rules: &Rules) -> Comparison {
-    let nowhere = Location {
-        estimate: 0.0,
-        bounds: None,
-    };
-    let location = hodges_lehmann::location(&series.differences).unwrap_or(nowhere);
-    let outcome = if series.tested && series.differences.len() >= rules.min_blocks {
-        decide(location, p, rules)
-    } else {
-        Outcome::InsufficientData
-    };
+fn comparison(family: Family, series: &Series, (p_slower, p_faster): (f64, f64), sides: Sides) -> Comparison {
+    let enough = series.tested && series.differences.len() >= MIN_BLOCKS;
+    let location = hodges_lehmann::location(&series.differences).filter(|_| enough);
     Comparison {
-        family,
-        endpoint: series.endpoint.clone(),
-        before: sides.before.to_owned(),
-        after: sides.after.to_owned(),
-        blocks: u32::try_from(series.differences.len()).unwrap_or(u32::MAX),
-        ratio: location.estimate.exp(),
-        ratio_low: location.bounds.map(|(low, _)| low.exp()),
-        ratio_high: location.bounds.map(|(_, high)| high.exp()),
-        p_slower: p.slower,
-        p_faster: p.faster,
-        mde: power::smallest_visible(&series.differences),
-        outcome,
+        p_slower,
+        p_faster,
+        outcome: location.map_or(Outcome::InsufficientData, |location| {
+            decide(location, p_slower, p_faster)
+        }),
+        ..Comparison::located(family, &series.endpoint, sides, &series.differences)
     }
 }
 
 /// The rule of the report, on the logarithmic scale.
-fn decide(location: Location, p: Adjusted, rules: &Rules) -> Outcome {
-    let slower = p.slower <= rules.alpha;
-    if slower && location.estimate >= rules.tolerance.ln() {
+fn decide(location: Location, p_slower: f64, p_faster: f64) -> Outcome {
+    let slower = p_slower <= ALPHA;
+    if slower && location.estimate >= TOLERANCE.ln() {
         Outcome::Regress
-    } else if slower && location.estimate >= rules.effect.ln() {
+    } else if slower && location.estimate >= EFFECT.ln() {
         Outcome::SlowerWithinTolerance
-    } else if p.faster <= rules.alpha && location.estimate <= -rules.effect.ln() {
+    } else if p_faster <= ALPHA && location.estimate <= -EFFECT.ln() {
         Outcome::Improved
-    } else if location.bounds.is_some_and(|(_, high)| high <= rules.margin.ln()) {
+    } else if location.bounds.is_some_and(|(_, high)| high <= MARGIN.ln()) {
         Outcome::Pass
     } else {
         Outcome::Inconclusive
@@ -226,34 +145,44 @@ fn decide(location: Location, p: Adjusted, rules: &Rules) -> Outcome {
 }
 
 impl Comparison {
-    /// Why there is no judgement, for people; `None` where there is one.
-    pub fn why_insufficient(&self, rules: &Rules) -> Option<String> {
-        if self.outcome != Outcome::InsufficientData {
-            return None;
+    /// A comparison located by `differences`, one per block on the logarithmic scale, which nobody has tested yet.
+    /// Without any the ratio is 1.
+    pub(crate) fn located(family: Family, endpoint: &str, sides: Sides, differences: &[f64]) -> Self {
+        let location = hodges_lehmann::location(differences);
+        let bounds = location.and_then(|location| location.bounds);
+        Self {
+            family,
+            endpoint: endpoint.to_owned(),
+            before: sides.before.to_owned(),
+            after: sides.after.to_owned(),
+            blocks: u32::try_from(differences.len()).unwrap_or(u32::MAX),
+            ratio: location.map_or(1.0, |location| location.estimate.exp()),
+            ratio_low: bounds.map(|(low, _)| low.exp()),
+            ratio_high: bounds.map(|(_, high)| high.exp()),
+            p_slower: 1.0,
+            p_faster: 1.0,
+            mde: power::smallest_visible(differences),
+            outcome: Outcome::InsufficientData,
         }
-        Some(if (self.blocks as usize) < rules.min_blocks {
-            format!(
-                "{} usable blocks, at least {} are needed (raise the workload's `blocks`)",
-                self.blocks, rules.min_blocks
-            )
-        } else {
-            format!(
-                "a block with no value or fewer than {} answers on one side (measure longer, or give it more weight)",
-                rules.min_requests
-            )
-        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Round;
     use crate::testing::{assert_close, golden_series, round};
 
     const SIDES: Sides = Sides {
         before: "old",
         after: "new",
     };
+
+    const SEED: u64 = 1;
+
+    fn compared(rounds: &[Round]) -> Vec<Comparison> {
+        compare(&Rounds::decode(rounds).unwrap(), SIDES, SEED)
+    }
 
     fn golden_family() -> Vec<Comparison> {
         let names = ["one", "two", "three"];
@@ -266,7 +195,7 @@ mod tests {
                 tested: true,
             })
             .collect();
-        judge_family(Family::LatencyP95, &series, SIDES, &Rules::default())
+        family(Family::LatencyP95, &series, SIDES, SEED)
     }
 
     #[test]
@@ -315,7 +244,7 @@ mod tests {
     }
 
     fn outcomes(rounds: &[Round]) -> Vec<(Family, String, Outcome)> {
-        let comparisons = compare(rounds, SIDES, &Rules::default()).unwrap();
+        let comparisons = compared(rounds);
         comparisons
             .into_iter()
             .map(|one| (one.family, one.endpoint, one.outcome))
@@ -345,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_ratio_is_after_over_before() {
-        let all = &compare(&rounds(6, 0.25), SIDES, &Rules::default()).unwrap()[1];
+        let all = &compared(&rounds(6, 0.25))[1];
         assert_close(all.ratio, 0.25, 0.002);
         assert!(all.ratio_low.unwrap() <= all.ratio && all.ratio <= all.ratio_high.unwrap());
         assert_close(all.p_faster, 1.0 / 64.0, 1e-12);
@@ -360,21 +289,19 @@ mod tests {
             differences,
             tested: true,
         }];
-        let comparison = &judge_family(Family::LatencyP95, &noisy, SIDES, &Rules::default())[0];
+        let comparison = &family(Family::LatencyP95, &noisy, SIDES, SEED)[0];
         assert_eq!(comparison.outcome, Outcome::Inconclusive);
         assert!(comparison.mde.unwrap() > 0.3);
     }
 
     #[test]
-    fn four_blocks_are_too_few_and_said_so() {
-        let comparison = &compare(&rounds(4, 2.0), SIDES, &Rules::default()).unwrap()[0];
+    fn four_blocks_are_too_few() {
+        let comparison = &compared(&rounds(4, 2.0))[0];
         assert_eq!(
             (comparison.outcome, comparison.ratio_high),
             (Outcome::InsufficientData, None)
         );
         assert_close(comparison.p_slower, 1.0 / 16.0, 1e-12);
-        let why = comparison.why_insufficient(&Rules::default()).unwrap();
-        assert!(why.starts_with("4 usable blocks, at least 5"), "{why}");
     }
 
     #[test]
@@ -384,15 +311,10 @@ mod tests {
             let rare = round(0, "", &[("rare", vec![9_000; 19])]).phases.remove(0).endpoints;
             one.phases[0].endpoints.extend(rare);
         }
-        let with_rare = compare(&sparse, SIDES, &Rules::default()).unwrap();
+        let with_rare = compared(&sparse);
         let rare = with_rare.iter().find(|one| one.endpoint == "rare").unwrap();
         assert_eq!((rare.outcome, rare.blocks), (Outcome::InsufficientData, 6));
         assert_close(rare.p_slower, 1.0, 1e-12);
-        assert!(
-            rare.why_insufficient(&Rules::default())
-                .unwrap()
-                .contains("fewer than 20 answers")
-        );
         assert_eq!(
             with_rare[0].outcome,
             Outcome::Pass,
@@ -405,30 +327,18 @@ mod tests {
         let silent: Vec<_> = (0..6)
             .flat_map(|block| ["old", "new"].map(|side| round(block, side, &[("a", vec![])])))
             .collect();
-        let comparison = &compare(&silent, SIDES, &Rules::default()).unwrap()[0];
+        let comparison = &compared(&silent)[0];
         assert_eq!(
             (comparison.outcome, comparison.blocks, comparison.mde),
             (Outcome::InsufficientData, 0, None)
         );
         assert_close(comparison.ratio, 1.0, 1e-12);
-        assert!(
-            compare(&[round(0, "old", &[])], SIDES, &Rules::default())
-                .unwrap()
-                .is_empty()
-        );
+        assert!(compared(&[round(0, "old", &[])]).is_empty());
     }
 
     #[test]
     fn the_same_data_gives_the_same_verdict() {
         let data = rounds(16, 1.02);
-        assert_eq!(
-            compare(&data, SIDES, &Rules::default()).unwrap(),
-            compare(&data, SIDES, &Rules::default()).unwrap()
-        );
-    }
-
-    #[test]
-    fn a_judged_comparison_needs_no_excuse() {
-        assert_eq!(golden_family()[0].why_insufficient(&Rules::default()), None);
+        assert_eq!(compared(&data), compared(&data));
     }
 }

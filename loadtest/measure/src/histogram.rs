@@ -8,18 +8,25 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::serialization::{DeserializeError, Deserializer, Serializer as _, V2DeflateSerializer};
 use hdrhistogram::{Counter, Histogram};
 
+use crate::figures::us_to_ms;
+
 /// Smallest time told apart, microseconds. Shorter ones count as this.
 pub const MIN_US: u64 = 1;
 /// Largest time told apart, microseconds: 60 s, above every time-out in use. Longer ones count as this.
 pub const MAX_US: u64 = 60_000_000;
-/// Significant digits: a figure is off by less than 0.1 %.
+/// Significant digits of what is judged: a figure is off by less than 0.1 %.
 const DIGITS: u8 = 3;
 /// Significant digits of slices, which are drawn, not judged: off by less than 1 %, a seventh of the memory.
 const SLICE_DIGITS: u8 = 2;
 
-/// Times in microseconds. Merging is exact; 139 KB each, never growing.
+/// Times in microseconds with so many significant digits. Merging is exact, and the memory never grows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LatencyHistogram(Histogram<u64>);
+pub struct TimeHistogram<const PRECISION: u8>(Histogram<u64>);
+
+/// Times that are judged; 139 KB each.
+pub type LatencyHistogram = TimeHistogram<DIGITS>;
+/// Times of a slice.
+pub type SliceHistogram = TimeHistogram<SLICE_DIGITS>;
 
 /// Why a stored histogram cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +53,13 @@ pub enum HistogramError {
     },
 }
 
-impl LatencyHistogram {
+impl<const PRECISION: u8> TimeHistogram<PRECISION> {
     /// An empty histogram, all memory allocated.
     pub fn new() -> Self {
-        Self(with_digits(DIGITS))
+        Self(with_digits(PRECISION))
     }
 
-    /// Counts one time. Beyond [`MAX_US`] it is counted at the end of the range, see [`saturated`](Self::saturated).
+    /// Counts one time. Beyond [`MAX_US`] it is counted at the end of the range.
     pub fn record_us(&mut self, us: u64) {
         self.0.saturating_record(clamp_us(us));
     }
@@ -89,6 +96,11 @@ impl LatencyHistogram {
         (!self.is_empty()).then(|| self.0.value_at_quantile(quantile).min(MAX_US))
     }
 
+    /// [`quantile_us`](Self::quantile_us) in milliseconds.
+    pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
+        self.quantile_us(quantile).map(us_to_ms)
+    }
+
     /// Arithmetic mean, from the middles of the buckets.
     pub fn mean_us(&self) -> Option<f64> {
         (!self.is_empty()).then(|| self.0.mean())
@@ -114,11 +126,6 @@ impl LatencyHistogram {
         self.len() - last_below.map_or(0, |last| self.0.count_between(0, last))
     }
 
-    /// How many times reached the end of the range ([`MAX_US`]); their true length is unknown.
-    pub fn saturated(&self) -> u64 {
-        self.0.count_at(MAX_US)
-    }
-
     /// V2-deflate in base64, as in `.hlog` files.
     pub fn encode(&self) -> String {
         STANDARD.encode(deflate(&self.0))
@@ -126,7 +133,7 @@ impl LatencyHistogram {
 
     /// Reads what [`encode`](Self::encode) wrote, or the same layout from another tool.
     pub fn decode(text: &str) -> Result<Self, HistogramError> {
-        decode_layout(text, DIGITS).map(Self)
+        decode_layout(text, PRECISION).map(Self)
     }
 
     /// The counts themselves, for other serialisations.
@@ -135,52 +142,9 @@ impl LatencyHistogram {
     }
 }
 
-impl Default for LatencyHistogram {
+impl<const PRECISION: u8> Default for TimeHistogram<PRECISION> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Times of a slice with 2 digits, microseconds: they merge like the others.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SliceHistogram(Histogram<u64>);
-
-impl SliceHistogram {
-    /// Adds everything that `other` counted.
-    pub fn merge(&mut self, other: &Self) {
-        add_same_layout(&mut self.0, &other.0);
-    }
-
-    /// Times counted.
-    pub fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    /// Whether nothing was counted.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The time that a share `quantile` (0 to 1) of all times does not exceed.
-    pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
-        (!self.is_empty()).then(|| self.0.value_at_quantile(quantile))
-    }
-
-    /// V2-deflate in base64.
-    pub fn encode(&self) -> String {
-        STANDARD.encode(deflate(&self.0))
-    }
-
-    /// Reads what [`encode`](Self::encode) wrote.
-    pub fn decode(text: &str) -> Result<Self, HistogramError> {
-        decode_layout(text, SLICE_DIGITS).map(Self)
-    }
-
-    /// The counts of a recorder's slice.
-    pub(crate) fn from_counts(counts: &Histogram<u32>) -> Self {
-        let mut wide = with_digits(SLICE_DIGITS);
-        widen(&mut wide, counts);
-        Self(wide)
     }
 }
 
@@ -216,7 +180,15 @@ fn widen(sum: &mut Histogram<u64>, counts: &Histogram<u32>) {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Histograms decoded by this thread, so that a test can tell how often a judgement decodes.
+    pub(crate) static DECODED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 fn decode_layout(text: &str, expected: u8) -> Result<Histogram<u64>, HistogramError> {
+    #[cfg(test)]
+    DECODED.set(DECODED.get() + 1);
     let bytes = STANDARD.decode(text)?;
     let counts: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice())?;
     let (low, high, digits) = (counts.low(), counts.high(), counts.sigfig());
@@ -271,7 +243,7 @@ mod tests {
     #[test]
     fn times_beyond_the_range_are_counted_as_such() {
         let times = histogram_of([0, 10, MAX_US + 1, u64::MAX]);
-        assert_eq!((times.len(), times.saturated()), (4, 2));
+        assert_eq!(times.len(), 4);
         assert_eq!(times.max_us(), Some(MAX_US));
         assert_eq!(
             times.count_above_us(u64::MAX),

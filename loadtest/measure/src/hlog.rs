@@ -58,7 +58,7 @@ pub enum HlogError {
     Histogram {
         /// From 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault of the histogram.
         source: HistogramError,
     },
     /// No line holds a histogram.
@@ -144,17 +144,22 @@ impl Hlog {
             return Err(UnlikeHlogs::None);
         };
         let expected = first.counted();
+        let mut merged: BTreeMap<(&str, usize), Interval> = BTreeMap::new();
         for (index, log) in logs.iter().enumerate() {
             like(index + 1, &log.counted(), &expected)?;
-        }
-        let mut merged: BTreeMap<(String, usize), Interval> = BTreeMap::new();
-        for log in logs {
             let shift = (log.started_at - started_at).to_std().unwrap_or_default();
-            for (key, interval) in log.numbered(shift) {
+            let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+            for interval in &log.intervals {
+                let number = seen.entry(&interval.tag).or_default();
+                let moved = Interval {
+                    start: interval.start + shift,
+                    ..interval.clone()
+                };
                 merged
-                    .entry(key)
-                    .and_modify(|sum| sum.add(&interval))
-                    .or_insert(interval);
+                    .entry((&interval.tag, *number))
+                    .and_modify(|sum| sum.add(&moved))
+                    .or_insert(moved);
+                *number += 1;
             }
         }
         let mut intervals: Vec<Interval> = merged.into_values().collect();
@@ -169,22 +174,6 @@ impl Hlog {
             *counted.entry(interval.tag.as_str()).or_default() += 1;
         }
         counted
-    }
-
-    /// Each interval with its tag and number within it, moved by `shift`.
-    fn numbered(&self, shift: Duration) -> Vec<((String, usize), Interval)> {
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut numbered = Vec::with_capacity(self.intervals.len());
-        for interval in &self.intervals {
-            let number = seen.entry(&interval.tag).or_default();
-            let moved = Interval {
-                start: interval.start + shift,
-                ..interval.clone()
-            };
-            numbered.push(((interval.tag.clone(), *number), moved));
-            *number += 1;
-        }
-        numbered
     }
 }
 

@@ -5,18 +5,20 @@
 //!
 //! "STATISTICS section N" in these modules is docs/STATISTICS.md: the rule, its reason and its source.
 //!
-//! The way of a figure: [`recorder`] counts -> [`record::Round`] -> [`checks`], [`summary`], [`compare`], [`targets`]
-//! -> [`verdict`] -> [`record::Record`], which [`store`] keeps on disk.
+//! The way of a figure: [`recorder`] counts -> [`record::Round`] -> [`judge`], which takes [`summary`], [`compare`],
+//! [`gate`], [`targets`], checks and the verdict in their order -> [`record::Record`], which [`store`] keeps on disk.
 
 pub mod baseline;
 pub mod capacity;
-pub mod checks;
+mod checks;
 pub mod compare;
 pub mod figures;
 pub mod gate;
 pub mod histogram;
 pub mod history;
 pub mod hlog;
+pub mod judge;
+pub mod limits;
 pub mod merge;
 pub mod metrics;
 pub mod percentile;
@@ -26,10 +28,9 @@ pub mod rounds;
 pub mod stats;
 pub mod steady;
 pub mod store;
-pub mod stored;
 pub mod summary;
 pub mod targets;
-pub mod verdict;
+mod verdict;
 
 #[cfg(test)]
 mod testing;

@@ -1,20 +1,16 @@
 //! Records of several generators that drove one load, as one: counts and histograms are added, percentiles never
-//! averaged, and everything derived is derived again.
+//! averaged.
 //!
-//! What belongs here: which records are alike, and adding them. What does not: reading files (`store`, `hlog`).
+//! What belongs here: which records are alike, and adding them. What does not: reading files (`store`, `hlog`), and
+//! everything that is derived from rounds (`judge`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::compare::{Rules, Sides, compare};
 use crate::histogram::{HistogramError, LatencyHistogram, SliceHistogram};
 use crate::record::{
-    Arrivals, Consistency, EndpointCounts, MAX_STALE_EXAMPLES, Phase, Record, Round, Slice, WorkloadId,
+    Arrivals, Check, Consistency, EndpointCounts, MAX_STALE_EXAMPLES, Phase, Purpose, Record, Round, Slice, WorkloadId,
 };
-use crate::rounds::RoundError;
-use crate::stored;
-use crate::summary::{SummaryError, summarise};
-use crate::targets::{self, TargetSpec};
-use crate::verdict;
+use crate::targets::TargetSpec;
 
 mod round;
 
@@ -33,7 +29,7 @@ pub enum MergeError {
         first: String,
         /// The one that differs.
         id: String,
-        /// In what.
+        /// The difference.
         what: String,
     },
     /// A histogram cannot be read.
@@ -43,15 +39,9 @@ pub enum MergeError {
         id: String,
         /// Where in it.
         place: String,
-        /// What is wrong with it.
+        /// The fault of the histogram.
         source: HistogramError,
     },
-    /// The merged rounds cannot be judged.
-    #[error(transparent)]
-    Round(#[from] RoundError),
-    /// The merged rounds cannot be summarised.
-    #[error(transparent)]
-    Summary(#[from] SummaryError),
 }
 
 /// Merges the records of generators that drove the same subjects with the same workload at the same time.
@@ -59,6 +49,8 @@ pub enum MergeError {
 /// The merged record keeps the machine, the stack and the probes of the subject from the first one (all generators read
 /// the same servers); of metrics of a generator and its machine the largest value; metrics per request are left out,
 /// since each generator divided by its own requests. Users and rates are added.
+///
+/// It is not judged yet: it has the targets that its records were measured with, and of their checks any that failed.
 pub fn records(records: &[Record]) -> Result<Record, MergeError> {
     let [first, others @ ..] = records else {
         return Err(MergeError::TooFew(0));
@@ -67,44 +59,40 @@ pub fn records(records: &[Record]) -> Result<Record, MergeError> {
         return Err(MergeError::TooFew(1));
     }
     others.iter().try_for_each(|other| like(first, other))?;
-    let mut merged = first.clone();
-    merged.rounds = round::merge_all(records)?;
-    merged.workload = workload(records);
-    merged.merged_from = records.iter().map(|record| record.id.clone()).collect();
-    merged.id = format!("{}-merged-{}", first.id, records.len());
-    judge(&mut merged)?;
-    Ok(merged)
+    Ok(Record {
+        id: format!("{}-merged-{}", first.id, records.len()),
+        rounds: round::merge_all(records)?,
+        workload: workload(records),
+        merged_from: records.iter().map(|record| record.id.clone()).collect(),
+        checks: checks(records),
+        schema_version: first.schema_version,
+        purpose: first.purpose,
+        created_at: first.created_at,
+        command: first.command.clone(),
+        tool: first.tool.clone(),
+        machine: first.machine.clone(),
+        stack: first.stack.clone(),
+        subjects: first.subjects.clone(),
+        targets: first.targets.clone(),
+        ablation: first.ablation.clone(),
+        ..Record::default()
+    })
 }
 
-/// Everything that follows from the rounds.
-fn judge(merged: &mut Record) -> Result<(), MergeError> {
-    merged.summary = BTreeMap::new();
-    for subject in &merged.subjects {
-        let summary = summarise(&merged.rounds, &subject.name)?;
-        merged.summary.insert(subject.name.clone(), summary);
-    }
-    let names: Vec<&str> = merged.subjects.iter().map(|subject| subject.name.as_str()).collect();
-    let (before, after) = (
-        names.first().filter(|_| names.len() > 1).copied(),
-        names[names.len() - 1],
-    );
-    merged.comparisons = match before {
-        Some(before) => compare(&merged.rounds, Sides { before, after }, &rules(&merged.workload))?,
-        None => vec![],
+/// The checks of the first record, each as found by the first generator that failed it: what spoilt one of them spoilt
+/// the load. Those that the merged rounds allow are made again when it is judged.
+fn checks(records: &[Record]) -> Vec<Check> {
+    let failed = |name: &str| {
+        let mut checks = records.iter().flat_map(|record| &record.checks);
+        checks.find(|check| check.name == name && !check.ok)
     };
-    let specs: Vec<TargetSpec> = merged.targets.iter().map(TargetSpec::of_result).collect();
-    merged.targets = targets::judge(&specs, &merged.summary, &merged.rounds, before, after)?;
-    merged.checks = stored::checks_again(merged)?;
-    (merged.verdict, merged.verdict_reason) = verdict::overall(&merged.checks, &merged.targets, &merged.comparisons);
-    merged.exit_code = merged.verdict.exit_code();
-    Ok(())
-}
-
-fn rules(workload: &WorkloadId) -> Rules {
-    Rules {
-        seed: workload.seed,
-        ..Rules::default()
+    let mut all: Vec<Check> = Vec::new();
+    for check in records.iter().flat_map(|record| &record.checks) {
+        if all.iter().all(|known| known.name != check.name) {
+            all.push(failed(&check.name).unwrap_or(check).clone());
+        }
     }
+    all
 }
 
 /// Users and rates of generators add up; the seed is the first one's.
@@ -128,8 +116,10 @@ fn like(first: &Record, other: &Record) -> Result<(), MergeError> {
     if first.id == other.id {
         return Err(unlike("it is the same record, and would be counted twice".to_owned()));
     }
-    if first.gate.is_some() || other.gate.is_some() {
-        return Err(unlike("a gate's slices belong to one generator".to_owned()));
+    match first.purpose {
+        Purpose::Gate => return Err(unlike("a gate's slices belong to one generator".to_owned())),
+        Purpose::Capacity => return Err(unlike("a search for capacity belongs to one generator".to_owned())),
+        Purpose::Report | Purpose::Ablation => (),
     }
     differences(first, other)
         .into_iter()
@@ -139,7 +129,7 @@ fn like(first: &Record, other: &Record) -> Result<(), MergeError> {
         })
 }
 
-/// What must be equal, as text: name, in the first record, in the other.
+/// Facts that must be equal, as text: name, in the first record, in the other.
 fn differences(first: &Record, other: &Record) -> Vec<(&'static str, String, String)> {
     let facts = |record: &Record| {
         let WorkloadId {
@@ -153,6 +143,7 @@ fn differences(first: &Record, other: &Record) -> Vec<(&'static str, String, Str
             ..
         } = &record.workload;
         [
+            ("the purpose", format!("{:?}", record.purpose).to_lowercase()),
             ("the load model", format!("{model:?}").to_lowercase()),
             ("the workload", format!("{name} ({sha256})")),
             ("the arrival process", arrivals.clone().unwrap_or_default()),

@@ -22,8 +22,8 @@ pub fn share_above(rounds: &[&LatencyHistogram], limit_us: u64) -> Option<Cluste
     ClusterRatio::of(&clusters)
 }
 
-/// 95 % interval of a percentile (Woodruff 1952): the quantiles `q -+ t se` of all rounds together, the error being that
-/// of the share above the estimate. `None` with fewer than two rounds that answered.
+/// 95 % interval of a percentile (Woodruff 1952): the quantiles `q -+ t se` of all rounds together, the error being
+/// that of the share above the estimate. `None` with fewer than two rounds that answered.
 pub fn interval_us(rounds: &[&LatencyHistogram], quantile: f64) -> Option<(u64, u64)> {
     let all = merged(rounds.iter().copied());
     let half = share_above(rounds, all.quantile_us(quantile)?)?.half_width(TWO_SIDED_95)?;

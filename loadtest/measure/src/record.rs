@@ -21,17 +21,22 @@ pub use capacity::{Capacity, CapacityOutcome, CapacityStep, Scaling, StepKind};
 pub use consistency::{Consistency, MAX_STALE_EXAMPLES, StaleRead};
 pub use family::Family;
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
-pub use gate::{CANARY, FamilyVerdict, Gate, GateSlice};
+pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice};
 pub use series::{ProbeCost, Series};
 
 /// Version of this format. A reader refuses a newer one.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// One run of the harness.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One run of the harness. The default is a record that nobody has judged, of nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Record {
-    /// Always [`SCHEMA_VERSION`] in what this build writes.
+    /// Version of the format, now 1 ([`SCHEMA_VERSION`]). A reader refuses a newer one.
     pub schema_version: u32,
+    /// The purpose of the run, which decides how it is judged. Records of older builds lack it; reading one fills it
+    /// in.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// Unique and sortable by time, e.g. `20261123T101500-7f3a`.
     pub id: String,
     /// When the run started.
@@ -44,9 +49,9 @@ pub struct Record {
     pub machine: Machine,
     /// Servers by name: `postgres`, `redis`, `kafka`.
     pub stack: BTreeMap<String, Server>,
-    /// What load was driven.
+    /// The load that was driven.
     pub workload: WorkloadId,
-    /// What was measured; the first is the one compared against ("before").
+    /// The subjects measured; the first is the one compared against ("before").
     pub subjects: Vec<Subject>,
     /// One entry per launch of a subject, in the order in which they ran.
     pub rounds: Vec<Round>,
@@ -66,14 +71,14 @@ pub struct Record {
     pub verdict_reason: String,
     /// How the gate decided; absent in other runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gate: Option<Gate>,
-    /// What it came to against stored baselines; absent where it was given none.
+    pub gate: Option<GateDecision>,
+    /// Comparison with stored baselines; absent where none were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
     /// How much load it took; absent in runs that did not ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
-    /// What was switched off in an ablation, one subject each; empty in other runs.
+    /// Features that an ablation switched off, one subject each; empty in other runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ablation: Vec<Ablated>,
     /// Ids of the records that this one was merged from; empty for one that was measured.
@@ -81,8 +86,37 @@ pub struct Record {
     pub merged_from: Vec<String>,
 }
 
+impl Record {
+    /// Names of the subject compared against, where there is more than one, and of the one judged: the first and the
+    /// last.
+    pub fn sides(&self) -> (Option<&str>, &str) {
+        match self.subjects.as_slice() {
+            [before, .., after] => (Some(&before.name), &after.name),
+            [only] => (None, &only.name),
+            [] => (None, ""),
+        }
+    }
+}
+
+/// Purpose of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Figures, targets and large effects.
+    #[default]
+    Report,
+    /// Small regressions, from interleaved slices.
+    Gate,
+    /// The share of each feature in the figures: each subject but the first lacks one.
+    Ablation,
+    /// The highest rate that holds the targets.
+    Capacity,
+}
+
 /// A feature of an ablation: the first subject has it, and this one has it switched off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ablated {
     /// The feature.
     pub feature: String,
@@ -95,7 +129,8 @@ pub struct Ablated {
 }
 
 /// The harness that wrote a record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tool {
     /// Crate version.
     pub version: String,
@@ -106,7 +141,8 @@ pub struct Tool {
 }
 
 /// The machine a record was measured on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Machine {
     /// CPU model name.
     pub cpu: String,
@@ -122,6 +158,7 @@ pub struct Machine {
 
 /// One server of the stack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Server {
     /// `external`, `containers`, `native` or `embedded`.
     pub provider: String,
@@ -129,12 +166,13 @@ pub struct Server {
     pub version: String,
     /// Settings that bear on the figures, e.g. `fsync = on`.
     pub settings: BTreeMap<String, String>,
-    /// What a reader must know, e.g. that an embedded Kafka says nothing about throughput.
+    /// A caution for the reader, e.g. that an embedded Kafka says nothing about throughput.
     pub note: Option<String>,
 }
 
 /// Identity of a workload.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkloadId {
     /// Its `name`.
     pub name: String,
@@ -151,7 +189,7 @@ pub struct WorkloadId {
     /// How the arrivals of the open model come: `poisson`, `uniform`, `step`, `ramp`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<String>,
-    /// What arrives is sessions of several requests, so that `rate_per_s` is what they are expected to come to.
+    /// Whether sessions of several requests arrive, so that `rate_per_s` is the rate of requests expected from them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sessions: bool,
     /// How the rate changes within the measured phase, in order and without gaps; none where it does not.
@@ -169,10 +207,11 @@ pub struct WorkloadId {
 
 /// A part of the measured phase in which the rate stays or changes evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RateStretch {
-    /// Its beginning, seconds after that of the measured phase.
+    /// Its beginning, seconds after the beginning of the measured phase.
     pub from_s: f64,
-    /// Its end.
+    /// Its end, seconds after the beginning of the measured phase.
     pub to_s: f64,
     /// Arrivals per second at its beginning.
     pub from_per_s: f64,
@@ -189,6 +228,7 @@ impl RateStretch {
 
 /// Load model (Schroeder, Wierman, Harchol-Balter, NSDI 2006). Never mixed within a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Model {
     /// A fixed number of users, each waiting for its answer and thinking before the next request.
@@ -200,6 +240,7 @@ pub enum Model {
 
 /// One thing measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subject {
     /// Name used in `rounds` and `summary`, unique within the record, e.g. `phase1`.
     pub name: String,
@@ -217,6 +258,7 @@ pub struct Subject {
 
 /// One launch of one subject under load.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Round {
     /// Block number from 0; a block launches every subject once.
     pub block: u32,
@@ -226,7 +268,7 @@ pub struct Round {
     pub subject: String,
     /// When its load started.
     pub started_at: DateTime<Utc>,
-    /// What happened when; times in milliseconds since `started_at`.
+    /// Its phases; times in milliseconds since `started_at`.
     pub phases: Vec<Phase>,
     /// One-second windows of the measured phase.
     pub slices: Vec<Slice>,
@@ -234,13 +276,13 @@ pub struct Round {
     pub probes: BTreeMap<String, f64>,
     /// Metrics that count something in something, e.g. `cache.hit_ratio` = hits in lookups.
     pub ratios: BTreeMap<String, Ratio>,
-    /// The same probes over the whole round, warm-up included.
+    /// Values of probes over time, over the whole round, warm-up included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<Series>,
-    /// What the probes themselves cost.
+    /// Cost of the probes themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probe_costs: Vec<ProbeCost>,
-    /// What following versions found; absent where the workload follows none.
+    /// Results of following versions; absent where the workload follows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
     /// Interleaved slices of the gate, in order; empty in other runs.
@@ -250,6 +292,7 @@ pub struct Round {
 
 /// A counted ratio: kept as counts so that it merges exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ratio {
     /// Events.
     pub numerator: u64,
@@ -266,12 +309,13 @@ pub const PHASE_DRAIN: &str = "drain";
 
 /// A span of a round. Only `measure` counts for verdicts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Phase {
     /// `warm_up`, `measure` or `drain`.
     pub name: String,
-    /// Milliseconds since the round's start.
+    /// Its beginning, milliseconds since the round's start.
     pub start_ms: u64,
-    /// Milliseconds since the round's start.
+    /// Its end, milliseconds since the round's start.
     pub end_ms: u64,
     /// By endpoint name. A request belongs to the phase in which it was due to start.
     pub endpoints: BTreeMap<String, EndpointCounts>,
@@ -286,8 +330,9 @@ pub struct Phase {
     pub pulse: Option<Pulse>,
 }
 
-/// What was counted for one endpoint in one phase.
+/// Counts of one endpoint in one phase.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndpointCounts {
     /// Answers as expected; their times are in `hdr`.
     pub count: u64,
@@ -300,13 +345,21 @@ pub struct EndpointCounts {
     /// Response times of the `count` answers, from the intended start to the last byte of the body (in the closed model
     /// the intended start is the send): `HdrHistogram` V2-deflate, base64, microseconds.
     pub hdr: String,
-    /// Service times of the same answers, from the actual send; the open model only.
+    /// Service times of the `count` answers, from the actual send: as `hdr`; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_hdr: Option<String>,
 }
 
+impl EndpointCounts {
+    /// Everything sent.
+    pub fn sent(&self) -> u64 {
+        self.count + self.errors + self.censored
+    }
+}
+
 /// One second of the measured phase, all endpoints together.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Slice {
     /// Milliseconds since the start of the measured phase.
     pub start_ms: u64,
@@ -329,6 +382,7 @@ pub struct Slice {
 
 /// Figures of one subject over all its rounds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Summary {
     /// By endpoint name, and `all` for the whole mix.
     pub endpoints: BTreeMap<String, EndpointSummary>,
@@ -337,19 +391,20 @@ pub struct Summary {
     /// Arrivals over all rounds; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<ArrivalSummary>,
-    /// What following versions found over all rounds.
+    /// Results of following versions over all rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencySummary>,
 }
 
 /// Arrivals of the open model over all rounds of a subject.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArrivalSummary {
     /// Due by the schedule.
     pub intended: u64,
     /// Sent.
     pub sent: u64,
-    /// Sent later than [`LATE_US`] against the schedule.
+    /// Sent later than 1 ms ([`LATE_US`]) against the schedule.
     pub late: u64,
     /// Not sent for want of a free worker.
     pub dropped: u64,
@@ -357,18 +412,19 @@ pub struct ArrivalSummary {
     pub intended_per_s: f64,
     /// Answered per second, errors included.
     pub achieved_per_s: f64,
-    /// Send lateness, milliseconds: median,
+    /// Median of the send lateness, milliseconds.
     pub lateness_p50_ms: f64,
-    /// 99th percentile,
+    /// 99th percentile of the send lateness, milliseconds.
     pub lateness_p99_ms: f64,
-    /// and largest.
+    /// Largest send lateness, milliseconds.
     pub lateness_max_ms: f64,
-    /// The percentile curve of the lateness: (quantile, milliseconds).
+    /// Percentile curve of the send lateness: (quantile, milliseconds).
     pub curve: Vec<(f64, f64)>,
 }
 
 /// Consistency over all rounds of a subject.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ConsistencySummary {
     /// The bound, milliseconds.
     pub bound_ms: f64,
@@ -378,11 +434,11 @@ pub struct ConsistencySummary {
     pub writes: u64,
     /// Stale reads.
     pub stale_reads: u64,
-    /// Propagation times, milliseconds: median,
+    /// Median of the propagation times, milliseconds.
     pub propagation_p50_ms: f64,
-    /// 99th percentile,
+    /// 99th percentile of the propagation times, milliseconds.
     pub propagation_p99_ms: f64,
-    /// and largest.
+    /// Largest propagation time, milliseconds.
     pub propagation_max_ms: f64,
     /// The percentile curve of the propagation times: (quantile, milliseconds).
     pub curve: Vec<(f64, f64)>,
@@ -394,6 +450,7 @@ pub const ALL_ENDPOINTS: &str = "all";
 /// Latency of one endpoint, from the merged histograms (percentiles are never averaged). With a `count` of 0 its times
 /// are 0 and the curve is empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndpointSummary {
     /// Answers as expected.
     pub count: u64,
@@ -405,23 +462,23 @@ pub struct EndpointSummary {
     pub censored: u64,
     /// Mean, milliseconds.
     pub mean_ms: f64,
-    /// Percentiles, milliseconds.
+    /// Median, milliseconds.
     pub p50_ms: f64,
-    /// 90th.
+    /// 90th percentile, milliseconds.
     pub p90_ms: f64,
-    /// 95th.
+    /// 95th percentile, milliseconds.
     pub p95_ms: f64,
-    /// 99th.
+    /// 99th percentile, milliseconds.
     pub p99_ms: f64,
-    /// 99.9th.
+    /// 99.9th percentile, milliseconds.
     pub p999_ms: f64,
-    /// Largest.
+    /// Largest, milliseconds.
     pub max_ms: f64,
     /// 95 % interval of the 95th percentile (Woodruff, cluster = round); absent with fewer than two rounds.
     pub p95_ci_ms: Option<(f64, f64)>,
-    /// The percentile curve: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
+    /// Percentile curve: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
     pub curve: Vec<(f64, f64)>,
-    /// The same answers timed from the actual send; the open model only.
+    /// Service times of these answers, from the actual send; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceTimes>,
 }
@@ -429,27 +486,29 @@ pub struct EndpointSummary {
 /// Service times: what the subject took once a request was sent. The response times beside them add the wait for the
 /// send, and are what verdicts use.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceTimes {
     /// Mean, milliseconds.
     pub mean_ms: f64,
-    /// Percentiles, milliseconds.
+    /// Median, milliseconds.
     pub p50_ms: f64,
-    /// 90th.
+    /// 90th percentile, milliseconds.
     pub p90_ms: f64,
-    /// 95th.
+    /// 95th percentile, milliseconds.
     pub p95_ms: f64,
-    /// 99th.
+    /// 99th percentile, milliseconds.
     pub p99_ms: f64,
-    /// 99.9th.
+    /// 99.9th percentile, milliseconds.
     pub p999_ms: f64,
-    /// Largest.
+    /// Largest, milliseconds.
     pub max_ms: f64,
-    /// The percentile curve, as that of the response times.
+    /// Percentile curve of the service times: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
     pub curve: Vec<(f64, f64)>,
 }
 
 /// One metric over the rounds of a subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MetricSummary {
     /// Mean of the rounds, or the ratio of the summed counts.
     pub value: f64,
@@ -461,6 +520,7 @@ pub struct MetricSummary {
 
 /// The second subject against the first, for one endpoint and family.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// What is compared.
     pub family: Family,
@@ -484,12 +544,13 @@ pub struct Comparison {
     pub p_faster: f64,
     /// The smallest slowdown that this run could see, as a share (0.1 = 10 %); absent with fewer than two blocks.
     pub mde: Option<f64>,
-    /// What follows.
+    /// The conclusion.
     pub outcome: Outcome,
 }
 
-/// What a comparison says.
+/// Conclusion of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Faster, beyond chance.
@@ -508,6 +569,7 @@ pub enum Outcome {
 
 /// How much a target matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Priority {
     /// Must have: a miss fails the run.
     P0,
@@ -519,6 +581,7 @@ pub enum Priority {
 
 /// One target, judged on the last subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetResult {
     /// Identifier from the targets file.
     pub id: String,
@@ -530,9 +593,9 @@ pub struct TargetResult {
     pub endpoint: Option<String>,
     /// The line of the plan it stands for.
     pub source: String,
-    /// What must hold.
+    /// The limit that must hold.
     pub limit: Limit,
-    /// What was seen, in the unit of the metric (for reductions: the reduction, 0 to 1).
+    /// The value seen, in the unit of the metric (for reductions: the reduction, 0 to 1).
     pub observed: Option<f64>,
     /// 95 % interval of `observed`.
     pub interval: Option<(f64, f64)>,
@@ -542,8 +605,9 @@ pub struct TargetResult {
     pub detail: String,
 }
 
-/// What a target asks.
+/// Limit of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// Below this value.
@@ -558,6 +622,7 @@ pub enum Limit {
 
 /// Judgement on one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TargetVerdict {
     /// Holds, with the interval on the right side of the limit.
@@ -572,6 +637,7 @@ pub enum TargetVerdict {
 
 /// One self-check. A failed one makes the run invalid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// e.g. `fsync is on`.
     pub name: String,
@@ -581,15 +647,27 @@ pub struct Check {
     pub detail: String,
 }
 
+impl Check {
+    pub(crate) fn new(name: &str, ok: bool, detail: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            ok,
+            detail,
+        }
+    }
+}
+
 /// The overall judgement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything measured holds. Exit code 0.
     Pass,
     /// The subject or the stack was not available. Exit code 3.
     Unavailable,
-    /// A self-check failed. Exit code 4.
+    /// A self-check failed, or nobody has judged the record yet. Exit code 4.
+    #[default]
     Invalid,
     /// A P0 or P1 target was missed. Exit code 5.
     TargetsMissed,

@@ -15,7 +15,7 @@ mod shard;
 
 use crate::record::{Model, PHASE_DRAIN, PHASE_MEASURE, PHASE_WARM_UP, Phase, Slice};
 
-pub use shard::{Outcome, Progress, Request, Shard, Unfinished};
+pub use shard::{Progress, Request, RequestEnd, Shard, Unfinished};
 
 const PHASES: usize = 3;
 const WARM_UP: usize = 0;
@@ -89,7 +89,7 @@ pub struct RoundRecorder {
     late_answers: bool,
 }
 
-/// What a round counted, in the form of the record.
+/// Counts of a round, in the form of the record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     /// `warm_up`, `measure` and `drain`, each with every endpoint.
@@ -109,14 +109,14 @@ impl RoundRecorder {
         }
     }
 
-    /// The same for a load model: the open one also keeps service times, send lateness and arrivals.
+    /// Sets the load model: the open one also keeps service times, send lateness and arrivals.
     #[must_use]
     pub fn with_model(self, model: Model) -> Self {
         Self { model, ..self }
     }
 
-    /// The same for a slice of a gate: an answer that comes after the measured phase, while the slice drains, counts with
-    /// its time. Slices are short, and calling their last answers censored would leave out the slow ones.
+    /// Records a slice of a gate: an answer that comes after the measured phase, while the slice drains, counts
+    /// with its time. Slices are short, and calling their last answers censored would leave out the slow ones.
     #[must_use]
     pub fn with_late_answers(self) -> Self {
         Self {
@@ -127,12 +127,9 @@ impl RoundRecorder {
 
     /// An empty shard, all memory allocated.
     pub fn shard(&self) -> Shard {
-        let shard = Shard::new(self.endpoints.len(), self.windows, self.model);
-        if self.late_answers {
-            shard.with_late_answers()
-        } else {
-            shard
-        }
+        let mut shard = Shard::new(self.endpoints.len(), self.windows, self.model);
+        shard.late_answers = self.late_answers;
+        shard
     }
 
     /// Merges the shards of a round that ended (drain included) `ended_us` after its start; phases and slices that a

@@ -1,6 +1,7 @@
-//! Rounds of a record, their measured phase decoded once for everything that reads times from them.
+//! Rounds of a record, their histograms decoded once for everything that reads times from them.
 //!
-//! What belongs here: getting at what was counted. What does not: any figure derived from it.
+//! What belongs here: getting at what was counted. What does not: any figure derived from it. Estimators, checks and
+//! targets take these types and never the text of a histogram, so that no judgement decodes one twice.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +20,11 @@ pub struct RoundError {
     pub subject: String,
     /// Endpoint of the histogram.
     pub endpoint: String,
-    /// What is wrong with it.
+    /// The fault of the histogram.
     pub source: HistogramError,
 }
 
-/// What one endpoint answered in the measured phase of one or more rounds.
+/// Counts and times of one endpoint in the measured phase of one or more rounds.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
     /// Answers as expected.
@@ -70,6 +71,15 @@ impl Measured {
     pub fn sent(&self) -> u64 {
         self.count + self.errors + self.censored
     }
+
+    /// Whether there is a time for every answer; else how many there are.
+    fn has_all_times(&self) -> Result<(), String> {
+        let times = [Some(&self.latency), self.service.as_ref()];
+        match times.into_iter().flatten().find(|times| times.len() != self.count) {
+            Some(times) => Err(format!("{} times for {} answers", times.len(), self.count)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A round with its measured phase decoded.
@@ -83,9 +93,24 @@ pub struct MeasuredRound<'a> {
     pub seconds: f64,
     /// By endpoint name, and [`ALL_ENDPOINTS`] for the whole mix.
     pub endpoints: BTreeMap<String, Measured>,
+    /// How late requests were sent; the open model only.
+    pub lateness: Option<LatencyHistogram>,
+    /// How long acknowledged writes took to be seen; only where versions were followed.
+    pub propagation: Option<LatencyHistogram>,
 }
 
 impl MeasuredRound<'_> {
+    /// The whole mix.
+    pub fn all(&self) -> &Measured {
+        &self.endpoints[ALL_ENDPOINTS]
+    }
+
+    /// Mean number in flight over the measured phase; `None` where nothing was, or nothing counted it.
+    pub fn mean_in_flight(&self) -> Option<f64> {
+        let mean = self.phase.flow?.in_flight_us as f64 / (self.seconds * 1e6);
+        (mean > 0.0 && mean.is_finite()).then_some(mean)
+    }
+
     /// Value of a metric in this round: a counted ratio, else a probe. `None` if nothing counted it.
     pub fn metric(&self, name: &str) -> Option<f64> {
         match self.round.ratios.get(name) {
@@ -104,11 +129,18 @@ impl MeasuredRound<'_> {
             endpoints.insert(name.clone(), measured);
         }
         endpoints.insert(ALL_ENDPOINTS.to_owned(), all);
+        let whole = |what: &str, hdr: Option<&String>| {
+            let decoded = hdr.map(|hdr| LatencyHistogram::decode(hdr)).transpose();
+            decoded.map_err(|source| unreadable(round, what, source))
+        };
+        let (arrivals, versions) = (phase.arrivals.as_ref(), round.consistency.as_ref());
         Ok(MeasuredRound {
             round,
             phase,
-            seconds: seconds_of(phase),
+            seconds: phase.end_ms.saturating_sub(phase.start_ms) as f64 / 1000.0,
             endpoints,
+            lateness: whole("send lateness", arrivals.map(|arrivals| &arrivals.lateness_hdr))?,
+            propagation: whole("propagation", versions.map(|versions| &versions.propagation_hdr))?,
         })
     }
 }
@@ -120,10 +152,6 @@ pub(crate) fn unreadable(round: &Round, endpoint: &str, source: HistogramError) 
         endpoint: endpoint.to_owned(),
         source,
     }
-}
-
-fn seconds_of(phase: &Phase) -> f64 {
-    phase.end_ms.saturating_sub(phase.start_ms) as f64 / 1000.0
 }
 
 /// The measured phase of a round, if it came so far.
@@ -138,6 +166,82 @@ pub fn measured<'a>(rounds: &'a [Round], subject: &str) -> Result<Vec<MeasuredRo
         .filter(|round| round.subject == subject)
         .filter_map(|round| measured_phase(round).map(|phase| MeasuredRound::decode(round, phase)))
         .collect()
+}
+
+/// All rounds of a record, decoded.
+#[derive(Debug)]
+pub struct Rounds<'a> {
+    /// The rounds as the record holds them.
+    pub all: &'a [Round],
+    by_subject: BTreeMap<&'a str, Vec<MeasuredRound<'a>>>,
+    /// Histograms and answers of all phases, or the first place where an answer has no time.
+    pub(crate) times: Result<(u64, u64), String>,
+}
+
+impl<'a> Rounds<'a> {
+    /// Decodes every histogram of `rounds` once. Those of the measured phases are kept; of the others only the number
+    /// of times is of interest, and one that cannot be read is a fault of [`times`](Self::times).
+    ///
+    /// # Errors
+    /// A histogram of a measured phase that cannot be read.
+    pub fn decode(rounds: &'a [Round]) -> Result<Self, RoundError> {
+        let mut decoded = Self {
+            all: rounds,
+            by_subject: BTreeMap::new(),
+            times: Ok((0, 0)),
+        };
+        for (round, phase) in rounds
+            .iter()
+            .flat_map(|round| round.phases.iter().map(move |phase| (round, phase)))
+        {
+            if phase.name == PHASE_MEASURE {
+                let measured = MeasuredRound::decode(round, phase)?;
+                for (endpoint, counted) in measured
+                    .endpoints
+                    .iter()
+                    .filter(|(name, _)| phase.endpoints.contains_key(*name))
+                {
+                    decoded.count(round, phase, endpoint, counted.has_all_times().map(|()| counted.count));
+                }
+                decoded.by_subject.entry(&round.subject).or_default().push(measured);
+            } else {
+                for (endpoint, counts) in &phase.endpoints {
+                    let counted = Measured::decode(counts).map_err(|error| error.to_string());
+                    let found = counted.and_then(|counted| counted.has_all_times().map(|()| counted.count));
+                    decoded.count(round, phase, endpoint, found);
+                }
+            }
+        }
+        Ok(decoded)
+    }
+
+    /// Takes note of the answers of one endpoint in one phase, or of what is wrong with their times.
+    fn count(&mut self, round: &Round, phase: &Phase, endpoint: &str, found: Result<u64, String>) {
+        if let Ok((histograms, answers)) = &mut self.times {
+            match found {
+                Ok(count) => (*histograms, *answers) = (*histograms + 1, *answers + count),
+                Err(fault) => {
+                    let place = format!(
+                        "block {}, subject {}, {} of {endpoint}",
+                        round.block, round.subject, phase.name
+                    );
+                    self.times = Err(format!("{place}: {fault}"));
+                }
+            }
+        }
+    }
+
+    /// The measured rounds of `subject`, in their order.
+    pub fn of(&self, subject: &str) -> &[MeasuredRound<'a>] {
+        self.by_subject.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// The measured rounds of every subject, in the order in which they ran.
+    pub fn in_order(&self) -> Vec<&MeasuredRound<'a>> {
+        let mut rounds: Vec<_> = self.by_subject.values().flatten().collect();
+        rounds.sort_by_key(|round| round.round.order);
+        rounds
+    }
 }
 
 /// Rounds of two subjects, paired by block; a block without both is left out.

@@ -4,6 +4,7 @@
 //! unsteady phase means for a run (`checks`, `capacity`).
 
 use crate::record::Pulse;
+use crate::stats::average;
 
 /// Means that make one batch.
 const BATCH: usize = 5;
@@ -31,10 +32,7 @@ impl Truncation {
 /// MSER-5: of `Z_1..Z_k`, means of five `values` each, the `d < k/2` that minimises `sum_{i>d} (Z_i - mean_{>d})^2 /
 /// (k-d)^2`. `None` with fewer than ten batches.
 pub fn mser5(values: &[f64]) -> Option<Truncation> {
-    let batches: Vec<f64> = values
-        .chunks_exact(BATCH)
-        .map(|batch| batch.iter().sum::<f64>() / BATCH as f64)
-        .collect();
+    let batches: Vec<f64> = values.chunks_exact(BATCH).map(average).collect();
     if batches.len() < MIN_BATCHES {
         return None;
     }
@@ -49,15 +47,15 @@ pub fn mser5(values: &[f64]) -> Option<Truncation> {
 /// Squared standard error of the mean of what is left, but for a constant.
 fn cost(left: &[f64]) -> f64 {
     let count = left.len() as f64;
-    let mean = left.iter().sum::<f64>() / count;
+    let mean = average(left);
     left.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count * count)
 }
 
 /// Whether the mean response time and the number in flight of a phase both settled; `None` where it is too short.
 ///
 /// A steady series ends at the end of the range by chance too: two series of 40 batches of autocorrelated noise (lag 1:
-/// .5 / .9) do in 1.3 / 6 % of phases. So a series counts as unsteady only if what MSER-5 would keep also differs from the
-/// whole by more than 10 %: 0 / 3.4 %.
+/// .5 / .9) do in 1.3 / 6 % of phases. So a series counts as unsteady only if what MSER-5 would keep also differs from
+/// the whole by more than 10 %: 0 / 3.4 %.
 pub fn of_pulse(pulse: &Pulse) -> Option<bool> {
     let in_flight: Vec<f64> = pulse.in_flight_us.iter().map(|us| *us as f64).collect();
     Some(is_steady(&mean_responses(pulse))? && is_steady(&in_flight)?)
@@ -65,12 +63,8 @@ pub fn of_pulse(pulse: &Pulse) -> Option<bool> {
 
 fn is_steady(values: &[f64]) -> Option<bool> {
     let cut = mser5(values)?;
-    let (whole, kept) = (mean(values), mean(&values[cut.batches * BATCH..]));
+    let (whole, kept) = (average(values), average(&values[cut.batches * BATCH..]));
     Some(cut.settled() || (kept - whole).abs() <= MATERIAL * whole)
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Mean response time per step that answered; a step without answers has none and is left out.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::record::{Record, SCHEMA_VERSION, Subject};
+use crate::record::{Purpose, Record, SCHEMA_VERSION, Subject};
 
 /// Why a record cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum RecordError {
     /// It lacks what says what was measured, with which load, where and by which build.
     #[error("a record cannot be saved without {}", .missing.join(", "))]
     Incomplete {
-        /// What is missing.
+        /// The missing parts.
         missing: Vec<String>,
     },
     /// It holds a figure that JSON cannot (NaN or infinite), so it could not be read again.
@@ -32,13 +32,16 @@ pub enum RecordError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// What it said.
+        /// The reason of the file system.
         source: std::io::Error,
     },
     /// Written by a later build.
-    #[error("{}: a record of schema version {found}, this build reads up to {SCHEMA_VERSION}: use a newer loadtest", .path.display())]
+    #[error(
+        "{}: a record of schema version {found}, this build reads up to {SCHEMA_VERSION}: use a newer loadtest",
+        .path.display()
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -46,7 +49,11 @@ pub enum RecordError {
         found: u32,
     },
     /// The file ends in the middle.
-    #[error("{}: the file ends in the middle, at line {line} column {column} (byte {bytes}): it was cut short, get a whole copy", .path.display())]
+    #[error(
+        "{}: the file ends in the middle, at line {line} column {column} (byte {bytes}): it was cut short, get a whole \
+         copy",
+        .path.display()
+    )]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -76,17 +83,22 @@ impl Record {
         write_whole(path, &bytes)
     }
 
-    /// Reads a record; refuses one of a newer schema version.
+    /// Reads a record; refuses one of a newer schema version. One without a purpose, as builds before November 2026
+    /// wrote them, gets the one that its parts speak of.
     pub fn load(path: &Path) -> Result<Self, RecordError> {
         let bytes = std::fs::read(path).map_err(|source| io_error(path, "read it", source))?;
-        let version: Version = parse(path, &bytes)?;
-        if version.schema_version > SCHEMA_VERSION {
+        let heading: Heading = parse(path, &bytes)?;
+        if heading.schema_version > SCHEMA_VERSION {
             return Err(RecordError::Newer {
                 path: path.to_owned(),
-                found: version.schema_version,
+                found: heading.schema_version,
             });
         }
-        parse(path, &bytes)
+        let record: Self = parse(path, &bytes)?;
+        Ok(Self {
+            purpose: heading.purpose.unwrap_or_else(|| purpose_of_parts(&record)),
+            ..record
+        })
     }
 
     fn check_complete(&self) -> Result<(), RecordError> {
@@ -138,10 +150,24 @@ fn missing_of_subject(subject: &Subject) -> Option<String> {
     (!identified).then(|| format!("the binary hash of subject {}", subject.name))
 }
 
-/// The one field that every version of the format has.
+/// The fields that say how to read the others.
 #[derive(Deserialize)]
-struct Version {
+struct Heading {
     schema_version: u32,
+    purpose: Option<Purpose>,
+}
+
+/// The purpose of a record that does not state it. A gate that was stopped has slices and no decision.
+fn purpose_of_parts(record: &Record) -> Purpose {
+    if record.gate.is_some() || record.rounds.iter().any(|round| !round.gate_slices.is_empty()) {
+        Purpose::Gate
+    } else if record.capacity.is_some() {
+        Purpose::Capacity
+    } else if record.ablation.is_empty() {
+        Purpose::Report
+    } else {
+        Purpose::Ablation
+    }
 }
 
 fn parse<'a, T: Deserialize<'a>>(path: &Path, bytes: &'a [u8]) -> Result<T, RecordError> {

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::figures::us_to_ms;
 use crate::histogram::LatencyHistogram;
 use crate::percentile;
-use crate::record::{EndpointSummary, MetricSummary, Ratio, Round, ServiceTimes, Summary};
-use crate::rounds::{Measured, MeasuredRound, RoundError, measured};
+use crate::record::{EndpointSummary, MetricSummary, Ratio, ServiceTimes, Summary};
+use crate::rounds::{Measured, MeasuredRound};
 use crate::stats::cluster::ClusterRatio;
 use crate::stats::student;
 
@@ -19,37 +19,16 @@ const CURVE_POINTS: u32 = 60;
 /// The curve goes to the percentile that one answer in so many (10^5) exceeds, or as far as the answers go.
 const CURVE_DECADES: f64 = 5.0;
 
-/// Why a subject has no summary.
-#[derive(Debug, thiserror::Error)]
-pub enum SummaryError {
-    /// No round of it came to its measured phase.
-    #[error("subject {subject} has no measured round: nothing to summarise")]
-    NoRounds {
-        /// The subject.
-        subject: String,
-    },
-    /// A histogram cannot be read.
-    #[error(transparent)]
-    Round(#[from] RoundError),
-}
-
-/// Summarises the measured phases of all rounds of `subject`.
-pub fn summarise(rounds: &[Round], subject: &str) -> Result<Summary, SummaryError> {
-    let rounds = measured(rounds, subject)?;
-    if rounds.is_empty() {
-        return Err(SummaryError::NoRounds {
-            subject: subject.to_owned(),
-        });
-    }
-    let consistency = load::consistency(&rounds)?;
-    let mut metrics = metrics(&rounds);
-    metrics.extend(load::consistency_metrics(&rounds)?);
-    Ok(Summary {
-        endpoints: endpoints(&rounds),
+/// Summarises the measured rounds of one subject; without any there are no figures.
+pub fn summarise(rounds: &[MeasuredRound]) -> Summary {
+    let mut metrics = metrics(rounds);
+    metrics.extend(load::consistency_metrics(rounds));
+    Summary {
+        endpoints: endpoints(rounds),
         metrics,
-        arrivals: load::arrivals(&rounds)?,
-        consistency,
-    })
+        arrivals: load::arrivals(rounds),
+        consistency: load::consistency(rounds),
+    }
 }
 
 fn endpoints(rounds: &[MeasuredRound]) -> BTreeMap<String, EndpointSummary> {
@@ -70,36 +49,37 @@ fn endpoint(rounds: &[&Measured], seconds: f64) -> EndpointSummary {
         all.merge(round);
     }
     let latencies: Vec<_> = rounds.iter().map(|round| &round.latency).collect();
-    let quantile_ms = |quantile| all.latency.quantile_us(quantile).map_or(0.0, us_to_ms);
+    let response = times(&all.latency);
     EndpointSummary {
         count: all.count,
         rps: share(all.count as f64, seconds),
         error_rate: share(all.errors as f64, all.sent() as f64),
         censored: all.censored,
-        mean_ms: all.latency.mean_us().map_or(0.0, |mean_us| mean_us / 1000.0),
-        p50_ms: quantile_ms(0.5),
-        p90_ms: quantile_ms(0.9),
-        p95_ms: quantile_ms(0.95),
-        p99_ms: quantile_ms(0.99),
-        p999_ms: quantile_ms(0.999),
-        max_ms: quantile_ms(1.0),
+        mean_ms: response.mean_ms,
+        p50_ms: response.p50_ms,
+        p90_ms: response.p90_ms,
+        p95_ms: response.p95_ms,
+        p99_ms: response.p99_ms,
+        p999_ms: response.p999_ms,
+        max_ms: response.max_ms,
         p95_ci_ms: percentile::interval_us(&latencies, 0.95).map(|(low, high)| (us_to_ms(low), us_to_ms(high))),
-        curve: curve(&all.latency),
-        service: all.service.as_ref().map(service_times),
+        curve: response.curve,
+        service: all.service.as_ref().map(times),
     }
 }
 
-fn service_times(service: &LatencyHistogram) -> ServiceTimes {
-    let quantile_ms = |quantile| service.quantile_us(quantile).map_or(0.0, us_to_ms);
+/// The figures of a histogram; 0 where it is empty.
+fn times(times: &LatencyHistogram) -> ServiceTimes {
+    let quantile_ms = |quantile| times.quantile_ms(quantile).unwrap_or(0.0);
     ServiceTimes {
-        mean_ms: service.mean_us().map_or(0.0, |mean_us| mean_us / 1000.0),
+        mean_ms: times.mean_us().map_or(0.0, |mean_us| mean_us / 1000.0),
         p50_ms: quantile_ms(0.5),
         p90_ms: quantile_ms(0.9),
         p95_ms: quantile_ms(0.95),
         p99_ms: quantile_ms(0.99),
         p999_ms: quantile_ms(0.999),
         max_ms: quantile_ms(1.0),
-        curve: curve(service),
+        curve: curve(times),
     }
 }
 
@@ -114,7 +94,7 @@ fn curve(latency: &LatencyHistogram) -> Vec<(f64, f64)> {
     let quantile_of = |point: u32| 1.0 - 10_f64.powf(-decades * f64::from(point) / f64::from(CURVE_POINTS - 1));
     (0..CURVE_POINTS)
         .map(quantile_of)
-        .filter_map(|quantile| latency.quantile_us(quantile).map(|us| (quantile, us_to_ms(us))))
+        .filter_map(|quantile| latency.quantile_ms(quantile).map(|ms| (quantile, ms)))
         .collect()
 }
 
@@ -133,15 +113,19 @@ fn metrics(rounds: &[MeasuredRound]) -> BTreeMap<String, MetricSummary> {
 fn metric(rounds: &[MeasuredRound], name: &str) -> Option<MetricSummary> {
     let ratios: Vec<_> = rounds.iter().filter_map(|round| round.round.ratios.get(name)).collect();
     if ratios.is_empty() {
-        mean_of_rounds(rounds, name)
+        mean_of_rounds(
+            &rounds
+                .iter()
+                .filter_map(|round| round.metric(name))
+                .collect::<Vec<f64>>(),
+        )
     } else {
         ratio_of_sums(&ratios)
     }
 }
 
-fn mean_of_rounds(rounds: &[MeasuredRound], name: &str) -> Option<MetricSummary> {
-    let values: Vec<f64> = rounds.iter().filter_map(|round| round.metric(name)).collect();
-    student::mean(&values).map(|mean| MetricSummary {
+fn mean_of_rounds(values: &[f64]) -> Option<MetricSummary> {
+    student::mean(values).map(|mean| MetricSummary {
         value: mean.value,
         ci: mean.interval,
         rounds: small(values.len()),
@@ -168,8 +152,13 @@ fn small(rounds: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::ALL_ENDPOINTS;
+    use crate::record::{ALL_ENDPOINTS, Round};
+    use crate::rounds::measured;
     use crate::testing::{assert_close, histogram_of, round};
+
+    fn summary(rounds: &[Round]) -> Summary {
+        summarise(&measured(rounds, "s").unwrap())
+    }
 
     fn rounds() -> Vec<Round> {
         vec![
@@ -188,7 +177,7 @@ mod tests {
 
     #[test]
     fn percentiles_come_from_merged_histograms() {
-        let summary = summarise(&rounds(), "s").unwrap();
+        let summary = summary(&rounds());
         let a = &summary.endpoints["a"];
         assert_eq!((a.count, a.censored), (2000, 0));
         assert_close(a.rps, 100.0, 1e-9);
@@ -202,14 +191,14 @@ mod tests {
 
     #[test]
     fn errors_count_against_everything_sent() {
-        let summary = summarise(&rounds(), "s").unwrap();
+        let summary = summary(&rounds());
         assert_close(summary.endpoints["b"].error_rate, 0.5, 1e-12);
         assert_close(summary.endpoints[ALL_ENDPOINTS].error_rate, 1.0 / 2002.0, 1e-12);
     }
 
     #[test]
     fn metrics_are_means_and_ratios_are_sums() {
-        let metrics = summarise(&rounds(), "s").unwrap().metrics;
+        let metrics = summary(&rounds()).metrics;
         let rss = &metrics["rss"];
         let (low, high) = rss.ci.unwrap();
         // sd 2.828, t_1 = 12.7062: half width 12.7062 x 2.
@@ -223,7 +212,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_without_answers_has_zeros_and_no_curve() {
-        let summary = summarise(&[round(0, "s", &[("a", vec![])]).with_errors("a", 5)], "s").unwrap();
+        let summary = summary(&[round(0, "s", &[("a", vec![])]).with_errors("a", 5)]);
         let a = &summary.endpoints["a"];
         assert_eq!((a.count, a.p95_ci_ms, a.curve.len()), (0, None, 0));
         assert_close(a.error_rate, 1.0, 1e-12);
@@ -231,12 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_that_never_ran_has_no_summary() {
-        let error = summarise(&rounds(), "third").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "subject third has no measured round: nothing to summarise"
-        );
+    fn a_subject_that_never_ran_has_no_figures() {
+        assert_eq!(summarise(&measured(&rounds(), "third").unwrap()), Summary::default());
     }
 
     #[test]
@@ -258,7 +243,7 @@ mod tests {
         let mut open = rounds();
         open.truncate(1);
         open[0].phases[0].endpoints.get_mut("a").unwrap().service_hdr = Some(histogram_of(vec![100; 1000]).encode());
-        let summary = summarise(&open, "s").unwrap();
+        let summary = summary(&open);
         assert_close(summary.endpoints["a"].service.as_ref().unwrap().p95_ms, 0.1, 1e-9);
         assert_eq!(summary.endpoints["b"].service, None);
     }
@@ -275,7 +260,7 @@ mod tests {
                 lateness_hdr: histogram_of(vec![lateness_us; 1000]).encode(),
             });
         }
-        let arrivals = summarise(&open, "s").unwrap().arrivals.unwrap();
+        let arrivals = summary(&open).arrivals.unwrap();
         assert_eq!(
             (arrivals.intended, arrivals.sent, arrivals.late, arrivals.dropped),
             (2_020, 2_000, 6, 20)
@@ -300,7 +285,7 @@ mod tests {
                 propagation_hdr: histogram_of(1..=100).encode(),
             });
         }
-        let summary = summarise(&followed, "s").unwrap();
+        let summary = summary(&followed);
         let consistency = summary.consistency.unwrap();
         assert_eq!(
             (consistency.reads, consistency.writes, consistency.stale_reads),

@@ -33,6 +33,15 @@ pub(crate) fn histogram_of(times_us: impl IntoIterator<Item = u64>) -> LatencyHi
     histogram
 }
 
+/// The histogram of a second, as a slice keeps it.
+pub(crate) fn seconds_of(times_us: &[u64]) -> String {
+    let mut counts = crate::histogram::coarse();
+    for us in times_us {
+        counts.saturating_record(*us);
+    }
+    crate::histogram::SliceHistogram::from_counts(&counts).encode()
+}
+
 /// A round whose measured phase of 10 s answered `endpoints` in the given times, without errors.
 pub(crate) fn round(block: u32, subject: &str, endpoints: &[(&str, Vec<u64>)]) -> Round {
     let counts: BTreeMap<_, _> = endpoints
@@ -113,13 +122,8 @@ pub(crate) fn record() -> Record {
             kernel: "6.1.0".to_owned(),
             virtualisation: "kvm".to_owned(),
         },
-        stack: BTreeMap::new(),
         workload: workload(),
         subjects: vec![subject("phase2")],
-        rounds: vec![],
-        summary: BTreeMap::new(),
-        comparisons: vec![],
-        targets: vec![],
         checks: vec![Check {
             name: "fsync is on".to_owned(),
             ok: true,
@@ -128,11 +132,7 @@ pub(crate) fn record() -> Record {
         verdict: Verdict::Pass,
         exit_code: 0,
         verdict_reason: "every measured target holds".to_owned(),
-        gate: None,
-        baseline: None,
-        capacity: None,
-        ablation: vec![],
-        merged_from: vec![],
+        ..Record::default()
     }
 }
 

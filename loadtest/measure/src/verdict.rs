@@ -1,12 +1,12 @@
-//! The overall judgement: which exit code a run ends with, and one sentence saying why.
+//! The verdict on a record: which exit code it ends with, and one sentence saying why.
 //!
-//! What belongs here: the order of importance. What does not: the judgements it weighs (`checks`, `targets`,
-//! `compare`), and the verdicts of a run that never got so far (unavailable, interrupted), which the command knows.
+//! What belongs here: the order of importance. What does not: the parts that it weighs (`checks`, `targets`, `compare`,
+//! `gate`, `baseline`, `capacity`), and the verdict on a run that was stopped (`judge`).
 
 use crate::figures::{figure, percent};
 use crate::record::{
-    Capacity, CapacityOutcome, Check, Comparison, Limit, Outcome, Priority, Record, TargetResult, TargetVerdict,
-    Verdict,
+    Capacity, CapacityOutcome, Check, Comparison, Limit, Outcome, Priority, Purpose, Record, TargetResult,
+    TargetVerdict, Verdict,
 };
 
 /// Offenders named in the sentence; the rest is counted.
@@ -15,76 +15,81 @@ const NAMED: usize = 3;
 /// Weighs everything that was judged. The first of these decides:
 ///
 /// 1. a failed self-check: [`Verdict::Invalid`], nothing else can be trusted;
-/// 2. a missed P0 or P1 target: [`Verdict::TargetsMissed`];
-/// 3. a comparison that regressed: [`Verdict::Regression`];
-/// 4. a P0 or P1 target that could not be decided: [`Verdict::Inconclusive`];
-/// 5. else [`Verdict::Pass`].
+/// 2. in a search for capacity, a rate that falls short of what was asked for, or none;
+/// 3. a missed P0 or P1 target: [`Verdict::TargetsMissed`];
+/// 4. a comparison that regressed: [`Verdict::Regression`];
+/// 5. a P0 or P1 target, or a comparison that binds, that could not be decided: [`Verdict::Inconclusive`];
+/// 6. else [`Verdict::Pass`].
 ///
-/// Comparisons that are inconclusive or have too little data do not change the verdict of a before/after report: it is
-/// about targets and large effects, and each comparison shows its own outcome. Targets that nothing measured are
-/// counted in the sentence, never passed silently; P2 targets never fail a run.
-pub fn overall(checks: &[Check], targets: &[TargetResult], comparisons: &[Comparison]) -> (Verdict, String) {
-    let decided = [
-        (Verdict::Invalid, "the run is invalid: ", failed_checks(checks)),
-        (
-            Verdict::TargetsMissed,
-            "missed: ",
-            binding(targets, TargetVerdict::Fail),
-        ),
-        (Verdict::Regression, "slower than before: ", regressions(comparisons)),
-        (
-            Verdict::Inconclusive,
-            "not decided: ",
-            binding(targets, TargetVerdict::Inconclusive),
-        ),
-    ];
-    decided
-        .into_iter()
-        .find(|(_, _, offenders)| !offenders.is_empty())
-        .map_or_else(
-            || (Verdict::Pass, passed(targets)),
-            |(verdict, lead, names)| (verdict, sentence(lead, &names)),
-        )
-}
-
-/// The verdict of a gate, whose question is the comparison: as [`overall`], but a comparison that could not be decided, for
-/// noise or for want of data, makes the run [`Verdict::Inconclusive`] too.
-pub fn of_gate(checks: &[Check], targets: &[TargetResult], comparisons: &[Comparison]) -> (Verdict, String) {
-    let (verdict, reason) = overall(checks, targets, comparisons);
-    let open = undecided(comparisons);
-    match verdict {
-        Verdict::Pass if !open.is_empty() => (Verdict::Inconclusive, sentence("not decided: ", &open)),
-        Verdict::Pass if targets.is_empty() => (verdict, not_slower(comparisons)),
-        _ => (verdict, reason),
-    }
-}
-
-/// The verdict of a stored record that is gated: as [`of_gate`], on what binds. Those are the comparisons with baselines and,
-/// of its own ones, all where it was a gate's run, but only the regressions of a before/after report.
-pub fn of_stored(record: &Record) -> (Verdict, String) {
-    let own = record.comparisons.iter();
-    let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
-    let binding: Vec<Comparison> = own
-        .filter(|one| record.gate.is_some() || one.outcome == Outcome::Regress)
-        .chain(baseline)
-        .cloned()
-        .collect();
-    if binding.is_empty() {
-        return overall(&record.checks, &record.targets, &[]);
-    }
-    let (verdict, reason) = of_gate(&record.checks, &record.targets, &binding);
-    if verdict == Verdict::Pass && !record.targets.is_empty() {
-        return (verdict, format!("{reason}; {}", not_slower(&binding)));
-    }
-    (verdict, reason)
-}
-
-/// The verdict of a search for capacity, after its checks: what was promised against what was asked for.
-pub fn of_capacity(checks: &[Check], found: &Capacity) -> (Verdict, String) {
-    let failed = failed_checks(checks);
+/// Every comparison of a gate binds, and every one with a baseline. A report is about targets and large effects: of its
+/// comparisons only a regression counts. An ablation asks how much and not whether: neither its comparisons nor targets
+/// on a subject that lacks a feature count. Targets that nothing measured are counted in the sentence, never passed
+/// silently; P2 targets never fail a run.
+pub(crate) fn of(record: &Record) -> (Verdict, String) {
+    let failed = failed_checks(&record.checks);
     if !failed.is_empty() {
         return (Verdict::Invalid, sentence("the run is invalid: ", &failed));
     }
+    let own = record
+        .comparisons
+        .iter()
+        .filter(|one| binds(record.purpose, one.outcome));
+    let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
+    let comparisons: Vec<&Comparison> = own.chain(baseline).collect();
+    match (record.purpose, &record.capacity) {
+        (Purpose::Ablation, _) => {
+            let features = record.ablation.len();
+            weigh(
+                &[],
+                &comparisons,
+                &format!("every check holds; features switched off in turn: {features}"),
+            )
+        }
+        (Purpose::Capacity, Some(found)) => match of_capacity(found) {
+            (Verdict::Pass, holds) => weigh(&record.targets, &comparisons, &holds),
+            fallen_short => fallen_short,
+        },
+        (Purpose::Report | Purpose::Gate | Purpose::Capacity, _) => weigh(
+            &record.targets,
+            &comparisons,
+            &passed(&record.targets, !comparisons.is_empty()),
+        ),
+    }
+}
+
+/// Whether a comparison within a record counts.
+fn binds(purpose: Purpose, outcome: Outcome) -> bool {
+    match purpose {
+        Purpose::Gate => true,
+        Purpose::Report | Purpose::Capacity => outcome == Outcome::Regress,
+        Purpose::Ablation => false,
+    }
+}
+
+/// Targets and comparisons, in the order of [`of`]; `passed` is said where all of them hold.
+fn weigh(targets: &[TargetResult], comparisons: &[&Comparison], passed: &str) -> (Verdict, String) {
+    let missed = binding(targets, TargetVerdict::Fail);
+    let mut open = binding(targets, TargetVerdict::Inconclusive);
+    open.extend(undecided(comparisons));
+    let decided = [
+        (Verdict::TargetsMissed, "missed: ", missed),
+        (Verdict::Regression, "slower than before: ", regressions(comparisons)),
+        (Verdict::Inconclusive, "not decided: ", open),
+    ];
+    let first = decided.into_iter().find(|(_, _, offenders)| !offenders.is_empty());
+    first.map_or_else(
+        || {
+            let not_slower = (!comparisons.is_empty()).then(|| not_slower(comparisons));
+            let parts = [passed.to_owned(), not_slower.unwrap_or_default()];
+            let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            (Verdict::Pass, said.join("; "))
+        },
+        |(verdict, lead, names)| (verdict, sentence(lead, &names)),
+    )
+}
+
+/// What a search for capacity promises against what was asked for.
+fn of_capacity(found: &Capacity) -> (Verdict, String) {
     let largest = found.steps.iter().map(|step| step.rate_per_s).fold(0.0, f64::max);
     match (found.outcome, found.advertised_per_s, found.wanted_per_s) {
         (CapacityOutcome::Found, Some(holds), Some(wanted)) if holds < wanted => (
@@ -103,7 +108,8 @@ pub fn of_capacity(checks: &[Check], found: &Capacity) -> (Verdict, String) {
         (CapacityOutcome::BeyondReach, ..) => (
             Verdict::Inconclusive,
             format!(
-                "even {}/s missed no target: the limit lies beyond what was driven, start higher or use more generators",
+                "even {}/s missed no target: the limit lies beyond what was driven, start higher or use more \
+                 generators",
                 figure(largest)
             ),
         ),
@@ -135,22 +141,8 @@ fn crossing(found: &Capacity) -> String {
     }
 }
 
-/// The verdict of an ablation of `features` features, which asks how much and not whether: only a run that cannot be trusted
-/// is anything but a pass.
-pub fn of_ablation(checks: &[Check], features: usize) -> (Verdict, String) {
-    let (verdict, reason) = overall(checks, &[], &[]);
-    if verdict == Verdict::Pass {
-        (
-            verdict,
-            format!("every check holds; features switched off in turn: {features}"),
-        )
-    } else {
-        (verdict, reason)
-    }
-}
-
-fn undecided(comparisons: &[Comparison]) -> Vec<String> {
-    let open = |one: &&Comparison| matches!(one.outcome, Outcome::Inconclusive | Outcome::InsufficientData);
+fn undecided(comparisons: &[&Comparison]) -> Vec<String> {
+    let open = |one: &&&Comparison| matches!(one.outcome, Outcome::Inconclusive | Outcome::InsufficientData);
     comparisons
         .iter()
         .filter(open)
@@ -166,7 +158,7 @@ fn undecided(comparisons: &[Comparison]) -> Vec<String> {
 }
 
 /// Passing is said with what the run could have seen.
-fn not_slower(comparisons: &[Comparison]) -> String {
+fn not_slower(comparisons: &[&Comparison]) -> String {
     let tolerated = comparisons
         .iter()
         .filter(|one| one.outcome == Outcome::SlowerWithinTolerance)
@@ -240,7 +232,7 @@ fn describe_limit(limit: Limit, observed: f64) -> String {
     }
 }
 
-fn regressions(comparisons: &[Comparison]) -> Vec<String> {
+fn regressions(comparisons: &[&Comparison]) -> Vec<String> {
     let regressed = comparisons
         .iter()
         .filter(|comparison| comparison.outcome == Outcome::Regress);
@@ -257,9 +249,11 @@ fn regressions(comparisons: &[Comparison]) -> Vec<String> {
         .collect()
 }
 
-fn passed(targets: &[TargetResult]) -> String {
+/// What is said of targets that hold; nothing where comparisons alone were asked for.
+fn passed(targets: &[TargetResult], compared: bool) -> String {
     if targets.is_empty() {
-        return "every check holds; no targets were given".to_owned();
+        let none = "every check holds; no targets were given";
+        return if compared { String::new() } else { none.to_owned() };
     }
     let count = |verdict| targets.iter().filter(|target| target.verdict == verdict).count();
     let (held, absent) = (count(TargetVerdict::Pass), count(TargetVerdict::NotMeasured));
@@ -323,6 +317,24 @@ mod tests {
         }
     }
 
+    fn judged(purpose: Purpose, checks: &[Check], targets: &[TargetResult], comparisons: &[Comparison]) -> Record {
+        Record {
+            purpose,
+            checks: checks.to_vec(),
+            targets: targets.to_vec(),
+            comparisons: comparisons.to_vec(),
+            ..Record::default()
+        }
+    }
+
+    fn of_report(checks: &[Check], targets: &[TargetResult], comparisons: &[Comparison]) -> (Verdict, String) {
+        of(&judged(Purpose::Report, checks, targets, comparisons))
+    }
+
+    fn of_gate(checks: &[Check], targets: &[TargetResult], comparisons: &[Comparison]) -> (Verdict, String) {
+        of(&judged(Purpose::Gate, checks, targets, comparisons))
+    }
+
     use Priority::{P0, P1, P2};
     use TargetVerdict::{Fail, Inconclusive, NotMeasured, Pass};
 
@@ -332,11 +344,11 @@ mod tests {
         let undecided = [target("b", P0, Inconclusive)];
         let regressed = [comparison(Outcome::Regress)];
         let cases = [
-            (overall(&[check(false)], &missed, &regressed), Verdict::Invalid),
-            (overall(&[check(true)], &missed, &regressed), Verdict::TargetsMissed),
-            (overall(&[check(true)], &undecided, &regressed), Verdict::Regression),
-            (overall(&[check(true)], &undecided, &[]), Verdict::Inconclusive),
-            (overall(&[check(true)], &[], &[]), Verdict::Pass),
+            (of_report(&[check(false)], &missed, &regressed), Verdict::Invalid),
+            (of_report(&[check(true)], &missed, &regressed), Verdict::TargetsMissed),
+            (of_report(&[check(true)], &undecided, &regressed), Verdict::Regression),
+            (of_report(&[check(true)], &undecided, &[]), Verdict::Inconclusive),
+            (of_report(&[check(true)], &[], &[]), Verdict::Pass),
         ];
         for ((verdict, reason), expected) in cases {
             assert_eq!(verdict, expected, "{reason}");
@@ -352,16 +364,16 @@ mod tests {
             target("third", P1, Fail),
             target("fourth", P1, Fail),
         ];
-        let (_, reason) = overall(&[], &missed, &[]);
+        let (_, reason) = of_report(&[], &missed, &[]);
         assert!(
             reason.starts_with("missed: P0 `first`: http.p95_ms of driver_details is 7.25, must be below 5; P1 `late`")
         );
         assert!(reason.ends_with("; and 1 more"), "{reason}");
         assert_eq!(
-            overall(&[check(false)], &[], &[]).1,
+            of_report(&[check(false)], &[], &[]).1,
             "the run is invalid: fsync is on (fsync = off)"
         );
-        let (_, slower) = overall(&[], &[], &[comparison(Outcome::Regress)]);
+        let (_, slower) = of_report(&[], &[], &[comparison(Outcome::Regress)]);
         assert_eq!(
             slower,
             "slower than before: latency_p95 of all is 1.2 times that of phase1"
@@ -375,7 +387,7 @@ mod tests {
             target("b", P2, Fail),
             target("c", P0, NotMeasured),
         ];
-        let (verdict, reason) = overall(&[], &targets, &[]);
+        let (verdict, reason) = of_report(&[], &targets, &[]);
         assert_eq!(verdict, Verdict::Pass);
         assert_eq!(
             reason,
@@ -390,7 +402,7 @@ mod tests {
             Outcome::InsufficientData,
             Outcome::SlowerWithinTolerance,
         ] {
-            let (verdict, reason) = overall(&[check(true)], &[target("a", P0, Pass)], &[comparison(outcome)]);
+            let (verdict, reason) = of_report(&[check(true)], &[target("a", P0, Pass)], &[comparison(outcome)]);
             assert_eq!(
                 (verdict, reason.as_str()),
                 (Verdict::Pass, "all 1 measured targets hold")
@@ -443,35 +455,35 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_record_is_bound_by_its_baseline_and_by_its_own_regressions() {
-        let mut record = crate::testing::record();
-        record.checks = vec![check(true)];
-        record.comparisons = vec![comparison(Outcome::Inconclusive)];
-        assert_eq!(of_stored(&record).0, Verdict::Pass, "a report is about large effects");
-        record.comparisons.push(comparison(Outcome::Regress));
-        assert_eq!(of_stored(&record).0, Verdict::Regression);
-        record.comparisons.clear();
-        let with = |outcome| crate::record::Baseline {
-            runs: vec![],
-            evidence: crate::record::BaselineEvidence::Blocks,
-            limit: 1.5,
-            comparisons: vec![comparison(outcome)],
-            shows: String::new(),
-            cannot_show: String::new(),
-            notes: vec![],
+    fn baselines_and_own_regressions_bind_a_report() {
+        let own = |outcome| judged(Purpose::Report, &[check(true)], &[], &[comparison(outcome)]);
+        assert_eq!(
+            of(&own(Outcome::Inconclusive)).0,
+            Verdict::Pass,
+            "a report is about large effects"
+        );
+        assert_eq!(of(&own(Outcome::Regress)).0, Verdict::Regression);
+        let against = |outcome| Record {
+            baseline: Some(crate::record::Baseline {
+                runs: vec![],
+                evidence: crate::record::BaselineEvidence::Blocks,
+                limit: 1.5,
+                comparisons: vec![comparison(outcome)],
+                shows: String::new(),
+                cannot_show: String::new(),
+                notes: vec![],
+            }),
+            ..judged(Purpose::Report, &[check(true)], &[target("a", P0, Pass)], &[])
         };
-        record.targets = vec![target("a", P0, Pass)];
         for (outcome, verdict) in [
             (Outcome::Pass, Verdict::Pass),
             (Outcome::InsufficientData, Verdict::Inconclusive),
             (Outcome::Regress, Verdict::Regression),
         ] {
-            record.baseline = Some(with(outcome));
-            assert_eq!(of_stored(&record).0, verdict);
+            assert_eq!(of(&against(outcome)).0, verdict);
         }
-        record.baseline = Some(with(Outcome::Pass));
         assert_eq!(
-            of_stored(&record).1,
+            of(&against(Outcome::Pass)).1,
             "all 1 measured targets hold; none of 1 comparisons is slower"
         );
     }
@@ -502,10 +514,16 @@ mod tests {
             (capacity(BeyondReach, None, Some(10.0)), Verdict::Inconclusive),
             (capacity(Unfinished, None, None), Verdict::Inconclusive),
         ] {
-            assert_eq!(of_capacity(&[check(true)], &found).0, verdict, "{found:?}");
-            assert_eq!(of_capacity(&[check(false)], &found).0, Verdict::Invalid);
+            let of_search = |ok| {
+                of(&Record {
+                    capacity: Some(found.clone()),
+                    ..judged(Purpose::Capacity, &[check(ok)], &[], &[])
+                })
+            };
+            assert_eq!(of_search(true).0, verdict, "{found:?}");
+            assert_eq!(of_search(false).0, Verdict::Invalid);
         }
-        let (_, reason) = of_capacity(&[], &capacity(Found, Some(100.0), Some(110.0)));
+        let (_, reason) = of_capacity(&capacity(Found, Some(100.0), Some(110.0)));
         assert_eq!(
             reason,
             "it holds 100/s, 110/s were asked for; the first target is just missed at 120/s (100 to 140/s)"
@@ -513,15 +531,29 @@ mod tests {
     }
 
     #[test]
+    fn a_capacity_is_bound_by_its_targets_too() {
+        let found = Record {
+            capacity: Some(capacity(CapacityOutcome::Found, Some(100.0), None)),
+            ..judged(Purpose::Capacity, &[], &[target("a", P0, Fail)], &[])
+        };
+        assert_eq!(of(&found).0, Verdict::TargetsMissed);
+    }
+
+    #[test]
     fn an_ablation_has_nothing_to_miss() {
+        let missed = [target("a", P0, Fail)];
+        let slower = [comparison(Outcome::Regress)];
         assert_eq!(
-            of_ablation(&[check(true)], 5),
+            of(&judged(Purpose::Ablation, &[check(true)], &missed, &slower)),
             (
                 Verdict::Pass,
-                "every check holds; features switched off in turn: 5".to_owned()
+                "every check holds; features switched off in turn: 0".to_owned()
             )
         );
-        assert_eq!(of_ablation(&[check(false)], 5).0, Verdict::Invalid);
+        assert_eq!(
+            of(&judged(Purpose::Ablation, &[check(false)], &[], &[])).0,
+            Verdict::Invalid
+        );
     }
 
     #[test]
@@ -529,7 +561,7 @@ mod tests {
         let mut reduction = target("queries", P0, Fail);
         reduction.limit = Limit::ReducedBy(0.5);
         reduction.observed = Some(0.25);
-        let (_, reason) = overall(&[], &[reduction], &[]);
+        let (_, reason) = of_report(&[], &[reduction], &[]);
         assert!(reason.ends_with("fell by 25 %, must fall by 50 %"), "{reason}");
     }
 }

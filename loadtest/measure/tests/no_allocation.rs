@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use measure::record::Model;
-use measure::recorder::{Outcome, Request, Shard, Unfinished, Windows};
+use measure::recorder::{Request, RequestEnd, Shard, Unfinished, Windows};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -43,9 +43,9 @@ fn drive(shard: &mut Shard) {
         let (endpoint, intended_us) = (usize::try_from(request % 4).unwrap_or(0), request * 130);
         let sent_us = intended_us + request % 3_000;
         let outcome = if request % 50 == 0 {
-            Outcome::Error
+            RequestEnd::Error
         } else {
-            Outcome::Ok { bytes: 600 }
+            RequestEnd::Ok { bytes: 600 }
         };
         let ended_us = sent_us + request * request % 90_000_000;
         shard.arrival(intended_us);

@@ -8,20 +8,20 @@ use stack::{Server, StackOptions};
 
 use crate::{error::HarnessError, load::priority_here};
 
-/// Arguments of `loadtest doctor`.
+/// Say which servers can be had here, by which provider, and what installs what is missing
 #[derive(Debug, Args)]
-pub struct DoctorArgs {
+#[command(after_help = "Example:\n  loadtest doctor")]
+pub(crate) struct DoctorArgs {
     /// Directory of Postgres' binaries, where several versions are installed
     #[arg(long, value_name = "DIR")]
-    pub postgres_bin: Option<PathBuf>,
+    postgres_bin: Option<PathBuf>,
 }
 
 /// Exit code 0 when every server can be had, 3 when one cannot.
 pub(super) async fn doctor(arguments: &DoctorArgs) -> Result<u8, HarnessError> {
-    let options = StackOptions::from_env().map_err(|error| HarnessError::Usage(error.to_string()))?;
     let options = StackOptions {
         postgres_bin: arguments.postgres_bin.clone(),
-        ..options
+        ..StackOptions::from_env().map_err(HarnessError::usage)?
     };
     let findings = doctor::examine(&options).await;
     let servers = [Server::Postgres, Server::Redis, Server::Kafka];
@@ -33,7 +33,7 @@ pub(super) async fn doctor(arguments: &DoctorArgs) -> Result<u8, HarnessError> {
         .into_iter()
         .find(|server| doctor::taken(&findings, *server).is_none());
     lacking.map_or(Ok(0), |server| {
-        Err(HarnessError::Unavailable(format!(
+        Err(HarnessError::Server(format!(
             "nothing provides {server}; one of the ways above is enough"
         )))
     })

@@ -1,7 +1,8 @@
-//! `loadtest history`: figures of runs in an append-only file, and since which commit they are what they are. A trend is for
-//! people and gates nothing, so the exit code says only whether it could be shown.
+//! `loadtest history`: figures of runs in an append-only file, and since which commit they are what they are. A trend
+//! is for people and gates nothing, so the exit code says only whether it could be shown.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -19,63 +20,60 @@ use measure::{
     record::Record,
 };
 
+use super::{ending, files};
 use crate::error::HarnessError;
 
-/// Arguments of `loadtest history`.
+/// Keep figures of runs in a file, and say since when they are what they are
 #[derive(Debug, Args)]
-pub struct HistoryArgs {
-    /// What to do.
+#[command(after_help = "\
+Examples:
+  loadtest history add target/loadtest/latest/record.json --file history.jsonl
+  loadtest history show --file history.jsonl --html trends.html")]
+pub(crate) struct HistoryArgs {
     #[command(subcommand)]
-    pub action: HistoryAction,
-
+    action: HistoryAction,
     /// The history: one line per run and subject
     #[arg(long, value_name = "FILE", default_value = "loadtest-history.jsonl", global = true)]
-    pub file: PathBuf,
+    file: PathBuf,
 }
 
-/// What can be done with a history.
 #[derive(Debug, Subcommand)]
-pub enum HistoryAction {
-    /// Append the figures of records; one that is there already is passed over
-    #[command(after_help = "Example:\n  loadtest history add target/loadtest/latest/record.json --file history.jsonl")]
+enum HistoryAction {
     Add(AddArgs),
-    /// Show the p95 of every endpoint over the runs, where it changed, and since which commit
-    #[command(after_help = concat!(
-        "Examples:\n",
-        "  loadtest history show --file history.jsonl\n",
-        "  loadtest history show --file history.jsonl --metric service.cpu_us_per_request --html trends.html\n\n",
-        "Runs of one subject, workload, load and machine make a series. On unchanged figures a change is still seen now ",
-        "and then, and it takes 3 to 8 runs until one shows: a trend dates a change, it gates nothing."
-    ))]
     Show(ShowArgs),
 }
 
-/// Arguments of `loadtest history add`.
+/// Append the figures of records; one that is there already is passed over
 #[derive(Debug, Args)]
-pub struct AddArgs {
+#[command(after_help = "Example:\n  loadtest history add target/loadtest/latest/record.json --file history.jsonl")]
+struct AddArgs {
     /// Records of runs
     #[arg(value_name = "RECORD", required = true)]
-    pub records: Vec<PathBuf>,
+    records: Vec<PathBuf>,
 }
 
-/// Arguments of `loadtest history show`.
+/// Show the p95 of every endpoint over the runs, where it changed, and since which commit
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+#[command(after_help = "\
+Examples:
+  loadtest history show --file history.jsonl
+  loadtest history show --file history.jsonl --metric service.cpu_us_per_request --html trends.html
+
+Runs of one subject, workload, load and machine make a series. On unchanged figures a change is still seen now and \
+then, and it takes 3 to 8 runs until one shows: a trend dates a change, it gates nothing.")]
+struct ShowArgs {
     /// Whose runs [default: those of the newest line]
     #[arg(long, value_name = "SUBJECT")]
-    pub subject: Option<String>,
-
+    subject: Option<String>,
     /// Only this endpoint
     #[arg(long, value_name = "NAME")]
-    pub endpoint: Option<String>,
-
+    endpoint: Option<String>,
     /// A metric of the records instead of the p95 of endpoints, e.g. `service.cpu_us_per_request`
     #[arg(long, value_name = "NAME", conflicts_with_all = ["endpoint", "html"])]
-    pub metric: Option<String>,
-
+    metric: Option<String>,
     /// Draw the trends of the endpoints as a page
     #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    html: Option<PathBuf>,
 }
 
 /// Exit code 0 when there was something to add or to show.
@@ -86,24 +84,18 @@ pub(super) fn history(arguments: &HistoryArgs) -> Result<u8, HarnessError> {
     }
 }
 
-fn usage(error: &dyn std::fmt::Display) -> HarnessError {
-    HarnessError::Usage(error.to_string())
-}
-
 /// All records are read before anything is appended.
 fn append(file: &Path, arguments: &AddArgs) -> Result<u8, HarnessError> {
-    let records = arguments.records.iter().map(|path| Record::load(path));
-    let records = records.collect::<Result<Vec<_>, _>>().map_err(|error| usage(&error))?;
-    for record in &records {
-        let entries = Entry::of_record(record);
+    for record in files::records(&arguments.records)? {
+        let entries = Entry::of_record(&record);
         if entries.is_empty() {
             println!("{}: nothing was measured, nothing added", record.id);
             continue;
         }
-        let added = file::append(file, &entries).map_err(|error| usage(&error))?;
-        println!("{}", added_line(record, &entries, added));
+        let added = file::append(file, &entries).map_err(HarnessError::usage)?;
+        println!("{}", added_line(&record, &entries, added));
     }
-    println!("history: {}", file.display());
+    ending::path("history", file);
     Ok(0)
 }
 
@@ -122,12 +114,15 @@ fn added_line(record: &Record, entries: &[Entry], added: usize) -> String {
 }
 
 fn print(file: &Path, arguments: &ShowArgs) -> Result<u8, HarnessError> {
-    let history = file::read(file).map_err(|error| usage(&error))?;
-    let skipped = skipped_lines(file, &history);
+    let History { mut entries, skipped } = file::read(file).map_err(HarnessError::usage)?;
+    let passed_over = |(number, why): &(usize, String)| format!("{}:{number}: passed over: {why}", file.display());
+    let skipped: Vec<String> = skipped.iter().map(passed_over).collect();
     for line in &skipped {
         eprintln!("warning: {line}");
     }
-    let entries = of_subject(history.entries, arguments.subject.as_deref())?;
+    keep_named("subject", arguments.subject.as_deref(), &mut entries, |entry| {
+        &entry.subject
+    })?;
     let newest = entries
         .last()
         .ok_or_else(|| HarnessError::Usage(format!("{} holds no runs yet", file.display())))?;
@@ -138,59 +133,66 @@ fn print(file: &Path, arguments: &ShowArgs) -> Result<u8, HarnessError> {
     }
     if let Some(page) = &arguments.html {
         let html = reports::trends(&newest.subject, &trends, &skipped).map_err(HarnessError::internal)?;
-        fs::write(page, html).map_err(|error| usage(&format!("{}: {error}", page.display())))?;
-        println!("page: {}", page.display());
+        fs::write(page, html).map_err(|error| HarnessError::Usage(format!("{}: {error}", page.display())))?;
+        ending::path("page", page);
     }
     Ok(0)
-}
-
-fn skipped_lines(file: &Path, history: &History) -> Vec<String> {
-    let line = |(number, why): &(usize, String)| format!("{}:{number}: passed over: {why}", file.display());
-    history.skipped.iter().map(line).collect()
-}
-
-/// The entries of one subject; all of them without one, since the newest decides which of them make the series.
-fn of_subject(entries: Vec<Entry>, subject: Option<&str>) -> Result<Vec<Entry>, HarnessError> {
-    let Some(subject) = subject else { return Ok(entries) };
-    let mut names: Vec<String> = entries.iter().map(|entry| entry.subject.clone()).collect();
-    let own: Vec<Entry> = entries.into_iter().filter(|entry| entry.subject == subject).collect();
-    if own.is_empty() {
-        names.sort();
-        names.dedup();
-        return Err(unknown("subject", subject, &names));
-    }
-    Ok(own)
 }
 
 fn chosen(entries: &[Entry], arguments: &ShowArgs) -> Result<Vec<Trend>, HarnessError> {
     if let Some(metric) = &arguments.metric {
         let trend = metric_trend(entries, metric);
         if trend.points.is_empty() {
-            let names = entries.iter().flat_map(|entry| entry.metrics.keys().cloned());
-            let names: std::collections::BTreeSet<String> = names.collect();
-            return Err(unknown("metric", metric, &Vec::from_iter(names)));
+            let known = entries.iter().flat_map(|entry| entry.metrics.keys());
+            return Err(unknown("metric", metric, known));
         }
         return Ok(vec![trend]);
     }
-    let trends = p95_trends(entries);
-    let Some(endpoint) = &arguments.endpoint else {
-        return Ok(trends);
-    };
-    let names: Vec<String> = trends.iter().map(|trend| trend.name.clone()).collect();
-    let own: Vec<Trend> = trends.into_iter().filter(|trend| trend.name == *endpoint).collect();
-    if own.is_empty() {
-        return Err(unknown("endpoint", endpoint, &names));
-    }
-    Ok(own)
+    let mut trends = p95_trends(entries);
+    keep_named("endpoint", arguments.endpoint.as_deref(), &mut trends, |trend| {
+        &trend.name
+    })?;
+    Ok(trends)
 }
 
-/// Names the nearest that there is.
-fn unknown(what: &str, name: &str, known: &[String]) -> HarnessError {
-    let nearest = known
-        .iter()
-        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    let hint = nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"));
+/// Keeps what has a name, if one is given.
+fn keep_named<T>(
+    what: &str,
+    name: Option<&str>,
+    all: &mut Vec<T>,
+    name_of: impl Fn(&T) -> &String,
+) -> Result<(), HarnessError> {
+    let Some(name) = name else { return Ok(()) };
+    if all.iter().all(|one| name_of(one) != name) {
+        return Err(unknown(what, name, all.iter().map(name_of)));
+    }
+    all.retain(|one| name_of(one) == name);
+    Ok(())
+}
+
+fn unknown<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n String>) -> HarnessError {
+    let known: BTreeSet<&str> = known.map(String::as_str).collect();
+    let hint = scenarios::did_you_mean(name, known).map_or_else(String::new, |hint| format!("; {hint}"));
     HarnessError::Usage(format!("the history has no {what} `{name}`{hint}"))
+}
+
+/// What the series is made of, and what was left out of it.
+fn series_line(entries: &[Entry], newest: &Entry) -> String {
+    let (like, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.is_like(newest));
+    let trusted = like.iter().filter(|entry| entry.is_trusted()).count();
+    let left_out: Vec<String> = [
+        (like.len() - trusted, "were not valid"),
+        (others.len(), "are of another subject, workload, load or machine"),
+    ]
+    .iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, why)| format!("{count} {why}"))
+    .collect();
+    let runs = format!("{}: {trusted} runs on {}", newest.subject, newest.place);
+    if left_out.is_empty() {
+        return runs;
+    }
+    format!("{runs} ({} not used)", left_out.join(", "))
 }
 
 fn unit(arguments: &ShowArgs) -> Unit {
@@ -198,47 +200,18 @@ fn unit(arguments: &ShowArgs) -> Unit {
     metric.map_or(Unit::Milliseconds, |metric| metrics::describe(metric).unit)
 }
 
-/// What the series is made of, and what was left out of it.
-fn series_line(entries: &[Entry], newest: &Entry) -> String {
-    let (like, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.is_like(newest));
-    let trusted = like.iter().filter(|entry| entry.is_trusted()).count();
-    let mut left_out = Vec::new();
-    if like.len() > trusted {
-        left_out.push(format!("{} were not valid", like.len() - trusted));
-    }
-    if !others.is_empty() {
-        left_out.push(format!(
-            "{} are of another subject, workload, load or machine",
-            others.len()
-        ));
-    }
-    let aside = if left_out.is_empty() {
-        String::new()
-    } else {
-        format!(" ({} not used)", left_out.join(", "))
-    };
-    format!("{}: {trusted} runs on {}{aside}", newest.subject, newest.place)
-}
-
 /// "details: 8.1 ms in the last of 40 runs; since 4b5edd4 (2026-11-20) 8.0 ms, before 5.0 ms (+60 %, p = 2e-9)"
 fn described(trend: &Trend, unit: Unit) -> String {
+    let (name, runs) = (&trend.name, trend.points.len());
     let Some(last) = trend.points.last() else {
-        return format!("{}: no value", trend.name);
+        return format!("{name}: no value");
     };
-    let head = format!(
-        "{}: {} in the last of {} runs",
-        trend.name,
-        quantity(last.value, unit),
-        trend.points.len()
-    );
+    let head = format!("{name}: {} in the last of {runs} runs", quantity(last.value, unit));
     if trend.changes.is_empty() {
         return format!("{head}; no change of level");
     }
-    let changes = trend
-        .changes
-        .iter()
-        .rev()
-        .map(|change| changed(&trend.points, change, unit));
+    let changes = trend.changes.iter().rev();
+    let changes = changes.map(|change| changed(&trend.points, change, unit));
     changes.fold(head, |text, change| format!("{text}\n  {change}"))
 }
 

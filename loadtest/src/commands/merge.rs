@@ -1,73 +1,79 @@
 //! `loadtest merge`: what several generators measured at the same time, put together exactly and judged as one.
 
-use std::{fs::File, io::BufWriter, path::Path};
+use std::{fs, path::PathBuf};
 
-use measure::{hlog::Hlog, record::Record};
+use clap::Args;
+use measure::{
+    hlog::Hlog,
+    judge::{Question, judge},
+};
 
-use super::measure::load_targets;
+use super::{ending, files};
 use crate::{
-    cli::MergeArgs,
-    compare::{command_line, judge, output},
+    compare::{command_line, output},
     error::HarnessError,
 };
 
 /// Name of the merged log.
 const MERGED_LOG: &str = "merged.hlog";
 
+/// Put records (or .hlog files) of several generators together, exactly
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example: three generators drove the same workload at the same time
+  loadtest merge a/record.json b/record.json c/record.json --out merged
+  loadtest merge a.hlog b.hlog --out merged")]
+pub(crate) struct MergeArgs {
+    /// Records, or .hlog files, of generators that drove the same workload at the same time
+    #[arg(value_name = "FILE", required = true, num_args = 2..)]
+    files: Vec<PathBuf>,
+    /// Targets that must hold for the (last) subject
+    #[arg(long, value_name = "FILE")]
+    targets: Option<PathBuf>,
+    /// Where the merged record and its report (or merged.hlog) go
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
 /// Records give the exit code of the merged verdict, logs 0: there is nothing in them to judge.
 pub(super) fn merge(arguments: &MergeArgs) -> Result<u8, HarnessError> {
-    let is_log = |file: &&std::path::PathBuf| file.extension().is_some_and(|extension| extension == "hlog");
-    std::fs::create_dir_all(&arguments.out)
-        .map_err(|error| HarnessError::Usage(format!("cannot make {}: {error}", arguments.out.display())))?;
+    let is_log = |file: &&PathBuf| file.extension().is_some_and(|extension| extension == "hlog");
+    files::make_directory(&arguments.out)?;
     match arguments.files.iter().filter(is_log).count() {
         0 => merge_records(arguments),
         logs if logs == arguments.files.len() => merge_logs(arguments),
-        _ => Err(HarnessError::Usage(
-            "records and .hlog files cannot be merged with each other: give one kind".to_owned(),
+        _ => Err(HarnessError::usage(
+            "records and .hlog files cannot be merged with each other: give one kind",
         )),
     }
 }
 
 fn merge_records(arguments: &MergeArgs) -> Result<u8, HarnessError> {
-    let usage = |error: &dyn std::fmt::Display| HarnessError::Usage(error.to_string());
-    let records = arguments.files.iter().map(|file| Record::load(file));
-    let records = records.collect::<Result<Vec<_>, _>>().map_err(|error| usage(&error))?;
-    let mut merged = measure::merge::records(&records).map_err(|error| usage(&error))?;
-    let endpoints: Vec<&str> = merged
-        .summary
-        .values()
-        .flat_map(|summary| summary.endpoints.keys())
-        .map(String::as_str)
-        .collect();
-    let targets = load_targets(arguments.targets.as_deref(), &endpoints)?;
+    let records = files::records(&arguments.files)?;
+    let mut merged = measure::merge::records(&records).map_err(HarnessError::usage)?;
+    let targets = files::targets_for(&records[0], arguments.targets.as_deref())?;
     merged.command = command_line();
-    judge::judge(
-        &mut merged,
-        targets.as_ref().map_or(&[], |targets| &targets.items),
-        None,
-    )?;
+    let question = Question {
+        targets: targets.as_ref().map(|targets| targets.items.as_slice()),
+        ..Question::default()
+    };
+    judge(&mut merged, &question).map_err(HarnessError::usage)?;
     let report = output::write_all(&merged, &arguments.out)?;
-    println!("{}", reports::text(&merged));
-    println!("report: {}", report.display());
+    ending::verdict(&reports::text(&merged), &report);
     Ok(merged.exit_code)
 }
 
 fn merge_logs(arguments: &MergeArgs) -> Result<u8, HarnessError> {
-    let logs = arguments
-        .files
-        .iter()
-        .map(|file| read_log(file))
-        .collect::<Result<Vec<_>, _>>()?;
-    let merged = Hlog::merge(&logs).map_err(|error| HarnessError::Usage(error.to_string()))?;
+    let logs = arguments.files.iter().map(|file| {
+        let wrong = |why: &dyn std::fmt::Display| HarnessError::usage(format!("{}: {why}", file.display()));
+        let text = fs::read(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        Hlog::parse(&text).map_err(|error| wrong(&error))
+    });
+    let logs = logs.collect::<Result<Vec<_>, _>>()?;
+    let merged = Hlog::merge(&logs).map_err(HarnessError::usage)?;
     let path = arguments.out.join(MERGED_LOG);
-    let written = File::create(&path).and_then(|file| merged.write(BufWriter::new(file)));
+    let written = fs::File::create(&path).and_then(|file| merged.write(std::io::BufWriter::new(file)));
     written.map_err(HarnessError::internal)?;
-    println!("{}", path.display());
+    ending::path("log", &path);
     Ok(0)
-}
-
-fn read_log(file: &Path) -> Result<Hlog, HarnessError> {
-    let wrong = |why: &dyn std::fmt::Display| HarnessError::Usage(format!("{}: {why}", file.display()));
-    let text = std::fs::read(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-    Hlog::parse(&text).map_err(|error| wrong(&error))
 }

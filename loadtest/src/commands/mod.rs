@@ -1,49 +1,51 @@
-//! One file per subcommand: what it reads, does and leaves behind, in that order.
+//! One file per subcommand: its arguments, and what it reads, does and leaves behind, in that order. Beside them
+//! stands what several share: `session` (commands that drive load), `files` (what is read) and `ending` (what is
+//! printed last).
 
 pub(crate) mod capacity;
+pub(crate) mod compare;
 pub(crate) mod doctor;
-pub(crate) mod gate;
+mod ending;
+mod files;
 pub(crate) mod history;
-mod measure;
-mod merge;
-mod report;
+pub(crate) mod judge;
+pub(crate) mod merge;
+pub(crate) mod report;
+pub(crate) mod run;
+mod session;
 pub(crate) mod stack;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
 use crate::{
     canary,
-    cli::{Cli, Command},
-    error::HarnessError,
+    cli::{self, Cli, Command},
 };
 
-/// Runs a command; its outcome is the exit code, errors are printed.
-pub fn run(cli: Cli) -> ExitCode {
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(HarnessError::internal)
-        .and_then(|runtime| runtime.block_on(dispatch(cli.command)));
-    match outcome {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(error.exit_code())
-        }
+/// Parses the command line and runs its command. What the command returns is the exit code; errors are printed.
+#[tokio::main]
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    for notice in cli::renamed(std::env::args_os()) {
+        eprintln!("{notice}");
     }
-}
-
-async fn dispatch(command: Command) -> Result<u8, HarnessError> {
-    match command {
-        Command::Compare(arguments) => measure::compare(&arguments).await,
-        Command::Run(arguments) => measure::run(&arguments).await,
+    let outcome = match cli.command {
+        Command::Compare(arguments) => compare::compare(&arguments).await,
+        Command::Run(arguments) => run::run(&arguments).await,
         Command::Merge(arguments) => merge::merge(&arguments),
         Command::Capacity(arguments) => capacity::capacity(&arguments).await,
-        Command::Gate(arguments) => gate::gate(&arguments),
+        Command::Judge(arguments) => judge::judge(&arguments),
         Command::History(arguments) => history::history(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Stack(arguments) => stack::stack(&arguments).await,
         Command::Canary => canary::serve().await,
         Command::Doctor(arguments) => doctor::doctor(&arguments).await,
-    }
+    };
+    let code = outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        error.exit_code()
+    });
+    ExitCode::from(code)
 }

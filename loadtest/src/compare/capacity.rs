@@ -3,26 +3,24 @@
 
 use measure::{
     capacity::{
-        search::{Next, Outcome, Search},
+        search::{Next, Search},
         step::{self, Goal, Step},
     },
-    record::{Capacity, CapacityOutcome, Round, StepKind, TargetVerdict},
-    summary::summarise,
+    record::{Capacity, CapacityOutcome, Round, StepKind},
     targets::TargetSpec,
 };
 use scenarios::Schedule;
-use stack::Stack;
 
 use super::{
-    Plan,
-    output::OutputDir,
-    plan::Slot,
-    round::{Names, Up},
-    run::{Run, unavailable},
+    plan::{Plan, PlannedLaunch},
+    round::{self, Unfinished},
 };
 use crate::{
-    error::HarnessError, interrupt::Interrupt, load::Target, probes::Access, progress::Progress, subject::Means,
+    error::HarnessError,
+    launchpad::{Launchpad, Resident},
 };
+
+pub(crate) use crate::launchpad::Surroundings;
 
 /// Parts of a soak: few and long, since they are the clusters of its intervals.
 pub(crate) const SOAK_PARTS: u32 = 5;
@@ -51,7 +49,7 @@ impl Settings {
     }
 }
 
-/// What a search is about.
+/// A search to be made.
 pub(crate) struct Question<'a> {
     pub(crate) plan: &'a Plan,
     /// Targets that load decides.
@@ -59,15 +57,6 @@ pub(crate) struct Question<'a> {
     pub(crate) settings: Settings,
     /// Requests that follow from one arrival.
     pub(crate) per_arrival: f64,
-}
-
-/// What everything that is driven shares.
-#[derive(Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
-    pub(crate) stack: Option<&'a Stack>,
-    pub(crate) out: &'a OutputDir,
-    pub(crate) progress: &'a Progress,
-    pub(crate) interrupt: &'a Interrupt,
 }
 
 /// A search under way.
@@ -79,12 +68,6 @@ pub(crate) struct Searching<'a> {
     pub(crate) found: Capacity,
     /// The rounds of the last soak, which the verdict is made of.
     pub(crate) soak: Vec<Round>,
-}
-
-/// The subject while it is up, and what it was given.
-struct Resident<'a> {
-    up: Up<'a>,
-    names: Option<Names>,
 }
 
 impl<'a> Searching<'a> {
@@ -115,57 +98,13 @@ impl<'a> Searching<'a> {
     /// # Errors
     /// The first failure; the steps before it are kept.
     pub(crate) async fn execute(&mut self) -> Result<(), HarnessError> {
-        let Surroundings {
-            stack,
-            out,
-            progress,
-            interrupt,
-        } = self.around;
-        let mut run = Run::new(self.question.plan, stack, out, progress, interrupt);
-        run.seed_all().await?;
-        let mut resident = self.bring_up(&run).await?;
+        let Plan { subjects, workload, .. } = self.question.plan;
+        let launchpad = Launchpad::prepare(self.around, subjects, &workload.dataset.seed_command).await?;
+        let mut resident = launchpad.bring_up(&subjects[0], 0).await?;
         let searched = self.search(&mut resident).await;
         self.found.scaling = step::scaling(&self.found.steps);
-        let ended = self.take_down(resident).await;
+        let ended = resident.take_down().await;
         searched.and(ended)
-    }
-
-    async fn bring_up(&self, run: &Run<'_>) -> Result<Resident<'a>, HarnessError> {
-        let subject = &self.question.plan.subjects[0];
-        let slot = slot(0);
-        let (process, target, names) = match (&subject.means, self.around.stack) {
-            (Means::Running(target), _) => (None, target.clone(), None),
-            (Means::Launch(binary), Some(stack)) => {
-                let names = run.names(slot);
-                run.prepare(stack, binary, &names).await?;
-                let process = run.launch(stack, subject, binary, slot, &names).await?;
-                let target = Target::at(process.address);
-                (Some(process), target, Some(names))
-            }
-            (Means::Launch(_), None) => {
-                return Err(HarnessError::internal(anyhow::anyhow!("no stack for {}", subject.name)));
-            }
-        };
-        Ok(Resident {
-            up: Up {
-                subject,
-                target,
-                process,
-            },
-            names,
-        })
-    }
-
-    async fn take_down(&self, resident: Resident<'_>) -> Result<(), HarnessError> {
-        let stopped = match resident.up.process {
-            Some(process) => process.stop().await,
-            None => Ok(()),
-        };
-        let dropped = match (self.around.stack, resident.names) {
-            (Some(stack), Some(names)) => stack.postgres.drop_database(&names.database).await.map_err(unavailable),
-            _ => Ok(()),
-        };
-        stopped.and(dropped)
     }
 
     async fn search(&mut self, resident: &mut Resident<'_>) -> Result<(), HarnessError> {
@@ -183,7 +122,8 @@ impl<'a> Searching<'a> {
                     search.soaked(passed);
                 }
                 Next::Done(outcome) => {
-                    self.conclude(outcome);
+                    self.found.outcome = outcome;
+                    self.found.advertised_per_s = search.advertised_per_s();
                     return Ok(());
                 }
             }
@@ -199,17 +139,6 @@ impl<'a> Searching<'a> {
         }
     }
 
-    fn conclude(&mut self, outcome: Outcome) {
-        self.found.outcome = match outcome {
-            Outcome::Found(capacity) => {
-                self.found.advertised_per_s = Some(capacity.advertised_per_s);
-                CapacityOutcome::Found
-            }
-            Outcome::BeyondReach { .. } => CapacityOutcome::BeyondReach,
-            Outcome::NotHeld { .. } => CapacityOutcome::NotHeld,
-        };
-    }
-
     /// One load of the doubling, which ends with the first that misses a goal, or of a round.
     async fn step(&mut self, resident: &mut Resident<'_>, rate_per_s: f64) -> Result<Step, HarnessError> {
         let kind = if self.found.steps.iter().any(step::misses) {
@@ -221,8 +150,8 @@ impl<'a> Searching<'a> {
         let round = self.drive(resident, rate_per_s, settings.step_s).await?;
         self.keep(&round, kind, rate_per_s)?.ok_or_else(|| {
             HarnessError::Usage(format!(
-                "at {rate_per_s:.1}/s nothing was due within a step that any target is about: start higher with --start, or \
-                 make steps longer with --step-s"
+                "at {rate_per_s:.1}/s nothing was due within a step that any target is about: start higher with --start, \
+                 or make steps longer with --step-s"
             ))
         })
     }
@@ -250,14 +179,10 @@ impl<'a> Searching<'a> {
 
     fn soak_holds(&self) -> Result<bool, HarnessError> {
         let subject = &self.question.plan.subjects[0].name;
-        let summary = summarise(&self.soak, subject).map_err(HarnessError::internal)?;
-        let summaries = [(subject.clone(), summary)].into();
-        let judged = measure::targets::judge(self.question.targets, &summaries, &self.soak, None, subject)
-            .map_err(HarnessError::internal)?;
-        Ok(judged.iter().all(|target| target.verdict == TargetVerdict::Pass))
+        step::holds(&self.soak, subject, self.question.targets).map_err(HarnessError::internal)
     }
 
-    /// What a round says about the goals; `None` where nothing was due that any of them is about.
+    /// Keeps the step that a round was, judged by the goals; `None` where nothing was due that any of them is about.
     fn keep(&mut self, round: &Round, kind: StepKind, rate_per_s: f64) -> Result<Option<Step>, HarnessError> {
         let found = step::of_round(round, &self.goals, kind, rate_per_s).map_err(HarnessError::internal)?;
         if let Some(step) = &found {
@@ -270,47 +195,31 @@ impl<'a> Searching<'a> {
     /// Load at one rate; before the first of all comes the workload's whole warm-up.
     async fn drive(&self, resident: &mut Resident<'_>, rate_per_s: f64, measure_s: f64) -> Result<Round, HarnessError> {
         let number = u32::try_from(self.found.steps.len()).unwrap_or(u32::MAX);
-        let base = self.question.plan.schedule;
+        let Question {
+            plan,
+            settings,
+            per_arrival,
+            ..
+        } = self.question;
+        let warm_up_s = if number == 0 {
+            plan.schedule.warm_up_s.max(settings.settle_s)
+        } else {
+            settings.settle_s
+        };
         let schedule = Schedule {
-            warm_up_s: if number == 0 {
-                base.warm_up_s.max(self.question.settings.settle_s)
-            } else {
-                self.question.settings.settle_s
-            },
+            warm_up_s,
             measure_s,
             blocks: number + 1,
-            ..base
+            ..plan.schedule
         };
-        let plan = self
-            .question
-            .plan
-            .at_rate(rate_per_s / self.question.per_arrival, schedule);
-        let Surroundings {
-            stack,
-            out,
-            progress,
-            interrupt,
-        } = self.around;
-        let run = Run::new(&plan, stack, out, progress, interrupt);
-        let access = match (stack, &resident.names, &resident.up.process) {
-            (Some(stack), Some(names), Some(process)) => run.access(stack, names, process),
-            _ => Access::default(),
+        let plan = plan.at_rate(rate_per_s / per_arrival, schedule);
+        let launch = PlannedLaunch {
+            block: number,
+            order: number,
+            subject: 0,
         };
-        let end = run.measure(slot(number), &mut resident.up, access).await?;
-        match (end.round, end.failure) {
-            (_, Some(failure)) => Err(failure),
-            (Some(round), None) => Ok(round),
-            (None, None) => Err(HarnessError::internal(anyhow::anyhow!("a step left no round"))),
-        }
-    }
-}
-
-/// The one subject, in step `number`.
-fn slot(number: u32) -> Slot {
-    Slot {
-        block: number,
-        order: number,
-        subject: 0,
+        let measured = round::measure(&plan, launch, self.around, resident).await;
+        measured.map_err(|Unfinished { error, .. }| error)
     }
 }
 

@@ -1,31 +1,27 @@
-//! The gate: two stages of blocks, with no look at the differences in between (docs/STATISTICS.md, section 1).
+//! The design of a gate, two stages of blocks (docs/STATISTICS.md, section 1): what can be one, in how many blocks and
+//! slices, and how long that takes. What does not belong here: running it.
 
-use std::time::{Duration, Instant};
+use std::{ops::RangeInclusive, time::Duration};
 
-use measure::{
-    compare::Sides,
-    gate::{Judgement, Next, order::SLICES},
-    record::Gate,
-};
+use measure::{gate::order::SLICES, record::GateDecision};
 use scenarios::{Arrive, OpenModel, Rate};
 
-use super::{Plan, block::CanaryLoad, judge, run::Run};
+use super::plan::{Plan, Purpose};
 use crate::{
-    canary::Canary,
+    cli::LoadArgs,
     error::HarnessError,
     load::LoadModel,
-    machine,
     subject::{Means, Subject},
 };
 
 /// Blocks of a stage unless the command line gives them.
 const STAGE_BLOCKS: u32 = 24;
-/// The same with `--quick`: sees only large effects.
+/// Blocks of a stage with `--quick`: they show only large effects.
 const QUICK_STAGE_BLOCKS: u32 = 8;
 /// With fewer no adjusted p could be small enough, with more a machine is said to be too noisy.
-const ALLOWED_BLOCKS: std::ops::RangeInclusive<u32> = 5..=48;
+const ALLOWED_BLOCKS: RangeInclusive<u32> = 5..=48;
 /// Blocks run at most, in stages: two stages, and as many again where the generator was not itself.
-const MOST_STAGES: u32 = 4;
+pub(super) const MOST_STAGES: u32 = 4;
 /// Before a slice, not recorded: the subject's connections are made and its threads awake.
 const LEAD: Duration = Duration::from_millis(250);
 /// Slices shorter than a second, which only try things out, have a lead of this part of them.
@@ -37,21 +33,33 @@ const LAUNCH_GUESS: Duration = Duration::from_secs(5);
 /// Between two slices: what is in flight ends, and a thread starts.
 const GAP_GUESS: Duration = Duration::from_millis(20);
 
-/// What a gate is about to do, or why it cannot be.
-pub(super) fn prepare(plan: &mut Plan, blocks: Option<u32>, slice_s: Option<f64>, quick: bool) -> Result<(), String> {
-    let model = steady_requests(&plan.model)?.clone();
-    alike(&plan.subjects)?;
-    let blocks = blocks.unwrap_or(if quick { QUICK_STAGE_BLOCKS } else { STAGE_BLOCKS });
-    if !ALLOWED_BLOCKS.contains(&blocks) {
-        return Err(format!(
-            "--blocks {blocks}: a gate has {} to {} blocks in a stage",
-            ALLOWED_BLOCKS.start(),
-            ALLOWED_BLOCKS.end()
-        ));
+impl Plan {
+    /// Makes it a gate: its `blocks` are those of a stage, its `measure_s` is that of a slice.
+    ///
+    /// # Errors
+    /// [`HarnessError::Usage`] for what cannot be gated, and for subjects that are unlike.
+    pub(crate) fn into_gate(mut self, arguments: &LoadArgs) -> Result<Self, HarnessError> {
+        let model = steady_requests(self.model()).map_err(HarnessError::Usage)?;
+        alike(&self.subjects).map_err(HarnessError::Usage)?;
+        let usual = if arguments.quick {
+            QUICK_STAGE_BLOCKS
+        } else {
+            STAGE_BLOCKS
+        };
+        let blocks = arguments.blocks.unwrap_or(usual);
+        if !ALLOWED_BLOCKS.contains(&blocks) {
+            return Err(HarnessError::Usage(format!(
+                "--blocks {blocks}: a gate has {} to {} blocks in a stage",
+                ALLOWED_BLOCKS.start(),
+                ALLOWED_BLOCKS.end()
+            )));
+        }
+        let slice_s = slice_seconds(&model, self.workload.used_endpoints());
+        self.schedule.blocks = blocks;
+        self.schedule.measure_s = arguments.measure_s.unwrap_or(slice_s);
+        self.purpose = Purpose::Gate(model);
+        Ok(self)
     }
-    plan.schedule.blocks = blocks;
-    plan.schedule.measure_s = slice_s.unwrap_or_else(|| slice_seconds(&model, plan.workload.used_endpoints()));
-    Ok(())
 }
 
 /// One or two seconds, so that each endpoint gets enough requests.
@@ -61,16 +69,14 @@ fn slice_seconds(model: &OpenModel, endpoints: usize) -> f64 {
 }
 
 /// Slices of a second have no room for a shape of the rate, and single requests alone can be replayed to both sides.
-fn steady_requests(model: &LoadModel) -> Result<&OpenModel, String> {
+fn steady_requests(model: LoadModel) -> Result<OpenModel, String> {
     let LoadModel::Open(model) = model else {
         return Err("a gate needs the open model".to_owned());
     };
     if model.arrive == Arrive::Sessions {
-        return Err(
-            "a gate sends single requests, and journeys of this workload hand values on from step to step: give \
-                    another workload, or --model closed"
-                .to_owned(),
-        );
+        let sessions = "a gate sends single requests, and journeys of this workload hand values on from step to step: \
+                        give another workload, or --model closed";
+        return Err(sessions.to_owned());
     }
     if model.rate != Rate::constant(model.rate.first_per_s()) {
         return Err("a gate runs at one rate: give it with --rate".to_owned());
@@ -87,8 +93,8 @@ fn alike(subjects: &[Subject]) -> Result<(), String> {
         (Means::Launch(a), Means::Launch(b)) => {
             if a.sha256 != b.sha256 && before.settings() != after.settings() {
                 return Err(format!(
-                    "{} and {} differ in their build and in their settings: nobody could say which made the difference. \
-                     Give both the same profile and variables, or one build",
+                    "{} and {} differ in their build and in their settings: nobody could say which made the \
+                     difference. Give both the same profile and variables, or one build",
                     before.spec, after.spec
                 ));
             }
@@ -96,8 +102,8 @@ fn alike(subjects: &[Subject]) -> Result<(), String> {
         }
         (Means::Running(_), Means::Running(_)) => Ok(()),
         _ => Err(format!(
-            "{} and {} are unlike: one is launched for each block and the other is not. Give two subjects to launch, or \
-             two addresses",
+            "{} and {} are unlike: one is launched for each block and the other is not. Give two subjects to launch, \
+             or two addresses",
             before.spec, after.spec
         )),
     }
@@ -123,14 +129,13 @@ fn block_guess(plan: &Plan) -> Duration {
 
 /// What is about to happen and how long it takes, for the terminal.
 pub(super) fn announcement(plan: &Plan) -> String {
-    let names: Vec<&str> = plan.subjects.iter().map(|subject| subject.name.as_str()).collect();
     let (blocks, block) = (plan.schedule.blocks, block_guess(plan));
     format!(
-        "{}: gate of {}, {} in slices of {} s; stage 1 has {blocks} blocks of about {} s: about {}, and as much again if \
-         something is in doubt",
+        "{}: gate of {}, {} in slices of {} s; stage 1 has {blocks} blocks of about {} s: about {}, and as much \
+         again if something is in doubt",
         plan.workload.name,
-        names.join(" against "),
-        plan.model.describe(),
+        plan.names(" against "),
+        plan.model().describe(),
         plan.schedule.measure_s,
         block.as_secs(),
         minutes(block * blocks),
@@ -145,7 +150,7 @@ pub(super) fn done_ms(plan: &Plan, block: u32, position: u32) -> u64 {
 }
 
 /// Why there are `more` blocks after the first ones.
-fn why_more(gate: &Gate, stage_blocks: u32, more: usize) -> String {
+pub(super) fn why_more(gate: &GateDecision, stage_blocks: u32, more: u32) -> String {
     if gate.stage2_blocks == 0 && gate.stage1_blocks == stage_blocks {
         format!("stage 1 left something in doubt: {more} new blocks decide it")
     } else {
@@ -154,81 +159,12 @@ fn why_more(gate: &Gate, stage_blocks: u32, more: usize) -> String {
 }
 
 /// "12 min", "40 s".
-fn minutes(time: Duration) -> String {
+pub(super) fn minutes(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds < 90 {
         format!("{seconds} s")
     } else {
         format!("{} min", (seconds + 30) / 60)
-    }
-}
-
-impl Run<'_> {
-    /// Seeds, then runs stage after stage until everything is decided.
-    ///
-    /// # Errors
-    /// The first failure; the blocks before it are kept.
-    pub(crate) async fn execute_gate(&mut self) -> Result<(), HarnessError> {
-        self.seed_all().await?;
-        let canary = Canary::start().await?;
-        let outcome = match CanaryLoad::new(&canary, &self.plan.model) {
-            Ok(load) => self.stages(&load).await,
-            Err(error) => Err(error),
-        };
-        outcome.and(canary.stop().await)
-    }
-
-    async fn stages(&mut self, canary: &CanaryLoad) -> Result<(), HarnessError> {
-        let most = self.plan.schedule.blocks * MOST_STAGES;
-        let mut next = 0;
-        loop {
-            let judgement = self.look()?;
-            let Next::Blocks(more) = judgement.next else {
-                return Ok(());
-            };
-            let until = next + u32::try_from(more).unwrap_or(u32::MAX);
-            if until > most {
-                // What there is gets judged, and a check says why there is no more.
-                return Ok(());
-            }
-            if next > 0 {
-                self.progress
-                    .line(&why_more(&judgement.gate, self.plan.schedule.blocks, more));
-            }
-            self.progress.expect_ms(done_ms(self.plan, until, 0));
-            while next < until {
-                self.interrupt.check()?;
-                self.one_block(next, until, canary).await?;
-                next += 1;
-            }
-        }
-    }
-
-    /// What the blocks so far say. Called between stages only.
-    fn look(&self) -> Result<Judgement, HarnessError> {
-        let subjects = &self.plan.subjects;
-        let sides = Sides {
-            before: &subjects[0].name,
-            after: &subjects[1].name,
-        };
-        judge::gate(&self.rounds, sides, self.plan.gate_rules(), &machine::describe())
-    }
-
-    async fn one_block(&mut self, number: u32, until: u32, canary: &CanaryLoad) -> Result<(), HarnessError> {
-        let began = Instant::now();
-        let block = self.block(number, canary).await;
-        if let Some(rounds) = block.rounds {
-            let left = began.elapsed() * (until - number - 1);
-            self.progress.line(&format!(
-                "block {} of {until}: {} in {} s; {} of this stage left",
-                number + 1,
-                rounds.describe(),
-                began.elapsed().as_secs(),
-                minutes(left),
-            ));
-            self.rounds.extend(rounds.0);
-        }
-        block.failure.map_or(Ok(()), Err)
     }
 }
 
@@ -253,7 +189,7 @@ mod tests {
 
     #[test]
     fn few_requests_make_longer_slices() {
-        let seconds = |rate| slice_seconds(steady_requests(&model(rate)).unwrap(), 12);
+        let seconds = |rate| slice_seconds(&steady_requests(model(rate)).unwrap(), 12);
         assert_eq!((seconds(480.0), seconds(479.0)), (1.0, 2.0));
         let leads = [2_000, 1_000, 100].map(|ms| lead(Duration::from_millis(ms)).as_millis());
         assert_eq!(leads, [250, 250, 25]);
@@ -265,21 +201,21 @@ mod tests {
             panic!("it is open")
         };
         open.arrive = Arrive::Sessions;
-        let sessions = steady_requests(&LoadModel::Open(open.clone())).unwrap_err();
+        let sessions = steady_requests(LoadModel::Open(open.clone())).unwrap_err();
         assert!(sessions.contains("single requests"), "{sessions}");
         open.arrive = Arrive::Requests;
         open.rate = Rate::ramp(1.0, 9.0, 5.0);
-        let ramp = steady_requests(&LoadModel::Open(open)).unwrap_err();
+        let ramp = steady_requests(LoadModel::Open(open)).unwrap_err();
         assert!(ramp.contains("--rate"), "{ramp}");
     }
 
     #[test]
     fn more_blocks_have_their_reason() {
         let after = |stage1_blocks, stage2_blocks| {
-            let gate = Gate {
+            let gate = GateDecision {
                 stage1_blocks,
                 stage2_blocks,
-                ..Gate::default()
+                ..GateDecision::default()
             };
             why_more(&gate, 8, 3)
         };

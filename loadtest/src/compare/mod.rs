@@ -1,7 +1,8 @@
-//! One measurement, of a single subject or of two in alternation: its plan, its rounds, its judgement, its files.
+//! One measurement, of a single subject or of several in alternation: its plan, its rounds, its judgement, its files.
 
 mod block;
 pub(crate) mod capacity;
+mod display;
 mod gate;
 pub(crate) mod judge;
 pub(crate) mod output;

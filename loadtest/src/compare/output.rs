@@ -1,4 +1,5 @@
-//! The files of a run: `target/loadtest/<id>/` with the record, the report in three forms and the logs, and `latest` beside it.
+//! The files of a run: `target/loadtest/<id>/` with the record, the report in three forms and the logs, and `latest`
+//! beside it.
 
 use std::{
     io::Write,

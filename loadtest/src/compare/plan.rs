@@ -1,13 +1,12 @@
-//! What a measurement will do, fixed before it starts: load model, blocks, the order within them, durations, seeds.
+//! The plan of a measurement, fixed before it starts: its purpose and load, blocks, the order within them, durations,
+//! seeds.
 
 use std::{sync::Arc, time::Duration};
 
-use measure::gate::GateRules;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use scenarios::{Feature, OpenModel, Rate, Schedule, Workload};
 
-use super::{gate, judge};
 use crate::{
     cli::LoadArgs,
     error::HarnessError,
@@ -18,10 +17,10 @@ use crate::{
 /// Streams of the seed: the order of launches must not share one with the users' choices.
 const ORDER_STREAM: u64 = u64::MAX;
 
-/// A measurement to be made: of one subject, or of two in alternation.
+/// A measurement to be made: of one subject, or of several in alternation.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) workload: Arc<Workload>,
-    pub(crate) model: LoadModel,
     pub(crate) subjects: Vec<Subject>,
     pub(crate) schedule: Schedule,
     pub(crate) seed: u64,
@@ -30,20 +29,22 @@ pub(crate) struct Plan {
     pub(crate) command: String,
 }
 
-/// What the rounds of a plan are for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Purpose of the rounds of a plan, and the load that serves it.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Purpose {
     /// Figures, targets and large effects: rounds of one launch each.
-    Report,
+    Report(LoadModel),
     /// Small regressions: slices of two residents, interleaved.
-    Gate,
+    Gate(OpenModel),
     /// What each feature buys: the first subject has all of them, each other one lacks one.
-    Ablation(Vec<Feature>),
+    Ablation { model: LoadModel, features: Vec<Feature> },
+    /// The highest rate that holds its targets: one launch, many rates.
+    Capacity(OpenModel),
 }
 
 /// One launch of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slot {
+pub(crate) struct PlannedLaunch {
     /// From 0.
     pub(crate) block: u32,
     /// Position in the whole run, from 0.
@@ -59,48 +60,33 @@ impl Plan {
         schedule.measure_s = arguments.measure_s.unwrap_or(schedule.measure_s);
         Self {
             workload: Arc::new(workload),
-            model,
             subjects,
             schedule,
             seed: arguments.seed,
-            purpose: Purpose::Report,
+            purpose: Purpose::Report(model),
             command: command_line(),
         }
     }
 
-    /// The same load at another constant rate of arrivals, for other lengths; the closed model has no rate and stays.
-    pub(crate) fn at_rate(&self, per_s: f64, schedule: Schedule) -> Self {
-        let model = match &self.model {
-            LoadModel::Open(model) => LoadModel::Open(OpenModel {
-                rate: Rate::constant(per_s),
-                ramp_s: 0.0,
-                ..model.clone()
-            }),
-            LoadModel::Closed(model) => LoadModel::Closed(*model),
-        };
-        Self {
-            workload: Arc::clone(&self.workload),
-            model,
-            subjects: self.subjects.clone(),
-            schedule,
-            seed: self.seed,
-            command: self.command.clone(),
-            purpose: self.purpose.clone(),
+    /// The load.
+    pub(crate) fn model(&self) -> LoadModel {
+        match &self.purpose {
+            Purpose::Report(model) | Purpose::Ablation { model, .. } => model.clone(),
+            Purpose::Gate(model) | Purpose::Capacity(model) => LoadModel::Open(model.clone()),
         }
     }
 
-    /// The same as a gate: its `blocks` are those of a stage, its `measure_s` is that of a slice.
-    ///
-    /// # Errors
-    /// [`HarnessError::Usage`] for what cannot be gated, and for subjects that are unlike.
-    pub(crate) fn into_gate(mut self, arguments: &LoadArgs) -> Result<Self, HarnessError> {
-        gate::prepare(&mut self, arguments.blocks, arguments.measure_s, arguments.quick)
-            .map_err(HarnessError::Usage)?;
-        self.purpose = Purpose::Gate;
-        Ok(self)
+    /// A search for capacity at another constant rate of arrivals, for other lengths.
+    pub(crate) fn at_rate(&self, per_s: f64, schedule: Schedule) -> Self {
+        let mut plan = self.clone();
+        plan.schedule = schedule;
+        if let Purpose::Capacity(model) = &mut plan.purpose {
+            (model.rate, model.ramp_s) = (Rate::constant(per_s), 0.0);
+        }
+        plan
     }
 
-    /// The same as an ablation of its one subject.
+    /// Makes it an ablation of its one subject.
     ///
     /// # Errors
     /// [`HarnessError::Usage`] for a subject that is not launched here.
@@ -108,35 +94,28 @@ impl Plan {
         let whole = self.subjects[0].clone();
         for feature in &features {
             let mut without = whole.clone().with_variables(&variables(feature))?;
-            without.name = without_name(feature);
+            without.name = format!("without {}", feature.name);
             self.subjects.push(without);
         }
-        self.purpose = Purpose::Ablation(features);
+        let model = self.model();
+        self.purpose = Purpose::Ablation { model, features };
         Ok(self)
     }
 
-    /// The gate's rules, as a record of this plan will be judged.
-    pub(crate) fn gate_rules(&self) -> GateRules {
-        judge::gate_rules(self.seed, self.schedule.blocks)
-    }
-
     /// Every launch in its order: each block holds each subject once, in random (seeded) order.
-    pub(crate) fn slots(&self) -> Vec<Slot> {
+    pub(crate) fn launches(&self) -> Vec<PlannedLaunch> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(ORDER_STREAM);
-        let mut order = 0..;
-        let mut slots = Vec::new();
-        for block in 0..self.schedule.blocks {
+        let in_block = |block| {
             let mut subjects: Vec<usize> = (0..self.subjects.len()).collect();
             subjects.shuffle(&mut rng);
-            slots.extend(
-                order
-                    .by_ref()
-                    .zip(subjects)
-                    .map(|(order, subject)| Slot { block, order, subject }),
-            );
-        }
-        slots
+            subjects.into_iter().map(move |subject| (block, subject))
+        };
+        let launches = (0..self.schedule.blocks).flat_map(in_block);
+        let numbered = (0..).zip(launches);
+        numbered
+            .map(|(order, (block, subject))| PlannedLaunch { block, order, subject })
+            .collect()
     }
 
     /// The seed of the users of a block: both subjects get the same journeys, another block other ones.
@@ -159,33 +138,11 @@ impl Plan {
         self.subjects.iter().any(|subject| subject.binary().is_some())
     }
 
-    /// What is about to happen, for the terminal.
-    pub(crate) fn announcement(&self) -> String {
-        if self.purpose == Purpose::Gate {
-            return gate::announcement(self);
-        }
+    /// Names of the subjects, as in "a and b".
+    pub(super) fn names(&self, between: &str) -> String {
         let names: Vec<&str> = self.subjects.iter().map(|subject| subject.name.as_str()).collect();
-        let Schedule {
-            warm_up_s,
-            measure_s,
-            blocks,
-            ..
-        } = self.schedule;
-        format!(
-            "{}: {}; {blocks} block{} of {} ({warm_up_s} s warm-up, {measure_s} s measured each): {} s of load, \
-             plus setting up and launching",
-            self.workload.name,
-            self.model.describe(),
-            if blocks == 1 { "" } else { "s" },
-            names.join(" and "),
-            self.total_load().as_secs(),
-        )
+        names.join(between)
     }
-}
-
-/// The name of the subject without a feature.
-pub(super) fn without_name(feature: &Feature) -> String {
-    format!("without {}", feature.name)
 }
 
 fn variables(feature: &Feature) -> Vec<Variable> {
@@ -200,4 +157,85 @@ fn variables(feature: &Feature) -> Vec<Variable> {
 pub(crate) fn command_line() -> String {
     let words = std::iter::once("loadtest".to_owned()).chain(std::env::args().skip(1));
     words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{
+        load::Target,
+        subject::{Environment, Means, SubjectSpec},
+    };
+
+    fn subject(name: &str) -> Subject {
+        let authority = "127.0.0.1:1".to_owned();
+        Subject {
+            name: name.to_owned(),
+            means: Means::Running(Target::at(authority.parse().unwrap())),
+            spec: SubjectSpec::Url { authority },
+            variables: Environment::new(),
+        }
+    }
+
+    fn plan(purpose: impl FnOnce(OpenModel) -> Purpose) -> Plan {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/workloads/gate.toml");
+        let workload = Workload::load(&file).unwrap();
+        Plan {
+            subjects: ["a", "b", "c"].map(subject).into(),
+            schedule: Schedule {
+                blocks: 20,
+                ..workload.schedule(false)
+            },
+            seed: 42,
+            purpose: purpose(LoadModel::open_at(&workload, 10.0)),
+            command: String::new(),
+            workload: Arc::new(workload),
+        }
+    }
+
+    #[test]
+    fn each_block_launches_each_subject_once_in_an_order_that_the_seed_draws() {
+        let launches = plan(Purpose::Gate).launches();
+        assert!((0..).zip(&launches).all(|(order, launch)| launch.order == order));
+        let blocks: Vec<Vec<usize>> = launches
+            .chunks(3)
+            .map(|block| block.iter().map(|launch| launch.subject).collect())
+            .collect();
+        assert_eq!(blocks.len(), 20);
+        for block in &blocks {
+            let mut subjects = block.clone();
+            subjects.sort_unstable();
+            assert_eq!(subjects, [0, 1, 2]);
+        }
+        assert!(blocks.iter().any(|block| *block != blocks[0]), "one order for all");
+        assert_eq!(plan(Purpose::Gate).launches(), launches);
+        let other = Plan {
+            seed: 43,
+            ..plan(Purpose::Gate)
+        };
+        assert_ne!(other.launches(), launches);
+    }
+
+    #[test]
+    fn only_a_search_for_capacity_changes_its_rate() {
+        let rate = |plan: Plan| plan.at_rate(7.0, plan.schedule).model().describe();
+        assert!(rate(plan(Purpose::Capacity)).contains("7/s"));
+        assert!(rate(plan(Purpose::Gate)).contains("10/s"));
+    }
+
+    #[test]
+    fn an_ablation_has_a_subject_without_each_feature() {
+        let feature = Feature {
+            name: "cache".to_owned(),
+            what: "a cache".to_owned(),
+            off: [("CACHE_ENABLED".to_owned(), "false".to_owned())].into(),
+        };
+        let up = plan(|model| Purpose::Report(LoadModel::Open(model)));
+        let refused = up.clone().into_ablation(vec![feature.clone()]).err().unwrap();
+        assert_eq!(refused.exit_code(), 2);
+        let ablation = up.into_ablation(Vec::new()).unwrap();
+        assert!(matches!(ablation.purpose, Purpose::Ablation { features, .. } if features.is_empty()));
+    }
 }

@@ -1,32 +1,61 @@
-//! All rounds of a measurement: seed once, then launch after launch; what is measured is kept when a later one fails.
+//! All rounds of a measurement: launch after launch, or stage after stage of a gate; what was measured is kept when a
+//! later round fails.
 
-use std::collections::BTreeMap;
+use std::time::Instant;
 
-use measure::record::Round;
+use measure::{
+    compare::Sides,
+    gate::{GateRules, Next, evaluate},
+    record::Round,
+};
+use scenarios::{OpenModel, Schedule};
 use stack::Stack;
 
 use super::{
+    block::Block,
+    gate::{self, MOST_STAGES, minutes},
     output::OutputDir,
-    plan::{Plan, Slot},
+    plan::{Plan, PlannedLaunch, Purpose},
+    round::{self, Unfinished},
 };
 use crate::{
+    canary::{Canary, CanaryLoad},
     error::HarnessError,
     interrupt::Interrupt,
+    launchpad::{Launchpad, Surroundings},
+    machine,
     progress::Progress,
-    subject::{Binary, Subject, run_to_end},
 };
+
+impl Plan {
+    /// Describes for the terminal what is about to happen.
+    pub(crate) fn announcement(&self) -> String {
+        if let Purpose::Gate(_) = self.purpose {
+            return gate::announcement(self);
+        }
+        let Schedule {
+            warm_up_s,
+            measure_s,
+            blocks,
+            ..
+        } = self.schedule;
+        format!(
+            "{}: {}; {blocks} block{} of {} ({warm_up_s} s warm-up, {measure_s} s measured each): {} s of load, \
+             plus setting up and launching",
+            self.workload.name,
+            self.model().describe(),
+            if blocks == 1 { "" } else { "s" },
+            self.names(" and "),
+            self.total_load().as_secs(),
+        )
+    }
+}
 
 /// A measurement under way.
 pub(crate) struct Run<'a> {
-    pub(super) plan: &'a Plan,
-    /// Servers for the subjects that are started here.
-    pub(super) stack: Option<&'a Stack>,
-    pub(super) out: &'a OutputDir,
-    pub(super) progress: &'a Progress,
-    pub(super) interrupt: &'a Interrupt,
-    /// Seeded database to clone, by hash of the binary that seeded it.
-    templates: BTreeMap<String, String>,
-    pub(super) rounds: Vec<Round>,
+    plan: &'a Plan,
+    around: Surroundings<'a>,
+    rounds: Vec<Round>,
 }
 
 impl<'a> Run<'a> {
@@ -37,115 +66,155 @@ impl<'a> Run<'a> {
         progress: &'a Progress,
         interrupt: &'a Interrupt,
     ) -> Self {
-        Self {
-            plan,
+        let around = Surroundings {
             stack,
             out,
             progress,
             interrupt,
-            templates: BTreeMap::new(),
+        };
+        Self {
+            plan,
+            around,
             rounds: Vec::new(),
         }
     }
 
-    /// The rounds that came to their end.
+    /// The rounds that were measured.
     pub(crate) fn into_rounds(self) -> Vec<Round> {
         self.rounds
     }
 
-    /// Seeds, then runs every launch of the plan.
+    /// Seeds, then runs every launch of the plan; of a gate, stage after stage until everything is decided.
     ///
     /// # Errors
     /// The first failure; the rounds before it are kept.
     pub(crate) async fn execute(&mut self) -> Result<(), HarnessError> {
-        self.seed_all().await?;
+        let seed_command = &self.plan.workload.dataset.seed_command;
+        let launchpad = Launchpad::prepare(self.around, &self.plan.subjects, seed_command).await?;
+        match &self.plan.purpose {
+            Purpose::Gate(model) => self.gate(&launchpad, model).await,
+            _ => self.launches(&launchpad).await,
+        }
+    }
+
+    async fn launches(&mut self, launchpad: &Launchpad<'a>) -> Result<(), HarnessError> {
         let total_ms = u64::try_from(self.plan.total_load().as_millis()).unwrap_or(u64::MAX);
-        self.progress.expect_ms(total_ms);
-        for slot in self.plan.slots() {
-            self.interrupt.check()?;
-            let end = self.round(slot).await;
-            if let Some(round) = end.round {
-                self.progress.line(&self.round_line(slot, &round));
-                self.rounds.push(round);
-            }
-            if let Some(failure) = end.failure {
-                return Err(failure);
-            }
+        self.around.progress.expect_ms(total_ms);
+        for launch in self.plan.launches() {
+            self.around.interrupt.check()?;
+            self.launch(launchpad, launch).await?;
         }
         Ok(())
     }
 
-    /// Every database that a launch will clone.
-    pub(super) async fn seed_all(&mut self) -> Result<(), HarnessError> {
-        if let Some(stack) = self.stack {
-            for binary in self.plan.subjects.iter().filter_map(Subject::binary) {
-                self.seed(stack, binary).await?;
-            }
+    async fn launch(&mut self, launchpad: &Launchpad<'a>, launch: PlannedLaunch) -> Result<(), HarnessError> {
+        let subject = &self.plan.subjects[launch.subject];
+        let mut resident = launchpad.bring_up(subject, launch.order).await?;
+        let measured = round::measure(self.plan, launch, self.around, &mut resident).await;
+        let ended = resident.take_down().await;
+        let (round, failure) = match measured {
+            Ok(round) => (Some(round), None),
+            Err(Unfinished { error, round }) => (round.map(|round| *round), Some(error)),
+        };
+        if let Some(round) = round {
+            let (block, blocks) = (launch.block + 1, self.plan.schedule.blocks);
+            let (length_s, counts) = (round.slices.len(), answers_and_errors(std::slice::from_ref(&round)));
+            let line = format!("block {block}/{blocks} {}: {counts} in {length_s} s", round.subject);
+            self.around.progress.line(&line);
+            self.rounds.push(round);
         }
-        Ok(())
+        failure.map_or(ended, Err)
     }
 
-    /// One seeded database per binary: subjects of the same build share it.
-    async fn seed(&mut self, stack: &Stack, binary: &Binary) -> Result<(), HarnessError> {
-        if self.templates.contains_key(&binary.sha256) {
-            return Ok(());
-        }
-        let database = format!("{}_seed{}", self.out.database_prefix(), self.templates.len());
-        self.progress
-            .line(&format!("seeding {database} with {}", binary.path.display()));
-        let postgres = &stack.postgres;
-        postgres.create_database(&database).await.map_err(unavailable)?;
-        let env = BTreeMap::from([("DATABASE_URL".to_owned(), postgres.url(&database))]);
-        self.seed_command(binary, &["migrate"], &env).await?;
-        let seed: Vec<&str> = self
-            .plan
-            .workload
-            .dataset
-            .seed_command
-            .iter()
-            .map(String::as_str)
-            .collect();
-        if !seed.is_empty() {
-            self.seed_command(binary, &seed, &env).await?;
-        }
-        self.templates.insert(binary.sha256.clone(), database);
-        Ok(())
+    async fn gate(&mut self, launchpad: &Launchpad<'a>, model: &OpenModel) -> Result<(), HarnessError> {
+        let canary = Canary::start().await?;
+        let done = match CanaryLoad::new(&canary, model) {
+            Ok(load) => self.stages(launchpad, model, &load).await,
+            Err(error) => Err(error),
+        };
+        done.and(canary.stop().await)
     }
 
-    async fn seed_command(
-        &self,
-        binary: &Binary,
-        arguments: &[&str],
-        env: &BTreeMap<String, String>,
+    async fn stages(
+        &mut self,
+        launchpad: &Launchpad<'a>,
+        model: &OpenModel,
+        canary: &CanaryLoad,
     ) -> Result<(), HarnessError> {
-        let log = self.out.log("seed");
-        let line = |text: &str| self.progress.line(&format!("  {text}"));
-        tokio::select! {
-            done = run_to_end(&binary.path, arguments, env, &log, line) => done,
-            () = self.interrupt.stop.cancelled() => Err(HarnessError::Interrupted),
+        let (plan, around) = (self.plan, self.around);
+        let mut number = 0;
+        loop {
+            let Some(more) = self.blocks_to_come(number)? else {
+                return Ok(());
+            };
+            let until = number + more;
+            around.progress.expect_ms(gate::done_ms(plan, until, 0));
+            while number < until {
+                around.interrupt.check()?;
+                let block = Block {
+                    plan,
+                    model,
+                    canary,
+                    around,
+                    number,
+                };
+                self.block(&block, launchpad, until).await?;
+                number += 1;
+            }
         }
     }
 
-    /// The seeded database that a launch of `binary` clones.
-    pub(super) fn template(&self, binary: &Binary) -> &str {
-        &self.templates[&binary.sha256]
+    /// How many more blocks are needed after `done`, if any. Asked between stages only.
+    fn blocks_to_come(&self, done: u32) -> Result<Option<u32>, HarnessError> {
+        let Plan {
+            subjects,
+            seed,
+            schedule,
+            ..
+        } = self.plan;
+        let sides = Sides {
+            before: &subjects[0].name,
+            after: &subjects[1].name,
+        };
+        let rules = GateRules::of_run(*seed, schedule.blocks);
+        let evaluation = evaluate(&self.rounds, sides, &machine::describe(), &rules).map_err(HarnessError::internal)?;
+        let Next::Blocks(more) = evaluation.next else {
+            return Ok(None);
+        };
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        if done.saturating_add(more) > schedule.blocks * MOST_STAGES {
+            // What there is gets judged, and a check says why there is no more.
+            return Ok(None);
+        }
+        if done > 0 {
+            let why = gate::why_more(&evaluation.gate, schedule.blocks, more);
+            self.around.progress.line(&why);
+        }
+        Ok(Some(more))
     }
 
-    fn round_line(&self, slot: Slot, round: &Round) -> String {
-        let (answers, errors) = round.slices.iter().fold((0, 0), |(answers, errors), slice| {
-            (answers + slice.count, errors + slice.errors)
-        });
-        format!(
-            "block {}/{} {}: {answers} answers in {} s, {errors} errors",
-            slot.block + 1,
-            self.plan.schedule.blocks,
-            round.subject,
-            round.slices.len(),
-        )
+    /// Runs one block, and says that it is over: nothing that could be compared.
+    async fn block(&mut self, block: &Block<'_>, launchpad: &Launchpad<'_>, until: u32) -> Result<(), HarnessError> {
+        let (began, before) = (Instant::now(), self.rounds.len());
+        let ended = block.run(launchpad, &mut self.rounds).await;
+        if self.rounds.len() > before {
+            let line = format!(
+                "block {} of {until}: {} in {} s; {} of this stage left",
+                block.number + 1,
+                answers_and_errors(&self.rounds[before..]),
+                began.elapsed().as_secs(),
+                minutes(began.elapsed() * (until - block.number - 1)),
+            );
+            self.around.progress.line(&line);
+        }
+        ended
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
-pub(super) fn unavailable(error: stack::StackError) -> HarnessError {
-    HarnessError::Unavailable(error.to_string())
+/// "12000 answers, 3 errors".
+fn answers_and_errors(rounds: &[Round]) -> String {
+    let slices = || rounds.iter().flat_map(|round| &round.slices);
+    let answers: u64 = slices().map(|slice| slice.count).sum();
+    let errors: u64 = slices().map(|slice| slice.errors).sum();
+    format!("{answers} answers, {errors} errors")
 }

@@ -10,8 +10,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// One timer for all requests of a caller, one after the other.
 ///
-/// A timer per request would be set and removed for each. This one stays at the first deadline; when it goes off there, it is
-/// set to that of the request then in flight: once per length of a time-out.
+/// A timer per request would be set and removed for each. This one stays at the first deadline; when it goes off there,
+/// it is set to that of the request then in flight: once per length of a time-out.
 #[derive(Default)]
 pub(super) struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,

@@ -1,8 +1,8 @@
-//! An HTTP/1.1 answer while it is being read: where its head ends, where its body does (RFC 9112, section 6), and what is kept
-//! of it.
+//! An HTTP/1.1 answer while it is being read: where its head ends, where its body does (RFC 9112, section 6), and what
+//! is kept of it.
 //!
-//! What belongs here: understanding bytes, however they are cut. What does not: where they come from (`connection`), and what
-//! an answer is worth (`caller`).
+//! What belongs here: understanding bytes, however they are cut. What does not: where they come from (`connection`),
+//! and what an answer is worth (`caller`).
 
 use std::{mem::MaybeUninit, ops::Range};
 
@@ -10,7 +10,8 @@ use httparse::{Header, ParserConfig, Status};
 
 /// Bytes of an unexpected answer's body that are kept for the error message.
 const EXCERPT_BYTES: usize = 300;
-/// Bytes of a body that are kept to look into: more than any answer that a user waits for, small beside 256 connections.
+/// Bytes of a body that are kept to look into: more than any answer that a user waits for, small beside 256
+/// connections.
 const MAX_KEPT_BYTES: usize = 1024 * 1024;
 /// Read at once: most answers whole; 256 connections need 8 MB.
 const INPUT_BYTES: usize = 32 * 1024;
@@ -19,7 +20,7 @@ const MAX_HEAD_BYTES: usize = 24 * 1024;
 /// Most header lines of an answer, as many as hyper takes.
 const MAX_HEADERS: usize = 100;
 
-/// What of an answer will be looked into.
+/// Parts of an answer that will be looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expecting {
     /// The request's method was HEAD: no body follows, whatever the head says.
@@ -79,7 +80,7 @@ enum Stage {
     Complete,
 }
 
-/// What a head says about what follows it.
+/// A parsed head: the status, and how the body behind it ends.
 struct Head {
     status: u16,
     length: usize,
@@ -143,8 +144,8 @@ impl Answer {
         self.understood = floor;
     }
 
-    /// Understands the next `count` bytes, which stand in [`space`](Self::space); none mean that the connection was closed. Whether
-    /// the answer is complete.
+    /// Understands the next `count` bytes, which stand in [`space`](Self::space); none mean that the connection was
+    /// closed. Whether the answer is complete.
     pub(super) fn add(&mut self, count: usize) -> Result<bool, Malformed> {
         if count == 0 {
             return self.closed();

@@ -9,29 +9,29 @@ use measure::{
     histogram::LatencyHistogram,
     recorder::{Recorded, RoundRecorder},
 };
-use scenarios::{Schedule, Sequences, Vars, Workload};
+use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
 
 use super::{
     LoadModel, Shared, Target, Timeline,
     clock::Clock,
     closed,
     errors::ErrorExamples,
-    open::{self, Paced},
+    open::{self, Paced, PacedLoad},
     versions::{Followed, Versions},
 };
 use crate::{error::HarnessError, interrupt::Interrupt, lag::Lag};
 
-/// What a round's load is made of.
+/// Parts that a round's load is made of.
 pub(crate) struct AttackSpec<'a> {
     pub(crate) workload: &'a Arc<Workload>,
     pub(crate) model: &'a LoadModel,
     pub(crate) schedule: &'a Schedule,
     pub(crate) target: Target,
-    /// What the setup left.
+    /// Variables that the setup left.
     pub(crate) globals: Vars,
     /// Seed of every random choice.
     pub(crate) seed: u64,
-    /// What a gate does otherwise; absent in an ordinary round.
+    /// Rules of a slice of a gate; absent in an ordinary round.
     pub(crate) slice: Option<SliceRules>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Attack {
     model: LoadModel,
 }
 
-/// What the load of a round came to.
+/// Recorded times of a round, and facts about who drove it.
 pub(crate) struct LoadReport {
     pub(crate) recorded: Recorded,
     /// What went wrong, with counts.
@@ -157,29 +157,21 @@ impl Attack {
     /// # Errors
     /// When the generator itself cannot run; what the subject answers is counted, never an error.
     pub(crate) async fn run(&self) -> Result<LoadReport, HarnessError> {
-        let shared = Arc::clone(&self.shared);
         match &self.model {
-            LoadModel::Closed(model) => Ok(self.finish(closed::run(shared, *model).await?, None)),
-            LoadModel::Open(model) => Ok(self.finish_paced(open::run(vec![(shared, model.clone())]).await?)),
+            LoadModel::Closed(model) => {
+                let priority = closed::run(Arc::clone(&self.shared), *model).await?;
+                Ok(self.finish(priority, None))
+            }
+            LoadModel::Open(model) => Ok(self.finish_paced(open::run(self.paced(model), None).await?)),
         }
     }
 
-    /// The same for open loads that were made together, from one thread.
-    ///
-    /// # Errors
-    /// As [`Self::run`], and for a closed one.
-    pub(crate) async fn run_together(attacks: &[Self]) -> Result<Vec<LoadReport>, HarnessError> {
-        let loads = attacks.iter().map(|attack| match &attack.model {
-            LoadModel::Open(model) => Ok((Arc::clone(&attack.shared), model.clone())),
-            LoadModel::Closed(_) => Err(HarnessError::internal(anyhow::anyhow!(
-                "users cannot be driven beside another load"
-            ))),
-        });
-        let paced = open::run(loads.collect::<Result<_, _>>()?).await?;
-        Ok(attacks.iter().map(|attack| attack.finish_paced(paced)).collect())
+    /// This load as the pacer takes it.
+    pub(super) fn paced(&self, model: &OpenModel) -> PacedLoad {
+        (Arc::clone(&self.shared), model.clone())
     }
 
-    fn finish_paced(&self, Paced { priority, cpu }: Paced) -> LoadReport {
+    pub(super) fn finish_paced(&self, Paced { priority, cpu }: Paced) -> LoadReport {
         self.finish(priority, Some(cpu))
     }
 

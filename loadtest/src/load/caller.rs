@@ -1,9 +1,9 @@
-//! One request from template to record: rendered, sent, judged, looked into, counted. Users of the closed model and slots
-//! of the open one both do it here.
+//! One request from template to record: rendered, sent, judged, looked into, counted. Users of the closed model and
+//! slots of the open one both do it here.
 
 use std::{sync::Arc, time::Duration};
 
-use measure::recorder::{Outcome, Request, Unfinished};
+use measure::recorder::{Request, RequestEnd, Unfinished};
 use scenarios::{Endpoint, Extract, Method, Vars};
 
 use super::{
@@ -27,7 +27,7 @@ pub(crate) struct Due<'a> {
     pub(crate) intended_us: Option<u64>,
 }
 
-/// One request that came to an end.
+/// A request that has ended, with its answer or without.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ended {
     /// When the last byte came, or the failure.
@@ -116,7 +116,7 @@ impl<'s> InFlight<'s> {
         }
     }
 
-    fn end(mut self, ended_us: u64, outcome: Outcome) {
+    fn end(mut self, ended_us: u64, outcome: RequestEnd) {
         self.has_ended = true;
         let Unfinished {
             endpoint,
@@ -151,7 +151,7 @@ pub(super) fn expecting(endpoint: &Endpoint, extract: &[Extract]) -> Expecting {
     }
 }
 
-/// `Err` says in words what was not as the workload expects. What it extracts is kept.
+/// Keeps what the workload extracts. `Err` says in words what was not as it expects.
 fn judge(
     endpoint: &Endpoint,
     extract: &[Extract],
@@ -165,10 +165,10 @@ fn judge(
     judged.map_err(|why| format!("{} {}: {why}", endpoint.method.as_str(), endpoint.name))
 }
 
-fn counted(outcome: &Result<&Answer, SendError>, as_expected: bool) -> Outcome {
+fn counted(outcome: &Result<&Answer, SendError>, as_expected: bool) -> RequestEnd {
     match outcome {
-        Ok(answer) if as_expected => Outcome::Ok { bytes: answer.bytes() },
-        _ => Outcome::Error,
+        Ok(answer) if as_expected => RequestEnd::Ok { bytes: answer.bytes() },
+        _ => RequestEnd::Error,
     }
 }
 

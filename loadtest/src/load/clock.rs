@@ -41,7 +41,7 @@ impl Clock {
         tokio::time::Instant::from_std(self.start + Duration::from_micros(at_us))
     }
 
-    /// The same for a timer of the kernel on `CLOCK_MONOTONIC`.
+    /// The moment at which this clock reads `at_us`, for a timer of the kernel on `CLOCK_MONOTONIC`.
     pub(crate) fn kernel_time(self, at_us: u64) -> TimeSpec {
         TimeSpec::from(self.kernel_start + Duration::from_micros(at_us))
     }

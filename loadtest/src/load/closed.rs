@@ -1,8 +1,9 @@
 //! The closed model: goose starts the users, we walk the journeys and take the times.
 //!
 //! Each goose user runs one transaction, a whole [`User::live`]: goose's own run time is in whole seconds, is checked
-//! between transactions only, and leaves requests in flight uncounted, so phases are cut by our clock instead. A user lives on
-//! one of our threads, and goose's own metrics are off: keeping them is work at every request, and nobody reads them.
+//! between transactions only, and leaves requests in flight uncounted, so phases are cut by our clock instead. A user
+//! lives on one of our threads, and goose's own metrics are off: keeping them is work at every request, and nobody
+//! reads them.
 
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ pub(super) async fn run(shared: Arc<Shared>, model: ClosedModel) -> Result<Optio
     let configuration = configuration(&shared, model)?;
     let senders = Senders::start(&shared).await?;
     let scenario = Scenario::new("mix").register_transaction(Transaction::new(transaction(shared, &senders)));
-    // One client for all: a user has its own connection of ours, and goose's, with a TLS set-up each, would cost more than a
-    // second's load and start the users late.
+    // One client for all: a user has its own connection of ours, and goose's, with a TLS set-up each, would cost more
+    // than a second's load and start the users late.
     let unused_client = GooseClientBuilder::new().without_cookies();
     let attack = GooseAttack::initialize_with_config(configuration)
         .map_err(HarnessError::internal)?

@@ -1,7 +1,8 @@
-//! One keep-alive HTTP/1.1 connection of one user or slot: a socket, written and read by the task that waits for the answer.
+//! One keep-alive HTTP/1.1 connection of one user or slot: a socket, written and read by the task that waits for the
+//! answer.
 //!
-//! Nothing stands between: no task or channel of its own, and no request or header types (docs/MEASURING.md, "What generators
-//! cost").
+//! Nothing stands between: no task or channel of its own, and no request or header types (docs/COSTS.md, "What
+//! generators cost").
 
 use std::{io, net::SocketAddr};
 
@@ -84,8 +85,8 @@ impl Connection {
     }
 }
 
-/// Whether nothing came on an idle connection: what may come there is its end, or bytes that belong to no request. Asks the
-/// kernel only when it has said that there is something.
+/// Whether nothing came on an idle connection: what may come there is its end, or bytes that belong to no request. Asks
+/// the kernel only when it has said that there is something.
 fn is_quiet(stream: &TcpStream) -> bool {
     let nothing = stream.try_read(&mut [0]);
     nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)

@@ -19,7 +19,7 @@ pub(crate) async fn fetch_globals(workload: &Workload, target: &Target) -> Resul
     for setup in &workload.setup {
         send(&mut connection, &target.host, setup, &mut vars)
             .await
-            .map_err(|error| HarnessError::Unavailable(format!("setup request `{}`: {error}", setup.request.name)))?;
+            .map_err(|error| HarnessError::Subject(format!("setup request `{}`: {error}", setup.request.name)))?;
     }
     Ok(vars)
 }

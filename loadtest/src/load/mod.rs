@@ -6,6 +6,7 @@
 
 mod alarm;
 mod answer;
+mod arrivals;
 mod attack;
 mod caller;
 mod clock;
@@ -17,7 +18,6 @@ mod model;
 mod open;
 mod pacer;
 mod request;
-mod schedule;
 mod sender;
 mod slice;
 mod timeline;
@@ -39,14 +39,14 @@ pub(crate) use connection::Target;
 pub(crate) use globals::fetch_globals;
 pub(crate) use model::{LoadModel, Wanted};
 pub(crate) use sender::priority_here;
-pub(crate) use slice::{Asked, Length, SliceReport, drive as drive_slice};
+pub(crate) use slice::{SliceLoad, SliceReport, SliceTiming, drive as drive_slice};
 use timeline::Timeline;
 
 /// What everybody who sends requests in a round shares.
 struct Shared {
     workload: Arc<Workload>,
     target: Target,
-    /// What the setup left: the variables that everybody starts with.
+    /// Variables that everybody starts with: the setup left them.
     globals: Vars,
     /// Seed of every random choice of the round.
     seed: u64,

@@ -12,7 +12,7 @@ pub(crate) enum LoadModel {
     Open(OpenModel),
 }
 
-/// What the command line asks for.
+/// Model and figures that the command line gives.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Wanted {
     pub(crate) model: Option<Model>,
@@ -22,8 +22,8 @@ pub(crate) struct Wanted {
 }
 
 impl LoadModel {
-    /// The model that is wanted; without a word about it the one of the file, closed where it has both. A rate given makes it
-    /// open, users given make it closed.
+    /// The model that is wanted; without a word about it the one of the file, closed where it has both. A rate given
+    /// makes it open, users given make it closed.
     ///
     /// # Errors
     /// In words, when the workload lacks what is wanted.
@@ -65,17 +65,25 @@ impl LoadModel {
     }
 
     fn open(workload: &Workload, rate_per_s: Option<f64>) -> Result<Self, String> {
+        let given = rate_per_s.map(|rate_per_s| Self::open_at(workload, rate_per_s));
+        given
+            .or_else(|| workload.models.open.clone())
+            .map(Self::Open)
+            .ok_or_else(|| {
+                format!(
+                    "workload `{}` has no [model.open]: give --rate REQUESTS_PER_SECOND, or --model closed",
+                    workload.name
+                )
+            })
+    }
+
+    /// The open model of the file, if it has one, at a constant rate of arrivals.
+    pub(crate) fn open_at(workload: &Workload, rate_per_s: f64) -> OpenModel {
         let from_file = workload.models.open.clone();
-        let given = rate_per_s.map(|rate_per_s| OpenModel {
+        OpenModel {
             rate: Rate::constant(rate_per_s),
-            ..from_file.clone().unwrap_or_else(|| workload.open_model_at(rate_per_s))
-        });
-        given.or(from_file).map(Self::Open).ok_or_else(|| {
-            format!(
-                "workload `{}` has no [model.open]: give --rate REQUESTS_PER_SECOND, or --model closed",
-                workload.name
-            )
-        })
+            ..from_file.unwrap_or_else(|| workload.open_model_at(rate_per_s))
+        }
     }
 
     /// As the record calls it.

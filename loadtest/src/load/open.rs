@@ -1,12 +1,13 @@
 //! The open model: requests are sent when the schedule says so, whatever became of those before.
 //!
-//! Everything runs on one thread of its own (a second one made it worse on two cores): the pacer gives each arrival to a free slot,
-//! which has a connection of its own. Slots are made as they are needed, up to the bound; an arrival that finds none is
-//! dropped and counted, and never holds back the next one.
+//! Everything runs on one thread of its own (a second one made it worse on two cores): the pacer gives each arrival to
+//! a free slot, which has a connection of its own. Slots are made as they are needed, up to the bound; an arrival that
+//! finds none is dropped and counted, and never holds back the next one.
 
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
+    io,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -18,27 +19,27 @@ use nix::time::{ClockId, clock_gettime};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use scenarios::{Arrive, OpenModel};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::sync::Notify;
 
 use super::{
     Shared,
+    arrivals::DueArrivals,
     caller::{Caller, Due},
     pacer::Pacer,
-    schedule::Schedule,
     sender::{on_own_thread, raise_priority},
     timeline::micros,
 };
-use crate::{error::HarnessError, lag::Lag};
+use crate::error::HarnessError;
 
 /// Stream of the seed for the times of arrivals; arrival n takes stream n for its own choices.
 const ARRIVALS_STREAM: u64 = u64::MAX - 1;
 /// Arrivals that may be sent off in one go when the schedule has been missed, before the slots get their turn.
 const MAX_BURST: usize = 64;
-/// How long after the end of the measured phase an arrival that was due within it is still sent: the pacer is a little late
-/// at the end as anywhere else. Beyond it the generator has lost its schedule, and what is left of it is dropped.
+/// How long after the end of the measured phase an arrival that was due within it is still sent: the pacer is a little
+/// late at the end as anywhere else. Beyond it the generator has lost its schedule, and what is left of it is dropped.
 const END_GRACE_US: u64 = 100_000;
 
-/// What the thread of the arrivals was like.
+/// Facts about the thread that paced the arrivals.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paced {
     /// Its priority, as the kernel counts it.
@@ -47,52 +48,46 @@ pub(super) struct Paced {
     pub(super) cpu: Duration,
 }
 
-/// Runs the arrivals of loads that begin together, each to the end of its drain, from one thread.
-pub(super) async fn run(loads: Vec<(Arc<Shared>, OpenModel)>) -> Result<Paced, HarnessError> {
+/// A load and its arrivals.
+pub(super) type PacedLoad = (Arc<Shared>, OpenModel);
+
+/// Runs the arrivals of a load, and of one that begins beside it, each to the end of its drain, from one thread.
+pub(super) async fn run(judged: PacedLoad, beside: Option<PacedLoad>) -> Result<Paced, HarnessError> {
     // They share the thread, and so its timers.
-    let lag = loads
-        .first()
-        .map_or_else(Lag::default, |(judged, _)| judged.lag.clone());
-    let outcome = on_own_thread("pacer", lag, move || async move {
+    let lag = judged.0.lag.clone();
+    let ran = on_own_thread("pacer", lag, move || async move {
         let priority = raise_priority();
-        drive_all(loads).await?;
+        drive_both(judged, beside).await?;
         let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into();
         Ok(Paced { priority, cpu })
     });
-    let driven = outcome
+    let driven = ran
         .map_err(HarnessError::internal)?
         .await
         .map_err(HarnessError::internal)?;
     driven.flatten().map_err(HarnessError::internal)
 }
 
-/// The first load is the one that is judged: it is the runtime's own future, which is polled before all tasks.
-async fn drive_all(loads: Vec<(Arc<Shared>, OpenModel)>) -> std::io::Result<()> {
-    let mut loads = loads.into_iter();
-    let Some((judged, model)) = loads.next() else {
-        return Ok(());
-    };
-    let mut beside: JoinSet<std::io::Result<()>> = JoinSet::new();
-    for (shared, model) in loads {
-        beside.spawn(async move { drive(shared, &model).await });
-    }
+/// The judged load is the runtime's own future, which is polled before all tasks.
+async fn drive_both((judged, model): PacedLoad, beside: Option<PacedLoad>) -> io::Result<()> {
+    let beside = beside.map(|(shared, model)| tokio::spawn(async move { drive(shared, &model).await }));
     drive(judged, &model).await?;
-    while let Some(ended) = beside.join_next().await {
-        ended.map_err(std::io::Error::other)??;
+    match beside {
+        Some(beside) => beside.await.map_err(io::Error::other)?,
+        None => Ok(()),
     }
-    Ok(())
 }
 
-async fn drive(shared: Arc<Shared>, model: &OpenModel) -> std::io::Result<()> {
+async fn drive(shared: Arc<Shared>, model: &OpenModel) -> io::Result<()> {
     let pacer = Pacer::new(shared.clock)?;
     let pool = Arc::new(Pool::new(Arc::clone(&shared), model));
     let windows = shared.timeline.windows;
     let mut rng = ChaCha8Rng::seed_from_u64(shared.seed);
     rng.set_stream(ARRIVALS_STREAM);
     let times = model.arrivals(windows.warm_up_end_us as f64 / 1e6, rng);
-    let mut schedule = Schedule::new(times.take_while(|at_us| *at_us < windows.measure_end_us));
+    let mut arrivals = DueArrivals::new(times.take_while(|at_us| *at_us < windows.measure_end_us));
     let mut stopped = std::pin::pin!(shared.stop.cancelled());
-    while let Some(wake_us) = pool.wake_us(&mut schedule) {
+    while let Some(wake_us) = pool.wake_us(&mut arrivals) {
         tokio::select! {
             biased;
             () = &mut stopped => break,
@@ -103,12 +98,12 @@ async fn drive(shared: Arc<Shared>, model: &OpenModel) -> std::io::Result<()> {
         if now_us >= windows.measure_end_us + END_GRACE_US {
             break;
         }
-        pool.send_due(&mut schedule, now_us);
+        pool.send_due(&mut arrivals, now_us);
         // What has just been started gets its turn before the next look at the clock.
         tokio::task::yield_now().await;
     }
     if !shared.stop.is_cancelled() {
-        schedule.for_each(|missed| pool.miss(missed.due_us));
+        arrivals.for_each(|missed| pool.miss(missed.due_us));
         pool.miss_steps();
     }
     tokio::select! {
@@ -205,8 +200,8 @@ impl Pool {
     }
 
     /// When something is due next. A session in flight may go on until the end of the measured phase.
-    fn wake_us(&self, schedule: &mut Schedule<impl Iterator<Item = u64>>) -> Option<u64> {
-        let known = [schedule.wake_us(), self.next_step_us()].into_iter().flatten().min();
+    fn wake_us(&self, arrivals: &mut DueArrivals<impl Iterator<Item = u64>>) -> Option<u64> {
+        let known = [arrivals.wake_us(), self.next_step_us()].into_iter().flatten().min();
         let end_us = self.shared.timeline.windows.measure_end_us;
         let may_go_on = || self.sessions() && self.in_flight() > 0 && self.shared.clock.now_us() < end_us;
         known.or_else(|| may_go_on().then_some(end_us))
@@ -218,11 +213,11 @@ impl Pool {
     }
 
     /// Sends what is due, the schedule missed or not, but not more than [`MAX_BURST`] at once.
-    fn send_due(self: &Arc<Self>, schedule: &mut Schedule<impl Iterator<Item = u64>>, now_us: u64) {
+    fn send_due(self: &Arc<Self>, arrivals: &mut DueArrivals<impl Iterator<Item = u64>>, now_us: u64) {
         for _ in 0..MAX_BURST {
             if self.next_step_us().is_some_and(|due_us| due_us <= now_us) {
                 self.go_on();
-            } else if let Some(arrival) = schedule.pop_due(now_us) {
+            } else if let Some(arrival) = arrivals.pop_due(now_us) {
                 self.arrive(arrival.number, arrival.due_us);
             } else {
                 return;
@@ -249,7 +244,7 @@ impl Pool {
         shard.dropped(intended_us);
     }
 
-    /// The same for steps of sessions.
+    /// Counts the steps of sessions that the measured phase ended before.
     fn miss_steps(&self) {
         let resting = std::mem::take(&mut self.slots().resting);
         for Reverse(Resting { at_us, slot }) in resting {
@@ -316,8 +311,8 @@ impl Pool {
 }
 
 impl Slot {
-    /// Starts with the choices of arrival `number`, which depend on it and the seed alone: not on which slot was free, and
-    /// not on what was dropped before.
+    /// Starts with the choices of arrival `number`, which depend on it and the seed alone: not on which slot was free,
+    /// and not on what was dropped before.
     fn begin(&mut self, shared: &Shared, arrive: Arrive, number: u64) {
         self.rng.set_stream(number);
         self.rng.set_word_pos(0);

@@ -1,5 +1,5 @@
-//! Keeping to a schedule: a kernel timer on its own thread, which wakes within a tenth of a millisecond where tokio's own
-//! timers take one (docs/MEASURING.md, "Pacing").
+//! Keeping to a schedule: a kernel timer on its own thread, which wakes within a tenth of a millisecond where tokio's
+//! own timers take one (docs/COSTS.md, "Pacing").
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 

@@ -1,5 +1,5 @@
-//! Threads that send: each with a single-threaded runtime of its own, so that a request never changes threads and nobody waits
-//! for a queue that another thread holds.
+//! Threads that send: each with a single-threaded runtime of its own, so that a request never changes threads and
+//! nobody waits for a queue that another thread holds.
 
 use std::io;
 
@@ -17,8 +17,8 @@ use crate::lag::Lag;
 /// Nice value of a thread that sends where real-time priority is not permitted.
 const NICE: i32 = -10;
 
-/// Runs the future that `make` gives on a thread of its own, to its end. What it spawned and did not end is dropped before its
-/// outcome is there.
+/// Runs the future that `make` gives on a thread of its own, to its end. What it spawned and did not end is dropped
+/// before its outcome is there.
 pub(super) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
     name: &str,
     lag: Lag,
@@ -43,11 +43,11 @@ pub(crate) fn priority_here() -> Option<i32> {
     std::thread::spawn(raise_priority).join().ok()?
 }
 
-/// Raises the priority of this thread: its wake-ups come before the work of the subject, so that what is measured is the
-/// subject's queue and not the generator's place in it. A nice value alone does not achieve that: a kernel without full
-/// preemption lets a thread of the same class run on to its next tick.
+/// Raises the priority of this thread: its wake-ups come before the work of the subject, so that what is measured is
+/// the subject's queue and not the generator's place in it. A nice value alone does not achieve that: a kernel without
+/// full preemption lets a thread of the same class run on to its next tick.
 ///
-/// What it came to, as [`measure::metrics::HARNESS_SENDER_PRIORITY`]; none where the kernel does not say.
+/// Returns the priority that it then has, as [`measure::metrics::HARNESS_SENDER_PRIORITY`]; none where the kernel does not say.
 pub(super) fn raise_priority() -> Option<i32> {
     let round_robin = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
     let real_time = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, round_robin);

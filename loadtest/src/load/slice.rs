@@ -1,28 +1,28 @@
-//! One slice of a gate: an open load of a second or two on one subject and on the canary beside it, from one thread, after a
-//! lead that is not recorded.
+//! One slice of a gate: an open load of a second or two on one subject and on the canary beside it, from one thread,
+//! after a lead that is not recorded.
 
 use std::{sync::Arc, time::Duration};
 
 use measure::recorder::Recorded;
 use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
 
-use super::{Attack, AttackSpec, LoadModel, SliceRules, Target};
+use super::{Attack, AttackSpec, LoadModel, SliceRules, Target, open};
 use crate::{error::HarnessError, interrupt::Interrupt};
 
-/// Who is asked what in a slice.
-pub(crate) struct Asked<'a> {
+/// Load of a slice on one subject, or on the canary.
+pub(crate) struct SliceLoad<'a> {
     pub(crate) workload: &'a Arc<Workload>,
     pub(crate) model: &'a OpenModel,
     pub(crate) target: Target,
-    /// What the setup left.
+    /// Variables that the setup left.
     pub(crate) globals: Vars,
     /// How far its sequences have come.
     pub(crate) sequences: Arc<Sequences>,
 }
 
-/// How long a slice is, and what it draws from.
+/// Lengths of a slice, and the seed of its choices.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Length {
+pub(crate) struct SliceTiming {
     /// Before the slice, not recorded.
     pub(crate) lead: Duration,
     pub(crate) slice: Duration,
@@ -32,7 +32,7 @@ pub(crate) struct Length {
     pub(crate) seed: u64,
 }
 
-/// What a slice came to.
+/// Recorded times of a slice, and facts about who drove it.
 pub(crate) struct SliceReport {
     /// Of the subject.
     pub(crate) recorded: Recorded,
@@ -45,12 +45,15 @@ pub(crate) struct SliceReport {
     pub(crate) sender_priority: Option<i32>,
 }
 
-/// Gives up what is in flight when it goes: of a slice that nobody waits for any more.
-struct Abandon(Vec<Attack>);
+/// A load under way; what is in flight is given up when nobody waits for it any more.
+struct Watched<'a> {
+    attack: Attack,
+    model: &'a OpenModel,
+}
 
-impl Drop for Abandon {
+impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        self.0.iter().for_each(Attack::abandon);
+        self.attack.abandon();
     }
 }
 
@@ -59,50 +62,53 @@ impl Drop for Abandon {
 /// # Errors
 /// When the generator itself cannot run; what the subject answers is counted, never an error.
 pub(crate) async fn drive(
-    subject: &Asked<'_>,
-    canary: Option<&Asked<'_>>,
-    length: Length,
+    subject: SliceLoad<'_>,
+    canary: Option<SliceLoad<'_>>,
+    timing: SliceTiming,
     interrupt: &Interrupt,
 ) -> Result<SliceReport, HarnessError> {
-    let attacks = std::iter::once(subject)
-        .chain(canary)
-        .map(|asked| asked.attack(length, interrupt))
-        .collect::<Result<Vec<_>, _>>()?;
-    let watched = Abandon(attacks);
-    let mut reports = Attack::run_together(&watched.0).await?.into_iter();
-    let own = reports
-        .next()
-        .ok_or_else(|| HarnessError::internal(anyhow::anyhow!("a slice has a subject")))?;
-    let cpu_s = own.pacer_cpu.unwrap_or_default().as_secs_f64();
+    let subject = subject.begin(timing, interrupt)?;
+    let canary = canary.map(|canary| canary.begin(timing, interrupt)).transpose()?;
+    let paced = open::run(subject.paced(), canary.as_ref().map(Watched::paced)).await?;
+    let report = subject.attack.finish_paced(paced);
+    let cpu_s = report.pacer_cpu.unwrap_or_default().as_secs_f64();
     Ok(SliceReport {
-        recorded: own.recorded,
-        canary: reports.next().map(|report| report.recorded),
-        generator_cpu: cpu_s / (length.lead + length.slice).as_secs_f64(),
-        errors: own.errors,
-        sender_priority: own.sender_priority,
+        recorded: report.recorded,
+        canary: canary.map(|canary| canary.attack.finish_paced(paced).recorded),
+        generator_cpu: cpu_s / (timing.lead + timing.slice).as_secs_f64(),
+        errors: report.errors,
+        sender_priority: report.sender_priority,
     })
 }
 
-impl Asked<'_> {
-    fn attack(&self, length: Length, interrupt: &Interrupt) -> Result<Attack, HarnessError> {
+impl<'a> SliceLoad<'a> {
+    fn begin(self, timing: SliceTiming, interrupt: &Interrupt) -> Result<Watched<'a>, HarnessError> {
         let schedule = Schedule {
-            warm_up_s: length.lead.as_secs_f64(),
-            measure_s: length.slice.as_secs_f64(),
-            drain_s: length.drain.as_secs_f64(),
+            warm_up_s: timing.lead.as_secs_f64(),
+            measure_s: timing.slice.as_secs_f64(),
+            drain_s: timing.drain.as_secs_f64(),
             blocks: 1,
         };
-        let model = LoadModel::Open(self.model.clone());
         let spec = AttackSpec {
             workload: self.workload,
-            model: &model,
+            model: &LoadModel::Open(self.model.clone()),
             schedule: &schedule,
-            target: self.target.clone(),
-            globals: self.globals.clone(),
-            seed: length.seed,
+            target: self.target,
+            globals: self.globals,
+            seed: timing.seed,
             slice: Some(SliceRules {
-                sequences: Arc::clone(&self.sequences),
+                sequences: self.sequences,
             }),
         };
-        Attack::new(spec, interrupt)
+        Ok(Watched {
+            attack: Attack::new(spec, interrupt)?,
+            model: self.model,
+        })
+    }
+}
+
+impl Watched<'_> {
+    fn paced(&self) -> open::PacedLoad {
+        self.attack.paced(self.model)
     }
 }

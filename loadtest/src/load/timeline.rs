@@ -39,7 +39,7 @@ impl Timeline {
             windows,
             ramp_end_us: micros(Duration::from_secs_f64(model.ramp_s())).min(windows.warm_up_end_us),
             accelerated_until_us: micros(warm_up.mul_f64(ACCELERATED_SHARE)),
-            warm_up_think_scale: workload.warm_up.think_time_scale,
+            warm_up_think_scale: workload.warm_up_think_scale,
             drain_end_us: windows.measure_end_us + micros(Duration::from_secs_f64(schedule.drain_s)),
         }
     }

@@ -1,4 +1,5 @@
-//! One user of the closed model: picks journeys, walks their steps, pauses between them, until the measured phase is over.
+//! One user of the closed model: picks journeys, walks their steps, pauses between them, until the measured phase is
+//! over.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,7 +42,8 @@ impl User {
         }
     }
 
-    /// Sends one request after the other, each after its pause, until the measured phase is over or the round is stopped.
+    /// Sends one request after the other, each after its pause, until the measured phase is over or the round is
+    /// stopped.
     pub(crate) async fn live(mut self) {
         let mut pause = self.stagger();
         loop {
@@ -117,8 +119,8 @@ impl User {
     }
 }
 
-/// tokio's timers fire at the next full millisecond, half of one late on average. Asked for that much earlier, pauses are as
-/// long as they should be on average, which is what the closed model's rate follows from.
+/// tokio's timers fire at the next full millisecond, half of one late on average. Asked for that much earlier, pauses
+/// are as long as they should be on average, which is what the closed model's rate follows from.
 const TIMER_LATE_US: u64 = 500;
 
 impl Shared {

@@ -1,9 +1,9 @@
 //! Consistency under load: follows the version of each entity through what the harness itself wrote and read.
 //!
 //! A read is stale when it began later than the bound after a write was acknowledged and returned an older version than
-//! that write's. Reads that began sooner are not judged; they show how long a write took to be seen: the propagation time of
-//! a write is the time from its acknowledgement to the beginning of the last read that still got an older version (1 us where
-//! none did). Writes whose entity nobody read afterwards say nothing and are left out.
+//! that write's. Reads that began sooner are not judged; they show how long a write took to be seen: the propagation
+//! time of a write is the time from its acknowledgement to the beginning of the last read that still got an older
+//! version (1 us where none did). Writes whose entity nobody read afterwards say nothing and are left out.
 //!
 //! Nothing here ever calls a fresh read stale. Where memory is bounded, knowledge is given up on the safe side: a stale
 //! read may then be missed.
@@ -37,7 +37,7 @@ pub(crate) struct Versions {
     stripes: Vec<Mutex<Stripe>>,
 }
 
-/// What following versions came to.
+/// Findings of following versions over a round.
 #[derive(Debug)]
 pub(crate) struct Followed {
     pub(crate) consistency: record::Consistency,

@@ -42,7 +42,7 @@ impl Gauge {
     pub(crate) fn of(pid: Option<u32>) -> Result<Self, HarnessError> {
         let clock = |pid: u32| {
             clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))
-                .map_err(|errno| HarnessError::Unavailable(format!("CPU clock of process {pid}: {errno}")))
+                .map_err(|errno| HarnessError::Probe(format!("CPU clock of process {pid}: {errno}")))
         };
         Ok(Self {
             subject: pid.map(clock).transpose()?,

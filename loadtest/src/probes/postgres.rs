@@ -72,7 +72,7 @@ impl Probe for Database {
 }
 
 fn unavailable(error: &sqlx::Error) -> HarnessError {
-    HarnessError::Unavailable(format!(
+    HarnessError::Probe(format!(
         "probe of Postgres: {error}; the server needs shared_preload_libraries = 'pg_stat_statements' and \
          CREATE EXTENSION pg_stat_statements in the database of DATABASE_URL"
     ))

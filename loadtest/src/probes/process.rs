@@ -66,7 +66,7 @@ struct ProcessReading {
 /// # Errors
 /// When it is gone.
 fn read_process(pid: u32) -> Result<ProcessReading, HarnessError> {
-    let unavailable = |error: procfs::ProcError| HarnessError::Unavailable(format!("probe of process {pid}: {error}"));
+    let unavailable = |error: procfs::ProcError| HarnessError::Probe(format!("probe of process {pid}: {error}"));
     let process = Process::new(pid.cast_signed()).map_err(unavailable)?;
     let stat = process.stat().map_err(unavailable)?;
     // A thread may end between being listed and being read: it counts no more.

@@ -42,7 +42,7 @@ impl Page {
     }
 
     fn unavailable(&self, error: &dyn std::error::Error) -> HarnessError {
-        HarnessError::Unavailable(format!("probe of {}: {error}", self.url))
+        HarnessError::Probe(format!("probe of {}: {error}", self.url))
     }
 }
 

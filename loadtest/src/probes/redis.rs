@@ -45,7 +45,7 @@ impl Probe for Redis {
 }
 
 fn unavailable(error: &redis::RedisError) -> HarnessError {
-    HarnessError::Unavailable(format!(
+    HarnessError::Probe(format!(
         "probe of Redis: {error}; is REDIS_URL right and the server up?"
     ))
 }

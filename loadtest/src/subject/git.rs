@@ -1,36 +1,35 @@
 //! `git:REV[:PROFILE]`: the reference service as it was at a revision, built once and kept.
 //!
-//! A revision is checked out beside the user's tree, never in it, and built with one target directory for all revisions, so
-//! that dependencies are compiled once. What belongs here: from the name of a revision to a binary. What does not:
-//! starting it.
+//! A revision is checked out beside the user's tree, never in it, and built with one target directory for all
+//! revisions, so that dependencies are compiled once. What belongs here: from the name of a revision to a binary. What
+//! does not: starting it.
 
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
-    time::SystemTime,
+    process::{Command, Stdio},
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context;
-use nix::{
-    fcntl::{Flock, FlockArg},
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
+use nix::fcntl::{Flock, FlockArg};
+use stack::{
+    process::{Ending, Output, Supervised},
+    wait::Patience,
 };
 use tokio_util::sync::CancellationToken;
 
+use super::REFERENCE;
 use crate::error::HarnessError;
 
 /// Package that a revision is built for, and the name of its binary.
-const PACKAGE: &str = "insurance-service";
+const PACKAGE: &str = REFERENCE.package;
 /// Where builds are kept, from the top of the repository.
 const BUILDS: &str = "target/loadtest/builds";
 /// A binary has some 60 MB; a bisection over more revisions than this builds the oldest again.
 const MAX_KEPT: usize = 16;
-/// Lines of the build's log that an error carries: the compiler's first complaint is near the end.
-const LOG_TAIL_LINES: usize = 25;
-/// Names further from what was typed than this are no help (Jaro-Winkler similarity, 0 to 1).
-const MIN_SIMILARITY: f64 = 0.75;
+/// Compilers that are told to end do so at once.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// A commit of the repository around the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +59,11 @@ impl Revision {
         }
     }
 
-    /// The binary of this revision, built now unless it is kept from before. An interrupt ends the build; nothing but its
-    /// log and its compiled dependencies is left then.
+    /// The binary of this revision, built now unless it is kept from before. An interrupt ends the build; nothing but
+    /// its log and its compiled dependencies is left then.
     ///
     /// # Errors
-    /// [`HarnessError::Unavailable`] with the end of the build's log when the revision does not build.
+    /// [`HarnessError::Subject`] with the end of the build's log when the revision does not build.
     pub(crate) async fn binary(
         &self,
         announce: &mut dyn FnMut(&str),
@@ -93,47 +92,29 @@ impl Revision {
     }
 
     async fn build(&self, tree: &Worktree, stop: &CancellationToken) -> Result<(), HarnessError> {
-        let builds = self.repository.join(BUILDS);
-        let log = File::create(self.log()).map_err(HarnessError::internal)?;
-        let mut command = tokio::process::Command::new("cargo");
+        let mut command = Command::new("cargo");
         command
             .args(["build", "--release", "--locked", "-p", PACKAGE, "--target-dir"])
-            .arg(builds.join("target"))
+            .arg(self.repository.join(BUILDS).join("target"))
             .current_dir(&tree.path)
-            // A group of its own: the compilers go with cargo, and Ctrl-C in a terminal reaches us alone.
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(HarnessError::internal)?)
-            .stderr(log);
-        let mut child = command.spawn().map_err(|error| {
-            HarnessError::Unavailable(format!("cannot run cargo: {error}; it builds git: subjects"))
-        })?;
-        let group = child.id();
-        let ended = tokio::select! {
-            status = child.wait() => Some(status.map_err(HarnessError::internal)?),
-            () = stop.cancelled() => None,
+            .stdin(Stdio::null());
+        let log = self.log();
+        let _ = fs::remove_file(&log);
+        let stopped = Ending {
+            limit: STOP_LIMIT,
+            ask_when_dropped: true,
+            ..Ending::default()
         };
-        let Some(status) = ended else {
-            end_group(group);
-            // Reaps it; a cargo that was told to end does so at once.
-            let _ = child.wait().await;
-            return Err(HarnessError::Interrupted);
+        let failed = |error| {
+            let revision = &self.sha[..12];
+            HarnessError::Subject(format!("building {PACKAGE} of revision {revision} {error}"))
         };
-        self.succeeded(status)
-    }
-
-    fn succeeded(&self, status: ExitStatus) -> Result<(), HarnessError> {
-        if status.success() {
-            return Ok(());
+        let cargo = Supervised::spawn(command, Output::Logged(&log), stopped).map_err(failed)?;
+        let as_long_as_it_takes = Patience::new(Duration::MAX);
+        tokio::select! {
+            built = cargo.finish(&as_long_as_it_takes, |_| ()) => built.map_err(failed),
+            () = stop.cancelled() => Err(HarnessError::Interrupted),
         }
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
-        Err(HarnessError::Unavailable(format!(
-            "{PACKAGE} of revision {} does not build ({status}); the end of {}:\n{tail}",
-            &self.sha[..12],
-            self.log().display()
-        )))
     }
 
     fn log(&self) -> PathBuf {
@@ -157,7 +138,7 @@ impl Worktree {
         tree.remove();
         let place = path.to_string_lossy();
         git(repository, &["worktree", "add", "--quiet", "--detach", &place, sha])
-            .map_err(|error| HarnessError::Unavailable(format!("cannot check out {sha} into {place}: {error}")))?;
+            .map_err(|error| HarnessError::Subject(format!("cannot check out {sha} into {place}: {error}")))?;
         Ok(tree)
     }
 
@@ -212,21 +193,9 @@ fn forget_oldest(builds: &Path) {
     }
 }
 
-fn end_group(group: Option<u32>) {
-    if let Some(group) = group.and_then(|id| i32::try_from(id).ok()) {
-        // It may have ended meanwhile.
-        let _ = killpg(Pid::from_raw(group), Signal::SIGTERM);
-    }
-}
-
 fn no_such_revision(repository: &Path, name: &str) -> HarnessError {
     let names = git(repository, &["for-each-ref", "--format=%(refname:short)"]).unwrap_or_default();
-    let nearest = names
-        .lines()
-        .map(|known| (strsim::jaro_winkler(known, name), known))
-        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let hint = nearest.map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"));
+    let hint = scenarios::did_you_mean(name, names.lines()).map_or_else(String::new, |hint| format!("; {hint}"));
     HarnessError::Usage(format!(
         "subject git:{name}: {} knows no such revision{hint}",
         repository.display()
@@ -345,11 +314,18 @@ mod tests {
         repository.assert_no_checkout_left();
     }
 
-    /// 1. The build runs a script that does not end. 2. The user interrupts. 3. cargo and the script go, and the checkout.
+    /// 1. The build runs a script that does not end. 2. The user interrupts. 3. cargo and the script go, and so does the
+    ///    checkout.
     #[tokio::test]
     async fn an_interrupted_build_leaves_nothing_running() {
         let repository = Repository::new();
-        repository.write("build.rs", "fn main() { std::fs::write(\"../running\", std::process::id().to_string()).unwrap(); loop { std::thread::park(); } }");
+        repository.write(
+            "build.rs",
+            "fn main() { \
+                 std::fs::write(\"../running\", std::process::id().to_string()).unwrap(); \
+                 loop { std::thread::park(); } \
+             }",
+        );
         let endless = repository.commit(&says("never"));
         let (stop, running) = (CancellationToken::new(), repository.path().join(BUILDS).join("running"));
         let interrupt = async {

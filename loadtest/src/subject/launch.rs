@@ -2,174 +2,100 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    path::Path,
+    process::{Command, Stdio},
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-    time::{sleep, timeout},
+use stack::{
+    process::{Ending, Output, ProcessError, Supervised, how_it_ended},
+    wait::Patience,
 };
 
+use super::Binary;
 use crate::error::HarnessError;
 
-/// What a subject prints on stdout once its listener is bound.
-const LISTENING: &str = "listening on http://";
-/// From start to ready: includes migrations, joining the Kafka group (3 s on the embedded broker) and cache warming.
-const READY_TIMEOUT: Duration = Duration::from_mins(1);
-/// How often readiness is asked for.
-const READY_POLL: Duration = Duration::from_millis(50);
-/// From SIGTERM to SIGKILL: longer than the service's own drain.
-const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-/// Lines of a log that an error message carries.
-const LOG_TAIL_LINES: usize = 12;
-
-/// One launch of a subject: what to start, with what environment, logging where.
-pub(crate) struct Launch<'a> {
-    /// Name for messages, e.g. `phase2 (profile:phase2)`.
-    pub(crate) title: String,
-    pub(crate) binary: &'a Path,
-    /// The whole environment: nothing is inherited but PATH, so that a run repeats.
-    pub(crate) env: BTreeMap<String, String>,
-    /// Where its stderr goes.
-    pub(crate) log: PathBuf,
-}
+/// Variables of a process, beside PATH all that it gets, so that a run repeats.
+pub(crate) type Environment = BTreeMap<String, String>;
 
 /// A subject that is up and ready.
 pub(crate) struct Launched {
     pub(crate) address: SocketAddr,
-    pub(crate) pid: u32,
     title: String,
-    log: PathBuf,
-    child: Child,
-}
-
-impl Launch<'_> {
-    /// Starts the subject and returns once `/health/ready` answers 200.
-    ///
-    /// # Errors
-    /// [`HarnessError::Unavailable`] with the end of its log when it ends, or is not ready in time.
-    pub(crate) async fn start(self) -> Result<Launched, HarnessError> {
-        let mut child = command(self.binary, &["serve"], &self.env, &self.log)?
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| {
-                HarnessError::Unavailable(format!(
-                    "{}: cannot start {}: {error}",
-                    self.title,
-                    self.binary.display()
-                ))
-            })?;
-        let stdout = child
-            .stdout
-            .take()
-            .ok_or_else(|| HarnessError::internal(anyhow::anyhow!("no stdout pipe")))?;
-        let pid = child.id().unwrap_or_default();
-        match timeout(READY_TIMEOUT, ready(&mut child, stdout)).await {
-            Ok(Ok(address)) => Ok(Launched {
-                address,
-                pid,
-                title: self.title,
-                log: self.log,
-                child,
-            }),
-            Ok(Err(what)) => Err(self.failed(&what)),
-            Err(_) => Err(self.failed(&format!("not ready after {} s", READY_TIMEOUT.as_secs()))),
-        }
-    }
-
-    fn failed(&self, what: &str) -> HarnessError {
-        HarnessError::Unavailable(format!("subject {}: {what}{}", self.title, log_tail(&self.log)))
-    }
+    process: Supervised,
 }
 
 impl Launched {
-    /// Completes when the process ends, which it should not do by itself.
-    pub(crate) async fn ended(&mut self) -> ExitStatusText {
-        ExitStatusText(self.child.wait().await.ok())
+    /// Starts a subject and returns once it answers that it is ready. `title` names it in messages, as in
+    /// "`phase2` (profile:phase2)".
+    ///
+    /// # Errors
+    /// [`HarnessError::Subject`] with the end of its log when it ends, or is not ready in time.
+    pub(crate) async fn start(
+        title: String,
+        binary: &Binary,
+        env: &Environment,
+        log: &Path,
+    ) -> Result<Self, HarnessError> {
+        match launch(binary, env, log).await {
+            Ok((process, address)) => Ok(Self {
+                address,
+                title,
+                process,
+            }),
+            Err(error) => Err(HarnessError::Subject(format!("subject {title} {error}"))),
+        }
     }
 
-    /// The error for a subject that went away, with when that was.
-    pub(crate) fn lost(&self, how: &ExitStatusText, when: &str) -> HarnessError {
-        HarnessError::Unavailable(format!(
-            "subject {} {} {when}{}",
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Completes when the process ends, which it should not do by itself: the error that says how, and when that was.
+    pub(crate) async fn lost(&mut self, when: impl FnOnce() -> String) -> HarnessError {
+        let how = self.process.ended().await;
+        let how = how.map_or_else(|error| error.to_string(), how_it_ended);
+        HarnessError::Subject(format!(
+            "subject {} {how} {}{}",
             self.title,
-            how.describe(),
-            log_tail(&self.log)
+            when(),
+            self.process.log_end()
         ))
     }
 
-    /// SIGTERM, a bounded wait, then SIGKILL.
-    pub(crate) async fn stop(mut self) -> Result<(), HarnessError> {
-        if let Some(pid) = self.child.id() {
-            // A process that is already gone is what we want.
-            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
-        }
-        match timeout(STOP_TIMEOUT, self.child.wait()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(HarnessError::internal(error)),
-            Err(_) => self.child.kill().await.map_err(HarnessError::internal),
+    /// Asks it to end, and ends it when it does not.
+    pub(crate) async fn stop(self) -> Result<(), HarnessError> {
+        match self.process.stop().await {
+            // One that has ended by itself is told by `lost`.
+            Ok(()) | Err(ProcessError::Died { .. }) => Ok(()),
+            Err(error) => Err(HarnessError::Subject(format!("subject {} {error}", self.title))),
         }
     }
 }
 
-/// How a process ended, in words.
-pub(crate) struct ExitStatusText(Option<ExitStatus>);
-
-impl ExitStatusText {
-    fn describe(&self) -> String {
-        self.0.map_or_else(|| "ended".to_owned(), describe_status)
-    }
-}
-
-fn describe_status(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("was killed by signal {signal}"),
-        (None, Some(code)) => format!("ended with exit code {code}"),
-        (None, None) => "ended".to_owned(),
-    }
-}
-
-/// Runs a subject's binary to its end (`migrate`, `seed`), handing on each line that it prints.
+/// Runs a subject's binary to its end (to migrate or to seed), handing on each line that it prints.
+///
+/// # Errors
+/// [`HarnessError::Subject`] with the end of its log when it fails.
 pub(crate) async fn run_to_end(
     binary: &Path,
     arguments: &[&str],
-    env: &BTreeMap<String, String>,
+    env: &Environment,
     log: &Path,
-    mut line: impl FnMut(&str),
+    line: impl FnMut(&str),
 ) -> Result<(), HarnessError> {
-    let what = format!("{} {}", binary.display(), arguments.join(" "));
-    let unavailable = |why: String| HarnessError::Unavailable(format!("{what}: {why}{}", log_tail(log)));
-    let mut child = command(binary, arguments, env, log)?
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| unavailable(error.to_string()))?;
-    if let Some(stdout) = child.stdout.take() {
-        let mut lines = BufReader::new(stdout).lines();
-        while let Ok(Some(text)) = lines.next_line().await {
-            line(&text);
-        }
-    }
-    let status = child.wait().await.map_err(HarnessError::internal)?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(unavailable(describe_status(status)))
-    }
+    let running = spawn(binary, arguments, env, log, Ending::default());
+    let ended = match running {
+        Ok(process) => process.finish(&Patience::new(Duration::MAX), line).await,
+        Err(error) => Err(error),
+    };
+    ended.map_err(|error| HarnessError::Subject(format!("{} {} {error}", binary.display(), arguments.join(" "))))
 }
 
 /// What `--version` prints in brackets, when the binary prints any.
 pub(crate) fn version_of(binary: &Path) -> Option<String> {
-    let output = std::process::Command::new(binary)
+    let output = Command::new(binary)
         .arg("--version")
         .stdin(Stdio::null())
         .output()
@@ -179,75 +105,43 @@ pub(crate) fn version_of(binary: &Path) -> Option<String> {
     after.split_once(')').map(|(revision, _)| revision.to_owned())
 }
 
-/// In its own process group: a terminal's Ctrl-C reaches only the harness, which then stops things in order.
-fn command(
+fn spawn(
     binary: &Path,
     arguments: &[&str],
-    env: &BTreeMap<String, String>,
+    env: &Environment,
     log: &Path,
-) -> Result<Command, HarnessError> {
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .map_err(|error| HarnessError::Usage(format!("cannot write the log {}: {error}", log.display())))?;
+    ending: Ending,
+) -> Result<Supervised, ProcessError> {
     let mut command = Command::new(binary);
     command
         .args(arguments)
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .envs(env)
-        .stdin(Stdio::null())
-        .stderr(log)
-        .process_group(0)
-        .kill_on_drop(true);
-    Ok(command)
+        .stdin(Stdio::null());
+    Supervised::spawn(command, Output::Lines { errors: Some(log) }, ending)
 }
 
-/// Waits for the listening line and for readiness; an early end of the process is an error in words.
-async fn ready(child: &mut Child, stdout: ChildStdout) -> Result<SocketAddr, String> {
-    let mut lines = BufReader::new(stdout).lines();
-    let Some(address) = listening_address(&mut lines).await else {
-        let status = child.wait().await.map_err(|error| error.to_string())?;
-        return Err(format!("{} before it listened", describe_status(status)));
+/// Waits until the service listens, and then until it is ready.
+async fn launch(binary: &Binary, env: &Environment, log: &Path) -> Result<(Supervised, SocketAddr), ProcessError> {
+    let Binary { service, path, .. } = binary;
+    let ending = Ending {
+        limit: service.stop_within,
+        ..Ending::default()
     };
-    // Whatever else it prints is read away, or it would block on a full pipe.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    tokio::select! {
-        () = answers_ready(address) => Ok(address),
-        status = child.wait() => Err(format!("{} before it was ready", status.map_or_else(|e| e.to_string(), describe_status))),
-    }
+    let mut process = spawn(path, service.start, env, log, ending)?;
+    let mut patience = Patience::new(service.ready_within);
+    let listens_at = |line: &str| {
+        let address = line.strip_prefix(service.listening)?;
+        address.trim().trim_end_matches('/').parse::<SocketAddr>().ok()
+    };
+    let address = process.line(&patience, listens_at).await?;
+    let url = format!("http://{address}{}", service.ready_path);
+    process.until_ready(&mut patience, || answers_ready(&url)).await?;
+    Ok((process, address))
 }
 
-async fn listening_address<R: AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>) -> Option<SocketAddr> {
-    while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(address) = line.strip_prefix(LISTENING) {
-            return address.trim().trim_end_matches('/').parse().ok();
-        }
-    }
-    None
-}
-
-async fn answers_ready(address: SocketAddr) {
-    let url = format!("http://{address}/health/ready");
-    loop {
-        if reqwest::get(&url)
-            .await
-            .is_ok_and(|answer| answer.status().is_success())
-        {
-            return;
-        }
-        sleep(READY_POLL).await;
-    }
-}
-
-fn log_tail(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
-    if tail.is_empty() {
-        String::new()
-    } else {
-        format!("\n  the end of {}:\n    {}", log.display(), tail.join("\n    "))
-    }
+async fn answers_ready(url: &str) -> Result<(), String> {
+    let answer = reqwest::get(url).await.and_then(reqwest::Response::error_for_status);
+    answer.map(drop).map_err(|error| error.to_string())
 }

@@ -2,9 +2,9 @@
 
 mod git;
 mod launch;
+mod service;
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::{TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
@@ -19,7 +19,8 @@ use url::Url;
 use crate::{error::HarnessError, load::Target};
 use git::Revision;
 
-pub(crate) use launch::{Launch, Launched, run_to_end};
+pub(crate) use launch::{Environment, Launched, run_to_end};
+pub(crate) use service::{REFERENCE, Service, Value};
 
 /// The kinds a subject can have, for messages.
 const KINDS: &str = "profile:NAME, git:REV, git:REV:PROFILE, bin:PATH, bin:PATH:PROFILE or url:http://HOST";
@@ -28,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A subject as named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SubjectSpec {
+pub(crate) enum SubjectSpec {
     /// `profile:NAME`: this build's reference service with that profile.
     Profile(String),
     /// `git:REV[:PROFILE]`: the reference service as it was at a revision of this repository, built by the harness.
@@ -62,8 +63,15 @@ impl FromStr for SubjectSpec {
         }
         match kind {
             "profile" => Ok(Self::Profile(rest.to_owned())),
-            "git" => Ok(Self::git(rest)),
-            "bin" => Ok(Self::binary(rest)),
+            "git" => {
+                let (revision, profile) = with_profile(rest);
+                Ok(Self::Git { revision, profile })
+            }
+            "bin" => {
+                let (path, profile) = with_profile(rest);
+                let path = path.into();
+                Ok(Self::Binary { path, profile })
+            }
             "url" => Self::url(rest),
             _ => Err(format!("`{kind}` is not a kind of subject; a subject is {KINDS}")),
         }
@@ -71,22 +79,6 @@ impl FromStr for SubjectSpec {
 }
 
 impl SubjectSpec {
-    fn git(rest: &str) -> Self {
-        let (revision, profile) = with_profile(rest);
-        Self::Git {
-            revision: revision.to_owned(),
-            profile,
-        }
-    }
-
-    fn binary(rest: &str) -> Self {
-        let (path, profile) = with_profile(rest);
-        Self::Binary {
-            path: path.into(),
-            profile,
-        }
-    }
-
     fn url(rest: &str) -> Result<Self, String> {
         let url =
             Url::parse(rest).map_err(|error| format!("`{rest}` is no address: {error}; write url:http://HOST:PORT"))?;
@@ -106,41 +98,37 @@ impl SubjectSpec {
         })
     }
 
-    fn kind(&self) -> &'static str {
+    /// Kind, name and profile of "kind:name:profile".
+    fn parts(&self) -> (&'static str, String, Option<&str>) {
         match self {
-            Self::Profile(_) => "profile",
-            Self::Git { .. } => "git",
-            Self::Binary { .. } => "bin",
-            Self::Url { .. } => "url",
+            Self::Profile(name) => ("profile", name.clone(), None),
+            Self::Git { revision, profile } => ("git", revision.clone(), profile.as_deref()),
+            Self::Binary { path, profile } => ("bin", path.display().to_string(), profile.as_deref()),
+            Self::Url { authority } => ("url", format!("http://{authority}"), None),
         }
     }
 
     fn profile(&self) -> Option<&str> {
         match self {
             Self::Profile(name) => Some(name),
-            Self::Git { profile, .. } | Self::Binary { profile, .. } => profile.as_deref(),
-            Self::Url { .. } => None,
+            _ => self.parts().2,
         }
     }
 }
 
 impl fmt::Display for SubjectSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Profile(name) => write!(f, "profile:{name}"),
-            Self::Git { revision, profile } => write!(f, "git:{revision}{}", suffix(profile.as_deref())),
-            Self::Binary { path, profile } => write!(f, "bin:{}{}", path.display(), suffix(profile.as_deref())),
-            Self::Url { authority } => write!(f, "url:http://{authority}"),
-        }
+        let (kind, name, profile) = self.parts();
+        write!(f, "{kind}:{name}{}", suffix(profile))
     }
 }
 
 /// What stands before the last colon, and the profile after it.
-fn with_profile(text: &str) -> (&str, Option<String>) {
-    match text.rsplit_once(':') {
-        Some((before, profile)) => (before, Some(profile.to_owned())),
-        None => (text, None),
-    }
+fn with_profile(text: &str) -> (String, Option<String>) {
+    let (before, profile) = text
+        .rsplit_once(':')
+        .map_or((text, None), |(before, profile)| (before, Some(profile)));
+    (before.to_owned(), profile.map(str::to_owned))
 }
 
 fn suffix(profile: Option<&str>) -> String {
@@ -155,29 +143,17 @@ pub(crate) struct Subject {
     pub(crate) spec: SubjectSpec,
     pub(crate) means: Means,
     /// Variables given on the command line, beyond its profile.
-    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) variables: Environment,
 }
 
 /// `NAME=VALUE`: a variable of a subject's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable {
-    /// What it is called.
+pub(crate) struct Variable {
+    /// Its name.
     pub name: String,
-    /// What it is.
+    /// Its value.
     pub value: String,
 }
-
-/// What the harness itself gives at each launch.
-pub(crate) const GIVEN: [&str; 8] = [
-    "BIND_ADDR",
-    "DATABASE_URL",
-    "REDIS_URL",
-    "KAFKA_BROKERS",
-    "KAFKA_TOPIC",
-    "KAFKA_GROUP",
-    "CACHE_NAMESPACE",
-    "RUST_LOG",
-];
 
 impl FromStr for Variable {
     type Err = String;
@@ -187,7 +163,7 @@ impl FromStr for Variable {
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| format!("`{text}` is no variable; write NAME=VALUE"))?;
-        if GIVEN.contains(&name) || name == "PROFILE" {
+        if REFERENCE.gives(name) {
             return Err(format!("{name} is given by the harness at each launch"));
         }
         Ok(Self {
@@ -209,12 +185,14 @@ pub(crate) enum Means {
 /// A binary that exists and is known by its hash.
 #[derive(Debug, Clone)]
 pub(crate) struct Binary {
+    /// How it is launched.
+    pub(crate) service: &'static Service,
     pub(crate) path: PathBuf,
     pub(crate) sha256: String,
     pub(crate) git: Option<String>,
 }
 
-/// What the name of a subject was found to mean, before anything long is done about it.
+/// Meaning of the name of a subject, before anything long is done about it.
 enum Found {
     Means(Means),
     Revision(Revision),
@@ -272,13 +250,13 @@ impl Subject {
                 name,
                 spec,
                 means,
-                variables: BTreeMap::new(),
+                variables: Environment::new(),
             });
         }
         Ok(subjects)
     }
 
-    /// What starts it; a subject that is up has none.
+    /// The binary that starts it; a subject that is up has none.
     pub(crate) fn binary(&self) -> Option<&Binary> {
         match &self.means {
             Means::Launch(binary) => Some(binary),
@@ -286,7 +264,7 @@ impl Subject {
         }
     }
 
-    /// The same with further variables.
+    /// This subject with further variables.
     ///
     /// # Errors
     /// For a subject that is not launched here.
@@ -302,11 +280,11 @@ impl Subject {
         Ok(self)
     }
 
-    /// What the record keeps of it.
+    /// This subject as the record keeps it.
     pub(crate) fn to_record(&self) -> measure::record::Subject {
         measure::record::Subject {
             name: self.name.clone(),
-            kind: self.spec.kind().to_owned(),
+            kind: self.spec.parts().0.to_owned(),
             profile: self.spec.profile().map(str::to_owned),
             git: self.binary().and_then(|binary| binary.git.clone()),
             binary_sha256: self.binary().map(|binary| binary.sha256.clone()),
@@ -315,11 +293,10 @@ impl Subject {
     }
 
     /// The variables that make this subject what it is; addresses of servers are given at each launch.
-    pub(crate) fn settings(&self) -> BTreeMap<String, String> {
-        let profile = self
-            .spec
-            .profile()
-            .map(|profile| ("PROFILE".to_owned(), profile.to_owned()));
+    pub(crate) fn settings(&self) -> Environment {
+        let service = self.binary().map_or(&REFERENCE, |binary| binary.service);
+        let profile = self.spec.profile();
+        let profile = profile.map(|profile| (service.profile_variable.to_owned(), profile.to_owned()));
         profile.into_iter().chain(self.variables.clone()).collect()
     }
 }
@@ -336,6 +313,7 @@ fn name(spec: &SubjectSpec) -> String {
 fn binary(spec: &SubjectSpec, path: PathBuf) -> Result<Binary, HarnessError> {
     let bytes = std::fs::read(&path).map_err(|error| missing_binary(spec, &path, &error))?;
     Ok(Binary {
+        service: &REFERENCE,
         sha256: hex::encode(Sha256::digest(&bytes)),
         git: launch::version_of(&path),
         path,
@@ -344,43 +322,35 @@ fn binary(spec: &SubjectSpec, path: PathBuf) -> Result<Binary, HarnessError> {
 
 /// The address that a host's name stands for, if something answers there.
 fn reach(authority: &str) -> Result<Target, HarnessError> {
-    let unavailable = |why: String| HarnessError::Unavailable(format!("subject url:http://{authority}: {why}"));
-    let with_port = if authority
-        .rsplit(':')
-        .next()
-        .is_some_and(|port| port.parse::<u16>().is_ok())
-    {
-        authority.to_owned()
-    } else {
-        format!("{authority}:80")
-    };
+    let unavailable = |why: String| HarnessError::Subject(format!("subject url:http://{authority}: {why}"));
+    let port = authority.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
+    let with_port = port.map_or_else(|| format!("{authority}:80"), |_| authority.to_owned());
     let addresses = with_port
         .to_socket_addrs()
         .map_err(|error| unavailable(error.to_string()))?;
+    let host = authority.to_owned();
     let mut last = "its name stands for no address".to_owned();
     for address in addresses {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(_) => {
-                let host = authority.to_owned();
-                return Ok(Target { address, host });
-            }
+            Ok(_) => return Ok(Target { address, host }),
             Err(error) => last = format!("nothing answers at {address}: {error}; is it up?"),
         }
     }
     Err(unavailable(last))
 }
 
-/// `insurance-service` is built into the same directory as this command.
+/// The service is built into the same directory as this command.
 fn beside_this_binary() -> Result<PathBuf, HarnessError> {
     let this = std::env::current_exe().map_err(HarnessError::internal)?;
-    Ok(this.with_file_name("insurance-service"))
+    Ok(this.with_file_name(REFERENCE.package))
 }
 
 fn missing_binary(spec: &SubjectSpec, binary: &Path, error: &std::io::Error) -> HarnessError {
-    HarnessError::Unavailable(format!(
-        "subject {spec}: cannot read its binary {}: {error}; build it with `cargo build --release -p insurance-service`, \
-         or name another with --service PATH",
-        binary.display()
+    HarnessError::Subject(format!(
+        "subject {spec}: cannot read its binary {}: {error}; build it with `cargo build --release -p {}`, or name \
+         another with --service PATH",
+        binary.display(),
+        REFERENCE.package
     ))
 }
 

@@ -4,50 +4,21 @@ use std::time::Duration;
 
 use measure::record::{CapacityOutcome, StepKind, TargetVerdict};
 
-use crate::support::{Response, Server, Stall, Workplace, pause};
+use crate::support::{Response, Server, Stall, WorkloadText, Workplace, pause, target_text};
 
-/// Requests for `/`.
-const PAGE: &str = r#"
-name = "page"
-measure_s = 1
-drain_s = 1
-blocks = 1
-[model.closed]
-users = 1
-ramp_s = 0
-[warm_up]
-duration_s = 1
-think_time_scale = 1
-[quick]
-warm_up_s = 1
-measure_s = 1
-blocks = 1
-[endpoints.page]
-path = "/"
-[journeys.look]
-weight = 1
-steps = [{ endpoint = "page" }]
-"#;
-
-/// `capacity --quick` with steps that make a search of half a minute, and what else is given.
+/// `capacity --quick` of requests for `/`, and further arguments.
 fn arguments(place: &Workplace, server: &Server, more: &[&str]) -> Vec<String> {
-    let workload = place.write("page.toml", PAGE).to_str().unwrap().to_owned();
-    let (target, out) = (format!("url:http://{}", server.address), place.out());
-    let own = [
-        "capacity",
-        "--quick",
-        "--workload",
-        &workload,
-        "--target",
-        &target,
-        "--out",
-        out.to_str().unwrap(),
-    ];
-    own.iter().chain(more).map(ToString::to_string).collect()
+    let workload = WorkloadText {
+        warm_up: "duration_s = 1\nthink_time_scale = 1\n",
+        quick: "warm_up_s = 1\nmeasure_s = 1\nblocks = 1\n",
+        ..WorkloadText::default()
+    };
+    let workload = place.write("page.toml", &workload.to_string());
+    place.arguments("capacity", &workload, server.address, &[&["--quick"], more].concat())
 }
 
-/// Four slots of 20 ms serve 200 requests a second and not one more: above, the queue grows without end, so that no rate
-/// above can be held, whatever the machine.
+/// Four slots of 20 ms serve 200 requests a second and not one more: above, the queue grows without end, so that no
+/// rate above can be held, whatever the machine.
 #[test]
 fn what_a_server_serves_bounds_what_it_is_said_to_hold() {
     let place = Workplace::new();
@@ -115,10 +86,7 @@ fn a_search_needs_a_target_that_load_decides() {
     let finished = place.loadtest(&arguments(&place, &server, &[])).finish();
     finished.assert_code(2);
     finished.assert_says("--targets");
-    let targets = place.write(
-        "ratio.toml",
-        "name = \"t\"\n[targets.hits]\npriority = \"P0\"\nmetric = \"cache.hit_ratio\"\nabove = 0.8\nsource = \"a test\"\n",
-    );
+    let targets = place.write("ratio.toml", &target_text("metric = \"cache.hit_ratio\"\nabove = 0.8"));
     let finished = place
         .loadtest(&arguments(&place, &server, &["--targets", targets.to_str().unwrap()]))
         .finish();

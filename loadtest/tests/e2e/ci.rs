@@ -1,5 +1,5 @@
-//! The examples for continuous integration (docs/ci): their scripts are run as they stand, with short settings in place of
-//! their variables.
+//! The examples for continuous integration (docs/ci): their scripts are run as they stand, with short settings in
+//! place of their variables.
 
 use std::{
     collections::BTreeMap,
@@ -12,46 +12,24 @@ use measure::record::{Record, Verdict};
 use scenarios::{Targets, Workload};
 use serde_json::Value;
 
-use crate::support::{Response, Server, Workplace, bin_dir, repository};
+use crate::support::{Response, Server, WorkloadText, Workplace, bin_dir, closed, p95_text, page, repository, said};
 
 /// A workload that takes seconds, in either model.
-const WORKLOAD: &str = r#"
-name = "page"
-measure_s = 1
-drain_s = 1
-blocks = 2
-[model.closed]
-users = 2
-ramp_s = 0
-[model.open]
-rate = { constant = { per_s = 100 } }
-[warm_up]
-duration_s = 0.2
-think_time_scale = 1
-[quick]
-warm_up_s = 0.2
-measure_s = 1
-blocks = 2
-[think_times]
-short = { constant = { ms = 5 } }
-[endpoints.page]
-path = "/"
-[journeys.look]
-weight = 1
-steps = [{ endpoint = "page", think = "short" }]
-"#;
-const TARGETS: &str = r#"
-name = "t"
-[targets.fast]
-priority = "P0"
-metric = "http.p95_ms"
-endpoint = "page"
-below = 5000
-source = "a test"
-"#;
+fn workload() -> String {
+    let text = WorkloadText {
+        name: "page",
+        blocks: 2,
+        model: &(closed(2) + "[model.open]\nrate = { constant = { per_s = 100 } }\n"),
+        quick: "warm_up_s = 0.2\nmeasure_s = 1\nblocks = 2\n",
+        rest: &page(5),
+        ..WorkloadText::default()
+    };
+    text.to_string()
+}
 
 /// What a script may begin with; anything else would be run here unseen.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
+    "--out ",
     "apt-get ",
     "cargo build",
     "echo",
@@ -77,8 +55,8 @@ impl Job {
             place: Workplace::new(),
             servers: [0, 1].map(|_| Server::start(|_| Response::ok("ok"))),
         };
-        job.place.write("workload.toml", WORKLOAD);
-        job.place.write("targets.toml", TARGETS);
+        job.place.write("workload.toml", &workload());
+        job.place.write("targets.toml", &p95_text("page", 5000.0));
         job
     }
 
@@ -133,13 +111,13 @@ impl Job {
     /// A busy machine may spoil the run; then the gate says so. What it says and how it ends must agree.
     #[track_caller]
     fn assert_gated(&self, last: &Output) -> Record {
-        let text = String::from_utf8_lossy(&last.stdout).into_owned() + &String::from_utf8_lossy(&last.stderr);
+        let text = said(last);
         let judged =
-            Record::load(&self.path("results/gate/record.json")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            Record::load(&self.path("results/judged/record.json")).unwrap_or_else(|error| panic!("{error}\n{text}"));
         assert_eq!(last.status.success(), judged.exit_code == 0, "{text}");
         for file in ["report.html", "junit.xml", "summary.md", "verdict.json"] {
             assert!(
-                self.path("results/gate").join(file).is_file(),
+                self.path("results/judged").join(file).is_file(),
                 "{file} is missing:\n{text}"
             );
         }
@@ -210,8 +188,8 @@ fn gitlab_scripts(job: &str) -> Vec<String> {
     scripts
 }
 
-/// The files that the variables name as they stand: two `git:` subjects need a workload with an open model, and the targets of
-/// the nightly run must be of endpoints that its workload has.
+/// The files that the variables name as they stand: two `git:` subjects need a workload with an open model, and the
+/// targets of the nightly run must be of endpoints that its workload has.
 #[test]
 fn the_variables_name_files_that_fit() {
     for (example, table) in EXAMPLES {

@@ -91,8 +91,8 @@ fn ablate(place: &Workplace, ablation: &str, subject: &str) -> Finished {
     place.release_loadtest(&arguments).finish()
 }
 
-/// The subject whole and without its cache, each launched in both blocks: the variable reached the one launched without it, and
-/// what it costs is in the record and on the report. How much is not a verdict.
+/// The subject whole and without its cache, each launched in both blocks: the variable reached the one launched
+/// without it, and what it costs is in the record and on the report. How much is not a verdict.
 #[test]
 fn an_ablation_says_what_a_feature_buys() {
     let (place, finished, record) = judged(0, |place| ablate(place, ABLATION, "profile:phase2"));

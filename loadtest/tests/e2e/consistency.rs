@@ -1,23 +1,9 @@
 //! The stale-read detector against a service that forgets to invalidate, and against one that does not.
 
-use crate::support::{Stale, Workplace};
+use crate::support::{Stale, WorkloadText, Workplace, closed};
 
-/// Half reads, half writes, as fast as ten users can; a write must be seen after 5 ms.
+/// Half reads, half writes; a write must be seen after 5 ms.
 const ITEMS: &str = r#"
-name = "items"
-measure_s = 6
-drain_s = 2
-blocks = 1
-[model.closed]
-users = 10
-ramp_s = 0.1
-[warm_up]
-duration_s = 0.5
-think_time_scale = 1
-[quick]
-warm_up_s = 0.5
-measure_s = 1
-blocks = 1
 [consistency]
 bound_ms = 5
 [feeders.item]
@@ -38,12 +24,26 @@ weight = 1
 steps = [{ endpoint = "write" }]
 "#;
 
+/// As fast as ten users can.
+fn items() -> String {
+    let text = WorkloadText {
+        name: "items",
+        measure_s: 6.0,
+        drain_s: 2.0,
+        model: &closed(10),
+        warm_up: "duration_s = 0.5\nthink_time_scale = 1\n",
+        rest: ITEMS,
+        ..WorkloadText::default()
+    };
+    text.to_string()
+}
+
 /// One write in a thousand is not invalidated: every stale read that is reported is of such a write.
 #[test]
 fn finds_the_invalidation_that_was_forgotten_and_no_other() {
     let place = Workplace::new();
     let stale = Stale::start(Some(1_000));
-    let (_, record) = place.measure(ITEMS, stale.server.address, &[]);
+    let (_, record) = place.measure(&items(), stale.server.address, &[]);
     let found = record.rounds[0].consistency.as_ref().unwrap();
     let forgotten = stale.forgotten();
     assert!(
@@ -78,7 +78,7 @@ fn finds_the_invalidation_that_was_forgotten_and_no_other() {
 fn finds_nothing_where_nothing_is_wrong() {
     let place = Workplace::new();
     let sound = Stale::start(None);
-    let (_, record) = place.measure(ITEMS, sound.server.address, &[]);
+    let (_, record) = place.measure(&items(), sound.server.address, &[]);
     let found = record.rounds[0].consistency.as_ref().unwrap();
     assert!(
         found.reads > 1_000 && found.writes > 300,

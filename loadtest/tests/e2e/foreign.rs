@@ -1,4 +1,5 @@
-//! A service that is not ours: a Node server that the harness knows nothing of, measured with nothing but a workload file.
+//! A service that is not ours: a Node server that the harness knows nothing of, measured with nothing but a workload
+//! file.
 
 use std::{
     io::{BufRead, BufReader},
@@ -48,20 +49,8 @@ impl Drop for Shop {
 
 fn measured(model: &str) -> Record {
     let (place, shop) = (Workplace::new(), Shop::start());
-    let target = format!("url:http://{}", shop.address);
-    let (workload, out) = (repository(WORKLOAD), place.out());
-    let arguments = [
-        "run",
-        "--workload",
-        workload.to_str().unwrap(),
-        "--target",
-        &target,
-        "--out",
-        out.to_str().unwrap(),
-        "--quick",
-        "--model",
-        model,
-    ];
+    let more = ["--quick", "--model", model];
+    let arguments = place.arguments("run", &repository(WORKLOAD), shop.address, &more);
     let finished = place.loadtest(&arguments).finish();
     assert!(finished.text.contains("report: "), "{}", finished.text);
     place.record()
@@ -128,11 +117,8 @@ fn a_service_that_is_not_there_is_unavailable() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let workload = repository(WORKLOAD);
-    let target = format!("url:http://{gone}");
-    let finished = place
-        .loadtest(&["run", "--workload", workload.to_str().unwrap(), "--target", &target])
-        .finish();
+    let arguments = place.arguments("run", &repository(WORKLOAD), gone, &[]);
+    let finished = place.loadtest(&arguments).finish();
     finished.assert_code(3);
     finished.assert_says("is it up?");
 }

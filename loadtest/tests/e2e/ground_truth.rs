@@ -1,5 +1,5 @@
-//! Ground truth: against a server whose response times are known exactly, the open model measures them and a closed loop does
-//! not. Both with the release build: what is tested is time.
+//! Ground truth: against a server whose response times are known exactly, the open model measures them and a closed
+//! loop does not. Both with the release build: what is tested is time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use measure::{
     record::{ALL_ENDPOINTS, PHASE_MEASURE, Record},
 };
 
-use crate::support::{Stall, Workplace};
+use crate::support::{Stall, WorkloadText, Workplace, closed, even};
 
 /// Not a divisor of the period: the phases at which requests come are spread evenly over all of it.
 const RATE_PER_S: f64 = 199.7;
@@ -20,38 +20,19 @@ const ATTEMPTS: usize = 3;
 const QUANTILES: [f64; 4] = [0.5, 0.95, 0.99, 0.999];
 
 fn workload() -> String {
-    format!(
-        r#"
-name = "stall"
-measure_s = {}
-drain_s = 3
-blocks = 1
-[model.open]
-spacing = "even"
-rate = {{ constant = {{ per_s = {RATE_PER_S} }} }}
-connections = 400
-[model.closed]
-users = 10
-ramp_s = 0
-[warm_up]
-duration_s = 2.5
-think_time_scale = 1
-[quick]
-warm_up_s = 1
-measure_s = 1
-blocks = 1
-[endpoints.page]
-path = "/"
-[journeys.look]
-weight = 1
-steps = [{{ endpoint = "page" }}]
-"#,
-        (PERIOD * PERIODS).as_secs()
-    )
+    let text = WorkloadText {
+        name: "stall",
+        measure_s: (PERIOD * PERIODS).as_secs_f64(),
+        drain_s: 3.0,
+        model: &(even(RATE_PER_S, 400) + &closed(10)),
+        warm_up: "duration_s = 2.5\nthink_time_scale = 1\n",
+        ..WorkloadText::default()
+    };
+    text.to_string()
 }
 
-/// What was measured next to what is true, where they differ by more than is allowed: 0.1 % and 1 ms, and as much as the sends
-/// themselves were late.
+/// What was measured next to what is true, where they differ by more than is allowed: 0.1 % and 1 ms, and as much as
+/// the sends themselves were late.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -73,7 +54,7 @@ fn differences(stall: Stall, record: &Record) -> Vec<String> {
     figures
         .chain([("mean", (all.mean_ms, mean_ms))])
         .inspect(|(name, (measured, truth))| {
-            // The table of docs/MEASURING.md, with --nocapture.
+            // The table of docs/COSTS.md, with --nocapture.
             println!("{stall:?} {name}: {measured:.3} ms, should be {truth:.3} (lateness {lateness_ms:.3})");
         })
         .filter(|(_, (measured, truth))| (measured - truth).abs() > 0.001 * truth + lateness_ms + 1.0)
@@ -83,8 +64,9 @@ fn differences(stall: Stall, record: &Record) -> Vec<String> {
         .collect()
 }
 
-/// What the machine does to server and generator at the moment of a stall is added to what is measured, and a millisecond is
-/// less than the self-checks see. So a run that is off is repeated; a generator that measures something else is off each time.
+/// What the machine does to server and generator at the moment of a stall is added to what is measured, and a
+/// millisecond is less than the self-checks see. So a run that is off is repeated; a generator that measures
+/// something else is off each time.
 fn assert_measures(stall: Stall) {
     let server = stall.start();
     let mut off = Vec::new();

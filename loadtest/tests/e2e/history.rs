@@ -10,7 +10,7 @@ use std::{
 use measure::history::file;
 use tempfile::TempDir;
 
-use crate::gate::run;
+use crate::{judge::run, support::assert_ends};
 
 fn history(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
@@ -20,15 +20,6 @@ fn history(directory: &Path, arguments: &[&str]) -> Output {
         .args(arguments)
         .output()
         .unwrap()
-}
-
-#[track_caller]
-fn assert_ends(output: &Output, code: i32, says: &[&str]) {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    for part in says {
-        assert!(text.contains(part), "it does not say {part:?}:\n{text}");
-    }
 }
 
 /// Records of runs on as many days, twice as slow from the `changed`th on, as files.

@@ -1,7 +1,7 @@
 //! `loadtest` end to end: the real binary against real services.
 //!
-//! What depends on speed, or on the reference service, runs the release binaries (`LOADTEST_BIN_DIR`); everything else the
-//! binary that cargo builds with the tests.
+//! What depends on speed, or on the reference service, runs the release binaries (`LOADTEST_BIN_DIR`); everything
+//! else the binary that cargo builds with the tests.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
@@ -13,7 +13,8 @@ mod foreign;
 mod gate;
 mod ground_truth;
 mod history;
+mod judge;
 mod merge;
-mod resident;
+mod names;
 mod run;
 mod support;

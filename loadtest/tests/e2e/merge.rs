@@ -1,29 +1,25 @@
 //! `loadtest merge`: two generators, one record.
 
-use measure::record::{ALL_ENDPOINTS, Record};
+use std::{process::Command, time::Duration};
 
-use crate::support::{Response, Server, Workplace};
+use measure::{
+    record::{ALL_ENDPOINTS, Limit, Priority, Record, Round, TargetResult, TargetVerdict, Verdict},
+    recorder::{self, Request, RoundRecorder, Windows},
+};
 
-const PAGE: &str = r#"
-name = "page"
-measure_s = 1
-drain_s = 1
-blocks = 1
-[model.open]
-rate = { constant = { per_s = 50 } }
-[warm_up]
-duration_s = 0.2
-think_time_scale = 1
-[quick]
-warm_up_s = 0.2
-measure_s = 1
-blocks = 1
-[endpoints.page]
-path = "/"
-[journeys.look]
-weight = 1
-steps = [{ endpoint = "page" }]
-"#;
+use crate::{
+    judge,
+    support::{Response, Server, WorkloadText, Workplace, p95_text, said},
+};
+
+fn page(name: &str) -> String {
+    let text = WorkloadText {
+        name,
+        model: "[model.open]\nrate = { constant = { per_s = 50 } }\n",
+        ..WorkloadText::default()
+    };
+    text.to_string()
+}
 
 fn counted(record: &Record) -> u64 {
     record.summary.values().next().unwrap().endpoints[ALL_ENDPOINTS].count
@@ -36,7 +32,7 @@ fn generators_are_put_together_exactly() {
     let records = std::thread::scope(|scope| {
         let runs = places
             .each_ref()
-            .map(|place| scope.spawn(|| place.measure(PAGE, server.address, &[]).1));
+            .map(|place| scope.spawn(|| place.measure(&page("page"), server.address, &[]).1));
         runs.map(|run| run.join().unwrap())
     });
     let merged = places[0].out().join("merged");
@@ -65,12 +61,8 @@ fn generators_are_put_together_exactly() {
 fn unlike_records_are_refused_with_the_reason() {
     let server = Server::start(|_| Response::ok("ok"));
     let places = [Workplace::new_beside(), Workplace::new_beside()];
-    places[0].measure(PAGE, server.address, &[]);
-    places[1].measure(
-        &PAGE.replace("name = \"page\"", "name = \"other\""),
-        server.address,
-        &[],
-    );
+    places[0].measure(&page("page"), server.address, &[]);
+    places[1].measure(&page("other"), server.address, &[]);
     let files = places.each_ref().map(|place| place.out().join("record.json"));
     let [a, b] = files.each_ref().map(|file| file.to_str().unwrap());
     let merged = places[0].out().join("merged");
@@ -79,4 +71,96 @@ fn unlike_records_are_refused_with_the_reason() {
         .finish();
     finished.assert_code(2);
     finished.assert_says("workload");
+}
+
+/// A stored record of the generator `name`, measured with a P0 target that its answers of about 10 ms miss.
+fn stored(name: &str) -> Record {
+    let mut record = judge::run(0, 5, 1.0);
+    record.id = name.to_owned();
+    record.rounds.iter_mut().for_each(answer_slowly);
+    record.targets = vec![TargetResult {
+        id: "fast".to_owned(),
+        priority: Priority::P0,
+        metric: "http.p95_ms".to_owned(),
+        endpoint: Some("page".to_owned()),
+        source: "a test".to_owned(),
+        limit: Limit::Below(5.0),
+        observed: None,
+        interval: None,
+        verdict: TargetVerdict::Fail,
+        detail: String::new(),
+    }];
+    record
+}
+
+/// Gives a round 400 answers of about 10 ms, as a generator counts them; its flow is left out.
+fn answer_slowly(round: &mut Round) {
+    let windows = Windows::from_lengths(Duration::ZERO, Duration::from_secs(10));
+    let recorder = RoundRecorder::new(vec!["page".to_owned()], windows);
+    let mut shard = recorder.shard();
+    for number in 0..400 {
+        let sent_us = number * 20_000;
+        shard.ended(Request {
+            endpoint: 0,
+            intended_us: sent_us,
+            sent_us,
+            ended_us: sent_us + 10_000 + number,
+            outcome: recorder::RequestEnd::Ok { bytes: 1 },
+        });
+    }
+    let counted = recorder.finish([&shard], 10_000_000);
+    (round.phases, round.slices) = (counted.phases, counted.slices);
+    round.phases[1].flow = None;
+}
+
+/// Merges records of two generators: the exit code, what was said, and the merged record.
+fn merged(records: [Record; 2], options: &[&str]) -> (Option<i32>, String, Record) {
+    let desk = tempfile::tempdir().unwrap();
+    let out = desk.path().join("merged");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.arg("merge");
+    for record in &records {
+        let file = desk.path().join(format!("{}.json", record.id));
+        record.save(&file).unwrap();
+        command.arg(file);
+    }
+    let output = command.arg("--out").arg(&out).args(options).output().unwrap();
+    let text = said(&output);
+    let record = Record::load(&out.join("record.json")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    (output.status.code(), text, record)
+}
+
+#[test]
+fn the_targets_that_records_were_measured_with_bind_their_merge() {
+    let (code, text, record) = merged([stored("one"), stored("two")], &[]);
+    assert_eq!((code, record.verdict), (Some(5), Verdict::TargetsMissed), "{text}");
+    assert_eq!(record.targets.len(), 1);
+}
+
+#[test]
+fn a_merge_may_be_judged_by_other_targets() {
+    let desk = tempfile::tempdir().unwrap();
+    let file = desk.path().join("targets.toml");
+    std::fs::write(&file, p95_text("page", 500.0).replace("fast", "lenient")).unwrap();
+    let options = ["--targets", file.to_str().unwrap()];
+    let (code, text, record) = merged([stored("one"), stored("two")], &options);
+    assert_eq!((code, record.targets[0].id.as_str()), (Some(0), "lenient"), "{text}");
+}
+
+/// The first generator or the second: half of the load came to no end, whoever else came to his.
+#[test]
+fn the_mark_of_an_interrupted_record_survives_its_merge() {
+    for interrupted in [0, 1] {
+        let mut records = [stored("one"), stored("two")];
+        records[interrupted].verdict = Verdict::Interrupted;
+        records[interrupted].checks[0].ok = false;
+        records[interrupted].checks[0].detail = "interrupted".to_owned();
+        let (code, text, record) = merged(records, &[]);
+        assert_eq!(code, Some(4), "{text}");
+        assert!(
+            record.verdict_reason.contains("the run came to its end (interrupted)"),
+            "{}",
+            record.verdict_reason
+        );
+    }
 }

@@ -11,43 +11,28 @@ use std::{
 use measure::record::{ALL_ENDPOINTS, PHASE_MEASURE, Verdict};
 use nix::sys::signal::Signal;
 
-use crate::support::{Response, Server, Workplace, check, pause};
+use crate::support::{Response, Server, WorkloadText, Workplace, check, edited, even, even_at, page, pause};
 
-/// Requests for `/` at an even rate.
-fn even(rate: &str, connections: u32) -> String {
-    format!(
-        r#"
-name = "even"
-measure_s = 2
-drain_s = 2
-blocks = 1
-[model.open]
-spacing = "even"
-rate = {rate}
-connections = {connections}
-[warm_up]
-duration_s = 0.5
-think_time_scale = 1
-[quick]
-warm_up_s = 0.5
-measure_s = 1
-blocks = 1
-[think_times]
-short = {{ constant = {{ ms = 20 }} }}
-[endpoints.page]
-path = "/"
-[journeys.look]
-weight = 1
-steps = [{{ endpoint = "page", think = "short" }}]
-"#
-    )
+/// Requests for `/` under a load model of the test's, with pauses of 20 ms in the closed one.
+fn workload(model: &str) -> String {
+    let text = WorkloadText {
+        name: "even",
+        measure_s: 2.0,
+        drain_s: 2.0,
+        model,
+        warm_up: "duration_s = 0.5\nthink_time_scale = 1\n",
+        rest: &page(20),
+        ..WorkloadText::default()
+    };
+    text.to_string()
 }
 
-fn constant(per_s: u32) -> String {
-    even(&format!("{{ constant = {{ per_s = {per_s} }} }}"), 64)
+fn constant(per_s: f64) -> String {
+    workload(&even(per_s, 64))
 }
 
-/// The schedule is kept whatever the seed's owner does: as many are due as the rate says, and all are sent and answered.
+/// The schedule is kept whatever the seed's owner does: as many are due as the rate says, and all are sent and
+/// answered.
 #[test]
 fn what_is_due_is_sent() {
     let place = Workplace::new();
@@ -57,7 +42,7 @@ fn what_is_due_is_sent() {
         counted.fetch_add(1, Ordering::SeqCst);
         Response::ok("ok")
     });
-    let (_, record) = place.measure(&constant(100), server.address, &[]);
+    let (_, record) = place.measure(&constant(100.0), server.address, &[]);
     let measured = record.rounds[0]
         .phases
         .iter()
@@ -80,7 +65,10 @@ fn a_rate_may_step_and_ramp() {
     let place = Workplace::new();
     let server = Server::start(|_| Response::ok("ok"));
     let (_, record) = place.measure(
-        &even("{ steps = [{ per_s = 20, for_s = 1 }, { per_s = 80, for_s = 1 }] }", 64),
+        &workload(&even_at(
+            "{ steps = [{ per_s = 20, for_s = 1 }, { per_s = 80, for_s = 1 }] }",
+            64,
+        )),
         server.address,
         &[],
     );
@@ -100,7 +88,7 @@ fn an_arrival_that_finds_no_connection_is_dropped_and_makes_the_run_invalid() {
         pause(Duration::from_millis(200));
         Response::ok("ok")
     });
-    let (finished, record) = place.measure(&even("{ constant = { per_s = 40 } }", 2), server.address, &[]);
+    let (finished, record) = place.measure(&workload(&even(40.0, 2)), server.address, &[]);
     finished.assert_code(4);
     assert_eq!(record.verdict, Verdict::Invalid);
     let dropped = check(&record, "no arrival was dropped");
@@ -118,7 +106,7 @@ fn an_arrival_that_finds_no_connection_is_dropped_and_makes_the_run_invalid() {
 fn a_saturated_generator_is_detected() {
     let place = Workplace::new();
     let server = Server::start(|_| Response::ok("ok"));
-    let (finished, record) = place.measure(&constant(200_000), server.address, &["--measure-s", "1"]);
+    let (finished, record) = place.measure(&constant(200_000.0), server.address, &["--measure-s", "1"]);
     finished.assert_code(4);
     let failed: Vec<&str> = record
         .checks
@@ -138,7 +126,7 @@ fn an_answer_after_its_time_out_is_an_error() {
             pause(Duration::from_millis(150));
             Response::ok("late")
         });
-        let text = constant(20).replace("path = \"/\"", "path = \"/\"\ntimeout_ms = 50");
+        let text = edited(&constant(20.0), "path = \"/\"", "path = \"/\"\ntimeout_ms = 50");
         let (finished, record) = place.measure(&text, server.address, &[model, "--measure-s", "1"]);
         finished.assert_code(4);
         finished.assert_says("GET page: no answer within 50 ms");
@@ -156,7 +144,7 @@ fn requests_that_never_end_are_censored() {
         pause(Duration::from_secs(8));
         Response::ok("ok")
     });
-    let (_, record) = place.measure(&constant(10), server.address, &[]);
+    let (_, record) = place.measure(&constant(10.0), server.address, &[]);
     let measured = record.rounds[0]
         .phases
         .iter()
@@ -172,11 +160,11 @@ fn requests_that_never_end_are_censored() {
 fn the_command_line_may_choose_model_and_users() {
     let place = Workplace::new();
     let server = Server::start(|_| Response::ok("ok"));
-    let (finished, record) = place.measure(&constant(100), server.address, &["--users", "2", "--measure-s", "1"]);
+    let (finished, record) = place.measure(&constant(100.0), server.address, &["--users", "2", "--measure-s", "1"]);
     finished.assert_says("2 users");
     assert_eq!((record.workload.users, record.workload.rate_per_s), (Some(2), None));
     let finished = place
-        .loadtest(&place.run_arguments(&constant(100), server.address, &["--users", "2", "--rate", "5"]))
+        .loadtest(&place.run_arguments(&constant(100.0), server.address, &["--users", "2", "--rate", "5"]))
         .finish();
     finished.assert_code(2);
     finished.assert_says("give one of them");
@@ -187,7 +175,7 @@ fn the_command_line_may_choose_model_and_users() {
 fn hidden_think_time_is_detected() {
     let place = Workplace::new();
     let server = Server::start(|_| Response::ok("ok"));
-    let mut run = place.loadtest(&place.run_arguments(&constant(50), server.address, &["--users", "4"]));
+    let mut run = place.loadtest(&place.run_arguments(&constant(50.0), server.address, &["--users", "4"]));
     run.wait_for(" measure");
     run.signal(Signal::SIGSTOP);
     pause(Duration::from_millis(500));
@@ -209,7 +197,7 @@ fn an_interrupt_keeps_the_round_it_falls_into() {
             Response::ok("ok")
         });
         let arguments = ["--measure-s", "60", model];
-        let run = place.loadtest(&place.run_arguments(&constant(50), server.address, &arguments));
+        let run = place.loadtest(&place.run_arguments(&constant(50.0), server.address, &arguments));
         // Far more than the warm-up brings.
         requests.iter().take(300).for_each(drop);
         run.signal(Signal::SIGINT);
@@ -234,7 +222,7 @@ fn a_second_interrupt_abandons_what_is_in_flight() {
             Response::ok("ok")
         });
         let arguments = ["--measure-s", "60", model];
-        let mut run = place.loadtest(&place.run_arguments(&constant(5), server.address, &arguments));
+        let mut run = place.loadtest(&place.run_arguments(&constant(5.0), server.address, &arguments));
         waits.recv().unwrap();
         run.signal(Signal::SIGINT);
         run.wait_for("stopping:");

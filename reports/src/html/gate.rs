@@ -1,6 +1,6 @@
 //! The gate: the verdict of each family, in how many blocks, and what the run could have seen.
 
-use measure::record::{Gate, Record};
+use measure::record::{GateDecision, Record};
 
 use crate::document::Kind::{Name, Number, Prose, Words};
 use crate::document::Table;
@@ -28,7 +28,7 @@ pub(super) fn gate(view: View<'_>) -> Option<GateSection<'_>> {
 }
 
 /// Verdicts of the families; `mde` is the head of the smallest slowdown that could be seen.
-pub(crate) fn families(gate: &Gate, mde: &str) -> Table {
+pub(crate) fn families(gate: &GateDecision, mde: &str) -> Table {
     let table = Table::of(
         &gate.families,
         &[
@@ -65,7 +65,7 @@ fn endpoints(record: &Record) -> Table {
 }
 
 /// How the decision came about, as one sentence.
-pub(crate) fn how(gate: &Gate) -> String {
+pub(crate) fn how(gate: &GateDecision) -> String {
     let second = if gate.stage2_blocks > 0 {
         format!("{} new blocks in stage 2", gate.stage2_blocks)
     } else {

@@ -1,8 +1,8 @@
 //! A record that was judged again: against a baseline, or for its capacity.
 
 use measure::record::{
-    Baseline, BaselineEvidence, BaselineRun, Capacity, CapacityOutcome, CapacityStep, Outcome, Record, StepKind,
-    Verdict,
+    Baseline, BaselineEvidence, BaselineRun, Capacity, CapacityOutcome, CapacityStep, Outcome, Purpose, Record,
+    StepKind, Verdict,
 };
 use reports::{annotations, html, junit, markdown, pull_request, table, verdict_json};
 use serde_json::Value;
@@ -59,6 +59,7 @@ fn with_capacity() -> Record {
         lateness_p99_ms: Some(0.2),
         hdr: String::new(),
     };
+    record.purpose = Purpose::Capacity;
     record.capacity = Some(Capacity {
         goals: vec!["fast".to_owned()],
         steps: vec![

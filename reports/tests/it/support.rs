@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use measure::record::{
     ALL_ENDPOINTS, Ablated, ArrivalSummary, Check, Comparison, Consistency, ConsistencySummary, EndpointSummary,
-    Family, FamilyVerdict, Gate, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Record, Round,
+    Family, FamilyVerdict, GateDecision, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Purpose, Record, Round,
     SCHEMA_VERSION, Series, Server, ServiceTimes, Slice, StaleRead, Subject, Summary, TargetResult, TargetVerdict,
     Tool, Verdict, WorkloadId,
 };
@@ -47,11 +47,7 @@ pub(crate) fn record() -> Record {
         exit_code: Verdict::Pass.exit_code(),
         verdict_reason: "Every P0 and P1 target that was measured holds, and no endpoint is slower than before."
             .to_owned(),
-        gate: None,
-        baseline: None,
-        capacity: None,
-        ablation: Vec::new(),
-        merged_from: Vec::new(),
+        ..Record::default()
     }
 }
 
@@ -97,6 +93,7 @@ pub(crate) fn ablation() -> Record {
             comparison.outcome = Outcome::Inconclusive;
         }
     }
+    record.purpose = Purpose::Ablation;
     record.ablation = vec![Ablated {
         feature: "endpoint cache".to_owned(),
         what: "answers kept in memory".to_owned(),
@@ -127,7 +124,8 @@ pub(crate) fn gate() -> Record {
         mde,
         detail: detail.to_owned(),
     };
-    record.gate = Some(Gate {
+    record.purpose = Purpose::Gate;
+    record.gate = Some(GateDecision {
         stage1_blocks: 24,
         stage2_blocks: 24,
         repeated_blocks: 1,

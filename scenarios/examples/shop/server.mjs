@@ -2,8 +2,8 @@
 //
 //   node server.mjs            prints "listening on http://127.0.0.1:PORT"
 //
-// POST /login {user, password} -> {token} · GET /items · POST /carts {item} -> {id} · GET /carts/{id}, PUT /carts/{id} {count},
-// both with the cart's version in etag-number · GET /metrics
+// POST /login {user, password} -> {token} · GET /items · POST /carts {item} -> {id} · GET /carts/{id}, PUT
+// /carts/{id} {count}, both with the cart's version in etag-number · GET /metrics
 
 import http from "node:http";
 
@@ -20,7 +20,8 @@ const readJson = async (request) => {
 
 const send = (response, status, body, headers = {}) => {
   const text = JSON.stringify(body);
-  response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(text), ...headers });
+  const length = Buffer.byteLength(text);
+  response.writeHead(status, { "content-type": "application/json", "content-length": length, ...headers });
   response.end(text);
 };
 
@@ -47,7 +48,9 @@ const handle = async (request, response) => {
     response.writeHead(200, { "content-type": "text/plain" });
     return response.end(`# TYPE shop_requests_total counter\n${lines.join("\n")}\nshop_carts ${carts.size}\n`);
   }
-  if (!request.headers.authorization?.startsWith("Bearer token-of-")) return send(response, 401, { error: "log in first" });
+  if (!request.headers.authorization?.startsWith("Bearer token-of-")) {
+    return send(response, 401, { error: "log in first" });
+  }
   if (route === "GET /items") return send(response, 200, { items });
   if (route === "POST /carts") {
     const { item } = await readJson(request);

@@ -4,12 +4,6 @@ use std::path::Path;
 
 use scenarios::InputError;
 
-/// `text` with its first `from` replaced by `to`; the edit must apply.
-pub(crate) fn edited(text: &str, from: &str, to: &str) -> String {
-    assert!(text.contains(from), "nothing to edit: {from}");
-    text.replacen(from, to, 1)
-}
-
 /// Writes `text` to `w.toml` with other files (name, text) beside it, loads it and returns the refusal without the
 /// directory's name.
 pub(crate) fn refusal(text: &str, beside: &[(&str, &str)], load: impl Fn(&Path) -> Result<(), InputError>) -> String {

@@ -1,5 +1,6 @@
-//! One replica as a process of its own, for tests of a fleet: reads commands from standard input, a line each, and answers
-//! each with a line of `name=value` pairs. The database is a directory with a file per row, so that all replicas see it.
+//! One replica as a process of its own, for tests of a fleet: reads commands from standard input, a line each, and
+//! answers each with a line of `name=value` pairs. The database is a directory with a file per row, so that all
+//! replicas see it.
 //!
 //! `replica REDIS_URL DIRECTORY`, then `stampede KEY CLIENTS LOAD_MS LOCKS`, `invalidate COUNT PER_SECOND`, `lag`,
 //! `hot KEY RUN_MS TTL_MS LOAD_MS`, `write ROW`, `read ROW`, `churn RUN_MS ROWS` or `stats`.
@@ -108,7 +109,7 @@ impl Replica {
             "write" => self.write(words.next()?).await,
             "read" => {
                 let served = self.read_row(words.next()?).await;
-                Ok(format!("version={} tier={}", version(&served), served.tier))
+                Ok(format!("version={} tier={}", version(&served), served.tier.as_str()))
             }
             "churn" => self.churn(words.next_ms()?, words.next()?).await,
             "stats" => {

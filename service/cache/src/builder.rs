@@ -1,6 +1,6 @@
 //! Settings of a cache, and how its parts are put together.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, oneshot, watch},
@@ -8,69 +8,55 @@ use tokio::{
 };
 
 use crate::{
-    TieredCache,
     bypass::Bypass,
+    cache::TieredCache,
     clock::{Clock, SystemClock},
+    context::Context,
     endpoints::Endpoints,
     error::BuildError,
     flight::Flights,
     l1::L1,
-    l2::L2,
+    l2::{L2, RedisSettings},
     observer::Observer,
-    popularity::Popularity,
-    state::{Context, Core, Cursor},
+    popularity::{Popularity, Prediction, Predictor},
+    source::{NoSource, Sampler, Source},
+    state::{Core, Cursor},
     stats::Counters,
-    subscribe,
-    tuning::{self, Tuning, TuningLog},
+    subscribe, tuner,
+    tuning::{Tuning, TuningLog},
     upkeep::{self, Tasks},
-    verify::{Sampler, Source},
-    warm::{self, Prediction},
+    warm,
 };
 
 /// 64 MiB: some ten thousand answers of a few kilobytes.
 const DEFAULT_L1_CAPACITY_BYTES: u64 = 64 << 20;
 const MAX_NAMESPACE_BYTES: usize = 64;
 
-/// Loads side by side while Redis is away: more than a pool of connections has, so that the pool stays the limit of a healthy
-/// database, and few enough that their queue does not.
-const DEFAULT_LOADS_WITHOUT_REDIS: usize = 64;
+/// Loads side by side while Redis is away: more than a pool of connections has, so that the pool stays the limit of a
+/// healthy database, and few enough that their queue does not.
+const DEFAULT_LOADS_WITHOUT_REDIS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 /// Refreshes side by side: they must not crowd out the loads that clients wait for.
 const BACKGROUND_LOADS: usize = 16;
 
-/// Where Redis is and how long it may take. Needs Redis 6 or later.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct RedisSettings {
-    /// `redis://[user:password@]host:port[/database]`.
-    pub url: String,
-    /// Takes precedence over a password in the URL.
-    pub password: Option<String>,
-    /// How long one operation may take before the cache goes on without Redis. Default: 100 ms.
-    pub command_timeout: Duration,
-    /// How long connecting may take, and how long [`CacheBuilder::build`] waits for Redis. Default: 1 s.
-    pub connect_timeout: Duration,
-}
-
-impl RedisSettings {
-    /// Settings for the server at `url`, with the defaults for the rest.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            password: None,
-            command_timeout: Duration::from_millis(100),
-            connect_timeout: Duration::from_secs(1),
+impl TieredCache {
+    /// Begins a cache whose Redis keys and channel all start with `namespace` (1 to 64 characters out of
+    /// `A-Z a-z 0-9 _ - .`). Replicas of one service share a namespace; everything else must have its own.
+    pub fn builder(namespace: impl Into<String>) -> CacheBuilder {
+        CacheBuilder {
+            namespace: namespace.into(),
+            l1_capacity_bytes: DEFAULT_L1_CAPACITY_BYTES,
+            redis: None,
+            observer: None,
+            clock: Arc::new(SystemClock),
+            loads_without_redis: DEFAULT_LOADS_WITHOUT_REDIS,
+            source: Arc::new(NoSource),
+            sampler: None,
+            prediction: None,
+            tuning: None,
+            #[cfg(test)]
+            pauses: None,
         }
-    }
-}
-
-// The URL may hold a password.
-impl fmt::Debug for RedisSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisSettings")
-            .field("command_timeout", &self.command_timeout)
-            .field("connect_timeout", &self.connect_timeout)
-            .finish_non_exhaustive()
     }
 }
 
@@ -83,30 +69,15 @@ pub struct CacheBuilder {
     observer: Option<Arc<dyn Observer>>,
     clock: Arc<dyn Clock>,
     loads_without_redis: NonZeroUsize,
+    source: Arc<dyn Source>,
     sampler: Option<Sampler>,
-    prediction: Option<(Arc<dyn Source>, Prediction)>,
+    prediction: Option<Prediction>,
     tuning: Option<Tuning>,
     #[cfg(test)]
-    pub(crate) pauses: Option<Arc<crate::interleaving::Pauses>>,
+    pub(crate) pauses: Option<Arc<crate::tests::Pauses>>,
 }
 
 impl CacheBuilder {
-    pub(crate) fn new(namespace: String) -> Self {
-        Self {
-            namespace,
-            l1_capacity_bytes: DEFAULT_L1_CAPACITY_BYTES,
-            redis: None,
-            observer: None,
-            clock: Arc::new(SystemClock::new()),
-            loads_without_redis: NonZeroUsize::new(DEFAULT_LOADS_WITHOUT_REDIS).unwrap_or(NonZeroUsize::MIN),
-            sampler: None,
-            prediction: None,
-            tuning: None,
-            #[cfg(test)]
-            pauses: None,
-        }
-    }
-
     /// How much L1 may hold: bodies, keys and bookkeeping. Default: 64 MiB.
     pub fn l1_capacity_bytes(mut self, bytes: u64) -> Self {
         self.l1_capacity_bytes = bytes;
@@ -137,26 +108,28 @@ impl CacheBuilder {
         self
     }
 
-    /// Compares one in `one_in` L1 hits with a fresh load in the background, and again after 1, 10 and 60 s before it calls it
-    /// inconsistent: then it is counted, logged and removed.
-    pub fn sampler(mut self, source: Arc<dyn Source>, one_in: u32) -> Self {
-        self.sampler = Some(Sampler::new(source, one_in, None));
+    /// Where answers come from when no client brings a loader: for [`TieredCache::warm`], [`TieredCache::verify`],
+    /// [`TieredCache::write_through`], [`sampler`](Self::sampler) and
+    /// [`predictive_warming`](Self::predictive_warming). Without one, their loads fail.
+    pub fn source(mut self, source: Arc<dyn Source>) -> Self {
+        self.source = source;
         self
     }
 
-    /// As [`CacheBuilder::sampler`], with other pauses between the looks.
-    pub fn sampler_that_looks_again(mut self, source: Arc<dyn Source>, one_in: u32, pauses: Vec<Duration>) -> Self {
-        self.sampler = Some(Sampler::new(source, one_in, Some(pauses)));
+    /// Compares one in `one_in` L1 hits with the source in the background, and again after 1, 10 and 60 s (or after
+    /// `looks`, if given) before it calls it inconsistent: then it is counted, logged and removed.
+    pub fn sampler(mut self, one_in: u32, looks: Option<Vec<Duration>>) -> Self {
+        self.sampler = Some(Sampler::new(one_in, looks));
         self
     }
 
-    /// Loads popular keys again when their answers end, before somebody asks.
-    pub fn predictive_warming(mut self, source: Arc<dyn Source>, prediction: Prediction) -> Self {
-        self.prediction = Some((source, prediction));
+    /// Loads popular keys again when their answers end, before somebody asks. Only then is popularity counted.
+    pub fn predictive_warming(mut self, prediction: Prediction) -> Self {
+        self.prediction = Some(prediction);
         self
     }
 
-    /// Lets TTLs and the size of L1 follow what is observed.
+    /// Lets TTLs and the size of L1 follow what is observed. Only then is it counted how answers end.
     pub fn tuning(mut self, tuning: Tuning) -> Self {
         self.tuning = Some(tuning);
         self
@@ -166,16 +139,15 @@ impl CacheBuilder {
     /// time-out for Redis; a Redis that does not answer is no error: the cache goes on without it and tries again.
     pub async fn build(mut self) -> Result<TieredCache, BuildError> {
         check_namespace(&self.namespace)?;
-        let (prediction, tuning) = (self.prediction.take(), self.tuning.take());
+        let tuning = self.tuning.take();
         let wait_for_redis = self.redis.as_ref().map(|settings| settings.connect_timeout);
-        let core = Arc::new(self.into_core()?);
+        let core = Arc::new(self.into_core(tuning.is_some())?);
         let tasks = Tasks::default();
-        if let Some((source, prediction)) = prediction {
-            tasks.add(spawn(warm::predict(Arc::clone(&core), source, prediction)));
+        if core.predictor.is_some() {
+            tasks.spawn(warm::predict(Arc::clone(&core)));
         }
-        let tuning_log = Arc::new(TuningLog::default());
         if let Some(tuning) = tuning {
-            tasks.add(spawn(tuning::run(Arc::clone(&core), tuning, Arc::clone(&tuning_log))));
+            tasks.spawn(tuner::run(Arc::clone(&core), tuning));
         }
         if let Some(limit) = wait_for_redis {
             start_redis(&core, &tasks, limit).await;
@@ -183,11 +155,10 @@ impl CacheBuilder {
         Ok(TieredCache {
             core,
             tasks: Arc::new(tasks),
-            tuning_log,
         })
     }
 
-    fn into_core(self) -> Result<Core, BuildError> {
+    fn into_core(self, is_tuned: bool) -> Result<Core, BuildError> {
         let context = Arc::new(Context {
             clock: self.clock,
             observer: self.observer,
@@ -195,12 +166,11 @@ impl CacheBuilder {
             #[cfg(test)]
             pauses: self.pauses,
         });
-        let l2 = match &self.redis {
-            Some(settings) => {
-                Some(L2::new(&self.namespace, settings, Arc::clone(&context)).map_err(BuildError::Redis)?)
-            }
-            None => None,
-        };
+        let l2 = self
+            .redis
+            .map(|settings| L2::new(&self.namespace, &settings, Arc::clone(&context)))
+            .transpose()
+            .map_err(BuildError::Redis)?;
         Ok(Core {
             // With other replicas about, L1 is leased when their invalidations arrive here.
             l1: L1::new(self.l1_capacity_bytes, l2.is_none()),
@@ -212,8 +182,13 @@ impl CacheBuilder {
             bulkhead: Semaphore::new(self.loads_without_redis.get()),
             background: Arc::new(Semaphore::new(BACKGROUND_LOADS)),
             renewals: watch::Sender::new(0),
-            popularity: Popularity::default(),
+            source: self.source,
             sampler: self.sampler,
+            predictor: self.prediction.map(|prediction| Predictor {
+                prediction,
+                popularity: Popularity::default(),
+            }),
+            tuning: is_tuned.then(TuningLog::default),
             context,
         })
     }
@@ -222,21 +197,12 @@ impl CacheBuilder {
 /// Starts what needs Redis, and waits up to `limit` until L1 is leased. Late is no error.
 async fn start_redis(core: &Arc<Core>, tasks: &Tasks, limit: Duration) {
     let (first, leased) = oneshot::channel();
-    tasks.add(tokio::spawn(upkeep::keep_connected(Arc::clone(core))));
-    tasks.add(tokio::spawn(upkeep::try_again(Arc::clone(core))));
-    tasks.add(tokio::spawn(upkeep::repeat_failed(Arc::clone(core))));
-    tasks.add(tokio::spawn(upkeep::watch_memory(Arc::clone(core))));
-    tasks.add(tokio::spawn(subscribe::run(Arc::clone(core), first)));
+    tasks.spawn(upkeep::keep_connected(Arc::clone(core)));
+    tasks.spawn(upkeep::try_again(Arc::clone(core)));
+    tasks.spawn(upkeep::repeat_failed(Arc::clone(core)));
+    tasks.spawn(upkeep::watch_memory(Arc::clone(core)));
+    tasks.spawn(subscribe::run(Arc::clone(core), first));
     let _ = timeout(limit, leased).await;
-}
-
-/// A task that runs until it is aborted.
-pub(crate) fn spawn(
-    endless: impl Future<Output = std::convert::Infallible> + Send + 'static,
-) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(async move {
-        endless.await;
-    })
 }
 
 /// No colon: it would let the names of two namespaces meet.
@@ -265,11 +231,5 @@ mod tests {
             let error = check_namespace(bad).expect_err("refused");
             assert!(error.to_string().contains(bad), "{error}");
         }
-    }
-
-    #[test]
-    fn settings_do_not_print_the_password() {
-        let settings = RedisSettings::new("redis://:secret@127.0.0.1:6379");
-        assert!(!format!("{settings:?}").contains("secret"));
     }
 }

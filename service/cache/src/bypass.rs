@@ -1,5 +1,6 @@
-//! Tags for which Redis is not trusted here: an invalidation of them did not get through, so Redis may still hold entries
-//! from before the write. Reads of such tags go to the loader until a later invalidation of the same tags succeeded.
+//! Tags for which Redis is not trusted here: an invalidation of them did not get through, so Redis may still hold
+//! entries from before the write. Reads of such tags go to the loader until a later invalidation of the same tags
+//! succeeded.
 
 use std::{
     collections::HashMap,
@@ -11,8 +12,8 @@ use std::{
 
 use crate::tag::Tag;
 
-/// More tags than a service writes during a short outage, at about 100 bytes each. Beyond it the set no longer knows which
-/// tags are safe, and Redis is bypassed altogether.
+/// More tags than a service writes during a short outage, at about 100 bytes each. Beyond it the set no longer knows
+/// which tags are safe, and Redis is bypassed altogether.
 const MAX_TAGS: usize = 10_000;
 
 /// The set. An empty one costs a reader one atomic load.
@@ -42,8 +43,8 @@ impl Bypass {
         Mark(self.next_mark.fetch_add(1, Ordering::SeqCst))
     }
 
-    /// Stops trusting Redis for `tags`. Must be called before the stamps are bumped: a load that starts with the new stamp
-    /// has to find the tags in here.
+    /// Stops trusting Redis for `tags`. Must be called before the stamps are bumped: a load that starts with the new
+    /// stamp has to find the tags in here.
     pub(crate) fn add(&self, tags: &[Tag]) {
         let mut state = self.lock();
         let Mark(mark) = self.mark();

@@ -1,12 +1,9 @@
-//! Time, as the cache sees it. The only module that reads the machine's clocks: everything else asks a [`Clock`], so that
-//! a test of expiry moves the time instead of waiting for it.
+//! Time, as the cache sees it. The only module that reads the machine's clocks: everything else asks a [`Clock`], so
+//! that a test of expiry moves the time instead of waiting for it.
 //!
 //! Time-outs and pauses around Redis are not here: they guard real sockets and use the runtime's timer.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -18,8 +15,8 @@ pub trait Clock: Send + Sync + 'static {
     /// Time since a fixed moment in the past, chosen by the clock. Ages in this process are differences of it.
     fn monotonic(&self) -> Duration;
 
-    /// As [`monotonic`](Clock::monotonic), but it may lag by some milliseconds if that makes it cheaper: what every hit is
-    /// judged by. Never ahead of it.
+    /// As [`monotonic`](Clock::monotonic), but it may lag by some milliseconds if that makes it cheaper: what every hit
+    /// is judged by. Never ahead of it.
     fn coarse(&self) -> Duration {
         self.monotonic()
     }
@@ -28,16 +25,9 @@ pub trait Clock: Send + Sync + 'static {
     fn wall_ms(&self) -> u64;
 }
 
-/// The machine's clocks.
+/// The machine's clocks; the monotonic one counts from a moment that the system chose.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
-
-impl SystemClock {
-    /// The machine's clocks; the monotonic one counts from a moment that the system chose.
-    pub fn new() -> Self {
-        Self
-    }
-}
 
 impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
@@ -55,49 +45,10 @@ impl Clock for SystemClock {
     }
 }
 
-/// The clocks asked for here exist on every system that this builds for; one that failed would stand at the far end of time,
-/// where nothing is served.
+/// The clocks asked for here exist on every system that this builds for; one that failed would stand at the far end of
+/// time, where nothing is served.
 fn system_time(clock: ClockId) -> Duration {
     clock_gettime(clock).map_or(Duration::MAX, Duration::from)
-}
-
-/// A clock that stands still until it is told to move; for tests of code that caches.
-#[derive(Debug)]
-pub struct ManualClock {
-    elapsed_ms: AtomicU64,
-}
-
-/// What [`ManualClock`] shows as wall time before it was moved: 2026-01-01 UTC.
-const MANUAL_START_WALL_MS: u64 = 1_767_225_600_000;
-
-impl ManualClock {
-    /// A clock that stands at zero (monotonic) and at 2026-01-01 UTC (wall).
-    pub fn new() -> Self {
-        Self {
-            elapsed_ms: AtomicU64::new(0),
-        }
-    }
-
-    /// Moves both times forward by `step`, rounded down to milliseconds.
-    pub fn advance(&self, step: Duration) {
-        self.elapsed_ms.fetch_add(as_millis(step), Ordering::SeqCst);
-    }
-}
-
-impl Default for ManualClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Clock for ManualClock {
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.elapsed_ms.load(Ordering::SeqCst))
-    }
-
-    fn wall_ms(&self) -> u64 {
-        MANUAL_START_WALL_MS + self.elapsed_ms.load(Ordering::SeqCst)
-    }
 }
 
 /// Whole milliseconds of `duration`, saturating.
@@ -121,20 +72,11 @@ mod tests {
 
     #[test]
     fn the_coarse_time_lags_a_little_and_is_never_ahead() {
-        let clock = SystemClock::new();
+        let clock = SystemClock;
         for _ in 0..1_000 {
             let coarse = clock.coarse();
             let exact = clock.monotonic();
             assert!(coarse <= exact && exact.saturating_sub(coarse) < Duration::from_secs(1));
         }
-    }
-
-    #[test]
-    fn a_manual_clock_moves_both_times_together() {
-        let clock = ManualClock::new();
-        let wall = clock.wall_ms();
-        clock.advance(Duration::from_secs(3));
-        assert_eq!(clock.monotonic(), Duration::from_secs(3));
-        assert_eq!(clock.wall_ms() - wall, 3_000);
     }
 }

@@ -1,4 +1,5 @@
-//! What is known about each endpoint: how long its loads take, how its answers end. Nothing here is touched by an L1 hit.
+//! What is known about each endpoint: how long its loads take, how its answers end. Nothing here is touched by an L1
+//! hit.
 
 use std::{
     collections::HashMap,
@@ -14,16 +15,16 @@ use crate::{clock::as_micros, stats::Counter};
 /// More endpoints than a service has routes; beyond it, further ones share the statistics of the last.
 const MAX_ENDPOINTS: usize = 1_024;
 
-/// A lock is held for this many of the slowest loads of late: a holder that is slow is not overtaken, one that died is not
-/// waited for too long.
+/// A lock is held for this many of the slowest loads of late: a holder that is slow is not overtaken, one that died is
+/// not waited for too long.
 const LOCK_LOADS: u32 = 3;
 const MIN_LOCK: Duration = Duration::from_millis(100);
 const MAX_LOCK: Duration = Duration::from_secs(10);
 /// Before anything is known about an endpoint's loads.
 const UNKNOWN_LOAD: Duration = Duration::from_millis(500);
 
-/// A quicker load lowers the slowest of late by one part in so many: it is forgotten after some hundred loads, which makes
-/// it an estimate of about the 99th percentile from above.
+/// A quicker load lowers the slowest of late by one part in so many: it is forgotten after some hundred loads, which
+/// makes it an estimate of about the 99th percentile from above.
 const FORGET: u64 = 64;
 
 /// The endpoints that were asked for in this process.
@@ -33,33 +34,65 @@ pub(crate) struct Endpoints {
 }
 
 /// One endpoint.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Endpoint {
     pub(crate) name: &'static str,
     slowest_us: AtomicU64,
-    pub(crate) loads: Counter,
-    pub(crate) load_us: Counter,
+    loads: Counter,
+    load_us: Counter,
     /// Misses of entries that were there and had expired.
     pub(crate) expired: Counter,
     /// Misses of entries that were there and had been invalidated.
     pub(crate) invalidated: Counter,
     /// Misses of what was not there: never asked for, or evicted.
     pub(crate) absent: Counter,
-    /// What tuning makes of the TTL, in thousandths.
-    ttl_permille: AtomicU64,
+    /// What tuning adds to the TTL, in thousandths.
+    added_ttl_permille: AtomicU64,
+}
+
+/// How the answers of one endpoint, or of all, ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Endings {
+    pub(crate) loads: u64,
+    pub(crate) load_us: u64,
+    pub(crate) expired: u64,
+    pub(crate) invalidated: u64,
+    pub(crate) absent: u64,
+}
+
+impl Endings {
+    pub(crate) fn since(self, before: Self) -> Self {
+        self.with(before, |now, before| now - before)
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        self.with(other, |one, other| one + other)
+    }
+
+    pub(crate) fn misses(self) -> u64 {
+        self.expired + self.invalidated + self.absent
+    }
+
+    pub(crate) fn mean_load_us(self) -> u64 {
+        self.load_us / self.loads.max(1)
+    }
+
+    fn with(self, other: Self, join: fn(u64, u64) -> u64) -> Self {
+        Self {
+            loads: join(self.loads, other.loads),
+            load_us: join(self.load_us, other.load_us),
+            expired: join(self.expired, other.expired),
+            invalidated: join(self.invalidated, other.invalidated),
+            absent: join(self.absent, other.absent),
+        }
+    }
 }
 
 impl Endpoint {
-    fn new(name: &'static str) -> Self {
+    fn named(name: &'static str) -> Self {
         Self {
             name,
-            slowest_us: AtomicU64::new(0),
-            loads: Counter::default(),
-            load_us: Counter::default(),
-            expired: Counter::default(),
-            invalidated: Counter::default(),
-            absent: Counter::default(),
-            ttl_permille: AtomicU64::new(1_000),
+            ..Self::default()
         }
     }
 
@@ -83,16 +116,30 @@ impl Endpoint {
         (slowest * LOCK_LOADS).clamp(MIN_LOCK, MAX_LOCK)
     }
 
-    pub(crate) fn ttl_factor(&self) -> f64 {
-        self.ttl_permille.load(Ordering::Relaxed) as f64 / 1_000.0
+    /// How answers ended since the start; while nothing is tuned, only loads are counted.
+    pub(crate) fn endings(&self) -> Endings {
+        Endings {
+            loads: self.loads.get(),
+            load_us: self.load_us.get(),
+            expired: self.expired.get(),
+            invalidated: self.invalidated.get(),
+            absent: self.absent.get(),
+        }
     }
 
-    pub(crate) fn set_ttl_permille(&self, permille: u64) {
-        self.ttl_permille.store(permille, Ordering::Relaxed);
+    /// What the TTL is multiplied with.
+    pub(crate) fn ttl_factor(&self) -> f64 {
+        self.ttl_permille() as f64 / 1_000.0
     }
 
     pub(crate) fn ttl_permille(&self) -> u64 {
-        self.ttl_permille.load(Ordering::Relaxed)
+        1_000 + self.added_ttl_permille.load(Ordering::Relaxed)
+    }
+
+    /// Tuning never shortens a TTL: less than 1,000 counts as that.
+    pub(crate) fn set_ttl_permille(&self, permille: u64) {
+        let added = permille.saturating_sub(1_000);
+        self.added_ttl_permille.store(added, Ordering::Relaxed);
     }
 }
 
@@ -116,7 +163,7 @@ impl Endpoints {
         {
             return Arc::clone(last);
         }
-        Arc::clone(by_name.entry(name).or_insert_with(|| Arc::new(Endpoint::new(name))))
+        Arc::clone(by_name.entry(name).or_insert_with(|| Arc::new(Endpoint::named(name))))
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Endpoint>> {
@@ -135,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_lock_outlasts_the_slowest_load_of_late() {
-        let endpoint = Endpoint::new("e");
+        let endpoint = Endpoint::named("e");
         assert_eq!(endpoint.lock_ttl(), UNKNOWN_LOAD * LOCK_LOADS);
         endpoint.note_load(Duration::from_millis(200));
         endpoint.note_load(Duration::from_millis(1));

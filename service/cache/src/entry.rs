@@ -1,7 +1,5 @@
 //! What goes in and out of the cache: the body, its version, and where an answer came from.
 
-use std::fmt;
-
 use bytes::Bytes;
 
 use crate::tag::Tag;
@@ -50,12 +48,6 @@ impl Tier {
     }
 }
 
-impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// The answer to one read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
@@ -63,6 +55,12 @@ pub struct Served {
     pub entry: Option<Entry>,
     /// Where it came from.
     pub tier: Tier,
+}
+
+impl Served {
+    pub(crate) fn new(entry: Option<Entry>, tier: Tier) -> Self {
+        Self { entry, tier }
+    }
 }
 
 /// What an invalidation did.

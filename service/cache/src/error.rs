@@ -14,7 +14,8 @@ pub enum BuildError {
     Redis(#[source] redis::RedisError),
 }
 
-/// A read found nothing in the cache, and loading failed too. Every client that waited for the load gets the same error.
+/// A read found nothing in the cache, and loading failed too. Every client that waited for the load gets the same
+/// error.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError<E> {
     /// The loader returned this error. It was not cached: the next read loads again.
@@ -28,20 +29,9 @@ pub enum LoadError<E> {
     Aborted,
 }
 
-// Derived, it would ask for `E: Clone`.
-impl<E> Clone for LoadError<E> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Loader(error) => Self::Loader(Arc::clone(error)),
-            Self::TimedOut(limit) => Self::TimedOut(*limit),
-            Self::Aborted => Self::Aborted,
-        }
-    }
-}
-
 /// Redis did not take an invalidation. This replica has applied it and no longer trusts Redis for these tags; other
-/// replicas have not heard of it. The cache repeats it by itself while the process lives; a caller that must not lose it
-/// keeps its own record (an outbox row) and calls again.
+/// replicas have not heard of it. The cache repeats it by itself while the process lives; a caller that must not lose
+/// it keeps its own record (an outbox row) and calls again.
 #[derive(Debug, thiserror::Error)]
 #[error("{tags} tag(s) were invalidated on this replica only")]
 pub struct InvalidateError {
@@ -50,17 +40,6 @@ pub struct InvalidateError {
     /// Why Redis did not take it.
     #[source]
     pub cause: RedisFailure,
-}
-
-/// A write-through stopped half-way.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteThroughError<E> {
-    /// Redis did not take the invalidation; nothing was loaded.
-    #[error("the write was not announced to the other replicas")]
-    Invalidate(#[from] InvalidateError),
-    /// The invalidation is done; the load failed, and the next reader will load.
-    #[error("the written answer could not be loaded")]
-    Load(#[from] LoadError<E>),
 }
 
 /// Why a Redis operation did not happen, or may not have happened.

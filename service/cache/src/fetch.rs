@@ -1,71 +1,56 @@
-//! A flight: looks in L2, takes the key's lock, loads, and fills both tiers. The order of its steps is what keeps old data
-//! out; each step says why it stands where it stands.
+//! A flight: looks in L2, takes the key's lock, loads, and fills both tiers. The order of its steps is what keeps old
+//! data out; each step says why it stands where it stands.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     clock::as_micros,
+    context::Step,
     endpoints::Endpoint,
     entry::{Entry, Served, Tier},
-    flight::{Failure, Outcome, Ticket},
+    flight::{Failure, FlightResult, Leader, Load},
     key::Key,
     l1::{Kept, Times},
     l2::{
-        Found, L2, LockRequest, Nonce,
-        codec::{Identity, Stored},
+        Found, L2, LockRequest,
+        codec::{Identity, Nonce, Stored},
     },
-    policy::Policy,
-    read::Request,
+    policy::{Policy, Strategy},
     stamps::Stamp,
-    state::{Core, Step},
+    state::Core,
     tag::Tag,
 };
 
-/// Who lost the race for a lock looks again after this; doubled each time up to the limit, and spread at random by half.
+/// Who lost the race for a lock looks again after this; doubled each time up to the limit, and spread at random by
+/// half.
 const FIRST_POLL: Duration = Duration::from_millis(2);
 const LAST_POLL: Duration = Duration::from_millis(20);
 
-/// A lock is waited for through this many of its lives: its holder's, and that of whoever takes over from a dead holder.
+/// A lock is waited for through this many of its lives: its holder's, and that of whoever takes over from a dead
+/// holder.
 const LOCK_LIVES: u32 = 2;
 
 /// What a flight needs after its client may be gone.
 pub(crate) struct Plan {
-    key: Key,
-    tags: Vec<Tag>,
+    pub(crate) key: Key,
+    pub(crate) tags: Vec<Tag>,
     /// The tags with those that every answer carries: what the entry in Redis depends on.
-    dependencies: Vec<Tag>,
-    policy: Policy,
+    pub(crate) dependencies: Vec<Tag>,
+    pub(crate) policy: Policy,
     /// Taken before anything is read.
-    stamp: Stamp,
+    pub(crate) stamp: Stamp,
     /// Entries that are not younger will not do.
-    newer_than_ms: u64,
+    pub(crate) newer_than_ms: u64,
     /// The newest invalidation that the client knows of.
-    after_seq: u64,
-    endpoint: Arc<Endpoint>,
-}
-
-impl Plan {
-    pub(crate) fn new(request: &Request<'_>, stamp: Stamp, newer_than_ms: u64) -> Self {
-        let always = [request.key.endpoint_tag(), Tag::all()];
-        Self {
-            key: request.key.clone(),
-            tags: request.tags.to_vec(),
-            // In L1 the endpoint's stripe and the epoch stand for these two.
-            dependencies: request.tags.iter().cloned().chain(always).collect(),
-            policy: *request.policy,
-            stamp,
-            newer_than_ms,
-            after_seq: request.after_seq.unwrap_or(0),
-            endpoint: request.core.endpoints.get(request.key.endpoint()),
-        }
-    }
+    pub(crate) after_seq: u64,
+    pub(crate) endpoint: Arc<Endpoint>,
 }
 
 /// What was found out before the load.
 #[derive(Default)]
-struct Ground {
+struct LoadContext {
     /// The generations to store under, or nothing if Redis is not to be used.
     nonces: Option<Vec<Nonce>>,
     /// The lock, if this flight holds it.
@@ -73,80 +58,68 @@ struct Ground {
     /// An entry that is valid but aged.
     aged: Option<Stored>,
     /// Redis failed, so that nobody knows how many load the same.
-    crowded: bool,
+    redis_failed: bool,
 }
 
-enum Sight {
+/// What looking in L2 came to: an answer, or what the load has to know.
+enum L2Lookup {
     Found(Served),
-    Load(Ground),
+    Load(LoadContext),
 }
 
-/// One flight, from take-off (the stamp is taken) to landing.
-pub(crate) async fn fly<E, F, Fut>(core: Arc<Core>, plan: Plan, ticket: Ticket, loader: F)
-where
-    E: Send + Sync + 'static,
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<Option<Entry>, E>>,
-{
+/// Runs one flight, from the moment its stamp is taken to its result.
+pub(crate) async fn run(core: Arc<Core>, plan: Plan, leader: Leader, load: Load) {
     core.context.reach(Step::StampTaken).await;
     let flight = Flight {
         core: &core,
         plan: &plan,
-        ticket: &ticket,
+        leader: &leader,
     };
-    let outcome = flight.outcome(loader).await;
-    ticket.land(outcome);
+    let result = flight.result(load).await;
+    leader.complete(result);
 }
 
 struct Flight<'a> {
     core: &'a Core,
     plan: &'a Plan,
-    ticket: &'a Ticket,
+    leader: &'a Leader,
 }
 
 impl Flight<'_> {
-    async fn outcome<E, F, Fut>(&self, loader: F) -> Outcome
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
-        let ground = match self.look_in_l2().await {
-            Sight::Found(served) => return Ok(served),
-            Sight::Load(ground) => ground,
+    async fn result(&self, load: Load) -> FlightResult {
+        let known = match self.look_in_l2().await {
+            L2Lookup::Found(served) => return Ok(served),
+            L2Lookup::Load(known) => known,
         };
         // Starts after the generations were read: what it loads is at least as new as they are.
         self.core.context.reach(Step::LoadBegins).await;
-        let result = self.load_in_time(&ground, loader).await;
+        let result = self.load_in_time(&known, load).await;
         self.core.context.reach(Step::LoadEnded).await;
         match result {
-            Ok(Some(stored)) => Ok(self.keep(&ground, stored).await),
+            Ok(Some(stored)) => Ok(self.keep(&known, stored).await),
             Ok(None) => {
-                self.release(&ground).await;
-                Ok(Served {
-                    entry: None,
-                    tier: Tier::Db,
-                })
+                self.release(&known).await;
+                Ok(Served::new(None, Tier::Db))
             }
             Err(failure) => {
-                self.release(&ground).await;
-                self.aged(&ground).ok_or(failure)
+                self.release(&known).await;
+                self.aged(&known).ok_or(failure)
             }
         }
     }
 
     /// The answer out of Redis, or what the load has to know.
-    async fn look_in_l2(&self) -> Sight {
+    async fn look_in_l2(&self) -> L2Lookup {
         // After the stamp: an invalidation that failed adds its tags to the bypass before it bumps.
         let Some(l2) = self.usable_l2() else {
-            return Sight::Load(Ground::default());
+            return L2Lookup::Load(LoadContext::default());
         };
         let Ok(found) = l2.read(&self.plan.key, &self.plan.dependencies).await else {
-            return Sight::Load(Ground::without_redis());
+            return L2Lookup::Load(LoadContext::without_redis());
         };
         self.core.context.reach(Step::L2Read).await;
         match self.judge(found.stored) {
-            Judged::Fresh(served) => Sight::Found(served),
+            Judged::Fresh(served) => L2Lookup::Found(served),
             Judged::Aged(aged) => self.take_lock(l2, Some(aged)).await,
             Judged::Nothing => self.take_lock(l2, None).await,
         }
@@ -158,31 +131,31 @@ impl Flight<'_> {
     }
 
     /// Has one replica load for all. Whoever does not get the lock waits for the other's entry, for a time.
-    async fn take_lock(&self, l2: &L2, aged: Option<Stored>) -> Sight {
+    async fn take_lock(&self, l2: &L2, aged: Option<Stored>) -> L2Lookup {
         let lock_ttl = self.plan.endpoint.lock_ttl();
-        let shares = self.plan.policy.fleet_lock && self.plan.policy.strategy != crate::Strategy::CacheAside;
+        let shares = self.plan.policy.fleet_lock && self.plan.policy.strategy != Strategy::CacheAside;
         let lock = shares.then(|| LockRequest::new(lock_ttl));
-        let mut patience = Patience::new(lock_ttl * LOCK_LIVES);
+        let mut wait = LockWait::new(lock_ttl * LOCK_LIVES);
         loop {
             let begun = l2
                 .begin_load(&self.plan.key, &self.plan.dependencies, lock.as_ref())
                 .await;
             let Ok(Found { stored, nonces, locked }) = begun else {
-                return Sight::Load(Ground::without_redis());
+                return L2Lookup::Load(LoadContext::without_redis());
             };
             let held = lock.as_ref().filter(|_| locked);
             if let Judged::Fresh(served) = self.judge(stored) {
                 if let Some(held) = held {
                     l2.release(&self.plan.key, held).await;
                 }
-                return Sight::Found(served);
+                return L2Lookup::Found(served);
             }
-            if held.is_some() || lock.is_none() || !patience.pause(self.core).await {
-                return Sight::Load(Ground {
+            if held.is_some() || lock.is_none() || !wait.pause(self.core).await {
+                return L2Lookup::Load(LoadContext {
                     nonces,
                     lock: held.cloned(),
                     aged,
-                    crowded: false,
+                    redis_failed: false,
                 });
             }
         }
@@ -203,48 +176,36 @@ impl Flight<'_> {
         }
     }
 
-    /// Loads within the policy's time-outs. After the soft one the clients get an aged answer, if there is one, and the load
-    /// goes on; after the hard one it is given up.
-    async fn load_in_time<E, F, Fut>(&self, ground: &Ground, loader: F) -> Result<Option<Stored>, Failure>
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
+    /// Loads within the policy's time-outs. After the soft one the clients get an aged answer, if there is one, and the
+    /// load goes on; after the hard one it is given up.
+    async fn load_in_time(&self, known: &LoadContext, load: Load) -> Result<Option<Stored>, Failure> {
         let mut load = pin!(async {
-            let load = self.load(ground, loader);
+            let load = self.load(known, load);
             match self.plan.policy.hard_timeout {
                 Some(limit) => timeout(limit, load).await.unwrap_or(Err(Failure::TimedOut(limit))),
                 None => load.await,
             }
         });
         if let Some(limit) = self.plan.policy.soft_timeout
-            && let Some(aged) = self.aged(ground)
+            && let Some(aged) = self.aged(known)
         {
             match timeout(limit, &mut load).await {
                 Ok(result) => return result,
-                Err(_) => self.ticket.announce(Ok(aged)),
+                Err(_) => self.leader.announce(Ok(aged)),
             }
         }
         load.await
     }
 
-    async fn load<E, F, Fut>(&self, ground: &Ground, loader: F) -> Result<Option<Stored>, Failure>
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
+    async fn load(&self, known: &LoadContext, load: Load) -> Result<Option<Stored>, Failure> {
         // The semaphore is never closed; were it, loads would run unbounded rather than not at all.
-        let _place = if ground.crowded {
+        let _place = if known.redis_failed {
             self.core.bulkhead.acquire().await.ok()
         } else {
             None
         };
-        let started = self.core.context.now();
-        let result = self.core.run_loader(&self.plan.key, loader).await;
-        let load_us = as_micros(self.core.context.since(started));
-        let entry = result.map_err(|error| Failure::Loader(Arc::new(error)))?;
+        let (result, elapsed) = self.core.run_loader(&self.plan.key, load).await;
+        let entry = result?;
         let policy = &self.plan.policy;
         let lifetime = match &entry {
             Some(_) => Some(policy.lifetime(rand::random(), self.plan.endpoint.ttl_factor())),
@@ -253,21 +214,21 @@ impl Flight<'_> {
         Ok(lifetime.map(|lifetime| Stored {
             entry,
             created_ms: self.core.context.clock.wall_ms(),
-            load_us,
+            load_us: as_micros(elapsed),
             lifetime,
         }))
     }
 
     /// Fills both tiers with what was loaded.
-    async fn keep(&self, ground: &Ground, stored: Stored) -> Served {
-        if let (Some(l2), Some(nonces)) = (&self.core.l2, &ground.nonces) {
+    async fn keep(&self, known: &LoadContext, stored: Stored) -> Served {
+        if let (Some(l2), Some(nonces)) = (&self.core.l2, &known.nonces) {
             let identity = Identity {
                 key: self.plan.key.as_str(),
                 tags: &self.plan.dependencies,
                 nonces,
             };
             // A failure is counted and logged where it happens; the client has its answer either way.
-            if let Ok(false) = l2.store(identity, &self.plan.key, &stored, ground.lock.as_ref()).await {
+            if let Ok(false) = l2.store(identity, &self.plan.key, &stored, known.lock.as_ref()).await {
                 self.note_rejected();
             }
         }
@@ -283,22 +244,20 @@ impl Flight<'_> {
         self.core.context.observe(|observer| observer.fill_rejected(endpoint));
     }
 
-    async fn release(&self, ground: &Ground) {
-        if let (Some(l2), Some(lock)) = (&self.core.l2, &ground.lock) {
+    async fn release(&self, known: &LoadContext) {
+        if let (Some(l2), Some(lock)) = (&self.core.l2, &known.lock) {
             l2.release(&self.plan.key, lock).await;
         }
     }
 
-    /// The only way into L1. The stamp is the one from before the first read, so that a race since then kills the entry.
+    /// The only way into L1. The stamp is the one from before the first read, so that a race since then kills the
+    /// entry.
     fn fill_l1(&self, stored: Stored, tier: Tier, age_ms: u64) -> Served {
         let times = self.times(&stored, age_ms);
         self.core
             .l1
             .fill(&self.plan.key, stored.entry.clone(), self.plan.stamp.clone(), times);
-        Served {
-            entry: stored.entry,
-            tier,
-        }
+        Served::new(stored.entry, tier)
     }
 
     fn times(&self, stored: &Stored, age_ms: u64) -> Times {
@@ -316,20 +275,18 @@ impl Flight<'_> {
         }
     }
 
-    /// An answer that is too old but was not invalidated: only if nothing it depends on was invalidated since the take-off.
-    fn aged(&self, ground: &Ground) -> Option<Served> {
+    /// An answer that is too old but was not invalidated: only if nothing it depends on was invalidated since the
+    /// flight started.
+    fn aged(&self, known: &LoadContext) -> Option<Served> {
         let from_l1 = self
             .kept()
             .filter(|kept| self.core.context.now() < kept.times.aged_until);
-        let entry = match (from_l1, &ground.aged) {
+        let entry = match (from_l1, &known.aged) {
             (Some(kept), _) => kept.entry.clone(),
             (None, Some(stored)) if self.core.l1.stamps().are_at(&self.plan.stamp) => stored.entry.clone(),
             _ => return None,
         };
-        Some(Served {
-            entry,
-            tier: Tier::Stale,
-        })
+        Some(Served::new(entry, Tier::Stale))
     }
 
     fn kept(&self) -> Option<Arc<Kept>> {
@@ -338,7 +295,7 @@ impl Flight<'_> {
             // Something that the client knows of was not applied here yet.
             return None;
         }
-        if plan.policy.serves_while_deaf {
+        if plan.policy.serves_disconnected {
             return l1.get_without_lease(&plan.key, &plan.tags).ok();
         }
         l1.get(&plan.key, &plan.tags, self.core.context.now()).ok()
@@ -351,23 +308,23 @@ enum Judged {
     Nothing,
 }
 
-impl Ground {
+impl LoadContext {
     fn without_redis() -> Self {
         Self {
-            crowded: true,
+            redis_failed: true,
             ..Self::default()
         }
     }
 }
 
 /// How long, and in which steps, a lock is waited for.
-struct Patience {
+struct LockWait {
     until: Instant,
     next: Duration,
     waited: bool,
 }
 
-impl Patience {
+impl LockWait {
     fn new(limit: Duration) -> Self {
         Self {
             until: Instant::now() + limit,
@@ -392,19 +349,17 @@ impl Patience {
 }
 
 impl Core {
-    /// Runs a loader and says how long it took.
-    pub(crate) async fn run_loader<E, F, Fut>(&self, key: &Key, loader: F) -> Result<Option<Entry>, E>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
+    /// Runs a loader, and notes and returns how long it took.
+    pub(crate) async fn run_loader<E>(
+        &self,
+        key: &Key,
+        load: impl Future<Output = Result<Option<Entry>, E>>,
+    ) -> (Result<Option<Entry>, E>, Duration) {
         let started = self.context.now();
-        let result = loader().await;
+        let result = load.await;
         let elapsed = self.context.since(started);
         self.context.counters.loads.add_one();
         self.endpoints.get(key.endpoint()).note_load(elapsed);
-        self.context
-            .observe(|observer| observer.loaded(key.endpoint(), elapsed, result.is_ok()));
-        result
+        (result, elapsed)
     }
 }

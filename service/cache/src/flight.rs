@@ -1,8 +1,8 @@
 //! Single flight: of all clients that miss the same key, one load runs, and all get its result.
 //!
-//! A flight may be joined only while the stamps it started with are current: a client that arrives after an invalidation
-//! must not get what was loaded before it, so it starts another flight that takes the place of the old one in the map. The
-//! old one runs to its end for those who wait for it. What a flight does is not here (see `read`).
+//! A flight may be joined only while the stamps it started with are current: a client that arrives after an
+//! invalidation must not get what was loaded before it, so it starts another flight that takes the place of the old one
+//! in the map. The old one runs to its end for those who wait for it. What a flight does is not here (see `fetch`).
 
 use std::{
     any::{Any, TypeId},
@@ -12,33 +12,38 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::{
-    entry::Served,
+    entry::{Entry, Served},
     key::Key,
     stamps::Stamp,
     sync::{AtomicU64, Mutex, MutexGuard, SHARDS},
 };
 
-/// Flights that can be joined, for each shard (65,536 together). Every flight has a client waiting or had one, so a server
-/// reaches this only when the loader hangs; beyond it, loads run unshared instead of growing the map.
+/// Flights that can be joined, for each shard (65,536 together). Every flight has a client waiting or had one, so a
+/// server reaches this only when the loader hangs; beyond it, loads run unshared instead of growing the map.
 const MAX_FLIGHTS_PER_SHARD: usize = 1_024;
 
 /// The result of a flight, as every waiter gets it.
-pub(crate) type Outcome = Result<Served, Failure>;
+pub(crate) type FlightResult = Result<Served, Failure>;
 
 /// Why a flight brought nothing.
 #[derive(Clone)]
 pub(crate) enum Failure {
-    /// A loader's error without its type; the slot remembers the type, so that only callers who expect it join.
+    /// A loader's error without its type; the map remembers the type, so that only callers who expect it join.
     Loader(Arc<dyn Any + Send + Sync>),
     /// The loader exceeded this limit.
     TimedOut(Duration),
 }
 
-/// Where a waiter reads the result. It ends without one if the flight is torn down (a panic, or the end of the runtime).
-pub(crate) type Arrival = watch::Receiver<Option<Outcome>>;
+/// A load that has not begun, without the types of its client: what a flight does is compiled once, whoever asks.
+pub(crate) type Load = BoxFuture<'static, Result<Option<Entry>, Failure>>;
+
+/// Where a client waits for the result. It ends without one if the flight is torn down (a panic, or the end of the
+/// runtime).
+pub(crate) type Waiter = watch::Receiver<Option<FlightResult>>;
 
 pub(crate) struct Flights {
     shards: [Shard; SHARDS],
@@ -63,33 +68,33 @@ impl std::fmt::Debug for Flights {
 }
 
 /// A std mutex: held for a map operation, never across an await.
-struct Shard(Mutex<HashMap<Box<str>, Slot>>);
+struct Shard(Mutex<HashMap<Box<str>, Running>>);
 
-struct Slot {
+struct Running {
     id: u64,
     stamp: Stamp,
     error_type: TypeId,
-    arrival: Arrival,
+    waiter: Waiter,
 }
 
 /// What becomes of a client that missed L1.
-pub(crate) enum Boarding<T> {
-    /// Another flight landed in between.
-    Landed(T),
+pub(crate) enum Admitted<T> {
+    /// Another flight ended in between, and this is its answer.
+    Found(T),
     /// Wait for this flight, which someone else started.
-    Joined(Arrival),
-    /// Start a flight with this ticket and stamp.
-    Started(Ticket, Stamp),
+    Joined(Waiter),
+    /// Lead a new flight with this stamp.
+    Leads(Leader, Stamp),
 }
 
-/// What a flight needs to know about the cache when a client boards.
-pub(crate) trait Tower {
-    /// What [`Tower::landed`] finds.
+/// What the map has to know about the cache to admit a client.
+pub(crate) trait Admission {
+    /// What [`Admission::look_again`] finds.
     type Found;
-    /// Whether a flight that started with `stamp` may be joined by this client.
-    fn joinable(&self, stamp: &Stamp) -> bool;
+    /// Whether this client may join a flight that started with `stamp`.
+    fn may_join(&self, stamp: &Stamp) -> bool;
     /// The answer, if it is there by now.
-    fn landed(&self) -> Option<Self::Found>;
+    fn look_again(&self) -> Option<Self::Found>;
     /// The stamp of a flight that starts now.
     fn stamp(&self) -> Stamp;
 }
@@ -99,36 +104,40 @@ impl Flights {
     ///
     /// Under the shard's lock a flight that is gone from the map has filled L1 before, so one last look there keeps a
     /// client that was between L1 and the map from loading a second time.
-    pub(crate) fn board<T: Tower>(self: &Arc<Self>, key: &Key, error_type: TypeId, tower: &T) -> Boarding<T::Found> {
+    pub(crate) fn admit<A: Admission>(
+        self: &Arc<Self>,
+        key: &Key,
+        error_type: TypeId,
+        rules: &A,
+    ) -> Admitted<A::Found> {
         let shard_index = self.shard_index(key.as_str());
         let mut shard = self.shards[shard_index].lock();
-        if let Some(slot) = shard.get(key.as_str())
-            && slot.error_type == error_type
-            && tower.joinable(&slot.stamp)
+        if let Some(running) = shard.get(key.as_str())
+            && running.error_type == error_type
+            && rules.may_join(&running.stamp)
         {
-            return Boarding::Joined(slot.arrival.clone());
+            return Admitted::Joined(running.waiter.clone());
         }
-        if let Some(found) = tower.landed() {
-            return Boarding::Landed(found);
+        if let Some(found) = rules.look_again() {
+            return Admitted::Found(found);
         }
-        let (ticket, arrival) = self.ticket(key, shard_index);
-        let stamp = tower.stamp();
-        let slot = Slot {
-            id: ticket.id,
+        let leader = self.leader(key, shard_index);
+        let stamp = rules.stamp();
+        let running = Running {
+            id: leader.id,
             stamp: stamp.clone(),
             error_type,
-            arrival,
+            waiter: leader.waiter(),
         };
         if shard.len() < MAX_FLIGHTS_PER_SHARD {
-            shard.insert(key.as_str().into(), slot);
+            shard.insert(key.as_str().into(), running);
         }
-        Boarding::Started(ticket, stamp)
+        Admitted::Leads(leader, stamp)
     }
 
     /// Prepares a flight that nobody can join.
-    pub(crate) fn board_alone<T: Tower>(self: &Arc<Self>, key: &Key, tower: &T) -> Boarding<T::Found> {
-        let (ticket, _) = self.ticket(key, self.shard_index(key.as_str()));
-        Boarding::Started(ticket, tower.stamp())
+    pub(crate) fn admit_alone<A: Admission>(self: &Arc<Self>, key: &Key, rules: &A) -> Admitted<A::Found> {
+        Admitted::Leads(self.leader(key, self.shard_index(key.as_str())), rules.stamp())
     }
 
     /// Flights that can be joined now.
@@ -136,16 +145,14 @@ impl Flights {
         self.shards.iter().map(|shard| shard.lock().len() as u64).sum()
     }
 
-    fn ticket(self: &Arc<Self>, key: &Key, shard_index: usize) -> (Ticket, Arrival) {
-        let (result, arrival) = watch::channel(None);
-        let ticket = Ticket {
+    fn leader(self: &Arc<Self>, key: &Key, shard_index: usize) -> Leader {
+        Leader {
             flights: Arc::clone(self),
             shard_index,
             key: key.as_str().into(),
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            result,
-        };
-        (ticket, arrival)
+            result: watch::Sender::new(None),
+        }
     }
 
     fn shard_index(&self, key: &str) -> usize {
@@ -155,50 +162,50 @@ impl Flights {
 }
 
 impl Shard {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Slot>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Running>> {
         // Nothing panics between two changes of the map, so a poisoned one is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The right to land one flight. Dropped, it leaves the map, also when the flight panics.
-pub(crate) struct Ticket {
+/// The right to end one flight. Dropped, it leaves the map, also when the flight panics.
+pub(crate) struct Leader {
     flights: Arc<Flights>,
     shard_index: usize,
     key: Box<str>,
     id: u64,
-    result: watch::Sender<Option<Outcome>>,
+    result: watch::Sender<Option<FlightResult>>,
 }
 
-impl Ticket {
-    /// Where the client that started the flight waits, like all others.
-    pub(crate) fn arrival(&self) -> Arrival {
+impl Leader {
+    /// Where the client that leads the flight waits, like all others.
+    pub(crate) fn waiter(&self) -> Waiter {
         self.result.subscribe()
     }
 
     /// Hands a result to those who wait and to those who come, while the flight goes on.
-    pub(crate) fn announce(&self, outcome: Outcome) {
-        self.result.send_replace(Some(outcome));
+    pub(crate) fn announce(&self, result: FlightResult) {
+        self.result.send_replace(Some(result));
     }
 
-    /// Hands the result to all waiters. L1 has been filled before this.
+    /// Ends the flight with a result for all waiters. L1 has been filled before this.
     ///
-    /// Leaves the map first: a client that has its answer and asks again must not board the flight that just landed.
-    pub(crate) fn land(self, outcome: Outcome) {
+    /// Leaves the map first: a client that has its answer and asks again must not join the flight that just ended.
+    pub(crate) fn complete(self, result: FlightResult) {
         self.leave();
-        self.result.send_replace(Some(outcome));
+        self.result.send_replace(Some(result));
     }
 
     fn leave(&self) {
         let mut shard = self.flights.shards[self.shard_index].lock();
         // A newer flight may have taken the place.
-        if shard.get(&self.key).is_some_and(|slot| slot.id == self.id) {
+        if shard.get(&self.key).is_some_and(|running| running.id == self.id) {
             shard.remove(&self.key);
         }
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Leader {
     fn drop(&mut self) {
         self.leave();
     }
@@ -209,51 +216,51 @@ mod tests {
     use super::*;
     use crate::{entry::Tier, stamps::Stamps, tag::Tag};
 
-    struct TestTower<'a> {
+    struct TestRules<'a> {
         stamps: &'a Stamps,
         tags: &'a [Tag],
-        landed: Option<()>,
+        found: Option<()>,
     }
 
-    impl Tower for TestTower<'_> {
+    impl Admission for TestRules<'_> {
         type Found = ();
-        fn joinable(&self, stamp: &Stamp) -> bool {
+        fn may_join(&self, stamp: &Stamp) -> bool {
             self.stamps.hold(stamp, self.tags)
         }
-        fn landed(&self) -> Option<()> {
-            self.landed
+        fn look_again(&self) -> Option<()> {
+            self.found
         }
         fn stamp(&self) -> Stamp {
             self.stamps.take(self.tags, 0)
         }
     }
 
-    fn start(boarding: Boarding<()>) -> Ticket {
-        match boarding {
-            Boarding::Started(ticket, _) => ticket,
-            Boarding::Joined(_) | Boarding::Landed(()) => panic!("expected to start a flight"),
+    fn start(admitted: Admitted<()>) -> Leader {
+        match admitted {
+            Admitted::Leads(leader, _) => leader,
+            Admitted::Joined(_) | Admitted::Found(()) => panic!("expected to start a flight"),
         }
     }
 
     #[test]
     fn the_second_joins_and_an_invalidation_forces_another_flight() {
         let (flights, stamps, tags) = (Arc::new(Flights::default()), Stamps::new(), [Tag::new("t")]);
-        let tower = TestTower {
+        let rules = TestRules {
             stamps: &stamps,
             tags: &tags,
-            landed: None,
+            found: None,
         };
-        let board = |error_type| flights.board(&Key::new("k"), error_type, &tower);
-        let first = start(board(TypeId::of::<String>()));
-        assert!(matches!(board(TypeId::of::<String>()), Boarding::Joined(_)));
+        let admit = |error_type| flights.admit(&Key::new("k"), error_type, &rules);
+        let first = start(admit(TypeId::of::<String>()));
+        assert!(matches!(admit(TypeId::of::<String>()), Admitted::Joined(_)));
 
         stamps.bump(&tags);
-        let second = start(board(TypeId::of::<String>()));
+        let second = start(admit(TypeId::of::<String>()));
         assert_eq!(flights.count(), 1, "one place for each key");
 
         drop(first);
         assert!(
-            matches!(board(TypeId::of::<String>()), Boarding::Joined(_)),
+            matches!(admit(TypeId::of::<String>()), Admitted::Joined(_)),
             "the end of the old flight leaves the new one in place"
         );
         drop(second);
@@ -263,30 +270,30 @@ mod tests {
     #[test]
     fn a_caller_who_expects_another_error_type_does_not_join() {
         let (flights, stamps) = (Arc::new(Flights::default()), Stamps::new());
-        let tower = TestTower {
+        let rules = TestRules {
             stamps: &stamps,
             tags: &[],
-            landed: None,
+            found: None,
         };
-        let first = start(flights.board(&Key::new("k"), TypeId::of::<String>(), &tower));
-        let second = start(flights.board(&Key::new("k"), TypeId::of::<u8>(), &tower));
+        let first = start(flights.admit(&Key::new("k"), TypeId::of::<String>(), &rules));
+        let second = start(flights.admit(&Key::new("k"), TypeId::of::<u8>(), &rules));
         drop((first, second));
     }
 
     #[test]
-    fn a_full_map_does_not_grow_and_still_lets_everyone_fly() {
+    fn a_full_map_does_not_grow_and_still_lets_everyone_load() {
         let (flights, stamps) = (Arc::new(Flights::default()), Stamps::new());
-        let tower = TestTower {
+        let rules = TestRules {
             stamps: &stamps,
             tags: &[],
-            landed: None,
+            found: None,
         };
         let limit = SHARDS * MAX_FLIGHTS_PER_SHARD;
-        let tickets: Vec<Ticket> = (0..limit + 2_000)
-            .map(|id| start(flights.board(&Key::new("k").part(id), TypeId::of::<()>(), &tower)))
+        let leaders: Vec<Leader> = (0..limit + 2_000)
+            .map(|id| start(flights.admit(&Key::new("k").part(id), TypeId::of::<()>(), &rules)))
             .collect();
         assert!(flights.count() <= limit as u64);
-        drop(tickets);
+        drop(leaders);
         assert_eq!(flights.count(), 0);
     }
 
@@ -294,31 +301,31 @@ mod tests {
     #[test]
     fn a_client_that_comes_to_an_empty_map_looks_at_l1_once_more() {
         let (flights, stamps) = (Arc::new(Flights::default()), Stamps::new());
-        let tower = TestTower {
+        let rules = TestRules {
             stamps: &stamps,
             tags: &[],
-            landed: Some(()),
+            found: Some(()),
         };
-        let boarding = flights.board(&Key::new("k"), TypeId::of::<()>(), &tower);
-        assert!(matches!(boarding, Boarding::Landed(())));
+        let admitted = flights.admit(&Key::new("k"), TypeId::of::<()>(), &rules);
+        assert!(matches!(admitted, Admitted::Found(())));
         assert_eq!(flights.count(), 0);
     }
 
     #[test]
     fn every_waiter_gets_the_result() {
         let (flights, stamps) = (Arc::new(Flights::default()), Stamps::new());
-        let tower = TestTower {
+        let rules = TestRules {
             stamps: &stamps,
             tags: &[],
-            landed: None,
+            found: None,
         };
-        let ticket = start(flights.board(&Key::new("k"), TypeId::of::<()>(), &tower));
-        let waiter = ticket.arrival();
-        ticket.land(Ok(Served {
+        let leader = start(flights.admit(&Key::new("k"), TypeId::of::<()>(), &rules));
+        let waiter = leader.waiter();
+        leader.complete(Ok(Served {
             entry: None,
             tier: Tier::Db,
         }));
-        let outcome = waiter.borrow().clone();
-        assert!(matches!(outcome, Some(Ok(Served { tier: Tier::Db, .. }))));
+        let result = waiter.borrow().clone();
+        assert!(matches!(result, Some(Ok(Served { tier: Tier::Db, .. }))));
     }
 }

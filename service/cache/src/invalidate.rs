@@ -1,14 +1,15 @@
-//! The write side: Redis first, then this replica, then the caller. Also repeats what Redis did not take, and empties by
-//! tag, endpoint and pattern.
+//! The write side: Redis first, then this replica, then the caller. Also repeats what Redis did not take, and empties
+//! by tag, endpoint and pattern.
 
 use std::sync::Arc;
 
 use crate::{
+    context::Step,
     entry::{Flushed, Invalidated},
     error::{InvalidateError, RedisFailure},
     l2::L2,
     pattern,
-    state::{Core, Step},
+    state::Core,
     tag::Tag,
 };
 
@@ -83,23 +84,18 @@ async fn publish(core: Arc<Core>, tags: Vec<Tag>) -> Result<u64, RedisFailure> {
         return Err(RedisFailure::Aborted);
     };
     let started = core.context.now();
-    let result = send(&core, l2, &tags).await;
-    core.context
-        .observe(|observer| observer.invalidated(tags.len(), core.context.since(started), result.is_ok()));
-    result
-}
-
-async fn send(core: &Core, l2: &L2, tags: &[Tag]) -> Result<u64, RedisFailure> {
     core.context.reach(Step::InvalidationBegins).await;
     let began = core.bypass.mark();
-    let result = l2.invalidate(tags).await;
+    let result = l2.invalidate(&tags).await;
     core.context.reach(Step::RedisInvalidated).await;
     if result.is_ok() {
-        core.bypass.confirm(tags, began);
-        core.l1.stamps().bump(tags);
+        core.bypass.confirm(&tags, began);
+        core.l1.stamps().bump(&tags);
     } else {
-        core.distrust(tags);
+        core.distrust(&tags);
     }
+    core.context
+        .observe(|observer| observer.invalidated(tags.len(), core.context.since(started), result.is_ok()));
     result
 }
 

@@ -7,8 +7,8 @@ use crate::tag::{Tag, endpoint_stripe};
 
 /// Names one cached answer.
 ///
-/// The text is a row of netstrings (`length:bytes,`), the endpoint first: `12:risk_current,2:42,`. Each part carries its
-/// length, so `("ab", "c")` and `("a", "bc")` never meet.
+/// The text is a row of netstrings (`length:bytes,`), the endpoint first: `12:risk_current,2:42,`. Each part carries
+/// its length, so `("ab", "c")` and `("a", "bc")` never meet.
 ///
 /// ```
 /// use tiered_cache::Key;
@@ -69,6 +69,19 @@ impl Key {
         Some(rest.iter().fold(Self::new(endpoint), Self::part))
     }
 
+    /// The key that [reads](Key::readable) like this, if its endpoint is one of `endpoints` and no part holds a colon.
+    pub(crate) fn from_readable(text: &str, endpoints: &[&'static str]) -> Option<Self> {
+        let (first, rest) = text
+            .split_once(':')
+            .map_or((text, None), |(first, rest)| (first, Some(rest)));
+        let endpoint = endpoints.iter().find(|endpoint| **endpoint == first)?;
+        Some(
+            rest.into_iter()
+                .flat_map(|rest| rest.split(':'))
+                .fold(Self::new(endpoint), Self::part),
+        )
+    }
+
     /// What the texts of all keys of an endpoint begin with.
     pub(crate) fn prefix_of(endpoint: &str) -> String {
         format!("{}:{endpoint},", endpoint.len())
@@ -104,7 +117,7 @@ impl Display for Key {
 }
 
 /// The parts of a row of netstrings.
-fn split(mut rest: &str) -> Option<Vec<&str>> {
+pub(crate) fn split(mut rest: &str) -> Option<Vec<&str>> {
     let mut parts = Vec::new();
     while !rest.is_empty() {
         let (length, after) = rest.split_once(':')?;
@@ -155,6 +168,10 @@ mod tests {
         assert_eq!(Key::parse("5:trips", &["trips"]), None);
         assert!(key.as_str().starts_with(&Key::prefix_of("trips")));
         assert_eq!(key.readable(), "trips:a:b,::7");
+        let plain = Key::new("trips").part(7).part("");
+        assert_eq!(Key::from_readable(&plain.readable(), &["trips"]), Some(plain));
+        assert_eq!(Key::from_readable("trips", &["trips"]), Some(Key::new("trips")));
+        assert_eq!(Key::from_readable("trips:7", &["risk"]), None);
     }
 
     #[test]

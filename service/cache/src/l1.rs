@@ -1,8 +1,9 @@
-//! L1: answers in this process's memory. Holds the entries, the stamps that decide whether they are current, and the lease
-//! during which they may be served: it ends when invalidations of other replicas may be missed.
+//! L1: answers in this process's memory. Holds the entries, the stamps that decide whether they are current, and the
+//! lease during which they may be served: it ends when invalidations of other replicas may be missed.
 //!
-//! A hit takes no lock but the map's own (one of many, for reading), does no I/O and allocates nothing. L1 is filled in one place: [`L1::fill`], called by the
-//! flight that loaded the answer. Entries that died stay in memory until they are replaced or evicted by weight.
+//! A hit takes no lock but the map's own (one of many, for reading), does no I/O and allocates nothing. L1 is filled in
+//! one place: [`L1::fill`], called by the flight that loaded the answer. Entries that died stay in memory until they
+//! are replaced or evicted by weight.
 
 use std::{
     sync::{
@@ -22,8 +23,8 @@ use crate::{
     tag::Tag,
 };
 
-/// Weight of an entry beside its body and key: the entry itself, its stamp, the map's bookkeeping, and the header that a
-/// body which came from Redis keeps alive. Rounded up from the sizes of these parts.
+/// Weight of an entry beside its body and key: the entry itself, its stamp, the map's bookkeeping, and the header that
+/// a body which came from Redis keeps alive. Rounded up from the sizes of these parts.
 const ENTRY_OVERHEAD_BYTES: usize = 320;
 
 /// What an entry weighs when nothing is known yet: the map's first tables are sized by it.
@@ -111,7 +112,8 @@ impl L1 {
         self.get_without_lease(key, tags)
     }
 
-    /// As [`L1::get`], for those who rather answer with something old than not at all.
+    /// The entry of `key` whether or not the lease holds, for those who rather answer with something old than not at
+    /// all.
     pub(crate) fn get_without_lease(&self, key: &Key, tags: &[Tag]) -> Result<Arc<Kept>, Missing> {
         let kept = self.entries.get(key.as_str()).ok_or(Missing::Absent)?;
         if self.stamps.hold(&kept.stamp, tags) {
@@ -121,8 +123,8 @@ impl L1 {
         }
     }
 
-    /// Stores what was loaded after its stamp was taken. An invalidation since then makes it dead on arrival; the check here
-    /// only keeps a dead entry from displacing a live one.
+    /// Stores what was loaded after its stamp was taken. An invalidation since then makes it dead on arrival; the check
+    /// here only keeps a dead entry from displacing a live one.
     pub(crate) fn fill(&self, key: &Key, entry: Option<Entry>, stamp: Stamp, times: Times) {
         if self.stamps.are_at(&stamp) {
             let kept = Kept {
@@ -140,8 +142,8 @@ impl L1 {
         as_nanos(now) < self.lease_until_ns.load(Ordering::Acquire)
     }
 
-    /// Every invalidation that was made before now minus the length of a lease has been applied here. Returns whether there
-    /// was no lease at all before.
+    /// Every invalidation that was made before now minus the length of a lease has been applied here. Returns whether
+    /// there was no lease at all before.
     pub(crate) fn renew_lease(&self, until: Duration) -> bool {
         self.lease_until_ns.swap(as_nanos(until), Ordering::AcqRel) == 0
     }
@@ -173,13 +175,9 @@ impl L1 {
         self.entries.set_capacity(bytes.min(self.capacity_bytes));
     }
 
-    /// Visits entries until `visit` returns false. In no order, and not cheap: for operators and background work.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(&str, &Kept) -> bool) {
-        for (key, kept) in self.entries.iter() {
-            if !visit(&key, &kept) {
-                return;
-            }
-        }
+    /// The keys of all entries, dead ones included. In no order, and not cheap: for operators and background work.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Box<str>> {
+        self.entries.iter().map(|(key, _)| key)
     }
 }
 

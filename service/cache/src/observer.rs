@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{arms::Arm, entry::Tier, l2::Memory};
+use crate::{entry::Tier, policy::Arm};
 
 /// Is told what happens inside the cache.
 ///
@@ -16,14 +16,9 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (endpoint, tier, elapsed);
     }
 
-    /// As [`Observer::lookup`], in addition to it, for reads whose policy belongs to an arm of an experiment.
+    /// A read whose policy belongs to an arm of an experiment was answered; called after [`Observer::lookup`].
     fn lookup_in_arm(&self, endpoint: &'static str, arm: Arm, tier: Tier, elapsed: Duration) {
         let _ = (endpoint, arm, tier, elapsed);
-    }
-
-    /// A loader ran.
-    fn loaded(&self, endpoint: &'static str, elapsed: Duration, succeeded: bool) {
-        let _ = (endpoint, elapsed, succeeded);
     }
 
     /// Redis refused a loaded answer, because one of its tags was invalidated during the load.
@@ -41,17 +36,13 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (tags, lag_ms);
     }
 
-    /// The subscription to other replicas' invalidations works and L1 is served again (`true`), or it was lost (`false`).
+    /// The subscription to other replicas' invalidations works and L1 is served again (`true`), or it was lost
+    /// (`false`).
     fn l1_gate(&self, open: bool) {
         let _ = open;
     }
 
-    /// Redis said how full it is; asked every ten seconds.
-    fn redis_memory(&self, memory: &Memory) {
-        let _ = memory;
-    }
-
-    /// A sampled hit still differed from the loader's answer after a minute. It was removed.
+    /// A cached answer differed from the source's at every look. It was removed.
     fn inconsistent(&self, endpoint: &'static str) {
         let _ = endpoint;
     }

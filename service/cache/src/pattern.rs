@@ -1,5 +1,5 @@
-//! What a pattern for flushing means. Generations exist for endpoints, not for keys, so a pattern ends whole endpoints: those
-//! whose answers it could match.
+//! What a pattern for flushing means. Generations exist for endpoints, not for keys, so a pattern ends whole endpoints:
+//! those whose answers it could match.
 
 use crate::tag::Tag;
 
@@ -11,9 +11,9 @@ pub(crate) struct Fence {
     pub(crate) endpoints: Vec<String>,
 }
 
-/// The fence of `pattern`, which is a glob over `endpoint:part:part` with `*` and `?`. An endpoint without wildcards stands
-/// for itself, also if it is not known here; one with wildcards for the known ones that it matches; and if it could match
-/// what other replicas know and this one does not, for everything.
+/// The fence of `pattern`, which is a glob over `endpoint:part:part` with `*` and `?`. An endpoint without wildcards
+/// stands for itself, also if it is not known here; one with wildcards for the known ones that it matches; and if it
+/// could match what other replicas know and this one does not, for everything.
 pub(crate) fn fence(pattern: &str, known: &[&'static str]) -> Fence {
     let (endpoint, has_parts) = match pattern.split_once(':') {
         Some((endpoint, _)) => (endpoint, true),

@@ -1,45 +1,28 @@
-//! What the sample code of the plan does, fault for fault, so that it can be measured beside the protocol: `GET`; on a miss
-//! load; `SETEX`. No lock, so everyone who misses loads; no generations, so a load that a write overtook stays until its TTL.
-//! Deletion is by pattern. The one deviation is SCAN instead of KEYS, which would stop the server for everybody.
+//! What the sample code of the plan does, fault for fault, so that it can be measured beside the protocol: `GET`; on a
+//! miss load; `SETEX`. No lock, so everyone who misses loads; no generations, so a load that a write overtook stays
+//! until its TTL. Deletion is by pattern. The one deviation is SCAN instead of KEYS, which would stop the server for
+//! everybody.
 
-use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{
-    entry::{Entry, Served, Tier},
-    error::RedisFailure,
-    key::Key,
-    policy::Policy,
-    state::Core,
-};
+use crate::{entry::Entry, error::RedisFailure, state::Core};
 
 impl Core {
-    /// One read in the manner of the plan's decorator.
-    pub(crate) async fn planned_read<E, F, Fut>(&self, key: &Key, policy: &Policy, loader: F) -> Result<Served, E>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
-    {
-        let name = key.readable();
-        if let Some(entry) = self.planned_entry(&name).await {
-            return Ok(Served {
-                entry: Some(entry),
-                tier: Tier::L2,
-            });
-        }
-        let entry = self.run_loader(key, loader).await?;
-        if let (Some(l2), Some(entry)) = (&self.l2, &entry) {
-            // A failure is counted and logged where it happens.
-            let _ = l2.store_planned(&name, encode(entry), policy.base_ttl()).await;
-        }
-        Ok(Served { entry, tier: Tier::Db })
-    }
-
-    async fn planned_entry(&self, name: &str) -> Option<Entry> {
+    /// The entry of this name, if it is there.
+    pub(crate) async fn planned_entry(&self, name: &str) -> Option<Entry> {
         let text = self.l2.as_ref()?.read_planned(name).await.ok()??;
         // The plan's `if cached:` takes an empty answer for none.
         decode(&text).filter(|entry| !entry.body.is_empty())
+    }
+
+    /// Keeps an entry under this name until its TTL, whatever happened since it was loaded.
+    pub(crate) async fn keep_planned(&self, name: &str, entry: &Entry, ttl: Duration) {
+        if let Some(l2) = &self.l2 {
+            // A failure is counted and logged where it happens.
+            let _ = l2.store_planned(name, encode(entry), ttl).await;
+        }
     }
 
     /// Deletes entries by pattern over `endpoint:part:part`.

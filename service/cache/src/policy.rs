@@ -1,9 +1,9 @@
-//! How an answer may be used: a value that the caller passes with each read. What is out of date because of a write is not
-//! decided here (see `stamps`).
+//! How an answer may be used: a value that the caller passes with each read. What is out of date because of a write is
+//! not decided here (see `stamps`).
 
 use std::time::Duration;
 
-use crate::{arms::Arm, clock::as_millis};
+use crate::clock::as_millis;
 
 /// The share of the TTL by which entries expire earlier at random, unless the policy says otherwise.
 const DEFAULT_JITTER: f64 = 0.05;
@@ -26,14 +26,16 @@ pub enum Strategy {
     ReadThrough,
     /// Each client that misses loads for itself, then offers the answer to the cache.
     CacheAside,
-    /// As read-through; and a write reloads what it changed, by [`TieredCache::write_through`](crate::TieredCache::write_through).
+    /// As read-through; and a write reloads what it changed, by
+    /// [`TieredCache::write_through`](crate::TieredCache::write_through).
     WriteThrough,
     /// As read-through; and what is asked for late in its TTL is loaded anew in the background.
     RefreshAhead,
     /// No cache: every read loads.
     Off,
     /// What the sample code of the plan does, with its faults, so that they can be measured: Redis only, no lock, no
-    /// generations. Its entries end by their TTL or by [`TieredCache::delete_planned`](crate::TieredCache::delete_planned).
+    /// generations. Its entries end by their TTL or by
+    /// [`TieredCache::delete_planned`](crate::TieredCache::delete_planned).
     Planned,
 }
 
@@ -61,23 +63,24 @@ impl Strategy {
     }
 }
 
-impl std::str::FromStr for Strategy {
-    type Err = UnknownStrategy;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|strategy| strategy.as_str() == text)
-            .ok_or_else(|| UnknownStrategy(text.to_owned()))
-    }
+/// One side of an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arm {
+    /// What there was.
+    A,
+    /// What is tried.
+    B,
 }
 
-/// No strategy has this name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown cache strategy `{0}`; there are read-through, cache-aside, write-through, refresh-ahead, off and planned"
-)]
-pub struct UnknownStrategy(pub String);
+impl Arm {
+    /// The name in metrics: `a` or `b`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+}
 
 /// Limits and manner of one kind of answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,7 +92,7 @@ pub struct Policy {
     pub(crate) beta: f64,
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) hard_timeout: Option<Duration>,
-    pub(crate) serves_while_deaf: bool,
+    pub(crate) serves_disconnected: bool,
     pub(crate) fleet_lock: bool,
     pub(crate) strategy: Strategy,
     pub(crate) arm: Option<Arm>,
@@ -106,7 +109,7 @@ impl Policy {
             beta: DEFAULT_BETA,
             soft_timeout: None,
             hard_timeout: None,
-            serves_while_deaf: false,
+            serves_disconnected: false,
             fleet_lock: true,
             strategy: Strategy::ReadThrough,
             arm: None,
@@ -114,8 +117,8 @@ impl Policy {
     }
 
     /// Fail-safe: how long an entry is kept; default: as long as it is served. In the time between the two limits it is
-    /// *aged*: served, as [`Tier::Stale`](crate::Tier::Stale), only when the loader fails or exceeds a time-out, and never
-    /// when it was invalidated. Shorter than the TTL, it counts as the TTL.
+    /// *aged*: served, as [`Tier::Stale`](crate::Tier::Stale), only when the loader fails or exceeds a time-out, and
+    /// never when it was invalidated. Shorter than the TTL, it counts as the TTL.
     #[must_use]
     pub const fn with_hard_ttl(mut self, hard_ttl: Duration) -> Self {
         self.hard_ttl = Some(at_most(hard_ttl, MAX_TTL));
@@ -160,11 +163,12 @@ impl Policy {
         self
     }
 
-    /// When the loader fails while invalidations of other replicas cannot be received, serve what is in L1 all the same. For
-    /// endpoints that would rather answer with something old than not at all; what was invalidated here is still not served.
+    /// When the loader fails while invalidations of other replicas cannot be received, serve what is in L1 all the
+    /// same. For endpoints that would rather answer with something old than not at all; what was invalidated here is
+    /// still not served.
     #[must_use]
-    pub const fn with_answers_while_deaf(mut self) -> Self {
-        self.serves_while_deaf = true;
+    pub const fn serve_l1_while_disconnected(mut self) -> Self {
+        self.serves_disconnected = true;
         self
     }
 
@@ -220,8 +224,9 @@ impl Policy {
 
     /// How long before its end an entry is loaded anew by whoever reads it, for an entry that took `load` to load.
     ///
-    /// `draw` is a random number from 0 to 1, one for each entry. `XFetch` draws at each read; one draw per entry gives each
-    /// replica its own moment, needs no random number in a hit, and does not begin earlier for being asked more often.
+    /// `draw` is a random number from 0 to 1, one for each entry. `XFetch` draws at each read; one draw per entry gives
+    /// each replica its own moment, needs no random number in a hit, and does not begin earlier for being asked more
+    /// often.
     pub(crate) fn refresh_lead(&self, load: Duration, soft: Duration, draw: f64) -> Duration {
         if self.strategy == Strategy::RefreshAhead {
             return soft.mul_f64(1.0 - REFRESH_AHEAD_SHARE);
@@ -236,8 +241,8 @@ impl Policy {
     }
 }
 
-/// What a refresh costs beside the load: a task, a few round trips, a busy machine. Loads that are quicker count as this
-/// long, or the entry would expire while it is being refreshed.
+/// What a refresh costs beside the load: a task, a few round trips, a busy machine. Loads that are quicker count as
+/// this long, or the entry would expire while it is being refreshed.
 const MIN_REFRESH_COST: Duration = Duration::from_millis(20);
 
 const fn at_most(duration: Duration, limit: Duration) -> Duration {
@@ -309,14 +314,5 @@ mod tests {
         );
         let ahead = policy.with_strategy(Strategy::RefreshAhead);
         assert_eq!(ahead.refresh_lead(Duration::ZERO, minute, 0.5).as_secs(), 12);
-    }
-
-    #[test]
-    fn strategies_are_found_by_name() {
-        for strategy in Strategy::ALL {
-            assert_eq!(strategy.as_str().parse(), Ok(strategy));
-        }
-        let error = "readthrough".parse::<Strategy>().expect_err("unknown");
-        assert!(error.to_string().contains("read-through"), "{error}");
     }
 }

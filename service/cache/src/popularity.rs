@@ -1,14 +1,49 @@
-//! Which keys are asked for often, of late. A small table of the popular ones; what is rare is forgotten.
+//! Which keys are asked for often, of late. A small table of the popular ones; what is rare is forgotten. It is kept
+//! only while something is loaded for being popular.
 
 use std::{
     collections::HashMap,
+    num::NonZeroUsize,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use crate::key::Key;
 
 /// Keys in the table: the head of any skewed distribution, at some hundred bytes each.
 const MAX_KEYS: usize = 4_096;
+
+/// How popular keys are loaded again when their answers end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Prediction {
+    /// Loads in one round at most: the bound of what a wrong prediction costs the database. Default: 64.
+    pub budget: usize,
+    /// Reads of late from which on a key counts as popular. Default: 8.
+    pub min_score: u32,
+    /// Loads at the same time. Default: 4.
+    pub concurrency: NonZeroUsize,
+    /// Time between two rounds. Default: 1 s.
+    pub period: Duration,
+}
+
+impl Default for Prediction {
+    fn default() -> Self {
+        Self {
+            budget: 64,
+            min_score: 8,
+            concurrency: NonZeroUsize::MIN.saturating_add(3),
+            period: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What prediction goes by.
+#[derive(Debug)]
+pub(crate) struct Predictor {
+    pub(crate) prediction: Prediction,
+    pub(crate) popularity: Popularity,
+}
 
 /// Scores per key. Misses and sampled hits write it; warming reads it.
 #[derive(Debug, Default)]
@@ -26,6 +61,10 @@ impl Popularity {
         } else if scores.len() < MAX_KEYS {
             scores.insert(key.clone(), times);
         }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.scores.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
     }
 
     /// Forgets half of everything, and those of whom nothing is left: makes room for what is popular now.

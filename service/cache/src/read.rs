@@ -1,20 +1,21 @@
-//! The read as its client sees it: L1, or the flight that answers all who miss together. What a flight does is not here (see
-//! `fetch`).
+//! The read as its client sees it: L1, or the flight that answers all who miss together. What a flight does is not here
+//! (see `fetch`).
 
-use std::{any::TypeId, future::Future, sync::Arc, time::Duration};
+use std::{any::TypeId, sync::Arc, time::Duration};
 
 use tracing::Instrument as _;
 
 use crate::{
     clock::as_micros,
+    detach::Detachable,
     entry::{Entry, Served, Tier},
     error::LoadError,
     fetch::{self, Plan},
-    flight::{Arrival, Boarding, Failure, Tower},
+    flight::{Admission, Admitted, Failure, Load, Waiter},
     key::Key,
     l1::{Kept, Missing},
-    pilot::Pilot,
     policy::{Policy, Strategy},
+    source::SourceError,
     stamps::Stamp,
     state::Core,
     tag::Tag,
@@ -33,6 +34,8 @@ pub(crate) struct Request<'a> {
     /// The newest invalidation that the client knows of: it must not get anything older.
     pub(crate) after_seq: Option<u64>,
     pub(crate) started: Duration,
+    /// What is in L1 will not do: it is about to expire, and this loads it anew.
+    pub(crate) renews: bool,
 }
 
 /// What became of a load in advance.
@@ -41,6 +44,16 @@ pub(crate) enum Prefetched {
     Present,
     Loaded,
     Failed,
+}
+
+/// The load of `loader`, which is not called before the load begins.
+pub(crate) fn untyped<E, F, Fut>(loader: F) -> Load
+where
+    E: Send + Sync + 'static,
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+{
+    Box::pin(async move { loader().await.map_err(|error| Failure::Loader(Arc::new(error))) })
 }
 
 impl Request<'_> {
@@ -56,52 +69,62 @@ impl Request<'_> {
         if let Some(kept) = self.look() {
             let answer = self.answer(&kept);
             if kept.wants_refresh(self.started) {
-                self.refresh(&kept, loader);
+                self.refresh(&kept, TypeId::of::<E>(), untyped(loader));
             }
             return Ok(answer);
         }
-        let arrival = match self.board::<E>(self) {
-            Boarding::Landed(kept) => return Ok(self.answer(&kept)),
-            Boarding::Joined(arrival) => {
+        let waiter = match self.admit(TypeId::of::<E>()) {
+            Admitted::Found(kept) => return Ok(self.answer(&kept)),
+            Admitted::Joined(waiter) => {
                 self.core.context.counters.joined.add_one();
-                arrival
+                waiter
             }
-            Boarding::Started(ticket, stamp) => {
-                let mut arrival = ticket.arrival();
-                let flight = fetch::fly(Arc::clone(self.core), self.plan(stamp, 0), ticket, loader);
-                let mut pilot = Pilot::new(flight.in_current_span());
+            Admitted::Leads(leader, stamp) => {
+                let mut waiter = leader.waiter();
+                let flight = fetch::run(Arc::clone(self.core), self.plan(stamp, 0), leader, untyped(loader));
+                let mut flight = Detachable::new(flight.in_current_span());
                 tokio::select! {
                     biased;
-                    () = &mut pilot => {}
-                    _ = arrival.wait_for(Option::is_some) => {}
+                    () = &mut flight => {}
+                    _ = waiter.wait_for(Option::is_some) => {}
                 }
-                arrival
+                waiter
             }
         };
-        self.wait(arrival).await
+        self.wait(waiter).await
     }
 
-    /// Fills the cache in advance; counts no lookup.
-    pub(crate) async fn prefetch<E, F, Fut>(&self, loader: F) -> Prefetched
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
-    {
-        if self.look().is_some() {
-            return Prefetched::Present;
+    /// Fills the cache in advance; counts no lookup. What another client is loading is waited for.
+    pub(crate) async fn prefetch(&self, load: Load) -> Prefetched {
+        match self.policy.strategy {
+            Strategy::Off => return Prefetched::Present,
+            Strategy::Planned => {
+                return match self.planned(|| load).await {
+                    Ok(served) if served.tier == Tier::Db => Prefetched::Loaded,
+                    Ok(_) => Prefetched::Present,
+                    Err(_) => Prefetched::Failed,
+                };
+            }
+            _ if self.look().is_some() => return Prefetched::Present,
+            _ => {}
         }
-        let Boarding::Started(ticket, stamp) = self.board::<E>(self) else {
-            return Prefetched::Present;
-        };
-        let mut arrival = ticket.arrival();
-        fetch::fly(Arc::clone(self.core), self.plan(stamp, 0), ticket, loader).await;
-        self.core.context.counters.warmed.add_one();
-        let succeeded = matches!(&*arrival.borrow_and_update(), Some(Ok(_)));
-        if succeeded {
-            Prefetched::Loaded
-        } else {
-            Prefetched::Failed
+        match self.admit(TypeId::of::<SourceError>()) {
+            Admitted::Found(_) => Prefetched::Present,
+            Admitted::Joined(mut waiter) => {
+                // However it ends, it is not this load's doing.
+                let _ = waiter.wait_for(Option::is_some).await;
+                Prefetched::Present
+            }
+            Admitted::Leads(leader, stamp) => {
+                let mut waiter = leader.waiter();
+                fetch::run(Arc::clone(self.core), self.plan(stamp, 0), leader, load).await;
+                self.core.context.counters.warmed.add_one();
+                if matches!(&*waiter.borrow_and_update(), Some(Ok(_))) {
+                    Prefetched::Loaded
+                } else {
+                    Prefetched::Failed
+                }
+            }
         }
     }
 
@@ -112,13 +135,31 @@ impl Request<'_> {
         Fut: Future<Output = Result<Option<Entry>, E>>,
     {
         let result = if self.policy.strategy == Strategy::Planned {
-            self.core.planned_read(self.key, self.policy, loader).await
+            self.planned(loader).await
         } else {
-            let entry = self.core.run_loader(self.key, loader).await;
-            entry.map(|entry| Served { entry, tier: Tier::Db })
+            let (entry, _) = self.core.run_loader(self.key, loader()).await;
+            entry.map(|entry| Served::new(entry, Tier::Db))
         };
         self.count(result.as_ref().map_or(Tier::Db, |served| served.tier));
         result.map_err(|error| LoadError::Loader(Arc::new(error)))
+    }
+
+    /// One read as the plan's decorator does it: `GET`; on a miss load, then `SETEX`.
+    async fn planned<E, F, Fut>(&self, loader: F) -> Result<Served, E>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Option<Entry>, E>>,
+    {
+        let name = self.key.readable();
+        if let Some(entry) = self.core.planned_entry(&name).await {
+            return Ok(Served::new(Some(entry), Tier::L2));
+        }
+        let (loaded, _) = self.core.run_loader(self.key, loader()).await;
+        let entry = loaded?;
+        if let Some(entry) = &entry {
+            self.core.keep_planned(&name, entry, self.policy.base_ttl()).await;
+        }
+        Ok(Served::new(entry, Tier::Db))
     }
 
     /// The entry in L1, if this client may have it.
@@ -135,46 +176,37 @@ impl Request<'_> {
         self.after_seq.is_some_and(|seq| seq > self.core.cursor.seq())
     }
 
-    fn board<E: 'static>(&self, tower: &impl Tower<Found = Arc<Kept>>) -> Boarding<Arc<Kept>> {
+    fn admit(&self, error_type: TypeId) -> Admitted<Arc<Kept>> {
         if self.policy.strategy == Strategy::CacheAside {
-            self.core.flights.board_alone(self.key, tower)
+            self.core.flights.admit_alone(self.key, self)
         } else {
-            self.core.flights.board(self.key, TypeId::of::<E>(), tower)
+            self.core.flights.admit(self.key, error_type, self)
         }
     }
 
     fn answer(&self, kept: &Kept) -> Served {
         self.count(Tier::L1);
         self.core.sample_hit(self.key, kept);
-        if self.started.subsec_nanos().is_multiple_of(POPULARITY_SAMPLE) {
-            self.core.popularity.note(self.key, POPULARITY_SAMPLE);
+        if let Some(predictor) = &self.core.predictor
+            && self.started.subsec_nanos().is_multiple_of(POPULARITY_SAMPLE)
+        {
+            predictor.popularity.note(self.key, POPULARITY_SAMPLE);
         }
-        Served {
-            entry: kept.entry.clone(),
-            tier: Tier::L1,
-        }
+        Served::new(kept.entry.clone(), Tier::L1)
     }
 
     /// Loads an entry anew that is about to expire; its readers go on being served from L1.
-    fn refresh<E, F, Fut>(&self, kept: &Kept, loader: F)
-    where
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
-    {
+    fn refresh(&self, kept: &Kept, error_type: TypeId, load: Load) {
         let Ok(permit) = Arc::clone(&self.core.background).try_acquire_owned() else {
             // Another reader may try again.
             kept.refreshing.store(false, std::sync::atomic::Ordering::Relaxed);
             return;
         };
-        if let Boarding::Started(ticket, stamp) = self.board::<E>(&Renewal(self)) {
+        let renewal = Self { renews: true, ..*self };
+        if let Admitted::Leads(leader, stamp) = renewal.admit(error_type) {
             self.core.context.counters.refreshed.add_one();
-            let flight = fetch::fly(
-                Arc::clone(self.core),
-                self.plan(stamp, kept.times.created_ms),
-                ticket,
-                loader,
-            );
+            let plan = self.plan(stamp, kept.times.created_ms);
+            let flight = fetch::run(Arc::clone(self.core), plan, leader, load);
             tokio::spawn(async move {
                 flight.await;
                 drop(permit);
@@ -182,18 +214,18 @@ impl Request<'_> {
         }
     }
 
-    async fn wait<E: Send + Sync + 'static>(&self, mut arrival: Arrival) -> Result<Served, LoadError<E>> {
-        let outcome = match arrival.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.clone(),
+    async fn wait<E: Send + Sync + 'static>(&self, mut waiter: Waiter) -> Result<Served, LoadError<E>> {
+        let result = match waiter.wait_for(Option::is_some).await {
+            Ok(result) => result.clone(),
             Err(_) => None,
         };
-        let tier = match &outcome {
+        let tier = match &result {
             Some(Ok(served)) => served.tier,
             _ => Tier::Db,
         };
         self.count(tier);
         self.note_miss(tier);
-        match outcome {
+        match result {
             Some(Ok(served)) => Ok(served),
             // Only callers who expect this type joined the flight.
             Some(Err(Failure::Loader(error))) => Err(error.downcast().map_or(LoadError::Aborted, LoadError::Loader)),
@@ -213,14 +245,27 @@ impl Request<'_> {
     }
 
     fn note_miss(&self, tier: Tier) {
-        self.core.popularity.note(self.key, 1);
+        if let Some(predictor) = &self.core.predictor {
+            predictor.popularity.note(self.key, 1);
+        }
         if tier == Tier::Stale {
             self.core.context.counters.stale_served.add_one();
         }
     }
 
     fn plan(&self, stamp: Stamp, newer_than_ms: u64) -> Plan {
-        Plan::new(self, stamp, newer_than_ms)
+        let always = [self.key.endpoint_tag(), Tag::all()];
+        Plan {
+            key: self.key.clone(),
+            tags: self.tags.to_vec(),
+            // In L1 the endpoint's stripe and the epoch stand for these two.
+            dependencies: self.tags.iter().cloned().chain(always).collect(),
+            policy: *self.policy,
+            stamp,
+            newer_than_ms,
+            after_seq: self.after_seq.unwrap_or(0),
+            endpoint: self.core.endpoints.get(self.key.endpoint()),
+        }
     }
 
     /// Why L1 has no answer; for tuning.
@@ -235,38 +280,21 @@ impl Request<'_> {
     }
 }
 
-impl Tower for Request<'_> {
+impl Admission for Request<'_> {
     type Found = Arc<Kept>;
 
-    fn joinable(&self, stamp: &Stamp) -> bool {
+    fn may_join(&self, stamp: &Stamp) -> bool {
         !self.is_ahead() && self.core.l1.stamps().hold(stamp, self.tags)
     }
 
-    fn landed(&self) -> Option<Arc<Kept>> {
-        self.look()
+    fn look_again(&self) -> Option<Arc<Kept>> {
+        if self.renews { None } else { self.look() }
     }
 
     fn stamp(&self) -> Stamp {
-        self.note_why();
+        if self.core.tuning.is_some() && !self.renews {
+            self.note_why();
+        }
         self.core.l1.stamps().take(self.tags, self.key.endpoint_stripe())
-    }
-}
-
-/// A request that wants something newer than what is in L1.
-struct Renewal<'a>(&'a Request<'a>);
-
-impl Tower for Renewal<'_> {
-    type Found = Arc<Kept>;
-
-    fn joinable(&self, stamp: &Stamp) -> bool {
-        self.0.joinable(stamp)
-    }
-
-    fn landed(&self) -> Option<Arc<Kept>> {
-        None
-    }
-
-    fn stamp(&self) -> Stamp {
-        self.0.core.l1.stamps().take(self.0.tags, self.0.key.endpoint_stripe())
     }
 }

@@ -1,19 +1,16 @@
 //! The relay: repeats invalidations out of a durable outbox, for those that a crash or an outage kept from Redis.
 //!
-//! The outbox is the caller's: a table that is written in the same transaction as the rows. This module knows when to read
-//! it and what a row means; the SQL stands behind [`Outbox`].
+//! The outbox is the caller's: a table that is written in the same transaction as the rows. This module knows when to
+//! read it and what a row means; the SQL stands behind [`Outbox`].
 
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::sync::watch;
 
-use crate::{state::Core, tag::Tag};
+use crate::{state::Core, tag::Tag, upkeep::timer};
 
-/// How often the outbox is looked at. Its rows are marked by the writer itself in the normal case, so this is the delay of
-/// the exceptional one.
+/// How often the outbox is looked at. Its rows are marked by the writer itself in the normal case, so this is the delay
+/// of the exceptional one.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Rows that are claimed at once: one script of some milliseconds.
@@ -53,8 +50,7 @@ pub trait Outbox: Send + Sync + 'static {
 /// Relays until the future is dropped.
 pub(crate) async fn run<O: Outbox>(core: Arc<Core>, outbox: O) -> Infallible {
     let mut renewals = core.renewals.subscribe();
-    let mut timer = interval(PERIOD);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut timer = timer(PERIOD);
     let mut failing = false;
     loop {
         timer.tick().await;

@@ -1,8 +1,8 @@
 //! Stamps: how an L1 entry knows that nothing it depends on was invalidated since before it was loaded.
 //!
-//! Every tag belongs to one of 65,536 counters ([`STRIPES`]); an invalidation adds one to the counters of its tags, and a flush adds one
-//! to the epoch. A load notes the counters before it reads anything; its entry is good for as long as they have not moved.
-//! Deciding *when* to bump is not done here (see `invalidate` and `subscribe`).
+//! Every tag belongs to one of 65,536 counters ([`STRIPES`]); an invalidation adds one to the counters of its tags, and
+//! a flush adds one to the epoch. A load notes the counters before it reads anything; its entry is good for as long as
+//! they have not moved. Deciding *when* to bump is not done here (see `invalidate` and `subscribe`).
 
 use std::sync::atomic::Ordering;
 
@@ -13,8 +13,8 @@ use crate::{
 
 /// The counters of this process.
 ///
-/// Bumps release and loads acquire: who sees a bump also sees what happened before it, and in particular starts its load
-/// after the commit that the bump stands for. Counters of 64 bits never come round.
+/// Bumps release and loads acquire: who sees a bump also sees what happened before it, and in particular starts its
+/// load after the commit that the bump stands for. Counters of 64 bits never come round.
 #[derive(Debug)]
 pub(crate) struct Stamps {
     epoch: AtomicU64,

@@ -1,19 +1,14 @@
-//! The subscriber: applies other replicas' invalidations, and keeps the lease on L1 only while none can have been missed.
+//! The subscriber: applies other replicas' invalidations, and keeps the lease on L1 only while none can have been
+//! missed.
 //!
-//! Messages carry consecutive numbers. A gap is filled from the log; what cannot be filled (a trimmed log, a number that went
-//! back, another life of the row, bytes that cannot be read) ends everything in L1. Messages that are lost without a gap,
-//! because none follows, are the heartbeats' business: every 250 ms this replica sends itself the newest number, over the
-//! same connection that brings the invalidations. When it arrives and nothing is missing, L1 may be served for one second
-//! from the moment it was *sent*. So a connection that is dead without saying so costs at most that second.
+//! Messages carry consecutive numbers. A gap is filled from the log; what cannot be filled (a trimmed log, a number
+//! that went back, another life of the row, bytes that cannot be read) ends everything in L1. Messages that are lost
+//! without a gap, because none follows, are the heartbeats' business: every 250 ms this replica sends itself the newest
+//! number, over the same connection that brings the invalidations. When it arrives and nothing is missing, L1 may be
+//! served for one second from the moment it was *sent*. So a connection that is dead without saying so costs at most
+//! that second.
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use redis::{
@@ -21,15 +16,17 @@ use redis::{
     aio::{PubSubSink, PubSubStream},
 };
 use tokio::{
-    sync::oneshot,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    sync::{oneshot, watch},
+    time::{Instant, sleep},
 };
 
 use crate::{
-    clock::as_millis,
+    clock::as_nanos,
+    context::Step,
     error::RedisFailure,
     l2::{L2, message, within},
-    state::{Core, Step},
+    state::Core,
+    upkeep::timer,
 };
 
 /// Pause between two attempts to subscribe; with it, L1 is back well within a second after Redis is.
@@ -38,8 +35,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How often the newest number is asked for: three may be lost before the lease ends.
 const HEARTBEAT_PERIOD: Duration = Duration::from_millis(250);
 
-/// How long L1 may be served after the newest number was asked for, and how long a connection may bring nothing before it is
-/// given up: the bound of what silently lost messages can do.
+/// How long L1 may be served after the newest number was asked for, and how long a connection may bring nothing before
+/// it is given up: the bound of what silently lost messages can do.
 const LEASE: Duration = Duration::from_secs(1);
 
 /// By how much the time that hits are judged by may lag: the lease ends so much earlier.
@@ -70,15 +67,15 @@ pub(crate) async fn run(core: Arc<Core>, first: oneshot::Sender<()>) {
 
 /// One subscription, from connecting to its loss.
 async fn session(core: &Core, l2: &L2, on_lease: &mut (dyn FnMut() + Send)) -> Result<Infallible, RedisFailure> {
-    let limit = l2.connect_timeout();
-    let (mut sink, stream) = within(limit, l2.client().get_async_pubsub()).await?.split();
-    let channels = [l2.channel(), l2.own_channel()];
+    let limit = l2.connect_timeout;
+    let (mut sink, stream) = within(limit, l2.client.get_async_pubsub()).await?.split();
+    let channels = [&l2.names.channel, &l2.names.own_channel];
     within(limit, sink.subscribe(&channels[..])).await?;
     // From here on nothing is missed; what was missed before is made up for now.
     l2.wait_until_linked(true).await;
     catch_up(core, l2).await?;
     let _end = LeaseEnd(core);
-    let pulse = Pulse::new();
+    let pulse = Pulse::new(Instant::now());
     tokio::select! {
         result = receive(core, l2, stream, &pulse, on_lease) => result,
         failure = beat(core, l2, sink, &pulse) => Err(failure),
@@ -113,29 +110,7 @@ impl Drop for LeaseEnd<'_> {
 }
 
 /// When this replica last heard itself.
-struct Pulse {
-    started: Instant,
-    heard_ms: AtomicU64,
-}
-
-impl Pulse {
-    fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            heard_ms: AtomicU64::new(0),
-        }
-    }
-
-    fn note(&self) {
-        self.heard_ms
-            .store(as_millis(self.started.elapsed()), Ordering::Relaxed);
-    }
-
-    fn is_lost(&self) -> bool {
-        let silent_ms = as_millis(self.started.elapsed()).saturating_sub(self.heard_ms.load(Ordering::Relaxed));
-        silent_ms > as_millis(LEASE)
-    }
-}
+type Pulse = watch::Sender<Instant>;
 
 async fn receive(
     core: &Core,
@@ -145,9 +120,9 @@ async fn receive(
     on_lease: &mut (dyn FnMut() + Send),
 ) -> Result<Infallible, RedisFailure> {
     while let Some(message) = stream.next().await {
-        if message.get_channel_name() == l2.own_channel() {
+        if message.get_channel_name() == l2.names.own_channel {
             hear_itself(core, l2, &message, on_lease).await?;
-            pulse.note();
+            pulse.send_replace(Instant::now());
         } else {
             core.context.reach(Step::MessageArrived).await;
             apply(core, l2, message.get_payload_bytes()).await?;
@@ -194,7 +169,7 @@ async fn apply(core: &Core, l2: &L2, payload: &[u8]) -> Result<(), RedisFailure>
         return Ok(());
     };
     let (seen, envelope) = (core.cursor.place(), message.envelope);
-    let is_own = envelope.origin == l2.origin();
+    let is_own = envelope.origin == l2.origin;
     if message.place.follows(seen) {
         // Own messages take effect when `invalidate` returns.
         if !is_own {
@@ -216,15 +191,14 @@ async fn apply(core: &Core, l2: &L2, payload: &[u8]) -> Result<(), RedisFailure>
 async fn beat(core: &Core, l2: &L2, sink: PubSubSink, pulse: &Pulse) -> RedisFailure {
     // Dropped, it would close the subscription.
     let _sink = sink;
-    let mut timer = interval(HEARTBEAT_PERIOD);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut timer = timer(HEARTBEAT_PERIOD);
     loop {
         timer.tick().await;
-        if pulse.is_lost() {
+        if pulse.borrow().elapsed() > LEASE {
             return RedisFailure::TimedOut(LEASE);
         }
         // Before it is sent: the lease must not count from later. A failure shows as an echo that does not come.
-        let sent_ns = crate::clock::as_nanos(core.context.now());
+        let sent_ns = as_nanos(core.context.now());
         let _ = l2.send_heartbeat(sent_ns).await;
     }
 }

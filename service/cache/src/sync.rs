@@ -1,5 +1,5 @@
-//! The shared-memory primitives that the model checker replaces: `tests/loom` compiles `stamps` and `flight` once more with
-//! loom's in this place. Everything else uses std directly.
+//! The shared-memory primitives that the model checker replaces: `tests/loom` compiles `stamps` and `flight` once more
+//! with loom's in this place. Everything else uses std directly.
 
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicU64};
 

@@ -1,9 +1,9 @@
-//! Tags: what an answer depends on. A write names the tags whose data it changed; every answer that carries one of them is
-//! out of date from then on.
+//! Tags: what an answer depends on. A write names the tags whose data it changed; every answer that carries one of them
+//! is out of date from then on.
 
 use std::{
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{DefaultHasher, Hasher},
     sync::Arc,
 };
 
@@ -11,7 +11,7 @@ use std::{
 const ALL: &str = "all";
 
 /// One thing that answers depend on, such as `driver:42`. Cloning copies a pointer.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tag {
     name: Arc<str>,
     stripe: u16,
@@ -21,7 +21,7 @@ impl Tag {
     /// A tag by name. Names are compared byte by byte.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         let name = name.into();
-        let stripe = stripe_of(&name);
+        let stripe = stripe_of(&[&name]);
         Self { name, stripe }
     }
 
@@ -30,8 +30,8 @@ impl Tag {
         Self::new(ALL)
     }
 
-    /// The tag that every answer of an endpoint depends on without being told to: `endpoint:NAME`. Invalidating it empties
-    /// the endpoint in constant time.
+    /// The tag that every answer of an endpoint depends on without being told to: `endpoint:NAME`. Invalidating it
+    /// empties the endpoint in constant time.
     pub fn endpoint(endpoint: &str) -> Self {
         Self::new(format!("endpoint:{endpoint}"))
     }
@@ -51,43 +51,19 @@ impl Tag {
     }
 }
 
-/// The low 16 bits of `SipHash` with fixed keys. A client who makes tags collide gains only misses.
-fn stripe_of(name: &str) -> u16 {
-    stripe_of_parts(&[name])
-}
-
 /// The stripe of [`Tag::endpoint`], without building the tag.
 pub(crate) fn endpoint_stripe(endpoint: &str) -> u16 {
-    stripe_of_parts(&["endpoint:", endpoint])
+    stripe_of(&["endpoint:", endpoint])
 }
 
-fn stripe_of_parts(parts: &[&str]) -> u16 {
+/// The low 16 bits of `SipHash` with fixed keys. A client who makes tags collide gains only misses.
+fn stripe_of(parts: &[&str]) -> u16 {
     let mut hasher = DefaultHasher::new();
     for part in parts {
         hasher.write(part.as_bytes());
     }
     let [low, high, ..] = hasher.finish().to_le_bytes();
     u16::from_le_bytes([low, high])
-}
-
-impl PartialEq for Tag {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Tag {}
-
-impl Hash for Tag {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
-
-impl fmt::Debug for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tag({})", self.name)
-    }
 }
 
 impl fmt::Display for Tag {

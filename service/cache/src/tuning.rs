@@ -1,16 +1,13 @@
-//! Automatic tuning: TTLs and the size of L1 follow what is observed, in small steps between bounds. Every step has a reason
-//! that is logged and kept for operators; what is pinned stays. Deciding ([`decide_ttl`], [`decide_size`]) is pure.
+//! Automatic tuning: how TTLs and the size of L1 follow what is observed, in small steps between bounds. Everything
+//! here is pure but the log of the steps; the rounds are in `tuner`.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashSet, VecDeque},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval};
-
-use crate::{endpoints::Endpoint, state::Core};
+use crate::endpoints::Endings;
 
 /// Loads in a period below which an endpoint says nothing.
 const MIN_LOADS: u64 = 20;
@@ -22,14 +19,14 @@ const KEPT_STEPS: usize = 64;
 const UP_PERCENT: u64 = 125;
 const DOWN_PERCENT: u64 = 80;
 
-/// What may be tuned, and how far.
+/// What may be tuned, how often, and how far.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Tuning {
     /// How often it decides. Default: 30 s.
     pub period: Duration,
-    /// The TTL of a policy is multiplied with a factor up to this. Default: 4. It never goes below 1: a shorter TTL makes
-    /// nothing fresher, because writes end answers by themselves.
+    /// The TTL of a policy is multiplied with a factor up to this. Default: 4. It never goes below 1: a shorter TTL
+    /// makes nothing fresher, because writes end answers by themselves.
     pub max_ttl_factor: f64,
     /// L1 never gets smaller than this share of its capacity. Default: 0.25.
     pub min_l1_share: f64,
@@ -65,54 +62,12 @@ pub struct TuningStep {
     pub reason: String,
 }
 
-/// How an endpoint's answers ended during one period.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Endings {
-    loads: u64,
-    load_us: u64,
-    expired: u64,
-    invalidated: u64,
-    absent: u64,
-}
-
-impl Endings {
-    fn of(endpoint: &Endpoint) -> Self {
-        Self {
-            loads: endpoint.loads.get(),
-            load_us: endpoint.load_us.get(),
-            expired: endpoint.expired.get(),
-            invalidated: endpoint.invalidated.get(),
-            absent: endpoint.absent.get(),
-        }
-    }
-
-    fn since(self, before: Self) -> Self {
-        Self {
-            loads: self.loads - before.loads,
-            load_us: self.load_us - before.load_us,
-            expired: self.expired - before.expired,
-            invalidated: self.invalidated - before.invalidated,
-            absent: self.absent - before.absent,
-        }
-    }
-
-    fn mean_load_us(self) -> u64 {
-        self.load_us / self.loads.max(1)
-    }
-}
-
 /// The next factor of an endpoint's TTL in thousandths, and why; `None` to leave it.
-fn decide_ttl(endings: Endings, permille: u64, max_permille: u64) -> Option<(u64, String)> {
+pub(crate) fn decide_ttl(endings: Endings, permille: u64, max_permille: u64) -> Option<(u64, String)> {
     if endings.loads < MIN_LOADS {
         return None;
     }
-    let Endings {
-        expired,
-        invalidated,
-        absent,
-        ..
-    } = endings;
-    let misses = expired + invalidated + absent;
+    let (expired, invalidated, misses) = (endings.expired, endings.invalidated, endings.misses());
     if expired * 2 > misses && invalidated * 10 < expired && permille < max_permille {
         let to = (permille * UP_PERCENT / 100).min(max_permille);
         let cost_us = endings.mean_load_us();
@@ -132,9 +87,9 @@ fn decide_ttl(endings: Endings, permille: u64, max_permille: u64) -> Option<(u64
 }
 
 /// The next size of L1 in bytes, and why; `None` to leave it.
-fn decide_size(endings: Endings, used: u64, size: u64, bounds: (u64, u64)) -> Option<(u64, String)> {
+pub(crate) fn decide_size(endings: Endings, used: u64, size: u64, bounds: (u64, u64)) -> Option<(u64, String)> {
     let (min, max) = bounds;
-    let misses = endings.expired + endings.invalidated + endings.absent;
+    let misses = endings.misses();
     let percent = used * 100 / size.max(1);
     if percent >= 95 && endings.loads >= MIN_LOADS && endings.absent * 5 > misses && size < max {
         let to = (size * UP_PERCENT / 100).min(max);
@@ -151,25 +106,12 @@ fn decide_size(endings: Endings, used: u64, size: u64, bounds: (u64, u64)) -> Op
     None
 }
 
-/// Tunes until the future is dropped.
-pub(crate) async fn run(core: Arc<Core>, tuning: Tuning, log: Arc<TuningLog>) -> Infallible {
-    let mut tuner = Tuner::new(core, tuning, log);
-    let mut timer = interval(tuner.tuning.period);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick comes at once, before there is anything to decide on.
-    timer.tick().await;
-    loop {
-        timer.tick().await;
-        tuner.round();
-    }
-}
-
 /// The newest steps, for operators.
 #[derive(Debug, Default)]
 pub(crate) struct TuningLog(Mutex<VecDeque<TuningStep>>);
 
 impl TuningLog {
-    fn add(&self, step: TuningStep) {
+    pub(crate) fn add(&self, step: TuningStep) {
         tracing::info!(
             what = step.what,
             from = step.from,
@@ -194,77 +136,8 @@ impl TuningLog {
     }
 }
 
-struct Tuner {
-    core: Arc<Core>,
-    tuning: Tuning,
-    log: Arc<TuningLog>,
-    before: HashMap<&'static str, Endings>,
-}
-
-impl Tuner {
-    fn new(core: Arc<Core>, tuning: Tuning, log: Arc<TuningLog>) -> Self {
-        Self {
-            core,
-            tuning,
-            log,
-            before: HashMap::new(),
-        }
-    }
-
-    fn round(&mut self) {
-        let mut total = Endings::default();
-        for endpoint in self.core.endpoints.all() {
-            let now = Endings::of(&endpoint);
-            let before = self.before.insert(endpoint.name, now).unwrap_or_default();
-            let endings = now.since(before);
-            total = total.plus(endings);
-            if !self.tuning.pinned_endpoints.contains(endpoint.name) {
-                self.tune_ttl(&endpoint, endings);
-            }
-        }
-        if !self.tuning.pinned_l1 {
-            self.tune_size(total);
-        }
-    }
-
-    fn tune_ttl(&self, endpoint: &Endpoint, endings: Endings) {
-        let from = endpoint.ttl_permille();
-        if let Some((to, reason)) = decide_ttl(endings, from, permille(self.tuning.max_ttl_factor)) {
-            endpoint.set_ttl_permille(to);
-            let what = format!("ttl:{}", endpoint.name);
-            self.log.add(TuningStep { what, from, to, reason });
-        }
-    }
-
-    fn tune_size(&self, endings: Endings) {
-        let l1 = &self.core.l1;
-        let (capacity, from) = (l1.capacity_bytes(), l1.size_bytes());
-        let min = capacity * permille(self.tuning.min_l1_share.clamp(0.0, 1.0)) / 1_000;
-        if let Some((to, reason)) = decide_size(endings, l1.weight_bytes(), from, (min, capacity)) {
-            l1.resize(to);
-            self.log.add(TuningStep {
-                what: "l1".to_owned(),
-                from,
-                to,
-                reason,
-            });
-        }
-    }
-}
-
-impl Endings {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            loads: self.loads + other.loads,
-            load_us: self.load_us + other.load_us,
-            expired: self.expired + other.expired,
-            invalidated: self.invalidated + other.invalidated,
-            absent: self.absent + other.absent,
-        }
-    }
-}
-
-fn permille(factor: f64) -> u64 {
+/// A factor in thousandths.
+pub(crate) fn permille(factor: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

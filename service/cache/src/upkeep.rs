@@ -89,11 +89,11 @@ pub(crate) async fn watch_memory(core: Arc<Core>) {
 async fn look_at_memory(core: &Core) -> Option<f64> {
     let memory = core.l2.as_ref()?.memory().await.ok()?;
     core.context.counters.note_memory(memory);
-    core.context.observe(|observer| observer.redis_memory(&memory));
     memory.share()
 }
 
-fn timer(period: Duration) -> Interval {
+/// Ticks now, and then once in each `period`; a tick that comes late moves those after it.
+pub(crate) fn timer(period: Duration) -> Interval {
     let mut timer = interval(period);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     timer
@@ -104,8 +104,11 @@ fn timer(period: Duration) -> Interval {
 pub(crate) struct Tasks(Mutex<Vec<JoinHandle<()>>>);
 
 impl Tasks {
-    /// One more.
-    pub(crate) fn add(&self, task: JoinHandle<()>) {
+    /// Starts one more.
+    pub(crate) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) {
+        let task = tokio::spawn(async move {
+            work.await;
+        });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 

@@ -1,45 +1,20 @@
-//! Loading in advance: named keys at the start, popular ones all the time. Goes through the same flights as clients' reads, in
-//! the background and with a bound; it counts no lookups.
+//! Loading in advance: named keys at the start, popular ones all the time, written ones after a write. Goes through the
+//! same flights as clients' reads, with a bound; it counts no lookups.
 
-use std::{convert::Infallible, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{convert::Infallible, num::NonZeroUsize, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     key::Key,
-    read::{Prefetched, Request},
+    popularity::Predictor,
+    read::{Prefetched, Request, untyped},
     state::Core,
-    verify::Source,
+    upkeep::timer,
 };
-
-/// How often popular keys are looked through.
-const PERIOD: Duration = Duration::from_secs(1);
 
 /// Rounds after which popularity is halved: what is popular is what was asked for in the last ten seconds or so.
 const DECAY_ROUNDS: u32 = 10;
-
-/// How it warms what it expects to be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Prediction {
-    /// Loads in one round (a second) at most: the bound of what a wrong prediction costs the database. Default: 64.
-    pub budget: usize,
-    /// Reads of late from which on a key counts as popular. Default: 8.
-    pub min_score: u32,
-    /// Loads at the same time. Default: 4.
-    pub concurrency: NonZeroUsize,
-}
-
-impl Default for Prediction {
-    fn default() -> Self {
-        Self {
-            budget: 64,
-            min_score: 8,
-            concurrency: NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN),
-        }
-    }
-}
 
 /// What warming did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,36 +22,44 @@ impl Default for Prediction {
 pub struct Warmed {
     /// Answers that were loaded (or found in Redis).
     pub loaded: u64,
-    /// Answers that were there, or being loaded for a client.
+    /// Answers that were there, were being loaded for a client, or are not cached at all.
     pub present: u64,
     /// Loads that failed.
     pub failed: u64,
 }
 
+impl Warmed {
+    /// Answers that were tried.
+    pub fn tried(self) -> u64 {
+        self.loaded + self.present + self.failed
+    }
+}
+
 impl Core {
-    /// Loads what is not there out of `keys`.
+    /// Loads what is not there out of `keys`, and says after each how far it has come.
     pub(crate) async fn warm(
         self: &Arc<Self>,
-        source: &Arc<dyn Source>,
         keys: Vec<Key>,
         concurrency: NonZeroUsize,
+        progress: impl Fn(Warmed),
     ) -> Warmed {
-        let loads = stream::iter(keys).map(|key| self.warm_one(source, key));
-        let results = loads.buffer_unordered(concurrency.get());
-        results
-            .fold(Warmed::default(), async |mut warmed, result| {
-                match result {
-                    Prefetched::Present => warmed.present += 1,
-                    Prefetched::Loaded => warmed.loaded += 1,
-                    Prefetched::Failed => warmed.failed += 1,
-                }
-                warmed
-            })
-            .await
+        let mut loads = stream::iter(keys)
+            .map(|key| self.warm_one(key))
+            .buffer_unordered(concurrency.get());
+        let mut warmed = Warmed::default();
+        while let Some(result) = loads.next().await {
+            match result {
+                Prefetched::Present => warmed.present += 1,
+                Prefetched::Loaded => warmed.loaded += 1,
+                Prefetched::Failed => warmed.failed += 1,
+            }
+            progress(warmed);
+        }
+        warmed
     }
 
-    async fn warm_one(self: &Arc<Self>, source: &Arc<dyn Source>, key: Key) -> Prefetched {
-        let (tags, policy) = (source.tags(&key), source.policy(&key));
+    async fn warm_one(self: &Arc<Self>, key: Key) -> Prefetched {
+        let (tags, policy) = (self.source.tags(&key), self.source.policy(&key));
         let request = Request {
             core: self,
             key: &key,
@@ -84,41 +67,47 @@ impl Core {
             policy: &policy,
             after_seq: None,
             started: self.context.now(),
+            renews: false,
         };
-        let (source, wanted) = (Arc::clone(source), key.clone());
-        request.prefetch(move || source.load(wanted)).await
+        let (source, wanted) = (Arc::clone(&self.source), key.clone());
+        request.prefetch(untyped(move || source.load(wanted))).await
     }
 
     /// Loads popular keys whose answers ended, before somebody asks for them.
-    pub(crate) async fn warm_popular(self: &Arc<Self>, source: &Arc<dyn Source>, prediction: Prediction) -> Warmed {
-        let popular = self.popularity.top(usize::MAX, prediction.min_score);
-        let missing = popular.into_iter().filter(|key| self.is_missing(source, key));
+    pub(crate) async fn warm_popular(self: &Arc<Self>) -> Warmed {
+        let Some(Predictor { prediction, popularity }) = &self.predictor else {
+            return Warmed::default();
+        };
+        let popular = popularity.top(usize::MAX, prediction.min_score);
+        let missing = popular.into_iter().filter(|key| self.is_missing(key));
         let keys: Vec<Key> = missing.take(prediction.budget).collect();
-        self.warm(source, keys, prediction.concurrency).await
+        let warmed = self.warm(keys, prediction.concurrency, |_| {}).await;
+        self.context.counters.predicted.add(warmed.loaded);
+        warmed
     }
 
-    fn is_missing(&self, source: &Arc<dyn Source>, key: &Key) -> bool {
-        let now = self.context.now();
+    fn is_missing(&self, key: &Key) -> bool {
+        let (tags, now) = (self.source.tags(key), self.context.now());
         // Without a lease L1 is not served, and filling it would help nobody.
-        self.l1.is_open(now)
-            && !self
-                .l1
-                .get(key, &source.tags(key), now)
-                .is_ok_and(|kept| kept.is_fresh(now))
+        self.l1.is_open(now) && !self.l1.get(key, &tags, now).is_ok_and(|kept| kept.is_fresh(now))
     }
 }
 
 /// Warms what is popular, until the future is dropped.
-pub(crate) async fn predict(core: Arc<Core>, source: Arc<dyn Source>, prediction: Prediction) -> Infallible {
-    let mut timer = interval(PERIOD);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+pub(crate) async fn predict(core: Arc<Core>) -> Infallible {
+    let Some(Predictor { prediction, popularity }) = &core.predictor else {
+        return std::future::pending().await;
+    };
+    let mut timer = timer(prediction.period);
+    // The first tick comes at once, before anything is popular.
+    timer.tick().await;
     let mut rounds: u32 = 0;
     loop {
         timer.tick().await;
-        core.warm_popular(&source, prediction).await;
+        core.warm_popular().await;
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(DECAY_ROUNDS) {
-            core.popularity.decay();
+            popularity.decay();
         }
     }
 }

@@ -9,7 +9,7 @@ use super::Caller;
 use crate::app::AppState;
 use crate::domain::ids::DriverId;
 use crate::errors::ApiError;
-use crate::routes::extract::path_driver;
+use crate::routes::extract::DriverPath;
 
 /// The caller is an administrator.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ impl FromRequestParts<AppState> for DriverScope {
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let caller = caller(parts, app)?;
-        let wanted = path_driver(parts, app).await?;
+        let DriverPath(wanted) = DriverPath::from_request_parts(parts, app).await?;
         match caller {
             Caller::Admin => Ok(Self(wanted)),
             Caller::Driver(own) if own == wanted => Ok(Self(wanted)),

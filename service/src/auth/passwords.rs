@@ -7,8 +7,8 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
 use tokio::sync::{Semaphore, TryAcquireError};
 
-/// Checks that may wait for their turn. At some 25 ms each and two at a time the last one waits about a second, which is
-/// what a person at a login form bears; more would only grow a queue of answers that nobody waits for.
+/// Checks that may wait for their turn. At some 25 ms each and two at a time the last one waits about a second, which
+/// is what a person at a login form bears; more would only grow a queue of answers that nobody waits for.
 const MAX_WAITING: usize = 64;
 
 /// Why a password could not be checked (a wrong password is no error).
@@ -51,8 +51,8 @@ impl PasswordGate {
             .admitted
             .try_acquire()
             .map_err(|_: TryAcquireError| PasswordError::Busy)?;
-        // The semaphore is never closed, so waiting ends with a permit. It moves into the thread: a client that goes away
-        // must not free the core's permit while the core is still at work.
+        // The semaphore is never closed, so waiting ends with a permit. It moves into the thread: a client that goes
+        // away must not free the core's permit while the core is still at work.
         let permit = Arc::clone(&self.running)
             .acquire_owned()
             .await

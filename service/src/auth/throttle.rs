@@ -1,7 +1,7 @@
 //! How often one name may be tried with a wrong password.
 //!
-//! Counted by name, not by address: behind a proxy all addresses are one, and an attacker has many. Right passwords are not
-//! counted, so that a client that logs in often is not kept out by itself.
+//! Counted by name, not by address: behind a proxy all addresses are one, and an attacker has many. Right passwords are
+//! not counted, so that a client that logs in often is not kept out by itself.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 /// The time over which attempts are counted.
 const WINDOW: Duration = Duration::from_mins(1);
-/// Names that are counted at a time, at 32 bytes each: more than can be tried within a window, since each attempt costs a core
-/// some 25 ms. Should it be full all the same, the oldest counts are forgotten.
+/// Names that are counted at a time, at 32 bytes each: more than can be tried within a window, since each attempt costs
+/// a core some 25 ms. Should it be full all the same, the oldest counts are forgotten.
 const MAX_NAMES: usize = 16_384;
 
 /// Counts failed attempts.

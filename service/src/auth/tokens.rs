@@ -16,8 +16,9 @@ use crate::domain::ids::DriverId;
 /// Seconds by which the clocks of two replicas may differ before a token counts as expired.
 const LEEWAY_S: u64 = 5;
 
-/// Verified tokens that are remembered, at some 300 bytes each: a token serves many requests, and reading it anew at each of
-/// them costs a hit in memory a good part of its time. More users than that cost a verification now and then, nothing else.
+/// Verified tokens that are remembered, at some 300 bytes each: a token serves many requests, and reading it anew at
+/// each of them costs a hit in memory a good part of its time. More users than that cost a verification now and then,
+/// nothing else.
 const REMEMBERED: usize = 16_384;
 
 /// Who a verified token says is asking.
@@ -74,7 +75,7 @@ pub struct TokenKeys {
     verified: Cache<Box<str>, Verified>,
 }
 
-/// What a well-signed token says.
+/// Content of a token whose signature is right.
 #[derive(Clone, Copy)]
 struct Verified {
     caller: Caller,
@@ -83,7 +84,7 @@ struct Verified {
 }
 
 impl Verified {
-    /// The same rule as the verification's own.
+    /// Applies the rule by which jsonwebtoken itself judges the age of a token.
     fn is_accepted_at(&self, now_s: u64) -> bool {
         self.exp + LEEWAY_S >= now_s
     }

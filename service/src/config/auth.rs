@@ -12,7 +12,7 @@ use super::reader::{Reader, Secret, one_of, whole_from_1};
 const MIN_SECRET_BYTES: usize = 32;
 const DEFAULT_TOKEN_TTL_S: u64 = 3_600;
 /// A person who has forgotten which of three passwords it was needs fewer; a program that guesses needs millions.
-const DEFAULT_LOGIN_ATTEMPTS: u64 = 20;
+const DEFAULT_LOGIN_ATTEMPTS: u32 = 20;
 
 /// How tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +30,15 @@ const ALGORITHMS: &[(&str, TokenAlgorithm)] = &[("HS256", TokenAlgorithm::Hs256)
 pub struct AuthConfig {
     /// `JWT_ALGORITHM`, `HS256` or `EdDSA`, default `HS256`.
     pub algorithm: TokenAlgorithm,
-    /// `JWT_SECRET`, at least 32 bytes, default none: then a random key is made at each start, tokens and page cursors do not
-    /// survive a restart and other replicas refuse them. With `EdDSA` it signs the page cursors only.
+    /// `JWT_SECRET`, at least 32 bytes, default none: then a random key is made at each start, tokens and page cursors
+    /// do not survive a restart and other replicas refuse them. With `EdDSA` it signs the page cursors only.
     pub jwt_secret: Option<Secret>,
     /// `JWT_ED25519_KEY`, an Ed25519 private key, PKCS #8 in DER, written in base64; needed with `EdDSA`.
     pub ed25519_key: Option<Secret>,
     /// `JWT_TTL_S`, seconds, default 3600: the lifetime of a token.
     pub token_ttl: Duration,
-    /// `LOGIN_ATTEMPTS_PER_MINUTE`, attempts, default 20: how often a minute one name may be tried with a wrong password.
+    /// `LOGIN_ATTEMPTS_PER_MINUTE`, attempts, default 20: how often a minute one name may be tried with a wrong
+    /// password.
     pub login_attempts_per_minute: u32,
 }
 
@@ -48,21 +49,20 @@ impl AuthConfig {
         if algorithm == TokenAlgorithm::EdDsa && ed25519_key.is_none() {
             reader.required("JWT_ED25519_KEY", MAKE_KEY);
         }
-        let attempts = reader.or(
-            "LOGIN_ATTEMPTS_PER_MINUTE",
-            DEFAULT_LOGIN_ATTEMPTS,
-            whole_from_1(1_000_000),
-        );
         Self {
             algorithm,
             jwt_secret: reader.optional("JWT_SECRET", secret),
             ed25519_key,
             token_ttl: Duration::from_secs(reader.or("JWT_TTL_S", DEFAULT_TOKEN_TTL_S, whole_from_1(86_400))),
-            login_attempts_per_minute: u32::try_from(attempts).unwrap_or(u32::MAX),
+            login_attempts_per_minute: reader.or(
+                "LOGIN_ATTEMPTS_PER_MINUTE",
+                DEFAULT_LOGIN_ATTEMPTS,
+                whole_from_1(1_000_000),
+            ),
         }
     }
 
-    /// What replicas of one service share and nobody else knows, if there is such a thing.
+    /// The secret that the replicas of one service share and nobody else knows, if there is one.
     pub fn secret_bytes(&self) -> Option<Vec<u8>> {
         let secret = self.jwt_secret.as_ref().or(self.ed25519_key.as_ref())?;
         Some(secret.reveal().as_bytes().to_vec())

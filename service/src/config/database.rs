@@ -2,7 +2,7 @@
 
 use super::reader::{Reader, Secret, whole_from_1};
 
-const DEFAULT_POOL_SIZE: u64 = 20;
+const DEFAULT_POOL_SIZE: u32 = 20;
 
 /// The database side.
 #[derive(Debug, Clone)]
@@ -21,10 +21,9 @@ impl DatabaseConfig {
             // The value is not repeated: it may hold a password.
             reader.refuse("DATABASE_URL", "does not start with postgres://".to_owned());
         }
-        let pool_size = reader.or("DATABASE_POOL_SIZE", DEFAULT_POOL_SIZE, whole_from_1(1_000));
         Self {
             url: Secret::new(url),
-            pool_size: u32::try_from(pool_size).unwrap_or(u32::MAX),
+            pool_size: reader.or("DATABASE_POOL_SIZE", DEFAULT_POOL_SIZE, whole_from_1(1_000)),
         }
     }
 }

@@ -78,9 +78,9 @@ impl fmt::Display for Fault {
 /// The faults that are on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FaultConfig {
-    /// `FAULTS`, a list separated by commas, default empty: each `sleep:ENDPOINT:TIMEms`, `cpu:ENDPOINT:TIMEms` (or `us`),
-    /// `pause:1/N:TIMEms`, `error:ENDPOINT:1/N` or `skip_invalidation:1/N`. ENDPOINT is an operation id of `/openapi.json`
-    /// (`risk_current`), or `*`.
+    /// `FAULTS`, a list separated by commas, default empty: each `sleep:ENDPOINT:TIMEms`, `cpu:ENDPOINT:TIMEms` (or
+    /// `us`), `pause:1/N:TIMEms`, `error:ENDPOINT:1/N` or `skip_invalidation:1/N`. ENDPOINT is an operation id of
+    /// `/openapi.json` (`risk_current`), or `*`.
     pub faults: Vec<Fault>,
 }
 
@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn faults_read_as_they_are_written() {
-        let text = "sleep:risk_current:20ms,cpu:*:5ms,cpu:premium:50us,pause:1/1000:200ms,error:premium:1/100,skip_invalidation:1/50";
+        let text = "sleep:risk_current:20ms,cpu:*:5ms,cpu:premium:50us,pause:1/1000:200ms,error:premium:1/100,\
+                    skip_invalidation:1/50";
         let read = faults(text).expect("six faults");
         assert_eq!(read.iter().map(Fault::to_string).collect::<Vec<_>>().join(","), text);
     }

@@ -8,10 +8,11 @@ use super::reader::{Reader, whole_from_1};
 const DEFAULT_BIND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 const DEFAULT_DRAIN_MS: u64 = 10_000;
 const DEFAULT_TIMEOUT_MS: u64 = 10_000;
-/// Longer than balancers keep an idle connection (60 s is usual): one that the service closed first could be given a request.
+/// Longer than balancers keep an idle connection (60 s is usual): one that the service closed first could be given a
+/// request.
 const DEFAULT_HEAD_TIMEOUT_MS: u64 = 75_000;
 /// Twenty-five times the database pool: at some 10 ms a statement the last of them waits a quarter of a second.
-const DEFAULT_MAX_IN_FLIGHT: u64 = 512;
+const DEFAULT_MAX_IN_FLIGHT: usize = 512;
 
 /// The HTTP side.
 #[derive(Debug, Clone)]
@@ -23,11 +24,11 @@ pub struct HttpConfig {
     pub drain: Duration,
     /// `HTTP_TIMEOUT_MS`, milliseconds, default 10000: a request that is not answered by then is answered with 503.
     pub timeout: Duration,
-    /// `HTTP_HEAD_TIMEOUT_MS`, milliseconds, default 75000: a connection is closed when the head of its next request has not
-    /// come as a whole by then, be it idle or slow.
+    /// `HTTP_HEAD_TIMEOUT_MS`, milliseconds, default 75000: a connection is closed when the head of its next request
+    /// has not come as a whole by then, be it idle or slow.
     pub head_timeout: Duration,
-    /// `HTTP_MAX_IN_FLIGHT`, requests, default 512: beyond it requests are refused with 503 and `Retry-After`, rather than
-    /// queued for longer and longer. Health and metrics are always answered.
+    /// `HTTP_MAX_IN_FLIGHT`, requests, default 512: beyond it requests are refused with 503 and `Retry-After`, rather
+    /// than queued for longer and longer. Health and metrics are always answered.
     pub max_in_flight: usize,
 }
 
@@ -35,21 +36,16 @@ impl HttpConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             bind: reader.or("BIND_ADDR", DEFAULT_BIND, address),
-            drain: Duration::from_millis(reader.or("SHUTDOWN_DRAIN_MS", DEFAULT_DRAIN_MS, whole_from_1(600_000))),
-            timeout: Duration::from_millis(reader.or("HTTP_TIMEOUT_MS", DEFAULT_TIMEOUT_MS, whole_from_1(600_000))),
-            head_timeout: Duration::from_millis(reader.or(
-                "HTTP_HEAD_TIMEOUT_MS",
-                DEFAULT_HEAD_TIMEOUT_MS,
-                whole_from_1(600_000),
-            )),
-            max_in_flight: max_in_flight(reader),
+            drain: milliseconds(reader, "SHUTDOWN_DRAIN_MS", DEFAULT_DRAIN_MS),
+            timeout: milliseconds(reader, "HTTP_TIMEOUT_MS", DEFAULT_TIMEOUT_MS),
+            head_timeout: milliseconds(reader, "HTTP_HEAD_TIMEOUT_MS", DEFAULT_HEAD_TIMEOUT_MS),
+            max_in_flight: reader.or("HTTP_MAX_IN_FLIGHT", DEFAULT_MAX_IN_FLIGHT, whole_from_1(1_000_000)),
         }
     }
 }
 
-fn max_in_flight(reader: &mut Reader<'_>) -> usize {
-    let max = reader.or("HTTP_MAX_IN_FLIGHT", DEFAULT_MAX_IN_FLIGHT, whole_from_1(1_000_000));
-    usize::try_from(max).unwrap_or(usize::MAX)
+fn milliseconds(reader: &mut Reader<'_>, variable: &'static str, default_ms: u64) -> Duration {
+    Duration::from_millis(reader.or(variable, default_ms, whole_from_1(600_000)))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

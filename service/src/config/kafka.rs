@@ -23,7 +23,7 @@ impl KafkaConfig {
     }
 }
 
-/// What Kafka accepts as a topic name (`org.apache.kafka.common.internals.Topic`): at most 249 of `[a-zA-Z0-9._-]`.
+/// Reads a name that Kafka accepts (`org.apache.kafka.common.internals.Topic`): at most 249 of `[a-zA-Z0-9._-]`.
 fn name(text: &str) -> Result<String, String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if text.len() <= 249 && text.chars().all(legal) {

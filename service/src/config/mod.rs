@@ -1,4 +1,4 @@
-//! What the environment says, one file per concern; every field names its variable, default and unit.
+//! Settings from the environment, one file per concern; every field names its variable, default and unit.
 //!
 //! What belongs here: reading and refusing. Nothing here connects to anything, and nothing outside reads a variable.
 
@@ -66,7 +66,7 @@ impl Config {
     }
 }
 
-/// What `migrate` and `seed` need: they touch the database only, so nothing else has to be set for them.
+/// Settings of `migrate` and `seed`: they touch the database only, so nothing else has to be set for them.
 #[derive(Debug, Clone)]
 pub struct OfflineConfig {
     /// Postgres.

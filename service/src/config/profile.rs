@@ -3,7 +3,7 @@
 //! What belongs here: the switches and their presets, so that a report can show what each change bought. The settings
 //! that a profile does not touch stand with their concern.
 
-use tiered_cache::{Strategy, UnknownStrategy};
+use tiered_cache::Strategy;
 
 use super::reader::{Reader, one_of, switch, whole_from_0};
 
@@ -12,7 +12,8 @@ use super::reader::{Reader, one_of, switch, whole_from_0};
 pub enum Profile {
     /// Before: no cache, N+1 queries and aggregates per request, one Kafka message at a time.
     Phase1,
-    /// The plan as written: Redis alone (JSON, TTL, no lock, deletion by pattern), the queries as before, batched Kafka.
+    /// The plan as written: Redis alone (JSON, TTL, no lock, deletion by pattern), the queries as before, batched
+    /// Kafka.
     Planned,
     /// After: tiered cache, joined queries, batched and compressed Kafka messages.
     Phase2,
@@ -46,6 +47,15 @@ pub enum Queries {
 
 const QUERIES: &[(&str, Queries)] = &[("phase1", Queries::Phase1), ("tuned", Queries::Tuned)];
 
+pub(super) const STRATEGIES: &[(&str, Strategy)] = &[
+    (Strategy::ReadThrough.as_str(), Strategy::ReadThrough),
+    (Strategy::WriteThrough.as_str(), Strategy::WriteThrough),
+    (Strategy::CacheAside.as_str(), Strategy::CacheAside),
+    (Strategy::RefreshAhead.as_str(), Strategy::RefreshAhead),
+    (Strategy::Off.as_str(), Strategy::Off),
+    (Strategy::Planned.as_str(), Strategy::Planned),
+];
+
 /// The most drivers to warm: beyond it the first minutes of a replica would go into warming rather than serving.
 const MAX_WARM_DRIVERS: u64 = 100_000;
 
@@ -56,19 +66,24 @@ pub struct Switches {
     pub profile: Profile,
     /// `CACHE_ENABLED`, true or false, default from the profile (phase1 false, the others true): the endpoint cache.
     pub cache_enabled: bool,
-    /// `CACHE_STRATEGY`, `read-through`, `cache-aside`, `write-through`, `refresh-ahead`, `off` or `planned`, default from the
-    /// profile (planned `planned`, the others `read-through`): how the cache and the store work together. Means nothing
-    /// while the cache is off.
+    /// `CACHE_STRATEGY`, default from the profile (planned `planned`, the others `read-through`): how the cache and the
+    /// store work together. Means nothing while the cache is off.
+    /// - `read-through`: the cache loads, once for all who miss together; a write ends what it changed.
+    /// - `write-through`: as read-through, and a write loads the answers about its driver anew before it is answered.
+    /// - `cache-aside`: each request that misses loads for itself.
+    /// - `refresh-ahead`: as read-through, and what is read late in its lifetime is loaded anew in the background.
+    /// - `off`: every request loads.
+    /// - `planned`: the plan's own sample: Redis alone, no lock, deletion by pattern.
     pub cache_strategy: Strategy,
-    /// `QUERY_CACHE`, on or off, default off: keeps the results of the queries that take more than 50 ms, of which the tuned
-    /// queries have none. Not together with the strategy `planned`, which knows no tags to end them by.
+    /// `QUERY_CACHE`, on or off, default off: keeps the results of the queries that take more than 50 ms, of which the
+    /// tuned queries have none. Not together with the strategy `planned`, which knows no tags to end them by.
     pub query_cache: bool,
     /// `QUERIES`, `phase1` or `tuned`, default from the profile: which SQL the store runs.
     pub queries: Queries,
     /// `KAFKA_BATCHING`, on or off, default from the profile (phase1 off, the others on): linger and lz4, or neither.
     pub kafka_batching: bool,
-    /// `CACHE_WARM_DRIVERS`, drivers, default from the profile (phase1 0, planned 200, phase2 4000), 0 = off: how many of the busiest
-    /// drivers are loaded into the cache at start-up. Means nothing while the cache is off.
+    /// `CACHE_WARM_DRIVERS`, drivers, default from the profile (phase1 0, planned 200, phase2 4000), 0 = off: how many
+    /// of the busiest drivers are loaded into the cache at start-up. Means nothing while the cache is off.
     pub warm_drivers: u32,
 }
 
@@ -117,7 +132,7 @@ impl Switches {
         let switches = Self {
             profile: preset.profile,
             cache_enabled: reader.or("CACHE_ENABLED", preset.cache_enabled, switch),
-            cache_strategy: reader.or("CACHE_STRATEGY", preset.cache_strategy, strategy),
+            cache_strategy: reader.or("CACHE_STRATEGY", preset.cache_strategy, one_of(STRATEGIES)),
             query_cache: reader.or("QUERY_CACHE", preset.query_cache, switch),
             queries: reader.or("QUERIES", preset.queries, one_of(QUERIES)),
             kafka_batching: reader.or("KAFKA_BATCHING", preset.kafka_batching, switch),
@@ -136,10 +151,4 @@ impl Switches {
     pub const fn needs_cache(&self) -> bool {
         self.cache_enabled || self.query_cache
     }
-}
-
-fn strategy(text: &str) -> Result<Strategy, String> {
-    text.to_ascii_lowercase()
-        .parse()
-        .map_err(|unknown: UnknownStrategy| unknown.to_string())
 }

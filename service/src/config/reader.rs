@@ -3,7 +3,9 @@
 //! What belongs here: parsing and complaining. What a variable means stands in the file of its concern.
 
 use std::fmt;
-use std::num::NonZeroU64;
+use std::str::FromStr;
+
+use crate::nearest::nearest;
 
 /// Where variables come from: the process environment in `main`, a map in tests.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -13,7 +15,7 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct ConfigProblem {
     /// The variable to correct.
     pub variable: &'static str,
-    /// What is wrong and what would be right.
+    /// The mistake and its correction.
     pub message: String,
 }
 
@@ -30,8 +32,8 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Collects values and problems. A method that meets a problem returns a stand-in, so that reading goes on; the stand-in
-/// is never used, because [`Reader::finish`] then refuses the whole.
+/// Collects values and problems. A method that meets a problem returns a stand-in, so that reading goes on; the
+/// stand-in is never used, because [`Reader::finish`] then refuses the whole.
 pub(super) struct Reader<'a> {
     lookup: Lookup<'a>,
     problems: Vec<ConfigProblem>,
@@ -106,18 +108,24 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// A whole number from 1 to `max`.
-pub(super) fn whole_from_1(max: u64) -> impl FnOnce(&str) -> Result<u64, String> {
-    move |text| match text.parse::<NonZeroU64>() {
-        Ok(number) if number.get() <= max => Ok(number.get()),
-        _ => Err(format!("`{text}` is not a whole number from 1 to {max}")),
-    }
+pub(super) fn whole_from_1<N: Whole>(max: N) -> impl FnOnce(&str) -> Result<N, String> {
+    move |text| whole(text, &N::from(1), &max)
 }
 
 /// A whole number from 0 to `max`.
-pub(super) fn whole_from_0(max: u64) -> impl FnOnce(&str) -> Result<u64, String> {
-    move |text| match text.parse::<u64>() {
-        Ok(number) if number <= max => Ok(number),
-        _ => Err(format!("`{text}` is not a whole number from 0 to {max}")),
+pub(super) fn whole_from_0<N: Whole>(max: N) -> impl FnOnce(&str) -> Result<N, String> {
+    move |text| whole(text, &N::from(0), &max)
+}
+
+/// A type of whole numbers.
+pub(super) trait Whole: FromStr + PartialOrd + From<u8> + fmt::Display {}
+
+impl<N: FromStr + PartialOrd + From<u8> + fmt::Display> Whole for N {}
+
+fn whole<N: Whole>(text: &str, min: &N, max: &N) -> Result<N, String> {
+    match text.parse() {
+        Ok(number) if *min <= number && number <= *max => Ok(number),
+        _ => Err(format!("`{text}` is not a whole number from {min} to {max}")),
     }
 }
 
@@ -125,17 +133,16 @@ pub(super) fn whole_from_0(max: u64) -> impl FnOnce(&str) -> Result<u64, String>
 pub(super) fn one_of<T: Copy>(choices: &'static [(&'static str, T)]) -> impl FnOnce(&str) -> Result<T, String> {
     move |text| match choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
         Some((_, value)) => Ok(*value),
-        None => Err(unknown_name(text, choices.iter().map(|(name, _)| *name))),
+        None => Err(unknown_name(text, choices.iter().map(|(name, _)| *name).collect())),
     }
 }
 
-fn unknown_name(text: &str, names: impl Iterator<Item = &'static str> + Clone) -> String {
-    let valid = names.clone().collect::<Vec<_>>().join(", ");
-    let wanted = text.to_ascii_lowercase();
-    let nearest = names
-        .min_by_key(|name| strsim::damerau_levenshtein(&wanted, name))
-        .unwrap_or_default();
-    format!("`{text}` is unknown; valid are {valid}; did you mean `{nearest}`?")
+fn unknown_name(text: &str, names: Vec<&'static str>) -> String {
+    let valid = names.join(", ");
+    format!(
+        "`{text}` is unknown; valid are {valid}; did you mean `{}`?",
+        nearest(text, names)
+    )
 }
 
 /// A value that logs and debug output must not show.

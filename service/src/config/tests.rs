@@ -197,6 +197,53 @@ fn an_experiment_names_a_strategy_and_a_share() {
 }
 
 #[test]
+fn an_unknown_strategy_is_answered_with_the_valid_names_and_the_nearest() {
+    let error = read(&[("CACHE_STRATEGY", "write-trough")]).expect_err("no such strategy");
+    assert_eq!(
+        message_of(&error, "CACHE_STRATEGY"),
+        "`write-trough` is unknown; valid are read-through, write-through, cache-aside, refresh-ahead, off, planned; \
+         did you mean `write-through`?"
+    );
+    let error = read(&[("CACHE_EXPERIMENT", "cache-asid:50")]).expect_err("no such strategy");
+    assert!(message_of(&error, "CACHE_EXPERIMENT").contains("did you mean `cache-aside`?"));
+    for strategy in Strategy::ALL {
+        let name = strategy.as_str();
+        let config = read(&[("CACHE_STRATEGY", name)]).expect(name);
+        assert_eq!(config.switches.cache_strategy, strategy);
+    }
+}
+
+#[test]
+fn extras_are_off_until_they_are_asked_for() {
+    let cache = read(&[]).expect("a valid environment").cache;
+    assert_eq!(
+        (cache.predictive_warming, cache.tuning, cache.verify_one_in),
+        (0, Duration::ZERO, 0)
+    );
+    let cache = read(&[
+        ("CACHE_PREDICTIVE_WARMING", "64"),
+        ("CACHE_TUNING", "30"),
+        ("CACHE_VERIFY_ONE_IN", "1000"),
+    ])
+    .expect("a valid environment")
+    .cache;
+    assert_eq!(
+        (cache.predictive_warming, cache.tuning, cache.verify_one_in),
+        (64, Duration::from_secs(30), 1_000)
+    );
+}
+
+#[test]
+fn extras_that_would_do_nothing_are_refused() {
+    for variable in ["CACHE_PREDICTIVE_WARMING", "CACHE_TUNING", "CACHE_VERIFY_ONE_IN"] {
+        for strategy in ["planned", "off"] {
+            let error = read(&[("CACHE_STRATEGY", strategy), (variable, "1")]).expect_err(variable);
+            assert!(message_of(&error, variable).contains(strategy), "{error}");
+        }
+    }
+}
+
+#[test]
 fn an_empty_variable_is_an_unset_one() {
     let config = read(&[("REDIS_PASSWORD", ""), ("CACHE_TTL_DEFAULT", " ")]).expect("a valid environment");
     assert_eq!(config.cache.redis_password, None);

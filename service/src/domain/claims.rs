@@ -13,7 +13,7 @@ pub const AMOUNT_MAX: Cents = Cents(1_000_000_000);
 const OCCURRED_MIN_DAY: i32 = 730_120;
 
 text_enum! {
-    /// Where a claim stands.
+    /// Status of a claim.
     pub enum ClaimStatus {
         /// Reported; its amount is the reserve set aside for it.
         Open => "open",
@@ -34,25 +34,25 @@ impl ClaimStatus {
 /// A claim as it is reported. It begins open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewClaim {
-    /// What the damage is estimated at.
+    /// Estimated cost of the damage.
     pub amount: Cents,
     /// Day of the damage.
     pub occurred_on: NaiveDate,
 }
 
-/// What is to change about a claim; `None` leaves a field as it is.
+/// Change of a claim; `None` leaves a field as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClaimChange {
-    /// Where it stands from now on.
+    /// New status.
     pub status: Option<ClaimStatus>,
-    /// Its amount from now on.
+    /// New amount.
     pub amount: Option<Cents>,
 }
 
 /// The part of a claim that may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimState {
-    /// Where it stands.
+    /// Status of the claim.
     pub status: ClaimStatus,
     /// Reserve while open, payment once paid.
     pub amount: Cents,
@@ -104,7 +104,7 @@ impl ClaimChange {
 }
 
 impl ClaimState {
-    /// What `change` makes of it. A paid or rejected claim is final: its money has moved and its driver has been told.
+    /// The state after `change`. A paid or rejected claim is final: its money has moved and its driver has been told.
     pub fn after(self, change: ClaimChange) -> Result<Self, ClaimError> {
         if self.status != ClaimStatus::Open {
             return Err(ClaimError::Final(self.status));
@@ -115,7 +115,7 @@ impl ClaimState {
         })
     }
 
-    /// What it adds to the incurred amount.
+    /// The claim's part of the incurred amount.
     pub const fn incurred(self) -> Cents {
         if self.status.counts() { self.amount } else { Cents(0) }
     }
@@ -132,15 +132,15 @@ fn check_amount(amount: Cents) -> Result<(), ClaimError> {
 /// The event that tells that a claim was reported or has changed; what stands in the outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimChanged {
-    /// Whose claim.
+    /// Driver who has the claim.
     pub driver_id: DriverId,
-    /// Which claim.
+    /// Number of the claim.
     pub claim_id: ClaimId,
     /// The driver's version that the change made.
     pub version: i64,
-    /// Where it stands now.
+    /// Status after the change.
     pub status: ClaimStatus,
-    /// Its amount now.
+    /// Amount after the change.
     pub amount_cents: Cents,
 }
 
@@ -208,7 +208,8 @@ mod tests {
     proptest! {
         #[test]
         fn only_an_open_claim_changes_and_it_becomes_what_was_said(
-            from in status(), to in prop::option::of(status()), before in 1..1_000_i64, amount in prop::option::of(1..1_000_i64),
+            from in status(), to in prop::option::of(status()),
+            before in 1..1_000_i64, amount in prop::option::of(1..1_000_i64),
         ) {
             let state = ClaimState { status: from, amount: Cents(before) };
             let change = ClaimChange { status: to, amount: amount.map(Cents) };

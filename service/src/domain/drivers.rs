@@ -6,14 +6,14 @@ use super::ids::DriverId;
 
 /// Longest name, in characters.
 pub const NAME_MAX: usize = 100;
-/// Longest parts of a mail address before and after the `@`, in characters: RFC 5321, section 4.5.3.1, less what keeps
-/// the whole within its 254.
+/// Longest part of a mail address before the `@`, in characters: RFC 5321, section 4.5.3.1. The part after it may have
+/// what the 254 of the whole leave.
 pub const EMAIL_LOCAL_MAX: usize = 64;
-/// See [`EMAIL_LOCAL_MAX`].
+/// Longest part of a mail address after the `@`, in characters; see [`EMAIL_LOCAL_MAX`].
 pub const EMAIL_DOMAIN_MAX: usize = 189;
 
 text_enum! {
-    /// Where a driver's contract stands.
+    /// Status of a driver's contract.
     pub enum DriverStatus {
         /// Insured.
         Active => "active",
@@ -24,14 +24,14 @@ text_enum! {
     }
 }
 
-/// What is to change about a driver; `None` leaves a field as it is.
+/// Change of a driver; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DriverChange {
     /// Given and family name.
     pub name: Option<String>,
     /// Address for mail.
     pub email: Option<String>,
-    /// Where the contract stands.
+    /// Status of the contract.
     pub status: Option<DriverStatus>,
 }
 
@@ -46,8 +46,8 @@ pub enum DriverError {
     Name,
     /// `email` is no address.
     #[error(
-        "email must be NAME@DOMAIN with at most {EMAIL_LOCAL_MAX} and {EMAIL_DOMAIN_MAX} letters, digits and `.`, `-` (before the \
-         @ also `_`, `%`, `+`)"
+        "email must be NAME@DOMAIN with at most {EMAIL_LOCAL_MAX} and {EMAIL_DOMAIN_MAX} letters, digits and `.`, `-` \
+         (before the @ also `_`, `%`, `+`)"
     )]
     Email,
 }
@@ -88,11 +88,11 @@ fn is_email(text: &str) -> bool {
 /// The event that tells that a driver's own data have changed; what stands in the outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriverUpdated {
-    /// Which driver.
+    /// Number of the driver.
     pub driver_id: DriverId,
     /// The driver's version that the change made.
     pub version: i64,
-    /// Where the contract stands now.
+    /// Status of the contract after the change.
     pub status: DriverStatus,
 }
 

@@ -1,8 +1,6 @@
 //! Names of things, each its own type, so that a trip cannot be looked up by a driver's number.
 
 use std::fmt;
-use std::num::ParseIntError;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,23 +11,9 @@ use uuid::Uuid;
 #[serde(transparent)]
 pub struct DriverId(pub i64);
 
-impl From<i64> for DriverId {
-    fn from(number: i64) -> Self {
-        Self(number)
-    }
-}
-
 impl fmt::Display for DriverId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl FromStr for DriverId {
-    type Err = ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
     }
 }
 
@@ -38,22 +22,10 @@ impl FromStr for DriverId {
 #[serde(transparent)]
 pub struct ClaimId(pub i64);
 
-impl From<i64> for ClaimId {
-    fn from(number: i64) -> Self {
-        Self(number)
-    }
-}
-
 /// Name of a trip, a UUID of version 7: it grows with time, so new rows land at the end of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct TripId(pub Uuid);
-
-impl From<Uuid> for TripId {
-    fn from(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-}
 
 impl fmt::Display for TripId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,7 +34,7 @@ impl fmt::Display for TripId {
 }
 
 text_enum! {
-    /// What a user may do.
+    /// Rights of a user.
     pub enum UserRole {
         /// Everything under `/admin`, and every driver's rows.
         Admin => "admin",

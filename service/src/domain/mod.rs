@@ -1,7 +1,6 @@
 //! The rules of the business as pure functions and plain values: no I/O, no clock, no SQL, no HTTP.
 //!
-//! What a thing is called, when it is valid and how it is rated belongs here; where it is kept and how it is asked for
-//! does not.
+//! The names of things, their validity and their rating belong here; storage and requests do not.
 
 #[macro_use]
 mod text_enum;

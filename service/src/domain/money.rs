@@ -12,12 +12,6 @@ use utoipa::ToSchema;
 #[serde(transparent)]
 pub struct Cents(pub i64);
 
-impl From<i64> for Cents {
-    fn from(cents: i64) -> Self {
-        Self(cents)
-    }
-}
-
 impl Add for Cents {
     type Output = Self;
 

@@ -1,4 +1,4 @@
-//! What a vehicle is insured against.
+//! The extent of a vehicle's insurance.
 
 text_enum! {
     /// Extent of cover, from least to most.

@@ -1,23 +1,23 @@
-//! What cover costs for a year: a base premium times relativities.
+//! The price of cover for a year: a base premium times relativities.
 //!
-//! The multiplicative form is that of a generalised linear model with a logarithmic link, the common way of rating motor
-//! insurance (E. Ohlsson and B. Johansson, "Non-Life Insurance Pricing with Generalized Linear Models", 2010): each
-//! characteristic has a relativity against a base class, and they are multiplied.
+//! The multiplicative form is that of a generalised linear model with a logarithmic link, the common way of rating
+//! motor insurance (E. Ohlsson and B. Johansson, "Non-Life Insurance Pricing with Generalized Linear Models", 2010):
+//! each characteristic has a relativity against a base class, and they are multiplied.
 //!
-//! - **Age of the driver** on the first day of cover: dear for the young, cheap in the middle, dearer again for the old, the
-//!   shape that the same book's motor examples have.
+//! - **Age of the driver** on the first day of cover: dear for the young, cheap in the middle, dearer again for the
+//!   old, the shape that the same book's motor examples have.
 //! - **Age of the vehicle**: an older one is worth less.
-//! - **Risk**: half of the premium follows the driver's own index (see [`risk`](super::risk)), the other half the portfolio:
-//!   telematics improves a tariff rather than replacing it (Verbelen, Antonio and Claeskens 2018). Bounded, so that neither
-//!   reward nor surcharge is without end.
+//! - **Risk**: half of the premium follows the driver's own index (see [`risk`](super::risk)), the other half the
+//!   portfolio: telematics improves a tariff rather than replacing it (Verbelen, Antonio and Claeskens 2018). Bounded,
+//!   so that neither reward nor surcharge is without end.
 //! - **Coverage** against liability alone.
 //! - **No-claims class**: each of ten classes takes five percent off (the idea of bonus-malus systems, Lemaire 1995).
 //!
 //! The tables are chosen to resemble such tariffs; they are not estimates from real policies.
 //!
 //! # What always holds
-//! A premium is never negative. A worse score, a wider cover and a lower no-claims class never make it cheaper. The same
-//! input always gives the same cents: relativities are whole per mille, and the product is rounded once.
+//! A premium is never negative. A worse score, a wider cover and a lower no-claims class never make it cheaper. The
+//! same input always gives the same cents: relativities are whole per mille, and the product is rounded once.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -33,7 +33,7 @@ pub const NO_CLAIMS_CLASS_MAX: i32 = 10;
 
 /// Relativity of a base class.
 const ONE: i64 = 1_000;
-/// What each no-claims class takes off.
+/// Discount of each no-claims class.
 const NO_CLAIMS_STEP: i64 = 50;
 /// Points of 50 have twice the average index: [`risk`](super::risk) says why.
 const INDEX_AT_50_POINTS: i64 = 2_000;
@@ -52,7 +52,7 @@ const DRIVER_AGES: [(u32, i64); 6] = [
 /// From this age of the vehicle on, in years: the relativity.
 const VEHICLE_AGES: [(u32, i64); 4] = [(0, 1_100), (3, ONE), (8, 930), (15, 880)];
 
-/// What a premium depends on.
+/// Everything that a premium depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Risk {
     /// The driver's age on the first day of cover, in full years.
@@ -61,7 +61,7 @@ pub struct Risk {
     pub vehicle_age_years: u32,
     /// The driver's score.
     pub score: RiskScore,
-    /// What is covered.
+    /// Extent of cover.
     pub coverage: Coverage,
     /// Class for years without a claim, 0 to [`NO_CLAIMS_CLASS_MAX`]; more is cheaper.
     pub no_claims_class: i32,

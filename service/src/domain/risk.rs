@@ -5,10 +5,10 @@
 //! bad. The relativities are added with weights that sum to 1, and the sum is mapped to 0..=100 points (more is worse).
 //!
 //! - **Events per 100 km** of each kind, shrunk towards the portfolio's rate by the distance driven:
-//!   `(b*K + n) / (K + d)` for `n` events on `d` hundred kilometres, base rate `b` and prior weight `K`. This is the mean of the
-//!   posterior when counts are Poisson and drivers' rates are gamma distributed (M. Greenwood and G. U. Yule, "An
-//!   inquiry into the nature of frequency distributions representative of multiple happenings", Journal of the Royal
-//!   Statistical Society 83, 1920), which is the credibility estimate of H. Bühlmann ("Experience rating and
+//!   `(b*K + n) / (K + d)` for `n` events on `d` hundred kilometres, base rate `b` and prior weight `K`. This is the
+//!   mean of the posterior when counts are Poisson and drivers' rates are gamma distributed (M. Greenwood and G. U.
+//!   Yule, "An inquiry into the nature of frequency distributions representative of multiple happenings", Journal of
+//!   the Royal Statistical Society 83, 1920), which is the credibility estimate of H. Bühlmann ("Experience rating and
 //!   credibility", ASTIN Bulletin 4, 1967): a driver with one short trip is judged by the portfolio, one with a long
 //!   record by the record. That event rates per distance carry information on claims, and that distance is the
 //!   exposure, is the finding of the literature on usage-based insurance, for example R. Verbelen, K. Antonio and G.
@@ -23,13 +23,13 @@
 //!
 //! # What always holds
 //! Points lie in 0..=100. A worse record (more events, more claims, more night, or the same events on less distance)
-//! never scores better. The same exposure always gives the same points, on every platform: only the four basic operations and
-//! rounding are used.
+//! never scores better. The same exposure always gives the same points, on every platform: only the four basic
+//! operations and rounding are used.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::trips::{EventCounts, EventKind, NewTrip};
+use super::trips::{EventCounts64, NewTrip};
 
 /// Events per 100 km of the average driver.
 const SPEEDING_PER_100KM: f64 = 7.7;
@@ -57,45 +57,7 @@ const CLAIMS_WEIGHT: f64 = 0.30;
 /// Index at which 50 points are given; the average driver, with index 1, gets 33.33.
 const INDEX_AT_50_POINTS: f64 = 2.0;
 
-/// Events over many trips by kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct EventCounts64 {
-    /// Number of speeding events.
-    pub speeding: i64,
-    /// Number of harsh braking events.
-    pub harsh_braking: i64,
-    /// Number of harsh accelerations.
-    pub harsh_acceleration: i64,
-    /// Number of harsh cornerings.
-    pub harsh_cornering: i64,
-}
-
-impl EventCounts64 {
-    /// Adds the events of one trip.
-    pub fn add(&mut self, events: &EventCounts) {
-        self.speeding += i64::from(events.speeding);
-        self.harsh_braking += i64::from(events.harsh_braking);
-        self.harsh_acceleration += i64::from(events.harsh_acceleration);
-        self.harsh_cornering += i64::from(events.harsh_cornering);
-    }
-
-    /// The count of one kind, to be added to.
-    pub const fn of_mut(&mut self, kind: EventKind) -> &mut i64 {
-        match kind {
-            EventKind::Speeding => &mut self.speeding,
-            EventKind::HarshBraking => &mut self.harsh_braking,
-            EventKind::HarshAcceleration => &mut self.harsh_acceleration,
-            EventKind::HarshCornering => &mut self.harsh_cornering,
-        }
-    }
-
-    /// Events of all kinds.
-    pub const fn total(&self) -> i64 {
-        self.speeding + self.harsh_braking + self.harsh_acceleration + self.harsh_cornering
-    }
-}
-
-/// What a driver has done so far: all that a score depends on.
+/// A driver's record so far: everything that a score depends on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Exposure {
     /// Number of trips.
@@ -104,7 +66,7 @@ pub struct Exposure {
     pub distance_m: i64,
     /// Metres driven at night, each trip rounded down.
     pub night_distance_m: i64,
-    /// What was noticed on the trips.
+    /// Safety events on the trips.
     pub events: EventCounts64,
     /// Claims on record that [count](super::claims::ClaimStatus::counts).
     pub claims: i64,

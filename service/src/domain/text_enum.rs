@@ -12,8 +12,8 @@ pub struct UnknownText {
     pub known: String,
 }
 
-/// Declares an enum whose variants are words, with `as_str`, `ALL`, `Display`, `FromStr`, `TryFrom<String>`, serde and
-/// the OpenAPI schema, all by the same spelling.
+/// Declares an enum whose variants are words, with `as_str`, `ALL`, `Display`, `FromStr`, serde and the OpenAPI
+/// schema, all by the same spelling.
 macro_rules! text_enum {
     (
         $(#[$meta:meta])*
@@ -69,14 +69,6 @@ macro_rules! text_enum {
                     found: text.to_owned(),
                     known: [$($text,)+].join(", "),
                 })
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = $crate::domain::UnknownText;
-
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                text.parse()
             }
         }
     };

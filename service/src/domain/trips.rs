@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::ids::{DriverId, TripId};
 
@@ -19,7 +20,7 @@ pub const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
 pub const SEVERITY_UNKNOWN: i16 = 2;
 
 text_enum! {
-    /// What the device noticed.
+    /// Kind of a safety event that the device noticed.
     pub enum EventKind {
         /// Faster than the limit of the road.
         Speeding => "speeding",
@@ -32,22 +33,29 @@ text_enum! {
     }
 }
 
-/// Events of one trip by kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventCounts {
+/// Safety events by kind: of one trip as they stand here, of many as [`EventCounts64`], which is what answers show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventCounts<N = i32> {
     /// Number of [`EventKind::Speeding`].
-    pub speeding: i32,
+    #[schema(value_type = i64)]
+    pub speeding: N,
     /// Number of [`EventKind::HarshBraking`].
-    pub harsh_braking: i32,
+    #[schema(value_type = i64)]
+    pub harsh_braking: N,
     /// Number of [`EventKind::HarshAcceleration`].
-    pub harsh_acceleration: i32,
+    #[schema(value_type = i64)]
+    pub harsh_acceleration: N,
     /// Number of [`EventKind::HarshCornering`].
-    pub harsh_cornering: i32,
+    #[schema(value_type = i64)]
+    pub harsh_cornering: N,
 }
 
-impl EventCounts {
+/// Events over many trips by kind.
+pub type EventCounts64 = EventCounts<i64>;
+
+impl<N: Copy + Into<i64>> EventCounts<N> {
     /// The counts with their kinds.
-    pub const fn by_kind(&self) -> [(EventKind, i32); 4] {
+    pub const fn by_kind(&self) -> [(EventKind, N); 4] {
         [
             (EventKind::Speeding, self.speeding),
             (EventKind::HarshBraking, self.harsh_braking),
@@ -57,7 +65,7 @@ impl EventCounts {
     }
 
     /// The count of one kind, to be added to.
-    pub const fn of_mut(&mut self, kind: EventKind) -> &mut i32 {
+    pub const fn of_mut(&mut self, kind: EventKind) -> &mut N {
         match kind {
             EventKind::Speeding => &mut self.speeding,
             EventKind::HarshBraking => &mut self.harsh_braking,
@@ -68,7 +76,16 @@ impl EventCounts {
 
     /// Events of all kinds.
     pub fn total(&self) -> i64 {
-        self.by_kind().iter().map(|(_, count)| i64::from(*count)).sum()
+        self.by_kind().into_iter().map(|(_, count)| count.into()).sum()
+    }
+}
+
+impl EventCounts64 {
+    /// Adds the events of one trip.
+    pub fn add(&mut self, events: &EventCounts) {
+        for (kind, count) in events.by_kind() {
+            *self.of_mut(kind) += i64::from(count);
+        }
     }
 }
 
@@ -83,7 +100,7 @@ pub struct NewTrip {
     pub distance_m: i32,
     /// Share of the distance that was driven at night, in percent.
     pub night_share_pct: i16,
-    /// What was noticed on it.
+    /// Safety events on it.
     pub events: EventCounts,
 }
 
@@ -99,9 +116,9 @@ pub enum TripError {
     /// Mean speed beyond [`SPEED_MAX_M_PER_S`].
     #[error("{distance_m} m in {duration_s} s is faster than {SPEED_MAX_M_PER_S} m/s: check distance_m and duration_s")]
     Speed {
-        /// As given.
+        /// Metres as given.
         distance_m: i32,
-        /// As given.
+        /// Seconds as given.
         duration_s: i32,
     },
     /// `night_share_pct` is no percentage.
@@ -110,9 +127,9 @@ pub enum TripError {
     /// A count of events out of range.
     #[error("events.{kind} is {count}, but must be from 0 to {EVENTS_MAX}")]
     Events {
-        /// Which count.
+        /// Kind of the events.
         kind: EventKind,
-        /// As given.
+        /// Number as given.
         count: i32,
     },
     /// `started_at` before 2000.
@@ -193,9 +210,9 @@ impl NewTrip {
 /// The event that tells the rest of the system that a trip has been recorded; what stands in the outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TripRecorded {
-    /// Whose trip.
+    /// Driver who made the trip.
     pub driver_id: DriverId,
-    /// Which trip.
+    /// Name of the trip.
     pub trip_id: TripId,
     /// The driver's version that recording it made.
     pub version: i64,

@@ -27,7 +27,7 @@ pub enum CodecError {
     Json(#[from] serde_json::Error),
 }
 
-/// What the consumer needs of an event; the rest of the message is for others.
+/// The part of an event that the consumer needs; the rest of the message is for others.
 #[derive(Deserialize)]
 struct AboutDriver {
     driver_id: DriverId,

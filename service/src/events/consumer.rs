@@ -33,8 +33,8 @@ const RETRY: [Duration; 3] = [
     Duration::from_millis(200),
     Duration::from_secs(1),
 ];
-/// The pause before every later attempt. Far below `max.poll.interval.ms` (5 min), after which the group would give this
-/// replica's partitions to another.
+/// The pause before every later attempt. Far below `max.poll.interval.ms` (5 min), after which the group would give
+/// this replica's partitions to another.
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
 
 /// Whether this replica takes part in its group.
@@ -62,8 +62,9 @@ struct GroupContext(Arc<ConsumerState>);
 impl ClientContext for GroupContext {}
 
 impl ConsumerContext for GroupContext {
-    // The consumer must not be asked here: at a close its last revocation may have ended the thread that would answer, and
-    // librdkafka waits for that answer without a bound. Under the eager protocol each assignment is the whole of it.
+    // The consumer must not be asked here: at a close its last revocation may have ended the thread that would answer,
+    // and librdkafka waits for that answer without a bound. Under the eager protocol each assignment is the whole of
+    // it.
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => self.0.set(partitions.count() + 1),
@@ -79,7 +80,7 @@ impl ConsumerContext for GroupContext {
     }
 }
 
-/// What one round takes from Kafka.
+/// Messages taken from Kafka in one round.
 #[derive(Default)]
 struct Batch {
     drivers: BTreeSet<DriverId>,
@@ -165,7 +166,8 @@ impl Consumer {
             }
             Err(error) => {
                 self.metrics.undecodable.inc();
-                tracing::error!(%error, partition = message.partition(), offset = message.offset(), "passed over an event");
+                let (partition, offset) = (message.partition(), message.offset());
+                tracing::error!(%error, partition, offset, "passed over an event");
             }
         }
     }
@@ -214,9 +216,9 @@ impl Consumer {
     }
 }
 
-/// Offsets are committed by hand, after the work. `fetch.wait.max.ms` is the latency of a lone event: with the default of
-/// 500 ms a score would follow its trip after 130 to 380 ms, with 10 ms after 7 to 21 ms. The topic may be made after this
-/// process has started, hence the short metadata refresh.
+/// Offsets are committed by hand, after the work. `fetch.wait.max.ms` is the latency of a lone event: with the default
+/// of 500 ms a score would follow its trip after 130 to 380 ms, with 10 ms after 7 to 21 ms. The topic may be made
+/// after this process has started, hence the short metadata refresh.
 fn client_config(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
     client

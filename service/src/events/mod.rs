@@ -1,7 +1,7 @@
 //! Events on their way: from the outbox to Kafka, and from Kafka to whoever acts on them.
 //!
-//! What belongs here: moving events reliably (at least once, keyed by driver). What an event causes is a use case, given to
-//! the consumer as a [`DriverEventHandler`].
+//! What belongs here: moving events reliably (at least once, keyed by driver). What an event causes is a use case,
+//! given to the consumer as a [`DriverEventHandler`].
 
 mod codec;
 mod consumer;
@@ -22,8 +22,8 @@ use crate::errors::Cause;
 /// Acts on events about drivers.
 #[async_trait]
 pub trait DriverEventHandler: Send + Sync + 'static {
-    /// Something happened to these drivers (each named once, whatever the number of events). MUST be repeatable: after an
-    /// error the same drivers come again, and after a crash even events that were worked off.
+    /// Something happened to these drivers (each named once, whatever the number of events). MUST be repeatable: after
+    /// an error the same drivers come again, and after a crash even events that were worked off.
     async fn drivers_changed(&self, drivers: &[DriverId]) -> Result<(), Cause>;
 }
 
@@ -33,13 +33,14 @@ pub trait DriverEventHandler: Send + Sync + 'static {
 pub struct KafkaSetupError {
     /// `producer` or `consumer`.
     pub role: &'static str,
-    /// What librdkafka says.
+    /// Answer of librdkafka.
     #[source]
     pub source: rdkafka::error::KafkaError,
 }
 
-/// Drops one of librdkafka's clients and returns when that is done. It waits for the broker and for threads of its own, so
-/// it gets a thread too: one of the runtime's blocking pool would be waited for at the runtime's end, without a bound.
+/// Drops one of librdkafka's clients and returns when that is done. It waits for the broker and for threads of its own,
+/// so it gets a thread too: one of the runtime's blocking pool would be waited for at the runtime's end, without a
+/// bound.
 async fn close<C: Send + 'static>(role: &'static str, client: C) {
     let (done, closed) = oneshot::channel();
     std::thread::spawn(move || {

@@ -61,8 +61,8 @@ impl Publisher {
     }
 }
 
-/// With batching, messages wait 5 ms for company and are compressed together; without, each goes out at once and alone, as
-/// before. Idempotence keeps retries of one batch from doubling messages; `acks=all` is part of it.
+/// With batching, messages wait 5 ms for company and are compressed together; without, each goes out at once and alone,
+/// as before. Idempotence keeps retries of one batch from doubling messages; `acks=all` is part of it.
 fn client_config(config: &KafkaConfig, batching: bool) -> ClientConfig {
     let mut client = ClientConfig::new();
     client

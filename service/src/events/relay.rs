@@ -1,5 +1,5 @@
-//! The outbox relay: takes committed events from the outbox and publishes them. What it has published is marked done in the
-//! transaction that claimed it, so that a crash in between publishes twice and never loses.
+//! The outbox relay: takes committed events from the outbox and publishes them. What it has published is marked done in
+//! the transaction that claimed it, so that a crash in between publishes twice and never loses.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,56 +13,35 @@ use tiered_cache::{Arm, Observer, Tier};
 use super::LATENCY_BUCKETS_S;
 use crate::usecases::{Endpoint, RedisMemory};
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HitLabels {
-    endpoint: &'static str,
-    tier: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EndpointLabels {
-    endpoint: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ArmLabels {
-    endpoint: &'static str,
-    arm: &'static str,
-    tier: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MemoryLabels {
-    tier: &'static str,
-}
+/// Names and values of `N` labels.
+type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// Held handles; cheap to clone. No series exists before the first lookup, so with the cache off none is counted.
 #[derive(Clone)]
 pub struct CacheMetrics {
-    hits: Family<HitLabels, Counter>,
-    misses: Family<EndpointLabels, Counter>,
-    latency: Family<HitLabels, Histogram, fn() -> Histogram>,
+    hits: Family<Labels<2>, Counter>,
+    misses: Family<Labels<1>, Counter>,
+    latency: Family<Labels<2>, Histogram, fn() -> Histogram>,
     /// Only while an experiment runs: looked up at each lookup, which an experiment may cost.
-    arms: Family<ArmLabels, Histogram, fn() -> Histogram>,
+    arms: Family<Labels<3>, Histogram, fn() -> Histogram>,
     l1_bytes: Gauge,
-    memory: Family<MemoryLabels, Gauge>,
+    memory: Family<Labels<1>, Gauge>,
     redis_max_bytes: Gauge,
     unconfirmed_invalidations: Counter,
     fills_rejected: Counter,
     redis_failures: Counter,
-    /// Answers that differed from the database when they were verified.
-    pub inconsistent: Counter,
+    inconsistent: Counter,
 }
 
 impl CacheMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let memory = Family::<MemoryLabels, Gauge>::default();
+        let memory = Family::<Labels<1>, Gauge>::default();
         let metrics = Self {
             hits: Family::default(),
             misses: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
             arms: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
-            l1_bytes: memory.get_or_create_owned(&MemoryLabels { tier: "l1" }),
+            l1_bytes: memory.get_or_create_owned(&[("tier", "l1")]),
             memory: memory.clone(),
             redis_max_bytes: Gauge::default(),
             unconfirmed_invalidations: Counter::default(),
@@ -115,7 +93,7 @@ impl CacheMetrics {
         );
         counter(
             "cache_inconsistent_answers",
-            "Answers that differed from the database when they were verified",
+            "Answers that differed from the database when they were verified or sampled",
             &metrics.inconsistent,
         );
         metrics
@@ -129,7 +107,7 @@ impl CacheMetrics {
     /// Sets what Redis says of its memory.
     pub fn set_redis_memory(&self, memory: RedisMemory) {
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let used = self.memory.get_or_create_owned(&MemoryLabels { tier: "l2" });
+        let used = self.memory.get_or_create_owned(&[("tier", "l2")]);
         used.set(bytes(memory.used_bytes));
         self.redis_max_bytes.set(bytes(memory.max_bytes));
     }
@@ -144,61 +122,27 @@ impl CacheMetrics {
     }
 }
 
-tokio::task_local! {
-    /// Present in tasks whose lookups are no requests.
-    static UNCOUNTED: ();
-}
+/// In the order of their numbers.
+const TIERS: [Tier; 4] = [Tier::L1, Tier::L2, Tier::Db, Tier::Stale];
 
-/// Runs `work` without counting its cache lookups: warming is no request, and must not spoil the hit ratio.
-pub async fn uncounted<F: Future>(work: F) -> F::Output {
-    UNCOUNTED.scope((), work).await
-}
-
-/// One endpoint's handles, resolved when the cache is built.
-struct EndpointHandles {
-    l1: TierHandles,
-    l2: TierHandles,
-    stale: TierHandles,
-    misses: Counter,
-    miss_latency: Histogram,
-}
-
-struct TierHandles {
-    hits: Counter,
-    latency: Histogram,
-}
+/// One endpoint's counter and latency by tier, resolved when the cache is built. The counter of the database's is the
+/// misses.
+struct EndpointHandles([(Counter, Histogram); TIERS.len()]);
 
 impl EndpointHandles {
     fn resolve(metrics: &CacheMetrics, endpoint: &'static str) -> Self {
-        let latency = |tier: Tier| {
-            metrics.latency.get_or_create_owned(&HitLabels {
-                endpoint,
-                tier: tier.as_str(),
-            })
-        };
-        let tier = |tier: Tier| TierHandles {
-            hits: metrics.hits.get_or_create_owned(&HitLabels {
-                endpoint,
-                tier: tier.as_str(),
-            }),
-            latency: latency(tier),
-        };
-        Self {
-            l1: tier(Tier::L1),
-            l2: tier(Tier::L2),
-            stale: tier(Tier::Stale),
-            misses: metrics.misses.get_or_create_owned(&EndpointLabels { endpoint }),
-            miss_latency: latency(Tier::Db),
-        }
+        Self(TIERS.map(|tier| {
+            let labels = [("endpoint", endpoint), ("tier", tier.as_str())];
+            let counter = match tier {
+                Tier::Db => metrics.misses.get_or_create_owned(&[("endpoint", endpoint)]),
+                _ => metrics.hits.get_or_create_owned(&labels),
+            };
+            (counter, metrics.latency.get_or_create_owned(&labels))
+        }))
     }
 
     fn record(&self, tier: Tier, elapsed: Duration) {
-        let (counter, latency) = match tier {
-            Tier::L1 => (&self.l1.hits, &self.l1.latency),
-            Tier::L2 => (&self.l2.hits, &self.l2.latency),
-            Tier::Stale => (&self.stale.hits, &self.stale.latency),
-            Tier::Db => (&self.misses, &self.miss_latency),
-        };
+        let (counter, latency) = &self.0[tier as usize];
         counter.inc();
         latency.observe(elapsed.as_secs_f64());
     }
@@ -211,9 +155,6 @@ struct CacheObserver {
 
 impl Observer for CacheObserver {
     fn lookup(&self, endpoint: &'static str, tier: Tier, elapsed: Duration) {
-        if UNCOUNTED.try_with(|()| ()).is_ok() {
-            return;
-        }
         let index = Endpoint::ALL.iter().position(|known| known.name() == endpoint);
         if let Some(handles) = index.and_then(|index| self.endpoints.get(index)) {
             handles.record(tier, elapsed);
@@ -221,18 +162,9 @@ impl Observer for CacheObserver {
     }
 
     fn lookup_in_arm(&self, endpoint: &'static str, arm: Arm, tier: Tier, elapsed: Duration) {
-        if UNCOUNTED.try_with(|()| ()).is_ok() {
-            return;
-        }
-        let labels = ArmLabels {
-            endpoint,
-            arm: arm.as_str(),
-            tier: tier.as_str(),
-        };
-        self.metrics
-            .arms
-            .get_or_create_owned(&labels)
-            .observe(elapsed.as_secs_f64());
+        let labels = [("endpoint", endpoint), ("arm", arm.as_str()), ("tier", tier.as_str())];
+        let latency = self.metrics.arms.get_or_create_owned(&labels);
+        latency.observe(elapsed.as_secs_f64());
     }
 
     fn fill_rejected(&self, _endpoint: &'static str) {
@@ -243,6 +175,10 @@ impl Observer for CacheObserver {
         if !confirmed {
             self.metrics.unconfirmed_invalidations.inc();
         }
+    }
+
+    fn inconsistent(&self, _endpoint: &'static str) {
+        self.metrics.inconsistent.inc();
     }
 
     fn redis_failed(&self, _operation: &'static str) {
@@ -272,19 +208,6 @@ mod tests {
         );
         assert!(
             text.contains("cache_misses_total{endpoint=\"driver_details\"} 1\n"),
-            "{text}"
-        );
-    }
-
-    #[tokio::test]
-    async fn warming_is_not_counted() {
-        let metrics = Metrics::default();
-        let observer = metrics.cache.observer();
-        uncounted(async { observer.lookup("risk_current", Tier::Db, Duration::ZERO) }).await;
-        observer.lookup("risk_current", Tier::Db, Duration::ZERO);
-        let text = metrics.render().expect("renders");
-        assert!(
-            text.contains("cache_misses_total{endpoint=\"risk_current\"} 1\n"),
             "{text}"
         );
     }

@@ -4,6 +4,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::registered;
+
 /// Upper bounds in seconds, around the goal of a second.
 const LAG_BUCKETS_S: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
@@ -24,49 +26,21 @@ pub struct EventMetrics {
     pub lag: Histogram,
 }
 
-impl Default for EventMetrics {
-    fn default() -> Self {
-        Self {
-            published: Counter::default(),
-            publish_failures: Counter::default(),
-            consumed: Counter::default(),
-            undecodable: Counter::default(),
-            rescored: Counter::default(),
-            lag: Histogram::new(LAG_BUCKETS_S),
-        }
-    }
-}
-
 impl EventMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
-        counter(
-            "trip_events_published",
-            "Trip events that Kafka acknowledged",
-            &metrics.published,
-        );
-        counter(
-            "trip_event_publish_failures",
-            "Batches that will be published again",
-            &metrics.publish_failures,
-        );
-        counter("trip_events_consumed", "Trip events worked off", &metrics.consumed);
-        counter(
-            "trip_events_undecodable",
-            "Trip events passed over because unreadable",
-            &metrics.undecodable,
-        );
-        counter(
-            "drivers_rescored",
-            "Drivers scored anew after events",
-            &metrics.rescored,
-        );
-        registry.register(
-            "trip_event_lag_seconds",
-            "From the time that a message carries until it is worked off",
-            metrics.lag.clone(),
-        );
-        metrics
+        let mut counter = |name, help| registered(registry, name, help, Counter::default());
+        Self {
+            published: counter("trip_events_published", "Trip events that Kafka acknowledged"),
+            publish_failures: counter("trip_event_publish_failures", "Batches that will be published again"),
+            consumed: counter("trip_events_consumed", "Trip events worked off"),
+            undecodable: counter("trip_events_undecodable", "Trip events passed over because unreadable"),
+            rescored: counter("drivers_rescored", "Drivers scored anew after events"),
+            lag: registered(
+                registry,
+                "trip_event_lag_seconds",
+                "From the time that a message carries until it is worked off",
+                Histogram::new(LAG_BUCKETS_S),
+            ),
+        }
     }
 }

@@ -5,6 +5,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::registered;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FaultLabels {
     fault: String,
@@ -15,13 +17,8 @@ pub struct FaultMetrics(Family<FaultLabels, Gauge>);
 
 impl FaultMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let active = Family::default();
-        registry.register(
-            "fault_active",
-            "Faults on purpose, as FAULTS spells them",
-            active.clone(),
-        );
-        Self(active)
+        let help = "Faults on purpose, as FAULTS spells them";
+        Self(registered(registry, "fault_active", help, Family::default()))
     }
 
     /// Says that these are on.

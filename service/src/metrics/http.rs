@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::LATENCY_BUCKETS_S;
+use super::{LATENCY_BUCKETS_S, registered};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -36,35 +36,32 @@ pub struct HttpMetrics {
 
 impl HttpMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(LATENCY_BUCKETS_S)) as fn() -> Histogram);
-        registry.register(
-            "http_requests",
-            "Answered requests by route, method and status",
-            requests.clone(),
-        );
-        registry.register(
-            "http_request_duration_seconds",
-            "From the parsed request to the response that is ready to send",
-            durations.clone(),
-        );
-        let shed = Family::default();
-        registry.register(
-            "http_requests_shed",
-            "Requests refused because too many were being answered",
-            shed.clone(),
-        );
-        let in_flight = Gauge::default();
-        registry.register(
-            "http_requests_in_flight",
-            "Requests that are being answered",
-            in_flight.clone(),
-        );
         Self {
-            requests,
-            durations,
-            shed,
-            in_flight,
+            requests: registered(
+                registry,
+                "http_requests",
+                "Answered requests by route, method and status",
+                Family::default(),
+            ),
+            durations: registered(
+                registry,
+                "http_request_duration_seconds",
+                "From the parsed request to the response that is ready to send",
+                durations,
+            ),
+            shed: registered(
+                registry,
+                "http_requests_shed",
+                "Requests refused because too many were being answered",
+                Family::default(),
+            ),
+            in_flight: registered(
+                registry,
+                "http_requests_in_flight",
+                "Requests that are being answered",
+                Gauge::default(),
+            ),
         }
     }
 

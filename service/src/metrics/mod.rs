@@ -1,7 +1,7 @@
 //! Prometheus metrics, by the plan's names.
 //!
-//! What belongs here: the families, their labels and buckets, and handles that are resolved once. A request never looks a
-//! metric up by its labels: that costs more than some of the handlers.
+//! What belongs here: the families, their labels and buckets, and handles that are resolved once. A request never looks
+//! a metric up by its labels: that costs more than some of the handlers.
 
 mod cache;
 mod events;
@@ -10,14 +10,14 @@ mod http;
 mod query_cache;
 mod text;
 
-pub use cache::{CacheMetrics, uncounted};
+pub use cache::CacheMetrics;
 pub use events::EventMetrics;
 pub use faults::FaultMetrics;
 pub use http::{HttpMetrics, RouteMetrics};
 pub use query_cache::QueryCacheMetrics;
 pub use text::Format;
 
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::errors::Cause;
 
@@ -27,6 +27,12 @@ const LATENCY_BUCKETS_S: [f64; 18] = [
     0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.008, 0.01, 0.015, 0.03, 0.05, 0.1,
     0.5, 2.0, 10.0,
 ];
+
+/// Registers `metric` and gives the handle to keep.
+fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
 
 /// All metrics and the registry that renders them.
 pub struct Metrics {

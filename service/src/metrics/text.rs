@@ -1,6 +1,7 @@
 //! The two text formats: `OpenMetrics` 1.0, and the older Prometheus format for whoever does not ask for it.
 //!
-//! They differ in where a counter's `_total` stands: `OpenMetrics` leaves it off the family's name, Prometheus has it there too.
+//! They differ in where a counter's `_total` stands: `OpenMetrics` leaves it off the family's name, Prometheus has it
+//! there too.
 
 /// How metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,13 @@ use super::extract::{JsonBody, given, given_whole, whole};
 use crate::app::AppState;
 use crate::auth::Admin;
 use crate::domain::ids::DriverId;
-use crate::errors::{ApiError, Cause};
-use crate::usecases::{CacheAdminError, CacheReport, Endpoint, FlushTarget, VerifyReport};
-use crate::usecases::{VERIFY_DRIVERS_MAX, WARM_DRIVERS_MAX};
+use crate::errors::ApiError;
+use crate::nearest::nearest;
+use crate::usecases::{CacheAdminError, CacheReport, Ended, Endpoint, VerifyReport};
+use crate::usecases::{VERIFY_ANSWERS_MAX, WARM_DRIVERS_MAX};
+
+/// Bytes of a pattern: the longest name of an answer has about 100.
+const PATTERN_MAX: usize = 200;
 
 /// The cache of this replica at one moment.
 #[utoipa::path(get, path = "/admin/cache/stats", operation_id = "cache_stats", tag = "cache",
@@ -23,7 +27,8 @@ pub async fn stats(_: Admin, State(app): State<AppState>) -> Json<CacheReport> {
     Json(app.cache_admin.report())
 }
 
-/// What to flush: the answers of one endpoint, the answers about one driver, or with neither all of them.
+/// What to flush: the answers of one endpoint, those about one driver, those that a pattern matches, or with none of
+/// these all of them.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(max_properties = 1)]
@@ -36,6 +41,10 @@ pub struct FlushBody {
     #[serde(default, deserialize_with = "given_whole")]
     #[schema(nullable = false, minimum = 1)]
     driver: Option<i64>,
+    /// A glob over `endpoint:part:part`, with `*` and `?`; the whole of every endpoint that it could match ends.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false, pattern = "^[a-z0-9_:*?-]{1,200}$")]
+    pattern: Option<String>,
 }
 
 /// A cached endpoint, by its name.
@@ -47,8 +56,7 @@ impl TryFrom<String> for EndpointName {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        let known = Endpoint::ALL.into_iter().find(|endpoint| endpoint.name() == name);
-        known.map(Self).ok_or_else(|| no_such_endpoint(&name))
+        Endpoint::named(&name).map(Self).ok_or_else(|| no_such_endpoint(&name))
     }
 }
 
@@ -79,29 +87,33 @@ pub async fn flush(
     State(app): State<AppState>,
     JsonBody(body): JsonBody<FlushBody>,
 ) -> Result<Json<Flushed>, ApiError> {
-    let target = target(&body)?;
-    let seq = app.cache_admin.flush(target).await?;
+    let seq = app.cache_admin.flush(target(body)?).await?;
     Ok(Json(Flushed { seq }))
 }
 
-fn target(body: &FlushBody) -> Result<FlushTarget, ApiError> {
-    match (body.endpoint, body.driver) {
-        (None, None) => Ok(FlushTarget::All),
-        (Some(EndpointName(endpoint)), None) => Ok(FlushTarget::Endpoint(endpoint)),
-        (None, Some(id @ 1..)) => Ok(FlushTarget::Driver(DriverId(id))),
-        (None, Some(_)) => Err(ApiError::Unprocessable("driver is a whole number from 1".to_owned())),
-        (Some(_), Some(_)) => Err(ApiError::Unprocessable("give endpoint or driver, not both".to_owned())),
+fn target(body: FlushBody) -> Result<Ended, ApiError> {
+    let refused = |rule: &str| Err(ApiError::Unprocessable(rule.to_owned()));
+    match (body.endpoint, body.driver, body.pattern) {
+        (None, None, None) => Ok(Ended::All),
+        (Some(EndpointName(endpoint)), None, None) => Ok(Ended::Endpoint(endpoint)),
+        (None, Some(id @ 1..), None) => Ok(Ended::Driver(DriverId(id))),
+        (None, Some(_), None) => refused("driver is a whole number from 1"),
+        (None, None, Some(pattern)) if is_pattern(&pattern) => Ok(Ended::Matching(pattern)),
+        (None, None, Some(_)) => refused("pattern is a glob of 1 to 200 characters out of a-z 0-9 _ : * ? -"),
+        _ => refused("give one of endpoint, driver and pattern"),
     }
+}
+
+fn is_pattern(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:*?-".contains(c);
+    (1..=PATTERN_MAX).contains(&text.len()) && text.chars().all(fits)
 }
 
 fn no_such_endpoint(name: &str) -> String {
     let names = Endpoint::ALL.map(Endpoint::name);
-    let nearest = names
-        .into_iter()
-        .min_by_key(|known| strsim::damerau_levenshtein(name, known))
-        .unwrap_or_default();
     format!(
-        "there is no endpoint `{name}`; did you mean `{nearest}`? Known are {}",
+        "there is no endpoint `{name}`; did you mean `{}`? Known are {}",
+        nearest(name, names),
         names.join(", ")
     )
 }
@@ -138,28 +150,28 @@ pub async fn warm(
     Ok((StatusCode::ACCEPTED, Json(Begun { drivers })))
 }
 
-/// How many drivers.
+/// How many answers.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyBody {
-    /// So many of the busiest drivers.
+    /// So many cached answers, picked at random; fewer if there are not as many.
     #[serde(deserialize_with = "whole")]
-    #[schema(minimum = 1, maximum = 20)]
-    drivers: u32,
+    #[schema(minimum = 1, maximum = 100)]
+    answers: u32,
 }
 
 /// Compares cached answers with the database and removes those that differ.
-#[utoipa::path(post, path = "/admin/cache/verify", operation_id = "cache_verify", tag = "cache", request_body = VerifyBody,
-    security(("token" = [])), responses(
+#[utoipa::path(post, path = "/admin/cache/verify", operation_id = "cache_verify", tag = "cache",
+    request_body = VerifyBody, security(("token" = [])), responses(
         (status = 200, body = VerifyReport, description = "How they compare"),
         (status = 409, description = "The cache is off")))]
 pub async fn verify(
     _: Admin,
     State(app): State<AppState>,
-    JsonBody(VerifyBody { drivers }): JsonBody<VerifyBody>,
+    JsonBody(VerifyBody { answers }): JsonBody<VerifyBody>,
 ) -> Result<Json<VerifyReport>, ApiError> {
-    within("drivers", drivers, VERIFY_DRIVERS_MAX)?;
-    Ok(Json(app.cache_admin.verify(drivers).await?))
+    within("answers", answers, VERIFY_ANSWERS_MAX)?;
+    Ok(Json(app.cache_admin.verify(answers).await?))
 }
 
 fn within(field: &str, value: u32, max: u32) -> Result<(), ApiError> {
@@ -172,11 +184,6 @@ fn within(field: &str, value: u32, max: u32) -> Result<(), ApiError> {
 
 impl From<CacheAdminError> for ApiError {
     fn from(error: CacheAdminError) -> Self {
-        match error {
-            CacheAdminError::Off | CacheAdminError::AlreadyWarming => Self::Conflict(error.to_string()),
-            CacheAdminError::Store(store) if store.is_unavailable() => Self::Unavailable(Cause::new(store)),
-            CacheAdminError::Store(store) => Self::Internal(Cause::new(store)),
-            CacheAdminError::Read(read) => read.into(),
-        }
+        Self::Conflict(error.to_string())
     }
 }

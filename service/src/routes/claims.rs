@@ -20,7 +20,7 @@ use crate::store::ClaimOfDriver;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimBody {
-    /// What the damage is estimated at, in cents.
+    /// Estimated cost of the damage, in cents.
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 1_000_000_000)]
     amount_cents: i64,
@@ -42,21 +42,19 @@ pub async fn report(
         occurred_on: body.occurred_on,
     };
     let filed = app.writes.file_claim(id, claim, Utc::now()).await?;
-    filed
-        .map(|claim| written(StatusCode::CREATED, &claim))
-        .ok_or(ApiError::NotFound(NO_SUCH_DRIVER))
+    written(StatusCode::CREATED, filed, NO_SUCH_DRIVER)
 }
 
-/// What is to change about a claim; at least one field.
+/// Change of a claim; at least one field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 pub struct ClaimPatch {
-    /// Where it stands from now on; `paid` and `rejected` are final.
+    /// New status; `paid` and `rejected` are final.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     status: Option<ClaimStatus>,
-    /// Its amount from now on, in cents.
+    /// New amount, in cents.
     #[serde(default, deserialize_with = "given_whole")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000)]
     amount_cents: Option<i64>,
@@ -79,7 +77,5 @@ pub async fn update(
         amount: patch.amount_cents.map(Cents),
     };
     let changed = app.writes.change_claim(id, change).await?;
-    changed
-        .map(|claim| written(StatusCode::OK, &claim))
-        .ok_or(ApiError::NotFound("there is no claim of this id"))
+    written(StatusCode::OK, changed, "there is no claim of this id")
 }

@@ -31,7 +31,7 @@ pub async fn details(_: Admin, DriverPath(id): DriverPath, ask: Ask) -> Result<A
     found(ask.about(Question::DriverDetails(id)).await?)
 }
 
-/// What is to change about a driver; at least one field.
+/// Change of a driver; at least one field.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
@@ -49,7 +49,7 @@ pub struct DriverPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false, pattern = "^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,189}$")]
     email: Option<String>,
-    /// Where the contract stands.
+    /// Status of the contract.
     #[serde(default, deserialize_with = "given")]
     #[schema(nullable = false)]
     status: Option<DriverStatus>,
@@ -73,12 +73,10 @@ pub async fn update(
         status: patch.status,
     };
     let updated = app.writes.update_driver(id, change).await?;
-    updated
-        .map(|driver| written(StatusCode::OK, &driver))
-        .ok_or(ApiError::NotFound(NO_SUCH_DRIVER))
+    written(StatusCode::OK, updated, NO_SUCH_DRIVER)
 }
 
-/// What a driver has driven.
+/// A driver's trips and safety events in figures.
 #[utoipa::path(get, path = "/drivers/{id}/statistics", operation_id = "driver_statistics", tag = "drivers",
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
     security(("token" = [])), responses((status = 200, body = DriverStatistics, description = "The statistics")))]

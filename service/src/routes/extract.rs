@@ -26,15 +26,9 @@ impl FromRequestParts<AppState> for DriverPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-        path_driver(parts, app).await.map(Self)
+        let number = path_number(parts, app, "a driver's id is a whole number from 1").await?;
+        Ok(Self(DriverId(number)))
     }
-}
-
-/// The driver named by `{id}` in the path: a whole number from 1.
-pub(crate) async fn path_driver(parts: &mut Parts, app: &AppState) -> Result<DriverId, ApiError> {
-    path_number(parts, app, "a driver's id is a whole number from 1")
-        .await
-        .map(DriverId)
 }
 
 /// The claim named by `{id}` in the path.
@@ -59,7 +53,7 @@ async fn path_number(parts: &mut Parts, app: &AppState, rule: &'static str) -> R
     id.ok_or_else(|| ApiError::BadRequest(rule.to_owned()))
 }
 
-/// Which page of a list.
+/// Page of a list, as the query names it.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -88,7 +82,7 @@ impl PageQuery {
     pub fn page<K: CursorForm>(&self, cursors: &CursorKey, scope: &str) -> Result<PageRequest<K>, ApiError> {
         let limit = match self.limit {
             Some(rows) => PageLimit::new(rows).ok_or_else(|| ApiError::BadRequest(limit_rule()))?,
-            None => PageLimit::default(),
+            None => PageLimit::DEFAULT,
         };
         let open = |cursor: &String| {
             cursors
@@ -154,13 +148,14 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
     }
 }
 
-/// For fields of a patch: absent means that nothing changes. `null` would mean to take the value away (RFC 7396), which no
-/// field here allows.
+/// For fields of a patch: absent means that nothing changes. `null` would mean to take the value away (RFC 7396), which
+/// no field here allows.
 pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> Result<Option<T>, D::Error> {
     T::deserialize(field).map(Some)
 }
 
-/// A whole number, also when it is spelt `6.0`: to JSON Schema, and so to the OpenAPI document, that is the same number.
+/// A whole number, also when it is spelt `6.0`: to JSON Schema, and so to the OpenAPI document, that is the same
+/// number.
 pub(super) fn whole<'de, D: Deserializer<'de>, T: TryFrom<i64>>(field: D) -> Result<T, D::Error> {
     let number = Number::deserialize(field)?;
     let whole = number.as_i64().or_else(|| whole_part(number.as_f64()?));

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::app::AppState;
 use crate::usecases::ReadyReport;
 
-/// That the process runs.
+/// Sign that the process runs.
 #[derive(Serialize, ToSchema)]
 pub struct Live {
     /// `live`.

@@ -26,11 +26,11 @@ use crate::errors::{ApiError, Cause};
 use crate::store::StoreError;
 use crate::usecases::{Answer, LoadFailed, Question, ReadError, WriteError, Written};
 
-/// Which tier answered: `l1`, `l2`, `db`, `stale` or `off`.
+/// Header that names the tier that answered: `l1`, `l2`, `db`, `stale` or `off`.
 pub const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
-/// The version of the row behind the answer; of one row it only grows.
+/// Header with the version of the row behind the answer; of one row it only grows.
 pub const X_VERSION: HeaderName = HeaderName::from_static("x-version");
-/// The place of a write's invalidation among all of them.
+/// Header with the place of a write's invalidation among all of them.
 pub const X_CACHE_SEQ: HeaderName = HeaderName::from_static("x-cache-seq");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -48,11 +48,11 @@ impl IntoResponse for Answer {
 
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
-        let away = matches!(&error, ReadError::Loader(failed) if matches!(&**failed, LoadFailed::Store(store) if store.is_unavailable()));
-        if away {
-            Self::Unavailable(Cause::new(error))
-        } else {
-            Self::Internal(Cause::new(error))
+        match &error {
+            ReadError::Loader(failed) if matches!(&**failed, LoadFailed::Store(store) if store.is_unavailable()) => {
+                Self::Unavailable(Cause::new(error))
+            }
+            _ => Self::Internal(Cause::new(error)),
         }
     }
 }
@@ -69,13 +69,18 @@ async fn portfolio(ask: &Ask, question: Question) -> Result<Answer, ApiError> {
     answer.ok_or(ApiError::NotFound("there is nothing to tell"))
 }
 
-/// The answer to a write.
-fn written<T: Serialize>(status: StatusCode, written: &Written<T>) -> Response {
+/// The answer to a write; `missing` says what there is not when nothing was written.
+fn written<T: Serialize>(
+    status: StatusCode,
+    written: Option<Written<T>>,
+    missing: &'static str,
+) -> Result<Response, ApiError> {
+    let written = written.ok_or(ApiError::NotFound(missing))?;
     let mut response = (status, Json(&written.value)).into_response();
     let headers = response.headers_mut();
     headers.insert(X_VERSION, HeaderValue::from(written.version));
     headers.extend(written.cache_seq.map(|seq| (X_CACHE_SEQ, HeaderValue::from(seq))));
-    response
+    Ok(response)
 }
 
 impl From<WriteError> for ApiError {

@@ -7,7 +7,7 @@ use crate::errors::ApiError;
 use crate::store::Premium;
 use crate::usecases::{Answer, Question};
 
-/// What a driver's cover costs for a year at the current score.
+/// The price of a driver's cover for a year at the current score.
 #[utoipa::path(get, path = "/pricing/{id}/premium", operation_id = "premium", tag = "rating",
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
     security(("token" = [])), responses((status = 200, body = Premium, description = "The premium")))]

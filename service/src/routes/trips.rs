@@ -35,7 +35,7 @@ pub struct TripBody {
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 100)]
     night_share_pct: i16,
-    /// What was noticed on it.
+    /// Safety events on it.
     events: EventsBody,
 }
 
@@ -63,28 +63,22 @@ struct EventsBody {
 
 impl TripBody {
     fn into_trip(self, now: DateTime<Utc>) -> NewTrip {
-        let EventsBody {
-            speeding,
-            harsh_braking,
-            harsh_acceleration,
-            harsh_cornering,
-        } = self.events;
         NewTrip {
             started_at: self.started_at.unwrap_or(now),
             duration_s: self.duration_s,
             distance_m: self.distance_m,
             night_share_pct: self.night_share_pct,
             events: EventCounts {
-                speeding,
-                harsh_braking,
-                harsh_acceleration,
-                harsh_cornering,
+                speeding: self.events.speeding,
+                harsh_braking: self.events.harsh_braking,
+                harsh_acceleration: self.events.harsh_acceleration,
+                harsh_cornering: self.events.harsh_cornering,
             },
         }
     }
 }
 
-/// That a trip is on record.
+/// Receipt for a trip that is on record.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Receipt {
     /// The name given to the trip.
@@ -115,9 +109,7 @@ pub async fn record(
         version: recorded.version,
         cache_seq: recorded.cache_seq,
     });
-    receipt
-        .map(|receipt| written(StatusCode::CREATED, &receipt))
-        .ok_or(ApiError::NotFound(NO_SUCH_DRIVER))
+    written(StatusCode::CREATED, receipt, NO_SUCH_DRIVER)
 }
 
 /// A page of a driver's trips, newest first.

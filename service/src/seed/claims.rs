@@ -8,11 +8,11 @@
 
 use chrono::{Days, NaiveDate};
 use rand::RngExt as _;
+use serde::Serialize;
 
 use super::draws::{DriverRng, gamma, log_normal, poisson, weighted};
 use crate::domain::claims::ClaimStatus;
 use crate::domain::ids::DriverId;
-use crate::store::seed_copy::ClaimRow;
 
 /// Claims per insured year of the average driver.
 const CLAIMS_PER_YEAR: f64 = 0.12;
@@ -38,6 +38,15 @@ const OLD_STATUS: [(ClaimStatus, u32); 3] = [
     (ClaimStatus::Paid, 88),
     (ClaimStatus::Rejected, 8),
 ];
+
+/// A claim, in the order of its table's columns.
+#[derive(Debug, Serialize)]
+pub(super) struct ClaimRow {
+    driver_id: DriverId,
+    pub(super) amount_cents: i64,
+    pub(super) status: ClaimStatus,
+    occurred_on: NaiveDate,
+}
 
 /// A driver's propensity to have claims: 1 on average, far more for few.
 pub(super) fn claims_trait(rng: &mut DriverRng) -> f64 {

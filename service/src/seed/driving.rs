@@ -10,6 +10,7 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Timelike as _, Utc};
 use rand::{Rng as _, RngExt as _};
+use serde::Serialize;
 use uuid::{Builder, Uuid};
 
 use super::calendar::Calendar;
@@ -60,11 +61,11 @@ pub(super) struct DrivenTrip {
     pub(super) events: Vec<DrivenEvent>,
 }
 
-/// Something that happened on a trip.
-#[derive(Debug)]
+/// Something that happened on a trip, in the order of its table's columns.
+#[derive(Debug, Serialize)]
 pub(super) struct DrivenEvent {
     pub(super) kind: EventKind,
-    pub(super) severity: i16,
+    severity: i16,
     pub(super) occurred_at: DateTime<Utc>,
 }
 

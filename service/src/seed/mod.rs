@@ -23,12 +23,13 @@ mod users;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
+use futures_util::future::LocalBoxFuture;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::store::StoreError;
-use crate::store::seed_copy::Load;
+use crate::store::seed_copy::{CLAIM_TOTALS, DAYS, Load, Rows, SHARD_TOTALS, USERS};
 use portfolio::{Chunk, Generator};
 use totals::Totals;
 
@@ -39,18 +40,18 @@ const CHUNKS_WAITING: usize = 2;
 /// Progress lines of a load.
 const PROGRESS_LINES: u32 = 10;
 
-/// Which portfolio.
+/// Options that determine a portfolio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeedOptions {
     /// Number of drivers, at least 1; their ids are 1 to this.
     pub drivers: u32,
-    /// What all randomness comes from.
+    /// Seed of all random numbers.
     pub seed: u64,
     /// The day at whose beginning (UTC) the portfolio is shown: trips fill the 365 days before it.
     pub as_of: NaiveDate,
 }
 
-/// What was made, in rows.
+/// Rows that were made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SeedReport {
     /// Drivers.
@@ -96,24 +97,35 @@ pub async fn run(
     options: &SeedOptions,
     mut progress: impl FnMut(&str),
 ) -> Result<SeedReport, SeedError> {
-    let started = Instant::now();
-    let mut load = begin(pool, options).await?;
-    progress(&format!(
-        "seeding {} drivers (seed {}, as of {})",
-        options.drivers, options.seed, options.as_of
-    ));
-    let (chunks, generator) = generate(*options);
-    let mut report = load_chunks(&mut load, chunks, options.drivers, &mut progress).await?;
-    let totals = generator.await.map_err(SeedError::Generator)?;
-    load.copy(totals.shards.iter().collect()).await?;
-    load.copy(totals.claims.iter().collect()).await?;
-    load.copy(totals.days().iter().collect()).await?;
-    load.copy(users::rows(options.seed)?.iter().collect()).await?;
-    progress(&format!("putting up {} indexes and foreign keys", load.secondary()));
-    load.finish().await?;
-    report.elapsed = started.elapsed();
-    progress(&format!("done in {:.1} s", report.elapsed.as_secs_f64()));
-    Ok(report)
+    fill(pool, options, &mut progress).await
+}
+
+/// Boxed, so that the load is compiled once, here, and not again into every executable that seeds.
+fn fill<'f>(
+    pool: &'f PgPool,
+    options: &'f SeedOptions,
+    progress: &'f mut dyn FnMut(&str),
+) -> LocalBoxFuture<'f, Result<SeedReport, SeedError>> {
+    Box::pin(async move {
+        let started = Instant::now();
+        let mut load = begin(pool, options).await?;
+        progress(&format!(
+            "seeding {} drivers (seed {}, as of {})",
+            options.drivers, options.seed, options.as_of
+        ));
+        let (chunks, generator) = generate(*options);
+        let mut report = load_chunks(&mut load, chunks, options.drivers, progress).await?;
+        let totals = generator.await.map_err(SeedError::Generator)?;
+        load.copy(Rows::collect(&SHARD_TOTALS, &totals.shards)).await?;
+        load.copy(Rows::collect(&CLAIM_TOTALS, &totals.claims)).await?;
+        load.copy(Rows::collect(&DAYS, totals.days())).await?;
+        load.copy(Rows::collect(&USERS, users::rows(options.seed)?)).await?;
+        progress(&format!("putting up {} indexes and foreign keys", load.secondary()));
+        load.finish().await?;
+        report.elapsed = started.elapsed();
+        progress(&format!("done in {:.1} s", report.elapsed.as_secs_f64()));
+        Ok(report)
+    })
 }
 
 async fn begin(pool: &PgPool, options: &SeedOptions) -> Result<Load, SeedError> {
@@ -148,7 +160,7 @@ async fn load_chunks(
     load: &mut Load,
     mut chunks: mpsc::Receiver<Chunk>,
     drivers: u32,
-    progress: &mut impl FnMut(&str),
+    progress: &mut dyn FnMut(&str),
 ) -> Result<SeedReport, SeedError> {
     let mut report = SeedReport::default();
     let step = u64::from(drivers.div_ceil(PROGRESS_LINES));
@@ -176,11 +188,11 @@ fn line(report: &SeedReport, drivers: u32) -> String {
 }
 
 fn count(report: &mut SeedReport, chunk: &Chunk) {
-    report.drivers += chunk.drivers.rows();
-    report.vehicles += chunk.vehicles.rows();
-    report.trips += chunk.trips.rows();
-    report.safety_events += chunk.events.rows();
-    report.claims += chunk.claims.rows();
+    report.drivers += chunk.drivers.count();
+    report.vehicles += chunk.vehicles.count();
+    report.trips += chunk.trips.count();
+    report.safety_events += chunk.events.count();
+    report.claims += chunk.claims.count();
 }
 
 async fn load_chunk(load: &mut Load, chunk: Chunk) -> Result<(), StoreError> {

@@ -6,12 +6,12 @@
 
 use chrono::{Days, NaiveDate};
 use rand::RngExt as _;
+use serde::Serialize;
 
 use super::draws::{DriverRng, any, log_normal, standard_normal, weighted};
 use crate::domain::drivers::DriverStatus;
 use crate::domain::ids::DriverId;
 use crate::domain::policies::Coverage;
-use crate::store::seed_copy::{PolicyRow, VehicleRow};
 use crate::store::views::Driver;
 
 const GIVEN: [&str; 32] = [
@@ -65,6 +65,28 @@ const BASE_PREMIUM_CENTS: i64 = 62_000;
 const CLASS_MAX: i64 = 10;
 const CLASS_DISCOUNT_PCT: i64 = 5;
 const CLASSES_PER_CLAIM: i64 = 3;
+
+/// A vehicle, in the order of its table's columns.
+#[derive(Debug, Serialize)]
+pub(super) struct VehicleRow {
+    pub(super) id: i64,
+    driver_id: DriverId,
+    plate: String,
+    make: &'static str,
+    model: &'static str,
+    model_year: i32,
+}
+
+/// A policy, in the order of its table's columns.
+#[derive(Debug, Serialize)]
+pub(super) struct PolicyRow {
+    vehicle_id: i64,
+    coverage: Coverage,
+    annual_premium_cents: i64,
+    no_claims_class: i32,
+    starts_on: NaiveDate,
+    ends_on: NaiveDate,
+}
 
 /// Days between joining and the portfolio's date: the first of `drivers` joined first.
 pub(super) fn insured_days(id: DriverId, drivers: u32) -> i64 {

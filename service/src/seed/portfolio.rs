@@ -6,72 +6,65 @@ use chrono::{DateTime, Days, NaiveTime, Utc};
 use rand::SeedableRng as _;
 
 use super::calendar::Calendar;
+use super::claims::ClaimRow;
 use super::draws::DriverRng;
 use super::driving::{self, DrivenTrip};
 use super::totals::{DriverRecord, Totals};
 use super::{SeedOptions, claims, people};
 use crate::domain::ids::DriverId;
 use crate::domain::risk::{Exposure, score};
-use crate::store::seed_copy::{
-    ClaimRow, CopyBuffer, DriverRow, EventRow, ExposureRow, PolicyRow, ScoreRow, TripRow, VehicleRow,
-};
+use crate::domain::trips::NewTrip;
+use crate::store::seed_copy::{CLAIMS, DRIVERS, EVENTS, EXPOSURES, POLICIES, Rows, SCORES, TRIPS, VEHICLES};
 
 /// Rows of some drivers, table by table.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    pub(super) drivers: CopyBuffer<DriverRow>,
-    pub(super) vehicles: CopyBuffer<VehicleRow>,
-    pub(super) policies: CopyBuffer<PolicyRow>,
-    pub(super) trips: CopyBuffer<TripRow>,
-    pub(super) events: CopyBuffer<EventRow>,
-    pub(super) claims: CopyBuffer<ClaimRow>,
-    pub(super) exposures: CopyBuffer<ExposureRow>,
-    pub(super) scores: CopyBuffer<ScoreRow>,
+    pub(super) drivers: Rows,
+    pub(super) vehicles: Rows,
+    pub(super) policies: Rows,
+    pub(super) trips: Rows,
+    pub(super) events: Rows,
+    pub(super) claims: Rows,
+    pub(super) exposures: Rows,
+    pub(super) scores: Rows,
 }
 
 impl Chunk {
     fn new() -> Self {
         Self {
-            drivers: CopyBuffer::new(),
-            vehicles: CopyBuffer::new(),
-            policies: CopyBuffer::new(),
-            trips: CopyBuffer::new(),
-            events: CopyBuffer::new(),
-            claims: CopyBuffer::new(),
-            exposures: CopyBuffer::new(),
-            scores: CopyBuffer::new(),
+            drivers: Rows::of(&DRIVERS),
+            vehicles: Rows::of(&VEHICLES),
+            policies: Rows::of(&POLICIES),
+            trips: Rows::of(&TRIPS),
+            events: Rows::of(&EVENTS),
+            claims: Rows::of(&CLAIMS),
+            exposures: Rows::of(&EXPOSURES),
+            scores: Rows::of(&SCORES),
         }
     }
 
     fn push_trip(&mut self, driver_id: DriverId, driven: &DrivenTrip) {
-        let trip = &driven.trip;
-        self.trips.push(&TripRow {
-            id: driven.id,
-            driver_id,
-            started_at: trip.started_at,
-            duration_s: trip.duration_s,
-            distance_m: trip.distance_m,
-            night_share_pct: trip.night_share_pct,
-        });
+        let NewTrip {
+            started_at,
+            duration_s,
+            distance_m,
+            night_share_pct,
+            ..
+        } = driven.trip;
+        let course = (started_at, duration_s, distance_m, night_share_pct);
+        self.trips.push(&(driven.id, driver_id, course));
         for event in &driven.events {
-            self.events.push(&EventRow {
-                trip_id: driven.id,
-                driver_id,
-                kind: event.kind,
-                severity: event.severity,
-                occurred_at: event.occurred_at,
-            });
+            self.events.push(&(driven.id, driver_id, event));
         }
     }
 
+    /// The score of a driver of version 1.
     fn push_score(&mut self, driver_id: DriverId, exposure: Exposure, scored_at: DateTime<Utc>) {
-        self.exposures.push(&ExposureRow { driver_id, exposure });
-        self.scores.push(&ScoreRow {
-            driver_id,
-            score: score(&exposure),
-            exposure,
-            scored_at,
-        });
+        self.exposures.push(&(driver_id, exposure));
+        let score = score(&exposure);
+        let points_x100 = score.hundredths();
+        self.scores
+            .push(&(driver_id, points_x100, score.band, exposure, 1, scored_at));
     }
 }
 
@@ -132,17 +125,17 @@ impl Generator {
             chunk.claims.push(claim);
         }
         chunk.push_score(id, exposure, as_of.and_time(NaiveTime::MIN).and_utc());
-        chunk.drivers.push(&DriverRow(driver));
+        chunk.drivers.push(&driver);
     }
 
-    /// The same for a driver whatever else is made: a stream of its own under the one seed.
+    /// A driver's own stream under the one seed, so that what is drawn for one depends on nobody else.
     fn rng(&self, id: DriverId) -> DriverRng {
         let mut rng = DriverRng::seed_from_u64(self.options.seed);
         rng.set_stream(id.0.unsigned_abs());
         rng
     }
 
-    /// The vehicles with their policies; how many there are.
+    /// Makes the vehicles with their policies and gives how many there are.
     fn push_vehicles(
         &mut self,
         chunk: &mut Chunk,

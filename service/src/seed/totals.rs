@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use serde::Serialize;
 
+use super::claims::ClaimRow;
 use super::driving::DrivenTrip;
 use crate::domain::claims::ClaimStatus;
 use crate::domain::drivers::DriverStatus;
-use crate::domain::risk::{Exposure, RiskBand, score};
-use crate::store::seed_copy::{ClaimRow, ClaimTotalsRow, DayRow, ShardRow};
-use crate::store::views::Driver;
+use crate::domain::risk::{Exposure, score};
+use crate::store::views::{BandCounts, Driver};
 use crate::store::{SHARDS, shard};
 
 /// All that the totals need of one driver.
@@ -22,11 +23,30 @@ pub(super) struct DriverRecord<'r> {
     pub(super) vehicles: i64,
 }
 
+/// The totals of one shard, in the order of their table's columns.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct ShardRow {
+    shard: i16,
+    drivers: i64,
+    active_drivers: i64,
+    vehicles: i64,
+    policies: i64,
+    trips: i64,
+    distance_m: i64,
+    safety_events: i64,
+    scored_drivers: i64,
+    points_x100: i64,
+    bands: BandCounts,
+    open_claims: i64,
+    incurred_cents: i64,
+}
+
 /// Totals over all drivers so far.
 #[derive(Debug)]
 pub(super) struct Totals {
     pub(super) shards: Vec<ShardRow>,
-    pub(super) claims: Vec<ClaimTotalsRow>,
+    /// How many claims of each shard and status, and their amounts together, in the order of their table's columns.
+    pub(super) claims: BTreeMap<(i16, ClaimStatus), (i64, i64)>,
     days: BTreeMap<(NaiveDate, i16), Exposure>,
 }
 
@@ -38,17 +58,10 @@ impl Totals {
                 ..ShardRow::default()
             })
             .collect();
-        let claims = (0..SHARDS).flat_map(|shard| {
-            ClaimStatus::ALL.iter().map(move |status| ClaimTotalsRow {
-                shard,
-                status: *status,
-                claims: 0,
-                amount_cents: 0,
-            })
-        });
+        let of_shard = |shard| ClaimStatus::ALL.iter().map(move |status| ((shard, *status), (0, 0)));
         Self {
             shards,
-            claims: claims.collect(),
+            claims: (0..SHARDS).flat_map(of_shard).collect(),
             days: BTreeMap::new(),
         }
     }
@@ -66,31 +79,16 @@ impl Totals {
             add_claims(row, record.claims);
         }
         for claim in record.claims {
-            self.add_to_status(shard, claim);
+            let (claims, amount_cents) = self.claims.entry((shard, claim.status)).or_default();
+            *claims += 1;
+            *amount_cents += claim.amount_cents;
         }
     }
 
-    fn add_to_status(&mut self, shard: i16, claim: &ClaimRow) {
-        let row = self
-            .claims
-            .iter_mut()
-            .find(|row| row.shard == shard && row.status == claim.status);
-        if let Some(row) = row {
-            row.claims += 1;
-            row.amount_cents += claim.amount_cents;
-        }
-    }
-
-    /// The totals per day, in order.
-    pub(super) fn days(&self) -> Vec<DayRow> {
-        self.days
-            .iter()
-            .map(|((day, shard), driven)| DayRow {
-                day: *day,
-                shard: *shard,
-                driven: *driven,
-            })
-            .collect()
+    /// The totals of each shard and day, in the order of their table's columns.
+    pub(super) fn days(&self) -> impl Iterator<Item = impl Serialize> {
+        let days = self.days.iter();
+        days.map(|(place, driven)| (place, driven.trips, driven.distance_m, driven.events))
     }
 }
 
@@ -105,12 +103,7 @@ fn add_driver(row: &mut ShardRow, record: &DriverRecord<'_>) {
     row.safety_events += record.exposure.events.total();
     row.scored_drivers += 1;
     row.points_x100 += i64::from(score.hundredths());
-    match score.band {
-        RiskBand::Low => row.bands.low += 1,
-        RiskBand::Moderate => row.bands.moderate += 1,
-        RiskBand::High => row.bands.high += 1,
-        RiskBand::Severe => row.bands.severe += 1,
-    }
+    *row.bands.of_mut(score.band) += 1;
 }
 
 fn add_claims(row: &mut ShardRow, claims: &[ClaimRow]) {

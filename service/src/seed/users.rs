@@ -4,15 +4,24 @@ use argon2::Argon2;
 use argon2::password_hash::PasswordHasher as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 
 use super::SeedError;
 use crate::domain::ids::{DriverId, UserRole};
-use crate::store::seed_copy::UserRow;
 
 /// Stream of the salts: drivers have those from 1.
 const STREAM: u64 = 0;
-/// What RFC 9106 recommends for argon2.
+/// Length of a salt, as RFC 9106 recommends for argon2.
 const SALT_BYTES: usize = 16;
+
+/// A user, in the order of the table's columns.
+#[derive(Debug, Serialize)]
+pub(super) struct UserRow {
+    username: &'static str,
+    password_hash: String,
+    role: UserRole,
+    driver_id: Option<DriverId>,
+}
 
 /// The users, their salts from the seed: the same options give the same rows. (Salts that anybody can work out are no
 /// loss for passwords that anybody can read.)

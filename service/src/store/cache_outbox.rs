@@ -1,8 +1,8 @@
 //! Invalidations that were committed together with their rows, until the cache has taken them.
 //!
 //! The writer [confirms](confirm) its own rows. Those of a writer that crashed, or could not reach Redis, are
-//! [claimed](claim) by a relay; a claim that is not confirmed runs out, and another relay takes the rows. Invalidating is
-//! idempotent, so that a row may be worked off twice, and in any order.
+//! [claimed](claim) by a relay; a claim that is not confirmed runs out, and another relay takes the rows. Invalidating
+//! is idempotent, so that a row may be worked off twice, and in any order.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::{FromRow, PgPool};
 
 use super::StoreError;
-use super::error::Doing;
+use super::ask::Ask as _;
 use crate::domain::events::EventName;
 use crate::domain::ids::DriverId;
 
@@ -22,13 +22,13 @@ pub type TagsOf = fn(EventName, DriverId) -> Vec<String>;
 pub struct OpenInvalidation {
     /// Number of the row.
     pub id: i64,
-    /// What the transaction changed.
+    /// Tags of the answers that the transaction ends.
     pub tags: Vec<String>,
 }
 
 /// Claims up to `limit` rows that nobody holds, oldest first. Those of the last second are left to their writers.
 pub async fn claim(pool: &PgPool, limit: i64) -> Result<Vec<OpenInvalidation>, StoreError> {
-    sqlx::query_as(
+    sqlx::query(
         "UPDATE cache_outbox SET claimed_until = now() + interval '5 seconds'
           WHERE id IN (SELECT id FROM cache_outbox
                         WHERE done_at IS NULL AND created_at < now() - interval '1 second'
@@ -37,39 +37,32 @@ pub async fn claim(pool: &PgPool, limit: i64) -> Result<Vec<OpenInvalidation>, S
          RETURNING id, tags",
     )
     .bind(limit)
-    .fetch_all(pool)
+    .all(pool, "claim invalidations")
     .await
-    .doing("claim invalidations")
 }
 
 /// Marks rows as done.
 pub async fn confirm(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
     sqlx::query("UPDATE cache_outbox SET done_at = now() WHERE id = ANY($1) AND done_at IS NULL")
         .bind(ids)
-        .execute(pool)
+        .run(pool, "confirm invalidations")
         .await
-        .doing("confirm invalidations")?;
-    Ok(())
 }
 
-/// What was done within the last `window` is to be done again.
+/// Opens the invalidations again that were done within the last `window`.
 pub async fn reopen(pool: &PgPool, window: Duration) -> Result<(), StoreError> {
     sqlx::query("UPDATE cache_outbox SET done_at = NULL, claimed_until = NULL WHERE done_at > now() - $1")
         .bind(interval(window))
-        .execute(pool)
+        .run(pool, "open invalidations again")
         .await
-        .doing("open invalidations again")?;
-    Ok(())
 }
 
-/// Removes what was done longer than `age` ago.
+/// Removes invalidations that were done longer than `age` ago.
 pub async fn remove_old(pool: &PgPool, age: Duration) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM cache_outbox WHERE done_at < now() - $1")
         .bind(interval(age))
-        .execute(pool)
+        .run(pool, "remove old invalidations")
         .await
-        .doing("remove old invalidations")?;
-    Ok(())
 }
 
 fn interval(duration: Duration) -> PgInterval {

@@ -1,126 +1,122 @@
 //! Reporting and changing claims: one transaction each.
 //!
-//! Rows are locked in the order of all writers (see [`record`](super::record)): driver, exposure, shard, claims of the shard.
+//! Rows are locked in the order of all writers (see [`record`](super::record)): driver, exposure, shard, claims of the
+//! shard.
 
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{PgConnection, Postgres, Transaction};
 
-use super::error::Doing;
-use super::outbox::Notes;
+use super::ask::Ask as _;
+use super::error::Doing as _;
 use super::record::{next_version, shard};
 use super::views::{Claim, ClaimOfDriver};
-use super::{ClaimOutcome, Committed, StoreError};
+use super::{ClaimOutcome, Committed, StoreError, Writer};
 use crate::domain::claims::{ClaimChange, ClaimChanged, ClaimState, ClaimStatus, NewClaim};
+use crate::domain::events::EventName;
 use crate::domain::ids::{ClaimId, DriverId};
-use crate::domain::money::Cents;
 
-/// See [`Writer::file_claim`](super::Writer::file_claim).
-pub(super) async fn file(
-    pool: &PgPool,
-    notes: Notes,
-    id: DriverId,
-    new: &NewClaim,
-) -> Result<Option<Committed<ClaimOfDriver>>, StoreError> {
-    let mut tx = pool.begin().await.doing("begin reporting a claim")?;
-    let Some(version) = next_version(&mut tx, id).await? else {
-        return Ok(None);
-    };
-    let claim = insert(&mut tx, id, new).await?;
-    settle_totals(&mut tx, id, None, &claim).await?;
-    let invalidation = announce(&mut tx, notes, id, version, &claim).await?;
-    tx.commit().await.doing("commit a claim")?;
-    Ok(Some(Committed {
-        value: ClaimOfDriver { driver_id: id, claim },
-        version,
-        invalidation,
-    }))
-}
+impl Writer {
+    /// Puts a claim on record, open. `None`: there is no such driver. The caller guarantees that the claim
+    /// [validates](NewClaim::validate_on).
+    pub async fn file_claim(
+        &self,
+        id: DriverId,
+        new: &NewClaim,
+    ) -> Result<Option<Committed<ClaimOfDriver>>, StoreError> {
+        let mut tx = self.pool.begin().await.doing("begin reporting a claim")?;
+        let Some(version) = next_version(&mut tx, id).await? else {
+            return Ok(None);
+        };
+        let claim = insert(&mut tx, id, new).await?;
+        self.settle(tx, id, version, None, claim).await.map(Some)
+    }
 
-/// See [`Writer::change_claim`](super::Writer::change_claim).
-pub(super) async fn change(
-    pool: &PgPool,
-    notes: Notes,
-    id: ClaimId,
-    change: ClaimChange,
-) -> Result<ClaimOutcome, StoreError> {
-    let mut tx = pool.begin().await.doing("begin changing a claim")?;
-    let Some(driver_id) = owner(&mut tx, id).await? else {
-        return Ok(ClaimOutcome::NoSuchClaim);
-    };
-    // The driver's row is what all writers of this driver queue at; the claim is read after it.
-    let Some(version) = next_version(&mut tx, driver_id).await? else {
-        return Ok(ClaimOutcome::NoSuchClaim);
-    };
-    let before = state(&mut tx, id).await?;
-    let after = match before.after(change) {
-        Ok(after) => after,
-        // Dropping the transaction takes the version back.
-        Err(refused) => return Ok(ClaimOutcome::Refused(refused)),
-    };
-    let claim = update(&mut tx, id, after).await?;
-    settle_totals(&mut tx, driver_id, Some(before), &claim).await?;
-    let invalidation = announce(&mut tx, notes, driver_id, version, &claim).await?;
-    tx.commit().await.doing("commit the change of a claim")?;
-    Ok(ClaimOutcome::Changed(Committed {
-        value: ClaimOfDriver { driver_id, claim },
-        version,
-        invalidation,
-    }))
+    /// Changes a claim. The caller guarantees that the change [validates](ClaimChange::validate).
+    pub async fn change_claim(&self, id: ClaimId, change: ClaimChange) -> Result<ClaimOutcome, StoreError> {
+        let mut tx = self.pool.begin().await.doing("begin changing a claim")?;
+        let Some(driver_id) = owner(&mut tx, id).await? else {
+            return Ok(ClaimOutcome::NoSuchClaim);
+        };
+        // The driver's row is what all writers of this driver queue at; the claim is read after it.
+        let Some(version) = next_version(&mut tx, driver_id).await? else {
+            return Ok(ClaimOutcome::NoSuchClaim);
+        };
+        let before = state(&mut tx, id).await?;
+        let after = match before.after(change) {
+            Ok(after) => after,
+            // Dropping the transaction takes the version back.
+            Err(refused) => return Ok(ClaimOutcome::Refused(refused)),
+        };
+        let claim = update(&mut tx, id, after).await?;
+        let settled = self.settle(tx, driver_id, version, Some(before), claim).await?;
+        Ok(ClaimOutcome::Changed(settled))
+    }
+
+    /// Brings the totals up to date with a claim that was `before`, notes what happened, and commits.
+    async fn settle(
+        &self,
+        mut tx: Transaction<'_, Postgres>,
+        driver_id: DriverId,
+        version: i64,
+        before: Option<ClaimState>,
+        claim: Claim,
+    ) -> Result<Committed<ClaimOfDriver>, StoreError> {
+        settle_totals(&mut tx, driver_id, before, &claim).await?;
+        let event = ClaimChanged {
+            driver_id,
+            claim_id: claim.id,
+            version,
+            status: claim.status,
+            amount_cents: claim.amount_cents,
+        };
+        let notes = self.notes(EventName::ClaimChanged);
+        let invalidation = notes.put(&mut tx, driver_id, &event).await?;
+        tx.commit().await.doing("commit a claim")?;
+        Ok(Committed {
+            value: ClaimOfDriver { driver_id, claim },
+            version,
+            invalidation,
+        })
+    }
 }
 
 async fn insert(conn: &mut PgConnection, id: DriverId, new: &NewClaim) -> Result<Claim, StoreError> {
-    sqlx::query_as(
+    sqlx::query(
         "INSERT INTO claims (driver_id, amount_cents, status, occurred_on) VALUES ($1, $2, $3, $4)
          RETURNING id, amount_cents, status, occurred_on",
     )
-    .bind(id.0)
-    .bind(new.amount.0)
-    .bind(ClaimStatus::Open.as_str())
+    .bind(id)
+    .bind(new.amount)
+    .bind(ClaimStatus::Open)
     .bind(new.occurred_on)
-    .fetch_one(conn)
+    .one(conn, "insert a claim")
     .await
-    .doing("insert a claim")
 }
 
 async fn owner(conn: &mut PgConnection, id: ClaimId) -> Result<Option<DriverId>, StoreError> {
-    let driver: Option<i64> = sqlx::query_scalar("SELECT driver_id FROM claims WHERE id = $1")
-        .bind(id.0)
-        .fetch_optional(conn)
+    sqlx::query("SELECT driver_id FROM claims WHERE id = $1")
+        .bind(id)
+        .find_value(conn, "find whose claim it is")
         .await
-        .doing("find whose claim it is")?;
-    Ok(driver.map(DriverId))
-}
-
-#[derive(FromRow)]
-struct StateRow {
-    #[sqlx(try_from = "String")]
-    status: ClaimStatus,
-    #[sqlx(try_from = "i64")]
-    amount_cents: Cents,
 }
 
 async fn state(conn: &mut PgConnection, id: ClaimId) -> Result<ClaimState, StoreError> {
-    let row: StateRow = sqlx::query_as("SELECT status, amount_cents FROM claims WHERE id = $1")
-        .bind(id.0)
-        .fetch_one(conn)
-        .await
-        .doing("read where a claim stands")?;
-    Ok(ClaimState {
-        status: row.status,
-        amount: row.amount_cents,
-    })
+    let (status, amount) = sqlx::query("SELECT status, amount_cents FROM claims WHERE id = $1")
+        .bind(id)
+        .one(conn, "read where a claim stands")
+        .await?;
+    Ok(ClaimState { status, amount })
 }
 
 async fn update(conn: &mut PgConnection, id: ClaimId, after: ClaimState) -> Result<Claim, StoreError> {
-    sqlx::query_as(
+    sqlx::query(
         "UPDATE claims SET status = $2, amount_cents = $3 WHERE id = $1
          RETURNING id, amount_cents, status, occurred_on",
     )
-    .bind(id.0)
-    .bind(after.status.as_str())
-    .bind(after.amount.0)
-    .fetch_one(conn)
+    .bind(id)
+    .bind(after.status)
+    .bind(after.amount)
+    .one(conn, "change a claim")
     .await
-    .doing("change a claim")
 }
 
 /// Takes the claim as it was (if it was there) out of the totals and puts it in as it is.
@@ -150,12 +146,10 @@ async fn add_to_exposure(conn: &mut PgConnection, id: DriverId, claims: i64) -> 
         "INSERT INTO driver_exposure AS total (driver_id, claims) VALUES ($1, $2)
          ON CONFLICT (driver_id) DO UPDATE SET claims = total.claims + excluded.claims",
     )
-    .bind(id.0)
+    .bind(id)
     .bind(claims)
-    .execute(conn)
+    .run(conn, "count a claim in the driver's exposure")
     .await
-    .doing("count a claim in the driver's exposure")?;
-    Ok(())
 }
 
 async fn add_to_shard(conn: &mut PgConnection, id: DriverId, open: i64, incurred_cents: i64) -> Result<(), StoreError> {
@@ -166,10 +160,8 @@ async fn add_to_shard(conn: &mut PgConnection, id: DriverId, open: i64, incurred
     .bind(shard(id))
     .bind(open)
     .bind(incurred_cents)
-    .execute(conn)
+    .run(conn, "count a claim in the portfolio's totals")
     .await
-    .doing("count a claim in the portfolio's totals")?;
-    Ok(())
 }
 
 async fn add_to_status(
@@ -184,28 +176,9 @@ async fn add_to_status(
           WHERE shard = $1 AND status = $2",
     )
     .bind(shard(id))
-    .bind(status.as_str())
+    .bind(status)
     .bind(claims)
     .bind(amount_cents)
-    .execute(conn)
+    .run(conn, "count a claim in the totals of its status")
     .await
-    .doing("count a claim in the totals of its status")?;
-    Ok(())
-}
-
-async fn announce(
-    conn: &mut PgConnection,
-    notes: Notes,
-    id: DriverId,
-    version: i64,
-    claim: &Claim,
-) -> Result<Option<i64>, StoreError> {
-    let event = ClaimChanged {
-        driver_id: id,
-        claim_id: claim.id,
-        version,
-        status: claim.status,
-        amount_cents: claim.amount_cents,
-    };
-    notes.put(conn, id, &event).await
 }

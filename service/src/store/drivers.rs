@@ -1,79 +1,68 @@
 //! Changing a driver's own data: one transaction.
 
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::PgConnection;
 
-use super::error::Doing;
-use super::outbox::Notes;
+use super::ask::Ask as _;
+use super::error::Doing as _;
 use super::record::shard;
 use super::views::Driver;
-use super::{Committed, StoreError};
+use super::{Committed, StoreError, Versioned, Writer};
 use crate::domain::drivers::{DriverChange, DriverStatus, DriverUpdated};
+use crate::domain::events::EventName;
 use crate::domain::ids::DriverId;
 
-#[derive(FromRow)]
-struct UpdatedRow {
-    version: i64,
-    #[sqlx(flatten)]
-    driver: Driver,
-}
-
-/// See [`Writer::update_driver`](super::Writer::update_driver).
-pub(super) async fn update(
-    pool: &PgPool,
-    notes: Notes,
-    id: DriverId,
-    change: &DriverChange,
-) -> Result<Option<Committed<Driver>>, StoreError> {
-    let mut tx = pool.begin().await.doing("begin changing a driver")?;
-    let Some(before) = lock(&mut tx, id).await? else {
-        return Ok(None);
-    };
-    let UpdatedRow { version, driver } = apply(&mut tx, id, change).await?;
-    let event = DriverUpdated {
-        driver_id: id,
-        version,
-        status: driver.status,
-    };
-    let invalidation = notes.put(&mut tx, id, &event).await?;
-    count_active(&mut tx, id, before, driver.status).await?;
-    tx.commit().await.doing("commit the change of a driver")?;
-    Ok(Some(Committed {
-        value: driver,
-        version,
-        invalidation,
-    }))
+impl Writer {
+    /// Changes a driver's own data. `None`: there is no such driver. The caller guarantees that the change
+    /// [validates](DriverChange::validate); an address that another driver has is refused by the constraint
+    /// `drivers_email_key`.
+    pub async fn update_driver(
+        &self,
+        id: DriverId,
+        change: &DriverChange,
+    ) -> Result<Option<Committed<Driver>>, StoreError> {
+        let mut tx = self.pool.begin().await.doing("begin changing a driver")?;
+        let Some(before) = lock(&mut tx, id).await? else {
+            return Ok(None);
+        };
+        let Versioned { value: driver, version } = apply(&mut tx, id, change).await?;
+        let event = DriverUpdated {
+            driver_id: id,
+            version,
+            status: driver.status,
+        };
+        let invalidation = self.notes(EventName::DriverUpdated).put(&mut tx, id, &event).await?;
+        count_active(&mut tx, id, before, driver.status).await?;
+        tx.commit().await.doing("commit the change of a driver")?;
+        Ok(Some(Committed {
+            value: driver,
+            version,
+            invalidation,
+        }))
+    }
 }
 
 /// Locks the driver's row and gives the status, which the totals count.
 async fn lock(conn: &mut PgConnection, id: DriverId) -> Result<Option<DriverStatus>, StoreError> {
-    #[derive(FromRow)]
-    struct StatusRow {
-        #[sqlx(try_from = "String")]
-        status: DriverStatus,
-    }
-    let row: Option<StatusRow> = sqlx::query_as("SELECT status FROM drivers WHERE id = $1 FOR NO KEY UPDATE")
-        .bind(id.0)
-        .fetch_optional(conn)
+    sqlx::query("SELECT status FROM drivers WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(id)
+        .find_value(conn, "lock the driver")
         .await
-        .doing("lock the driver")?;
-    Ok(row.map(|row| row.status))
 }
 
-async fn apply(conn: &mut PgConnection, id: DriverId, change: &DriverChange) -> Result<UpdatedRow, StoreError> {
-    sqlx::query_as(
+async fn apply(conn: &mut PgConnection, id: DriverId, change: &DriverChange) -> Result<Versioned<Driver>, StoreError> {
+    sqlx::query(
         "UPDATE drivers
             SET name = coalesce($2, name), email = coalesce($3, email), status = coalesce($4, status),
                 version = version + 1
           WHERE id = $1
          RETURNING id, name, email, licence, born_on, joined_on, status, version",
     )
-    .bind(id.0)
+    .bind(id)
     .bind(change.name.as_deref())
     .bind(change.email.as_deref())
-    .bind(change.status.map(DriverStatus::as_str))
-    .fetch_one(conn)
+    .bind(change.status)
+    .one(conn, "change a driver")
     .await
-    .doing("change a driver")
 }
 
 async fn count_active(
@@ -89,8 +78,6 @@ async fn count_active(
     sqlx::query("UPDATE portfolio_shards SET active_drivers = active_drivers + $2 WHERE shard = $1")
         .bind(shard(id))
         .bind(active(after) - active(before))
-        .execute(conn)
+        .run(conn, "count the active drivers")
         .await
-        .doing("count the active drivers")?;
-    Ok(())
 }

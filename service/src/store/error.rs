@@ -1,4 +1,4 @@
-//! What can go wrong between the service and its database, told so that the log line is enough.
+//! Failures between the service and its database, told so that the log line is enough.
 
 use sqlx::migrate::MigrateError;
 
@@ -10,7 +10,7 @@ pub enum StoreError {
     Connect {
         /// Host, port and database.
         address: String,
-        /// What the driver said.
+        /// Error of the Postgres client.
         cause: sqlx::Error,
     },
     /// The schema could not be brought up to date.
@@ -19,18 +19,18 @@ pub enum StoreError {
     /// A statement failed.
     #[error("could not {doing}: {cause}")]
     Statement {
-        /// What it was for, as a verb phrase.
+        /// Purpose of the statement, as a verb phrase.
         doing: &'static str,
-        /// What the driver said.
+        /// Error of the Postgres client.
         cause: sqlx::Error,
     },
     /// A value to be stored is not representable.
     #[error("could not encode {what}: {cause}")]
     Encode {
-        /// What was to be stored.
+        /// Kind of the value.
         what: &'static str,
-        /// Why it cannot be.
-        cause: serde_json::Error,
+        /// Error of the encoder.
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 

@@ -5,22 +5,27 @@
 //! nobody is writing both give the same answers to the byte, so that whatever differs in a measurement is the way of
 //! asking. Writing is shared ([`Writer`], [`scores`]): either may run on a database that the other has written.
 //!
-//! Beside them stand the event [`outbox`], the [`cache_outbox`], the [`users`] and the bulk load of [`seed_copy`]. What an answer means
-//! belongs to [`domain`](crate::domain); when it is cached, to the use cases.
+//! Beside them stand the event [`outbox`], the [`cache_outbox`], the [`users`] and the bulk load of [`seed_copy`]. What
+//! an answer means belongs to [`domain`](crate::domain); when it is cached, to the use cases.
 
 use async_trait::async_trait;
 use chrono::{NaiveDate, Utc};
 use serde::Serialize;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, PgConnection, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::domain::claims::ClaimError;
 use crate::domain::ids::DriverId;
 
+#[macro_use]
+mod sql_store;
+
+mod ask;
 pub mod cache_outbox;
 mod claims;
+mod columns;
 mod drivers;
 mod error;
 pub mod outbox;
@@ -34,7 +39,7 @@ pub mod users;
 pub mod views;
 mod writer;
 
-use error::Doing;
+use ask::Ask as _;
 pub use error::StoreError;
 pub use page::{DriverKey, Page, PageRequest, TripKey};
 pub use phase1::Phase1Store;
@@ -64,12 +69,22 @@ pub struct Versioned<T> {
     pub version: i64,
 }
 
+impl<T> Versioned<T> {
+    /// The answer that `make` makes of this one, at the same version.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Versioned<U> {
+        Versioned {
+            value: make(self.value),
+            version: self.version,
+        }
+    }
+}
+
 /// How the change of a claim ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClaimOutcome {
-    /// It is changed.
+    /// The claim is changed.
     Changed(Committed<ClaimOfDriver>),
-    /// Where it stands forbids the change; nothing was written.
+    /// The claim's status forbids the change; nothing was written.
     Refused(ClaimError),
     /// There is no such claim.
     NoSuchClaim,
@@ -77,8 +92,8 @@ pub enum ClaimOutcome {
 
 /// The service's view of its database, for reading; [`Writer`] writes.
 ///
-/// Every implementation MUST give the same answers on the same data, and rescoring MUST leave the raw rows and the totals
-/// derived from them in agreement.
+/// Every implementation MUST give the same answers on the same data, and rescoring MUST leave the raw rows and the
+/// totals derived from them in agreement.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The whole portfolio in figures.
@@ -102,16 +117,16 @@ pub trait Store: Send + Sync {
     /// A page of the drivers, in order of their numbers.
     async fn driver_list(&self, page: &PageRequest<DriverKey>) -> Result<Page<DriverListItem, DriverKey>, StoreError>;
 
-    /// All about one driver. `None`: there is no such driver.
+    /// A driver with vehicles, recent trips and claims. `None`: there is no such driver.
     async fn driver_details(&self, id: DriverId) -> Result<Option<Versioned<DriverDetails>>, StoreError>;
 
     /// A driver's risk score and the exposure behind it. `None`: there is no such driver.
     async fn current_risk(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError>;
 
-    /// What a driver's cover costs at the current score. `None`: there is no such driver.
+    /// The price of a driver's cover at the current score. `None`: there is no such driver.
     async fn premium(&self, id: DriverId) -> Result<Option<Versioned<Premium>>, StoreError>;
 
-    /// What a driver has driven. `None`: there is no such driver.
+    /// A driver's trips and safety events in figures. `None`: there is no such driver.
     async fn driver_statistics(&self, id: DriverId) -> Result<Option<Versioned<DriverStatistics>>, StoreError>;
 
     /// A page of a driver's trips, newest first. `None`: there is no such driver.
@@ -132,12 +147,12 @@ pub trait Store: Send + Sync {
     async fn ping(&self) -> Result<(), StoreError>;
 }
 
-/// Which day the dashboard takes for today, in UTC.
+/// The day that the dashboard takes for today, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Today {
-    /// The machine's clock says.
+    /// The day by the machine's clock.
     System,
-    /// Always this one: for tests, and for looking at a portfolio as it was.
+    /// Always this day: for tests, and for looking at a portfolio as it was.
     Fixed(NaiveDate),
 }
 
@@ -186,7 +201,6 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
 }
 
 /// Asks the database for nothing.
-async fn ping(pool: &PgPool) -> Result<(), StoreError> {
-    sqlx::query("SELECT 1").execute(pool).await.doing("ping the database")?;
-    Ok(())
+async fn ping(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("SELECT 1").run(conn, "ping the database").await
 }

@@ -8,8 +8,9 @@ use serde::Serialize;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 
 use super::StoreError;
+use super::ask::Ask as _;
 use super::cache_outbox::TagsOf;
-use super::error::Doing;
+use super::error::Doing as _;
 use crate::domain::events::EventName;
 use crate::domain::ids::DriverId;
 
@@ -18,11 +19,9 @@ use crate::domain::ids::DriverId;
 pub struct OutboxEvent {
     /// Number, growing with the time of insertion (not of commit).
     pub id: i64,
-    /// Whose rows changed: the key that keeps one driver's events together.
-    #[sqlx(try_from = "i64")]
+    /// Driver whose rows changed: the key that keeps one driver's events together.
     pub driver_id: DriverId,
-    /// What happened.
-    #[sqlx(try_from = "String")]
+    /// Kind of the event.
     pub kind: EventName,
     /// The details: [`TripRecorded`](crate::domain::trips::TripRecorded),
     /// [`ClaimChanged`](crate::domain::claims::ClaimChanged) or
@@ -30,18 +29,18 @@ pub struct OutboxEvent {
     pub payload: serde_json::Value,
 }
 
-/// What a write leaves in the outboxes beside its rows.
+/// Notes that a write leaves in the outboxes beside its rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Notes {
-    /// What happened.
+    /// Kind of the event.
     pub(super) kind: EventName,
     /// Names the tags that end by it; `None` when there is no cache.
     pub(super) tags_of: Option<TagsOf>,
 }
 
 impl Notes {
-    /// Puts the event into its outbox and the invalidation into the cache's, in the transaction of the rows that they tell of.
-    /// Gives the number of the invalidation.
+    /// Puts the event into its outbox and the invalidation into the cache's, in the transaction of the rows that they
+    /// tell of. Gives the number of the invalidation.
     pub(super) async fn put(
         self,
         conn: &mut PgConnection,
@@ -50,21 +49,20 @@ impl Notes {
     ) -> Result<Option<i64>, StoreError> {
         let payload = serde_json::to_value(event).map_err(|cause| StoreError::Encode {
             what: "an event for the outbox",
-            cause,
+            cause: cause.into(),
         })?;
         let tags = self.tags_of.map(|tags_of| tags_of(self.kind, driver));
         // One statement for both; without tags the second inserts nothing.
-        sqlx::query_scalar(
+        sqlx::query(
             "WITH event AS (INSERT INTO event_outbox (driver_id, kind, payload) VALUES ($1, $2, $3))
              INSERT INTO cache_outbox (tags) SELECT $4::text[] WHERE $4 IS NOT NULL RETURNING id",
         )
-        .bind(driver.0)
-        .bind(self.kind.as_str())
+        .bind(driver)
+        .bind(self.kind)
         .bind(payload)
         .bind(tags)
-        .fetch_optional(conn)
+        .find_value(conn, "put an event into the outbox")
         .await
-        .doing("put an event into the outbox")
     }
 }
 
@@ -78,13 +76,12 @@ pub struct ClaimedBatch {
 /// Claims up to `limit` of the oldest events that no other relay holds. The batch may be empty.
 pub async fn claim(pool: &PgPool, limit: i64) -> Result<ClaimedBatch, StoreError> {
     let mut tx = pool.begin().await.doing("begin claiming events")?;
-    let events = sqlx::query_as(
+    let events = sqlx::query(
         "SELECT id, driver_id, kind, payload FROM event_outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
     )
     .bind(limit)
-    .fetch_all(&mut *tx)
-    .await
-    .doing("claim events of the outbox")?;
+    .all(&mut *tx, "claim events of the outbox")
+    .await?;
     Ok(ClaimedBatch { tx, events })
 }
 
@@ -100,9 +97,8 @@ impl ClaimedBatch {
         if !ids.is_empty() {
             sqlx::query("DELETE FROM event_outbox WHERE id = ANY($1)")
                 .bind(ids)
-                .execute(&mut *self.tx)
-                .await
-                .doing("remove published events from the outbox")?;
+                .run(&mut *self.tx, "remove published events from the outbox")
+                .await?;
         }
         self.tx.commit().await.doing("commit published events")
     }

@@ -1,8 +1,9 @@
 //! Pages of long lists, the same request for both stores.
 //!
-//! A position says where a page begins in both ways at once: by the last row before it, and by how many rows that makes. The
-//! tuned store goes by the row (keyset: an index leads to it, and rows that come or go do not move the page); phase1 goes by
-//! the count (OFFSET), as the system did. How a position is written for a client is not the store's business.
+//! A position says where a page begins in both ways at once: by the last row before it, and by how many rows that
+//! makes. The tuned store goes by the row (keyset: an index leads to it, and rows that come or go do not move the
+//! page); phase1 goes by the count (OFFSET), as the system did. How a position is written for a client is not the
+//! store's business.
 
 use chrono::{DateTime, Utc};
 
@@ -37,13 +38,7 @@ impl PageLimit {
     }
 }
 
-impl Default for PageLimit {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// Where a page begins.
+/// Beginning of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Position<K> {
     /// The last row before the page.
@@ -52,7 +47,7 @@ pub struct Position<K> {
     pub rows_before: i64,
 }
 
-/// Which page.
+/// Request for a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PageRequest<K> {
     /// Rows at most.

@@ -1,55 +1,54 @@
 //! Recording a trip: one transaction.
+//!
+//! Rows are locked in one order by all writers: driver, exposure, shard, day. The last two are shared with other
+//! drivers (one in [`SHARDS`]), so they come last and are held for the shortest time.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::error::Doing;
-use super::outbox::Notes;
-use super::{Committed, SHARDS, StoreError};
+use super::ask::Ask as _;
+use super::error::Doing as _;
+use super::{Committed, SHARDS, StoreError, Writer};
+use crate::domain::events::EventName;
 use crate::domain::ids::{DriverId, TripId};
 use crate::domain::trips::{NewTrip, SEVERITY_UNKNOWN, TripRecorded};
 
-/// See [`Writer::record_trip`](super::Writer::record_trip).
-///
-/// Rows are locked in one order by all writers: driver, exposure, shard, day. The last two are shared with other
-/// drivers (one in [`SHARDS`]), so they come last and are held for the shortest time.
-pub(super) async fn record_trip(
-    pool: &PgPool,
-    notes: Notes,
-    id: DriverId,
-    trip: &NewTrip,
-) -> Result<Option<Committed<TripId>>, StoreError> {
-    let mut tx = pool.begin().await.doing("begin recording a trip")?;
-    let Some(version) = next_version(&mut tx, id).await? else {
-        return Ok(None);
-    };
-    let recorded = TripRecorded {
-        driver_id: id,
-        trip_id: TripId(Uuid::now_v7()),
-        version,
-        trip: trip.clone(),
-    };
-    insert_trip(&mut tx, &recorded).await?;
-    insert_events(&mut tx, &recorded).await?;
-    add_to_exposure(&mut tx, &recorded).await?;
-    let invalidation = notes.put(&mut tx, id, &recorded).await?;
-    add_to_shard(&mut tx, &recorded).await?;
-    add_to_day(&mut tx, &recorded).await?;
-    tx.commit().await.doing("commit a trip")?;
-    Ok(Some(Committed {
-        value: recorded.trip_id,
-        version,
-        invalidation,
-    }))
+impl Writer {
+    /// Records a trip and its events. `None`: there is no such driver, and nothing was written. The caller guarantees
+    /// that the trip [validates](NewTrip::validate).
+    pub async fn record_trip(&self, id: DriverId, trip: &NewTrip) -> Result<Option<Committed<TripId>>, StoreError> {
+        let mut tx = self.pool.begin().await.doing("begin recording a trip")?;
+        let Some(version) = next_version(&mut tx, id).await? else {
+            return Ok(None);
+        };
+        let recorded = TripRecorded {
+            driver_id: id,
+            trip_id: TripId(Uuid::now_v7()),
+            version,
+            trip: trip.clone(),
+        };
+        insert_trip(&mut tx, &recorded).await?;
+        insert_events(&mut tx, &recorded).await?;
+        add_to_exposure(&mut tx, &recorded).await?;
+        let notes = self.notes(EventName::TripRecorded);
+        let invalidation = notes.put(&mut tx, id, &recorded).await?;
+        add_to_shard(&mut tx, &recorded).await?;
+        add_to_day(&mut tx, &recorded).await?;
+        tx.commit().await.doing("commit a trip")?;
+        Ok(Some(Committed {
+            value: recorded.trip_id,
+            version,
+            invalidation,
+        }))
+    }
 }
 
 /// Counts a change of the driver, and locks the driver's row until the transaction ends.
 pub(super) async fn next_version(conn: &mut PgConnection, id: DriverId) -> Result<Option<i64>, StoreError> {
-    sqlx::query_scalar("UPDATE drivers SET version = version + 1 WHERE id = $1 RETURNING version")
-        .bind(id.0)
-        .fetch_optional(conn)
+    sqlx::query("UPDATE drivers SET version = version + 1 WHERE id = $1 RETURNING version")
+        .bind(id)
+        .find_value(conn, "count a change of the driver")
         .await
-        .doing("count a change of the driver")
 }
 
 /// The shard of the totals that a driver counts in.
@@ -67,16 +66,14 @@ async fn insert_trip(conn: &mut PgConnection, recorded: &TripRecorded) -> Result
         "INSERT INTO trips (id, driver_id, started_at, duration_s, distance_m, night_share_pct)
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
-    .bind(recorded.trip_id.0)
-    .bind(recorded.driver_id.0)
+    .bind(recorded.trip_id)
+    .bind(recorded.driver_id)
     .bind(trip.started_at)
     .bind(trip.duration_s)
     .bind(trip.distance_m)
     .bind(trip.night_share_pct)
-    .execute(conn)
+    .run(conn, "insert a trip")
     .await
-    .doing("insert a trip")?;
-    Ok(())
 }
 
 async fn insert_events(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
@@ -92,15 +89,13 @@ async fn insert_events(conn: &mut PgConnection, recorded: &TripRecorded) -> Resu
         "INSERT INTO safety_events (trip_id, driver_id, kind, severity, occurred_at)
          SELECT $1, $2, kind, $3, occurred_at FROM unnest($4::text[], $5::timestamptz[]) AS event (kind, occurred_at)",
     )
-    .bind(recorded.trip_id.0)
-    .bind(recorded.driver_id.0)
+    .bind(recorded.trip_id)
+    .bind(recorded.driver_id)
     .bind(SEVERITY_UNKNOWN)
     .bind(kinds)
     .bind(times)
-    .execute(conn)
+    .run(conn, "insert the events of a trip")
     .await
-    .doing("insert the events of a trip")?;
-    Ok(())
 }
 
 async fn add_to_exposure(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
@@ -118,17 +113,15 @@ async fn add_to_exposure(conn: &mut PgConnection, recorded: &TripRecorded) -> Re
                 harsh_acceleration = total.harsh_acceleration + excluded.harsh_acceleration,
                 harsh_cornering = total.harsh_cornering + excluded.harsh_cornering",
     )
-    .bind(recorded.driver_id.0)
+    .bind(recorded.driver_id)
     .bind(i64::from(trip.distance_m))
     .bind(trip.night_distance_m())
     .bind(i64::from(trip.events.speeding))
     .bind(i64::from(trip.events.harsh_braking))
     .bind(i64::from(trip.events.harsh_acceleration))
     .bind(i64::from(trip.events.harsh_cornering))
-    .execute(conn)
+    .run(conn, "add a trip to the driver's exposure")
     .await
-    .doing("add a trip to the driver's exposure")?;
-    Ok(())
 }
 
 async fn add_to_shard(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
@@ -140,10 +133,8 @@ async fn add_to_shard(conn: &mut PgConnection, recorded: &TripRecorded) -> Resul
     .bind(shard(recorded.driver_id))
     .bind(i64::from(recorded.trip.distance_m))
     .bind(recorded.trip.events.total())
-    .execute(conn)
+    .run(conn, "add a trip to the portfolio's totals")
     .await
-    .doing("add a trip to the portfolio's totals")?;
-    Ok(())
 }
 
 async fn add_to_day(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<(), StoreError> {
@@ -167,8 +158,6 @@ async fn add_to_day(conn: &mut PgConnection, recorded: &TripRecorded) -> Result<
     .bind(i64::from(trip.events.harsh_braking))
     .bind(i64::from(trip.events.harsh_acceleration))
     .bind(i64::from(trip.events.harsh_cornering))
-    .execute(conn)
+    .run(conn, "add a trip to the totals of its day")
     .await
-    .doing("add a trip to the totals of its day")?;
-    Ok(())
 }

@@ -6,58 +6,28 @@
 
 use sqlx::{FromRow, PgConnection, Postgres, Transaction};
 
-use super::error::Doing;
+use super::ask::Ask as _;
+use super::error::Doing as _;
 use super::record::{next_version, shard};
 use super::{CurrentRisk, StoreError, Versioned};
 use crate::domain::ids::DriverId;
-use crate::domain::risk::{EventCounts64, Exposure, RiskBand, RiskScore, score};
-
-/// The exposure columns that `driver_exposure` and `risk_scores` share.
-#[derive(Debug, Clone, Copy, FromRow)]
-pub(super) struct ExposureRow {
-    trips: i64,
-    distance_m: i64,
-    night_distance_m: i64,
-    speeding: i64,
-    harsh_braking: i64,
-    harsh_acceleration: i64,
-    harsh_cornering: i64,
-    claims: i64,
-}
-
-impl From<ExposureRow> for Exposure {
-    fn from(row: ExposureRow) -> Self {
-        Self {
-            trips: row.trips,
-            distance_m: row.distance_m,
-            night_distance_m: row.night_distance_m,
-            events: EventCounts64 {
-                speeding: row.speeding,
-                harsh_braking: row.harsh_braking,
-                harsh_acceleration: row.harsh_acceleration,
-                harsh_cornering: row.harsh_cornering,
-            },
-            claims: row.claims,
-        }
-    }
-}
+use crate::domain::risk::{Exposure, RiskBand, RiskScore, score};
 
 /// A score as stored, with its exposure.
 #[derive(Debug, Clone, Copy, FromRow)]
 struct StoredScore {
-    points_x100: i32,
+    points_x100: RiskScore,
     #[sqlx(flatten)]
-    exposure: ExposureRow,
+    exposure: Exposure,
 }
 
 /// Locks the driver's row and gives its version. A statement of its own: one that waits for the lock would read every
 /// other table as it was before the wait.
 pub(super) async fn lock_driver(conn: &mut PgConnection, id: DriverId) -> Result<Option<i64>, StoreError> {
-    sqlx::query_scalar("SELECT version FROM drivers WHERE id = $1 FOR NO KEY UPDATE")
-        .bind(id.0)
-        .fetch_optional(conn)
+    sqlx::query("SELECT version FROM drivers WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(id)
+        .find_value(conn, "lock the driver")
         .await
-        .doing("lock the driver")
 }
 
 /// Scores `exposure`, stores the score unless it is what stands there already, and commits. The caller guarantees that
@@ -70,8 +40,7 @@ pub(super) async fn store(
 ) -> Result<Versioned<CurrentRisk>, StoreError> {
     let new = score(&exposure);
     let old = stored(&mut tx, id).await?;
-    let unchanged =
-        old.is_some_and(|old| old.points_x100 == new.hundredths() && Exposure::from(old.exposure) == exposure);
+    let unchanged = old.is_some_and(|old| old.points_x100 == new && old.exposure == exposure);
     let version = if unchanged {
         version
     } else {
@@ -85,15 +54,14 @@ pub(super) async fn store(
 }
 
 async fn stored(conn: &mut PgConnection, id: DriverId) -> Result<Option<StoredScore>, StoreError> {
-    sqlx::query_as(
+    sqlx::query(
         "SELECT points_x100, trips, distance_m, night_distance_m, speeding, harsh_braking, harsh_acceleration,
                 harsh_cornering, claims
            FROM risk_scores WHERE driver_id = $1",
     )
-    .bind(id.0)
-    .fetch_optional(conn)
+    .bind(id)
+    .find(conn, "read the stored risk score")
     .await
-    .doing("read the stored risk score")
 }
 
 async fn replace(
@@ -105,7 +73,7 @@ async fn replace(
 ) -> Result<Option<i64>, StoreError> {
     let version = next_version(conn, id).await?;
     upsert(conn, id, new, exposure).await?;
-    let old = old.map(|old| RiskScore::from_hundredths(old.points_x100));
+    let old = old.map(|old| old.points_x100);
     if old != Some(new) {
         move_in_shard(conn, id, old, new).await?;
     }
@@ -124,9 +92,9 @@ async fn upsert(conn: &mut PgConnection, id: DriverId, new: RiskScore, exposure:
                 harsh_acceleration = excluded.harsh_acceleration, harsh_cornering = excluded.harsh_cornering,
                 claims = excluded.claims, version = excluded.version, scored_at = excluded.scored_at",
     )
-    .bind(id.0)
-    .bind(new.hundredths())
-    .bind(new.band.as_str())
+    .bind(id)
+    .bind(new)
+    .bind(new.band)
     .bind(exposure.trips)
     .bind(exposure.distance_m)
     .bind(exposure.night_distance_m)
@@ -135,10 +103,8 @@ async fn upsert(conn: &mut PgConnection, id: DriverId, new: RiskScore, exposure:
     .bind(exposure.events.harsh_acceleration)
     .bind(exposure.events.harsh_cornering)
     .bind(exposure.claims)
-    .execute(conn)
+    .run(conn, "store a risk score")
     .await
-    .doing("store a risk score")?;
-    Ok(())
 }
 
 /// Takes the old score out of the portfolio's totals and puts the new one in.
@@ -163,8 +129,6 @@ async fn move_in_shard(
     .bind(change(RiskBand::Moderate))
     .bind(change(RiskBand::High))
     .bind(change(RiskBand::Severe))
-    .execute(conn)
+    .run(conn, "move a risk score in the portfolio's totals")
     .await
-    .doing("move a risk score in the portfolio's totals")?;
-    Ok(())
 }

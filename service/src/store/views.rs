@@ -1,4 +1,4 @@
-//! What the reads answer, as it is serialised: one type per answer, the same for both stores.
+//! Answers of the reads, as they are serialised: one type per answer, used by both stores.
 //!
 //! Amounts are in cents, distances in metres, moments in UTC. `Deserialize` is there because the tuned store has
 //! Postgres assemble the nested rows as JSON in one statement.
@@ -14,8 +14,8 @@ use crate::domain::ids::{ClaimId, DriverId, TripId};
 use crate::domain::money::Cents;
 use crate::domain::policies::Coverage;
 use crate::domain::rating::{self, Rating};
-use crate::domain::risk::{EventCounts64, Exposure, RiskBand, RiskScore, round_to_hundredths};
-use crate::domain::trips::EventKind;
+use crate::domain::risk::{Exposure, RiskBand, RiskScore, round_to_hundredths};
+use crate::domain::trips::{EventCounts64, EventKind};
 use crate::domain::vehicles;
 use crate::store::page::TripKey;
 
@@ -23,9 +23,10 @@ use crate::store::page::TripKey;
 pub const RECENT_DAYS: u32 = 30;
 
 /// The portfolio in figures.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct DashboardSummary {
     /// The day that counts as today (UTC).
+    #[sqlx(skip)]
     pub as_of: NaiveDate,
     /// Drivers of any status.
     pub drivers: i64,
@@ -42,8 +43,10 @@ pub struct DashboardSummary {
     /// Safety events on record.
     pub safety_events: i64,
     /// Mean risk points of the drivers that have a score, to two decimals; `None` if nobody has.
+    #[sqlx(skip)]
     pub average_risk_points: Option<f64>,
     /// Drivers per risk band.
+    #[sqlx(flatten)]
     pub risk_bands: BandCounts,
     /// Claims not yet settled.
     pub open_claims: i64,
@@ -57,7 +60,7 @@ pub(super) fn average_points(points_x100: i64, scored_drivers: i64) -> Option<f6
 }
 
 /// Drivers per [`RiskBand`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct BandCounts {
     /// In [`RiskBand::Low`].
     pub low: i64,
@@ -69,14 +72,26 @@ pub struct BandCounts {
     pub severe: i64,
 }
 
-/// All about one driver.
+impl BandCounts {
+    /// The count of one band, to be changed.
+    pub(crate) const fn of_mut(&mut self, band: RiskBand) -> &mut i64 {
+        match band {
+            RiskBand::Low => &mut self.low,
+            RiskBand::Moderate => &mut self.moderate,
+            RiskBand::High => &mut self.high,
+            RiskBand::Severe => &mut self.severe,
+        }
+    }
+}
+
+/// A driver with vehicles, recent trips and claims.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DriverDetails {
-    /// Who it is.
+    /// The driver's own data.
     pub driver: Driver,
     /// The current score.
     pub risk: RiskScore,
-    /// What they drive, by number.
+    /// Their vehicles, by number.
     pub vehicles: Vec<Vehicle>,
     /// Their last ten trips, newest first.
     pub recent_trips: Vec<Trip>,
@@ -88,7 +103,6 @@ pub struct DriverDetails {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow, ToSchema)]
 pub struct Driver {
     /// Number.
-    #[sqlx(try_from = "i64")]
     pub id: DriverId,
     /// Given and family name.
     pub name: String,
@@ -100,8 +114,7 @@ pub struct Driver {
     pub born_on: NaiveDate,
     /// First day of the contract.
     pub joined_on: NaiveDate,
-    /// Where the contract stands.
-    #[sqlx(try_from = "String")]
+    /// Status of the contract.
     pub status: DriverStatus,
 }
 
@@ -112,9 +125,9 @@ pub struct Vehicle {
     pub id: i64,
     /// Registration plate.
     pub plate: String,
-    /// Who built it.
+    /// Manufacturer.
     pub make: String,
-    /// What it is called.
+    /// Name of the model.
     pub model: String,
     /// Year of the model.
     pub model_year: i32,
@@ -128,11 +141,9 @@ pub struct Vehicle {
 pub struct Policy {
     /// Number.
     pub id: i64,
-    /// What is covered.
-    #[sqlx(try_from = "String")]
+    /// Extent of cover.
     pub coverage: Coverage,
     /// Premium for a year.
-    #[sqlx(try_from = "i64")]
     pub annual_premium_cents: Cents,
     /// Class for years without a claim, 0 to 10; more is cheaper.
     pub no_claims_class: i32,
@@ -146,9 +157,8 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct Trip {
     /// Name.
-    #[sqlx(try_from = "uuid::Uuid")]
     pub id: TripId,
-    /// When it began.
+    /// Moment at which it began.
     pub started_at: DateTime<Utc>,
     /// Seconds it took.
     pub duration_s: i32,
@@ -156,7 +166,7 @@ pub struct Trip {
     pub distance_m: i32,
     /// Percent of the distance driven at night.
     pub night_share_pct: i16,
-    /// What was noticed, in order of time.
+    /// Safety events on it, in order of time.
     #[sqlx(skip)]
     pub events: Vec<SafetyEvent>,
 }
@@ -174,12 +184,11 @@ impl Trip {
 /// Something noticed on a trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct SafetyEvent {
-    /// What.
-    #[sqlx(try_from = "String")]
+    /// Kind of the event.
     pub kind: EventKind,
     /// 1 (slight) to 3 (grave).
     pub severity: i16,
-    /// When.
+    /// Moment of the event.
     pub occurred_at: DateTime<Utc>,
 }
 
@@ -187,13 +196,10 @@ pub struct SafetyEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct Claim {
     /// Number.
-    #[sqlx(try_from = "i64")]
     pub id: ClaimId,
     /// Reserve while open, payment once paid.
-    #[sqlx(try_from = "i64")]
     pub amount_cents: Cents,
-    /// Where it stands.
-    #[sqlx(try_from = "String")]
+    /// Status of the claim.
     pub status: ClaimStatus,
     /// Day of the damage.
     pub occurred_on: NaiveDate,
@@ -202,7 +208,7 @@ pub struct Claim {
 /// A driver's score and what it was computed from.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct CurrentRisk {
-    /// Whose.
+    /// Number of the driver.
     pub driver_id: DriverId,
     /// 0 (best) to 100 (worst).
     pub points: f64,
@@ -210,7 +216,7 @@ pub struct CurrentRisk {
     pub band: RiskBand,
     /// Safety events of all kinds per 100 km.
     pub events_per_100km: f64,
-    /// What was driven and what happened.
+    /// The record behind the score.
     pub exposure: Exposure,
 }
 
@@ -241,11 +247,11 @@ pub struct TripActivity {
 }
 
 /// Trips that began on one day (UTC).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct DayActivity {
-    /// Which day.
+    /// The day.
     pub day: NaiveDate,
-    /// How many.
+    /// Number of trips.
     pub trips: i64,
     /// Metres driven on them.
     pub distance_m: i64,
@@ -254,15 +260,13 @@ pub struct DayActivity {
 impl TripActivity {
     /// The answer out of the days on which there were trips, in any order.
     pub(super) fn new(as_of: NaiveDate, driven: &[DayActivity]) -> Self {
+        let idle = |day| DayActivity {
+            day,
+            ..DayActivity::default()
+        };
         let on = |day| driven.iter().find(|driven| driven.day == day).copied();
         let days: Vec<_> = recent_days(as_of)
-            .map(|day| {
-                on(day).unwrap_or(DayActivity {
-                    day,
-                    trips: 0,
-                    distance_m: 0,
-                })
-            })
+            .map(|day| on(day).unwrap_or_else(|| idle(day)))
             .collect();
         Self {
             as_of,
@@ -296,9 +300,9 @@ pub struct RiskDistribution {
 /// The drivers of one band.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct BandShare {
-    /// Which band.
+    /// The band.
     pub band: RiskBand,
-    /// How many.
+    /// Number of drivers.
     pub drivers: i64,
     /// Percent of the drivers that have a score, to two decimals.
     pub share_pct: f64,
@@ -306,23 +310,17 @@ pub struct BandShare {
 
 impl RiskDistribution {
     /// The answer out of the sum of all points, in hundredths, and the drivers of each band.
-    pub(super) fn new(points_x100: i64, drivers: BandCounts) -> Self {
-        let of_band = |band| match band {
-            RiskBand::Low => drivers.low,
-            RiskBand::Moderate => drivers.moderate,
-            RiskBand::High => drivers.high,
-            RiskBand::Severe => drivers.severe,
-        };
-        let scored_drivers = RiskBand::ALL.iter().copied().map(of_band).sum();
-        let share = |band: RiskBand| BandShare {
-            band,
-            drivers: of_band(band),
-            share_pct: percent(of_band(band), scored_drivers),
+    pub(super) fn new(points_x100: i64, mut drivers: BandCounts) -> Self {
+        let scored_drivers = drivers.low + drivers.moderate + drivers.high + drivers.severe;
+        let share = |band: &RiskBand| BandShare {
+            band: *band,
+            drivers: *drivers.of_mut(*band),
+            share_pct: percent(*drivers.of_mut(*band), scored_drivers),
         };
         Self {
             scored_drivers,
             average_risk_points: average_points(points_x100, scored_drivers),
-            bands: RiskBand::ALL.iter().copied().map(share).collect(),
+            bands: RiskBand::ALL.iter().map(share).collect(),
         }
     }
 }
@@ -353,9 +351,9 @@ pub struct SafetyEvents {
 /// Events of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct KindCount {
-    /// Which kind.
+    /// The kind.
     pub kind: EventKind,
-    /// How many.
+    /// Number of events.
     pub events: i64,
     /// Percent of the events of all kinds, to two decimals.
     pub share_pct: f64,
@@ -365,15 +363,12 @@ impl SafetyEvents {
     /// The answer out of what was driven and what was noticed.
     pub(super) fn new(as_of: NaiveDate, distance_m: i64, mut counts: EventCounts64) -> Self {
         let events = counts.total();
-        let mut of_kind = |kind: EventKind| {
-            let of_kind = *counts.of_mut(kind);
-            KindCount {
-                kind,
-                events: of_kind,
-                share_pct: percent(of_kind, events),
-            }
+        let share = |kind: &EventKind| KindCount {
+            kind: *kind,
+            events: *counts.of_mut(*kind),
+            share_pct: percent(*counts.of_mut(*kind), events),
         };
-        let kinds = EventKind::ALL.iter().copied().map(&mut of_kind).collect();
+        let kinds = EventKind::ALL.iter().map(share).collect();
         let driven = Exposure {
             distance_m,
             events: counts,
@@ -407,28 +402,26 @@ pub struct ClaimsOverview {
 /// Claims of one status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, FromRow, ToSchema)]
 pub struct ClaimTotals {
-    /// How many.
+    /// Number of claims.
     pub claims: i64,
     /// Their amounts together.
-    #[sqlx(try_from = "i64")]
     pub amount_cents: Cents,
 }
 
 impl ClaimsOverview {
     /// The answer out of the totals of each status.
-    pub(super) fn new(of: impl Fn(ClaimStatus) -> ClaimTotals) -> Self {
-        let counting = ClaimStatus::ALL.iter().copied().filter(|status| status.counts());
+    pub(super) fn new(open: ClaimTotals, paid: ClaimTotals, rejected: ClaimTotals) -> Self {
         Self {
-            claims: ClaimStatus::ALL.iter().map(|status| of(*status).claims).sum(),
-            incurred_cents: counting.map(|status| of(status).amount_cents).sum(),
-            open: of(ClaimStatus::Open),
-            paid: of(ClaimStatus::Paid),
-            rejected: of(ClaimStatus::Rejected),
+            claims: open.claims + paid.claims + rejected.claims,
+            incurred_cents: open.amount_cents + paid.amount_cents,
+            open,
+            paid,
+            rejected,
         }
     }
 }
 
-/// How much there is of everything.
+/// Rows of everything, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct ResourceMetrics {
     /// Drivers of any status.
@@ -446,39 +439,40 @@ pub struct ResourceMetrics {
 }
 
 /// A driver as the list shows one.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, FromRow, ToSchema)]
 pub struct DriverListItem {
     /// Number.
     pub id: DriverId,
     /// Given and family name.
     pub name: String,
-    /// Where the contract stands.
+    /// Status of the contract.
     pub status: DriverStatus,
     /// First day of the contract.
     pub joined_on: NaiveDate,
     /// The score as last computed; `None` before the first.
     pub risk: Option<RiskScore>,
     /// The vehicle with the lowest number, if there is one.
+    #[sqlx(json(nullable))]
     pub vehicle: Option<VehicleName>,
     /// When the last trip began.
     pub last_trip_at: Option<DateTime<Utc>>,
 }
 
-/// What a vehicle is called.
+/// Make, model and year of a vehicle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, FromRow, ToSchema)]
 pub struct VehicleName {
-    /// Who built it.
+    /// Manufacturer.
     pub make: String,
-    /// What it is called.
+    /// Name of the model.
     pub model: String,
     /// Year of the model.
     pub model_year: i32,
 }
 
-/// What a driver's cover costs for a year at the current score.
+/// The price of a driver's cover for a year at the current score.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Premium {
-    /// Whose.
+    /// Number of the driver.
     pub driver_id: DriverId,
     /// For all vehicles, in cents.
     pub annual_premium_cents: Cents,
@@ -488,20 +482,20 @@ pub struct Premium {
     pub vehicles: Vec<VehiclePremium>,
 }
 
-/// What one vehicle's cover costs for a year.
+/// The price of one vehicle's cover for a year.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VehiclePremium {
     /// Number of the vehicle.
     pub vehicle_id: i64,
     /// Number of its policy.
     pub policy_id: i64,
-    /// What is covered.
+    /// Extent of cover.
     pub coverage: Coverage,
     /// Class for years without a claim, 0 to 10; more is cheaper.
     pub no_claims_class: i32,
-    /// What the policy in force costs.
+    /// Price of the policy in force.
     pub policy_premium_cents: Cents,
-    /// What it would cost today, and why.
+    /// Price that it would have today, and its reasons.
     #[serde(flatten)]
     pub rating: Rating,
 }
@@ -549,10 +543,10 @@ impl VehiclePremium {
 /// Months that a driver's statistics show.
 pub const STATISTICS_MONTHS: u8 = 12;
 
-/// What a driver has driven.
+/// A driver's trips and safety events in figures.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DriverStatistics {
-    /// Whose.
+    /// Number of the driver.
     pub driver_id: DriverId,
     /// Trips on record.
     pub trips: i64,
@@ -560,7 +554,7 @@ pub struct DriverStatistics {
     pub distance_m: i64,
     /// Percent of the distance that was driven at night, to two decimals.
     pub night_share_pct: f64,
-    /// What was noticed on the trips.
+    /// Safety events on the trips.
     pub events: EventCounts64,
     /// Safety events of all kinds per 100 km, to two decimals.
     pub events_per_100km: f64,
@@ -569,11 +563,11 @@ pub struct DriverStatistics {
 }
 
 /// A driver's trips that began in one month (UTC).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MonthActivity {
     /// The first day of the month.
     pub month: NaiveDate,
-    /// How many trips.
+    /// Number of trips.
     pub trips: i64,
     /// Metres driven on them.
     pub distance_m: i64,
@@ -599,7 +593,7 @@ impl DriverStatistics {
 /// A claim with whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ClaimOfDriver {
-    /// Whose.
+    /// Number of the driver.
     pub driver_id: DriverId,
     /// The claim.
     #[serde(flatten)]

@@ -4,29 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use rand::seq::IteratorRandom as _;
 use serde::Serialize;
-use tiered_cache::{ArmStats, TieredCache};
+use tiered_cache::{ArmStats, Stats, TieredCache, TuningStep};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa::ToSchema;
 
 use super::cascade::Ended;
-use super::{Endpoint, Invalidator, Question, ReadError, Reads, WarmProgress, Warming};
-use crate::domain::ids::DriverId;
-use crate::metrics::{CacheMetrics, uncounted};
-use crate::store::{Store, StoreError};
+use super::invalidation::Invalidator;
+use super::warming::{WarmProgress, Warming};
 
 /// Drivers that one order may warm: their answers fit into the default L1, and loading them takes seconds.
 pub const WARM_DRIVERS_MAX: u32 = 10_000;
-/// Drivers that one order may verify: four answers each, loaded while the client waits.
-pub const VERIFY_DRIVERS_MAX: u32 = 20;
-/// Answers compared at the same time: a fifth of the default pool, so that requests keep the rest.
-const VERIFY_CONCURRENCY: usize = 4;
-/// Looks at an answer before it is called different: a write between two looks at cache and database explains one.
-const LOOKS: u32 = 3;
+/// Answers that one order may verify: they are loaded one after the other while the client waits.
+pub const VERIFY_ANSWERS_MAX: u32 = 100;
 
 /// The cache at one moment, as `GET /admin/cache/stats` tells it.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -57,9 +49,44 @@ pub struct CacheReport {
     pub warmed: u64,
     /// See `warmed`.
     pub to_warm: u64,
+    /// Loads of popular answers that had ended (`CACHE_PREDICTIVE_WARMING`).
+    pub predicted: u64,
+    /// Answers whose popularity is counted; 0 without predictive warming.
+    pub popular: u64,
+    /// Hits that were compared with the database (`CACHE_VERIFY_ONE_IN`).
+    pub sampled: u64,
+    /// Answers that differed from the database at every look, sampled or verified on order; they were removed.
+    pub inconsistent: u64,
+    /// What tuning did of late, oldest first (`CACHE_TUNING`); absent without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Vec<TuningReport>>,
     /// Both arms of the experiment (`CACHE_EXPERIMENT`); absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experiment: Option<ExperimentReport>,
+}
+
+/// One step of tuning.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TuningReport {
+    /// `ttl:ENDPOINT` or `l1`.
+    pub what: String,
+    /// Before, in thousandths of the configured TTL or in bytes.
+    pub from: u64,
+    /// After, in the same unit.
+    pub to: u64,
+    /// What was observed.
+    pub reason: String,
+}
+
+impl From<TuningStep> for TuningReport {
+    fn from(step: TuningStep) -> Self {
+        Self {
+            what: step.what,
+            from: step.from,
+            to: step.to,
+            reason: step.reason,
+        }
+    }
 }
 
 /// How the arms of an experiment do.
@@ -92,35 +119,18 @@ impl From<ArmStats> for ArmReport {
     }
 }
 
-/// What to flush.
-#[derive(Debug, Clone, Copy)]
-pub enum FlushTarget {
-    /// Everything.
-    All,
-    /// All answers of one endpoint.
-    Endpoint(Endpoint),
-    /// All answers about one driver.
-    Driver(DriverId),
-}
-
-impl From<FlushTarget> for Ended {
-    fn from(target: FlushTarget) -> Self {
-        match target {
-            FlushTarget::All => Self::all(),
-            FlushTarget::Endpoint(endpoint) => Self::endpoint(endpoint),
-            FlushTarget::Driver(id) => Self::driver(id),
-        }
-    }
-}
-
 /// How cache and database compare.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VerifyReport {
     /// Answers compared.
     pub checked: u64,
-    /// Of those, how many differed at every look; they have been removed.
+    /// Of those, how many differed, and still did a second later; they have been removed.
     pub different: u64,
-    /// The same by endpoint; only those with any.
+    /// Of those, how many differed for a moment: an invalidation was under way.
+    pub settled: u64,
+    /// Answers that the database did not give for comparison.
+    pub failed: u64,
+    /// Those that were removed, by endpoint; only endpoints with any.
     pub by_endpoint: BTreeMap<&'static str, u64>,
 }
 
@@ -133,43 +143,18 @@ pub enum CacheAdminError {
     /// One warming at a time.
     #[error("the cache is being warmed already")]
     AlreadyWarming,
-    /// The drivers could not be listed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// An answer could not be loaded.
-    #[error(transparent)]
-    Read(#[from] ReadError),
 }
 
 /// Carries the orders out.
 pub struct CacheAdmin {
-    cache: Option<TieredCache>,
-    store: Arc<dyn Store>,
-    reads: Reads,
-    invalidator: Invalidator,
-    metrics: CacheMetrics,
-    /// The warming at the start of this replica.
-    warm: Arc<WarmProgress>,
-    /// One permit: a second warming would load the same answers.
-    warming: Arc<Semaphore>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-/// What [`CacheAdmin`] works with.
-pub struct CacheAdminParts {
-    /// The cache, if it is on.
-    pub cache: Option<TieredCache>,
-    /// What answers are compared with.
-    pub store: Arc<dyn Store>,
-    /// What warms.
-    pub reads: Reads,
+    /// What warms, and the cache, if it is on.
+    pub warming: Warming,
     /// What flushes.
     pub invalidator: Invalidator,
-    /// Where differences are counted.
-    pub metrics: CacheMetrics,
-    /// The warming at the start.
+    /// How far the warming at the start of this replica has come.
     pub warm: Arc<WarmProgress>,
+    /// One permit: a second warming would load the same answers.
+    pub permit: Arc<Semaphore>,
     /// Where warmings run.
     pub tasks: TaskTracker,
     /// What ends them.
@@ -177,31 +162,6 @@ pub struct CacheAdminParts {
 }
 
 impl CacheAdmin {
-    /// Over these parts.
-    pub fn new(parts: CacheAdminParts) -> Self {
-        let CacheAdminParts {
-            cache,
-            store,
-            reads,
-            invalidator,
-            metrics,
-            warm,
-            tasks,
-            stop,
-        } = parts;
-        Self {
-            cache,
-            store,
-            reads,
-            invalidator,
-            metrics,
-            warm,
-            warming: Arc::new(Semaphore::new(1)),
-            tasks,
-            stop,
-        }
-    }
-
     /// The cache now.
     pub fn report(&self) -> CacheReport {
         let warming = CacheReport {
@@ -209,9 +169,8 @@ impl CacheAdmin {
             to_warm: self.warm.total(),
             ..CacheReport::default()
         };
-        let Some(stats) = self.cache.as_ref().map(TieredCache::stats) else {
-            return warming;
-        };
+        let Ok(cache) = self.cache() else { return warming };
+        let stats = cache.stats();
         CacheReport {
             enabled: true,
             l1_entries: stats.l1_entries,
@@ -224,95 +183,67 @@ impl CacheAdmin {
             redis_failures: stats.redis_failures,
             last_seq: stats.last_seq,
             bypassed_tags: stats.bypassed_tags,
-            experiment: self.reads.has_experiment().then(|| ExperimentReport {
-                a: stats.arm_a.into(),
-                b: stats.arm_b.into(),
-            }),
+            predicted: stats.predicted,
+            popular: stats.popular_keys,
+            sampled: stats.sampled,
+            inconsistent: stats.inconsistent,
+            tuning: cache
+                .tuning_steps()
+                .map(|steps| steps.into_iter().map(TuningReport::from).collect()),
+            experiment: self.experiment(&stats),
             ..warming
         }
     }
 
+    fn experiment(&self, stats: &Stats) -> Option<ExperimentReport> {
+        self.warming.answers.has_experiment().then(|| ExperimentReport {
+            a: stats.arm_a.into(),
+            b: stats.arm_b.into(),
+        })
+    }
+
     /// Ends all answers of `target`, on all replicas. The result is the invalidation's place among all.
-    pub async fn flush(&self, target: FlushTarget) -> Result<Option<u64>, CacheAdminError> {
-        self.needs_cache()?;
+    pub async fn flush(&self, target: Ended) -> Result<Option<u64>, CacheAdminError> {
+        self.cache()?;
         tracing::info!(?target, "the cache is flushed on order");
-        Ok(self.invalidator.end(target.into()).await.seq)
+        Ok(self.invalidator.end_on_order(target).await.seq)
     }
 
     /// Begins to warm the answers about the `drivers` busiest drivers, in the background.
     pub fn warm(&self, drivers: u32) -> Result<(), CacheAdminError> {
-        self.needs_cache()?;
-        let permit = Arc::clone(&self.warming)
+        self.cache()?;
+        let permit = Arc::clone(&self.permit)
             .try_acquire_owned()
             .map_err(|_| CacheAdminError::AlreadyWarming)?;
-        let progress = Arc::default();
-        let warming = Warming::new(Arc::clone(&self.store), self.reads.clone(), drivers, progress);
-        let stop = self.stop.clone();
+        let warming = self.warming.clone().run(drivers, Arc::default(), self.stop.clone());
         self.tasks.spawn(async move {
-            warming.run(stop).await;
+            warming.await;
             drop(permit);
         });
         Ok(())
     }
 
-    /// Compares the answers about some of the busiest drivers, and those about the portfolio, with the database. What differs
-    /// is removed.
-    pub async fn verify(&self, drivers: u32) -> Result<VerifyReport, CacheAdminError> {
-        self.needs_cache()?;
+    /// Compares up to `answers` cached answers, picked at random out of memory and Redis, with the database. What
+    /// differs and still does a second later is removed.
+    pub async fn verify(&self, answers: u32) -> Result<VerifyReport, CacheAdminError> {
         let started = Instant::now();
-        let looks = stream::iter(self.sample(drivers).await?)
-            .map(|question| async move { Ok::<_, CacheAdminError>((question, self.differs(question).await?)) });
-        let looks: Vec<(Question, bool)> = looks.buffer_unordered(VERIFY_CONCURRENCY).try_collect().await?;
-        let mut report = VerifyReport::default();
-        for (question, differs) in looks {
-            report.checked += 1;
-            if differs {
-                self.remove(question, &mut report).await;
-            }
+        let verified = self.cache()?.verify(answers as usize).await;
+        let mut report = VerifyReport {
+            checked: verified.checked,
+            different: verified.removed.len() as u64,
+            settled: verified.settled,
+            failed: verified.failed,
+            by_endpoint: BTreeMap::new(),
+        };
+        for key in &verified.removed {
+            *report.by_endpoint.entry(key.endpoint()).or_default() += 1;
         }
-        tracing::info!(
-            ?report,
-            elapsed_ms = started.elapsed().as_millis(),
-            "the cache was verified"
-        );
+        let elapsed_ms = started.elapsed().as_millis();
+        tracing::info!(?report, elapsed_ms, "the cache was verified");
         Ok(report)
     }
 
-    async fn remove(&self, question: Question, report: &mut VerifyReport) {
-        report.different += 1;
-        *report.by_endpoint.entry(question.endpoint().name()).or_default() += 1;
-        self.metrics.inconsistent.inc();
-        self.invalidator.end(question.into()).await;
-        tracing::warn!(?question, "cache and database differ: the answer was removed");
-    }
-
-    fn needs_cache(&self) -> Result<(), CacheAdminError> {
-        self.cache.as_ref().map(|_| ()).ok_or(CacheAdminError::Off)
-    }
-
-    /// Ten times as many drivers to choose from as are looked at: busy ones are cached, and not always the same are verified.
-    async fn sample(&self, drivers: u32) -> Result<Vec<Question>, StoreError> {
-        let busiest = self.store.busiest_drivers(i64::from(drivers) * 10).await?;
-        let chosen = busiest.into_iter().sample(&mut rand::rng(), drivers as usize);
-        let about_drivers = chosen.into_iter().flat_map(|id| {
-            [
-                Question::DriverDetails(id),
-                Question::CurrentRisk(id),
-                Question::Premium(id),
-                Question::DriverStatistics(id),
-            ]
-        });
-        Ok(Question::ABOUT_ALL.into_iter().chain(about_drivers).collect())
-    }
-
-    async fn differs(&self, question: Question) -> Result<bool, ReadError> {
-        for _ in 0..LOOKS {
-            let cached = uncounted(self.reads.ask(question)).await?;
-            let fresh = self.reads.ask_store(question).await?;
-            if cached.map(|answer| answer.body) == fresh.map(|entry| entry.body) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn cache(&self) -> Result<&TieredCache, CacheAdminError> {
+        self.warming.cache.as_ref().ok_or(CacheAdminError::Off)
     }
 }

@@ -1,8 +1,8 @@
-//! The durable side of invalidating: what was committed with the rows is invalidated even if its writer crashed before it
-//! could.
+//! The durable side of invalidating: what was committed with the rows is invalidated even if its writer crashed before
+//! it could.
 //!
-//! The store keeps the rows, the cache's relay works them off; here both meet, and the rows of invalidations that went well
-//! are marked in bundles, off the path of requests.
+//! The store keeps the rows, the cache's relay works them off; here both meet, and the rows of invalidations that went
+//! well are marked in bundles, off the path of requests.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{StoreError, cache_outbox};
 
-/// Rows that may wait to be marked: a second of full write load. Beyond it, a row is left to the relay, which invalidates it
-/// once more and marks it.
+/// Rows that may wait to be marked: a second of full write load. Beyond it, a row is left to the relay, which
+/// invalidates it once more and marks it.
 const WAITING_MAX: usize = 4_096;
 /// Pause between two bundles, so that they are bundles: far below the second after which a relay takes a row up.
 const BUNDLING: Duration = Duration::from_millis(100);
@@ -110,7 +110,8 @@ impl Confirming {
             return;
         }
         if let Err(error) = cache_outbox::confirm(&self.pool, &ids).await {
-            tracing::warn!(%error, rows = ids.len(), "invalidations are not marked as done: they will be made once more");
+            let rows = ids.len();
+            tracing::warn!(%error, rows, "invalidations are not marked as done: they will be made once more");
         }
     }
 

@@ -2,14 +2,14 @@
 //!
 //! A change invalidates every answer with which it shares a tag.
 
-use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
+use chrono::DateTime;
 use tiered_cache::{Key, Tag};
 
 use crate::config::CacheConfig;
 use crate::domain::events::EventName;
-use crate::domain::ids::DriverId;
+use crate::domain::ids::{DriverId, TripId};
 use crate::store::page::{PageLimit, Position};
 use crate::store::{DriverKey, PageRequest, TripKey};
 
@@ -62,6 +62,11 @@ impl Endpoint {
     /// The `endpoint` label of the metrics, the first part of the cache key, and the operation id of the route.
     pub const fn name(self) -> &'static str {
         self.route().name
+    }
+
+    /// The endpoint of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|endpoint| endpoint.name() == name)
     }
 
     /// How long its answers live.
@@ -182,6 +187,51 @@ impl Question {
         Self::DriverList(PageRequest::first(PageLimit::DEFAULT)),
     ];
 
+    /// Every question about one driver; of the trips, the newest.
+    pub const fn about(id: DriverId) -> [Self; 5] {
+        [
+            Self::DriverDetails(id),
+            Self::CurrentRisk(id),
+            Self::Premium(id),
+            Self::DriverStatistics(id),
+            Self::DriverTrips(id, PageRequest::first(PageLimit::DEFAULT)),
+        ]
+    }
+
+    /// The question whose answer is kept under `key`, if there is one and `signer` signs its cursors.
+    pub(super) fn of(key: &Key, signer: &str) -> Option<Self> {
+        let driver = |id: &str| id.parse().ok().map(DriverId);
+        let question = match (Endpoint::named(key.endpoint())?, &key.parts()[..]) {
+            (Endpoint::DashboardSummary, []) => Self::DashboardSummary,
+            (Endpoint::TripActivity, []) => Self::TripActivity,
+            (Endpoint::RiskDistribution, []) => Self::RiskDistribution,
+            (Endpoint::SafetyEvents, []) => Self::SafetyEvents,
+            (Endpoint::ClaimsOverview, []) => Self::ClaimsOverview,
+            (Endpoint::ResourceMetrics, []) => Self::ResourceMetrics,
+            (Endpoint::DriverDetails, [id]) => Self::DriverDetails(driver(id)?),
+            (Endpoint::CurrentRisk, [id]) => Self::CurrentRisk(driver(id)?),
+            (Endpoint::Premium, [id]) => Self::Premium(driver(id)?),
+            (Endpoint::DriverStatistics, [id]) => Self::DriverStatistics(driver(id)?),
+            (Endpoint::DriverList, [limit, _, from @ ..]) => Self::DriverList(page(limit, from, |after| {
+                let [id] = after else { return None };
+                driver(id)
+            })?),
+            (Endpoint::DriverTrips, [id, limit, _, from @ ..]) => Self::DriverTrips(
+                driver(id)?,
+                page(limit, from, |after| {
+                    let [started_at, id] = after else { return None };
+                    Some(TripKey {
+                        started_at: DateTime::from_timestamp_micros(started_at.parse().ok()?)?,
+                        id: TripId(id.parse().ok()?),
+                    })
+                })?,
+            ),
+            _ => return None,
+        };
+        // Numbers can be spelt in several ways, and cursors signed by others: only its own key will do.
+        (question.key(signer) == *key).then_some(question)
+    }
+
     /// The endpoint that asks it.
     pub const fn endpoint(self) -> Endpoint {
         match self {
@@ -200,8 +250,8 @@ impl Question {
         }
     }
 
-    /// Where the answer is kept. Pages carry signed cursors, so `signer` (the name of the signing key) is one more thing that
-    /// changes the answer.
+    /// Where the answer is kept. Pages carry signed cursors, so `signer` (the name of the signing key) is one more
+    /// thing that changes the answer.
     pub fn key(self, signer: &str) -> Key {
         let key = Key::new(self.endpoint().name());
         match self {
@@ -262,6 +312,19 @@ impl Question {
     }
 }
 
+/// The page whose limit and position (the parts of the row before it, and the rows before it) are written like this.
+fn page<K: Copy>(limit: &str, from: &[&str], after: impl Fn(&[&str]) -> Option<K>) -> Option<PageRequest<K>> {
+    let limit = PageLimit::new(limit.parse().ok()?)?;
+    let from = match from {
+        [] => None,
+        [row @ .., rows_before] => Some(Position {
+            after: after(row)?,
+            rows_before: rows_before.parse().ok()?,
+        }),
+    };
+    Some(PageRequest { limit, from })
+}
+
 /// Something that happened to the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
@@ -277,7 +340,7 @@ pub enum Change {
 
 impl Change {
     /// Whom it is about.
-    const fn driver(self) -> DriverId {
+    pub(super) const fn driver(self) -> DriverId {
         match self {
             Self::TripRecorded(id) | Self::DriverRescored(id) | Self::ClaimChanged(id) | Self::DriverUpdated(id) => id,
         }
@@ -304,72 +367,50 @@ pub fn tag_names(kind: EventName, id: DriverId) -> Vec<String> {
     change.tags().iter().map(|tag| tag.name().to_owned()).collect()
 }
 
-/// What a change, or an order of an operator, ends: by tag for the cache that knows tags, by pattern for the cache as planned,
-/// which knows only names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ended {
-    /// Tags of the answers.
-    pub tags: HashSet<Tag>,
-    /// Patterns over the answers' names, `endpoint:part:part`.
-    pub patterns: BTreeSet<String>,
+/// What a change, or an order of an operator, ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything.
+    All,
+    /// All answers of an endpoint.
+    Endpoint(Endpoint),
+    /// All answers about one driver.
+    Driver(DriverId),
+    /// All answers whose name, `endpoint:part:part`, matches a glob.
+    Matching(String),
+    /// What a change touches.
+    By(Change),
 }
 
 impl Ended {
-    /// Everything.
-    pub fn all() -> Self {
-        Self {
-            tags: HashSet::from([Tag::all()]),
-            patterns: BTreeSet::from(["*".to_owned()]),
+    /// The tags of these answers; a glob has none.
+    pub(super) fn tags(&self) -> Vec<Tag> {
+        match self {
+            Self::All => vec![Tag::all()],
+            Self::Endpoint(endpoint) => vec![Tag::endpoint(endpoint.name())],
+            Self::Driver(id) => vec![driver(*id)],
+            Self::Matching(_) => Vec::new(),
+            Self::By(change) => change.tags(),
         }
     }
 
-    /// All answers of an endpoint.
-    pub fn endpoint(endpoint: Endpoint) -> Self {
-        Self {
-            tags: HashSet::from([Tag::endpoint(endpoint.name())]),
-            patterns: BTreeSet::from([pattern_of(endpoint)]),
-        }
-    }
-
-    /// All answers about one driver.
-    pub fn driver(id: DriverId) -> Self {
-        Self {
-            tags: HashSet::from([driver(id)]),
-            patterns: patterns_about(id).into(),
-        }
-    }
-
-    /// What each of several ends, together.
-    pub fn union(several: impl IntoIterator<Item = Self>) -> Self {
-        several.into_iter().fold(Self::default(), |mut all, one| {
-            all.tags.extend(one.tags);
-            all.patterns.extend(one.patterns);
-            all
-        })
-    }
-}
-
-impl From<Change> for Ended {
-    /// The patterns follow from the two tables: those of the driver, and of every endpoint about the portfolio that shares a tag
-    /// with the change.
-    fn from(change: Change) -> Self {
-        let tags: HashSet<Tag> = change.tags().into_iter().collect();
-        let touched = Question::ABOUT_ALL
-            .into_iter()
-            .filter(|question| question.tags().iter().any(|tag| tags.contains(tag)));
-        let patterns = touched
-            .map(|question| pattern_of(question.endpoint()))
-            .chain(patterns_about(change.driver()))
-            .collect();
-        Self { tags, patterns }
-    }
-}
-
-impl From<Question> for Ended {
-    fn from(question: Question) -> Self {
-        Self {
-            tags: question.tags().into_iter().collect(),
-            patterns: BTreeSet::from([pattern_of(question.endpoint())]),
+    /// Globs over the names of these answers, for the cache as planned, which knows only names. Those of a change
+    /// follow from the two tables: the driver's, and those of every endpoint about the portfolio that shares a tag with
+    /// the change.
+    pub(super) fn patterns(&self) -> Vec<String> {
+        match self {
+            Self::All => vec!["*".to_owned()],
+            Self::Endpoint(endpoint) => vec![pattern_of(*endpoint)],
+            Self::Driver(id) => patterns_about(*id).into(),
+            Self::Matching(pattern) => vec![pattern.clone()],
+            Self::By(change) => {
+                let tags = change.tags();
+                let touched = Question::ABOUT_ALL
+                    .into_iter()
+                    .filter(|question| question.tags().iter().any(|tag| tags.contains(tag)));
+                let patterns = touched.map(|question| pattern_of(question.endpoint()));
+                patterns.chain(patterns_about(change.driver())).collect()
+            }
         }
     }
 }
@@ -378,8 +419,8 @@ fn pattern_of(endpoint: Endpoint) -> String {
     format!("{}*", endpoint.name())
 }
 
-/// The driver's number is the first part of every name about a driver. (A page of the list may end in the same number and ends
-/// with it: names cannot tell.)
+/// The driver's number is the first part of every name about a driver. (A page of the list may end in the same number
+/// and ends with it: names cannot tell.)
 fn patterns_about(id: DriverId) -> [String; 2] {
     [format!("*:{id}"), format!("*:{id}:*")]
 }
@@ -413,8 +454,70 @@ fn all_drivers() -> Tag {
 mod tests {
     use super::*;
 
+    use std::collections::HashSet;
+
     fn patterns(change: Change) -> Vec<String> {
-        Ended::from(change).patterns.into_iter().collect()
+        let mut patterns = Ended::By(change).patterns();
+        patterns.sort();
+        patterns
+    }
+
+    /// Each question once, and pages from the middle of both lists.
+    fn questions(id: DriverId) -> Vec<Question> {
+        let limit = PageLimit::new(7).expect("a limit");
+        let trip = TripKey {
+            started_at: DateTime::from_timestamp_micros(1_767_225_600_123_456).expect("a moment"),
+            id: TripId(uuid::Uuid::from_u128(42)),
+        };
+        let after_driver = Some(Position {
+            after: DriverId(9),
+            rows_before: 7,
+        });
+        let after_trip = Some(Position {
+            after: trip,
+            rows_before: 14,
+        });
+        let pages = [
+            Question::DriverList(PageRequest {
+                limit,
+                from: after_driver,
+            }),
+            Question::DriverTrips(
+                id,
+                PageRequest {
+                    limit,
+                    from: after_trip,
+                },
+            ),
+        ];
+        let all = Question::ABOUT_ALL.into_iter().chain(Question::about(id));
+        all.chain(pages).collect()
+    }
+
+    #[test]
+    fn a_question_is_read_back_from_its_key() {
+        for question in questions(DriverId(3)) {
+            let key = question.key("signer");
+            assert_eq!(Question::of(&key, "signer"), Some(question), "{key}");
+        }
+    }
+
+    #[test]
+    fn keys_of_nobody_and_pages_with_cursors_of_another_signer_have_no_question() {
+        let first = Question::ABOUT_ALL[6].key("signer");
+        for key in [
+            Key::new("query").part("trip_activity"),
+            Key::new("premium"),
+            Key::new("premium").part("x"),
+            Key::new("premium").part("+1"),
+            Key::new("premium").part(1).part(2),
+            Key::new("trip_activity").part(1),
+            Key::new("driver_list").part(0).part("signer"),
+            first.clone().part(1),
+        ] {
+            assert_eq!(Question::of(&key, "signer"), None, "{key}");
+        }
+        assert_eq!(Question::of(&first, "another"), None);
     }
 
     #[test]
@@ -452,14 +555,7 @@ mod tests {
             Change::DriverUpdated(id),
         ];
         let ended: HashSet<Tag> = changes.into_iter().flat_map(Change::tags).collect();
-        let about_driver = [
-            Question::DriverDetails(id),
-            Question::CurrentRisk(id),
-            Question::Premium(id),
-            Question::DriverStatistics(id),
-            Question::DriverTrips(id, PageRequest::first(PageLimit::DEFAULT)),
-        ];
-        let questions: Vec<_> = Question::ABOUT_ALL.into_iter().chain(about_driver).collect();
+        let questions: Vec<_> = Question::ABOUT_ALL.into_iter().chain(Question::about(id)).collect();
         assert_eq!(questions.len(), Endpoint::ALL.len());
         for question in questions {
             let tags = question.tags();

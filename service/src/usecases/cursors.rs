@@ -1,8 +1,8 @@
 //! Cursors: positions in a list as a client sees them, opaque and signed.
 //!
 //! A cursor is the position in bytes and an HMAC over it and the *scope*, the list that it belongs to; written in
-//! base64url. A client can neither read a meaning into it that we would have to keep, nor make one up, nor use one list's
-//! cursor on another: the database is only asked for places that this service has named.
+//! base64url. A client can neither read a meaning into it that we would have to keep, nor make one up, nor use one
+//! list's cursor on another: the database is only asked for places that this service has named.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -27,8 +27,8 @@ pub struct CursorKey {
 }
 
 impl CursorKey {
-    /// The key that follows from the configured secret, so that replicas take each other's cursors; a random one when there is
-    /// none.
+    /// The key that follows from the configured secret, so that replicas take each other's cursors; a random one when
+    /// there is none.
     pub fn new(config: &AuthConfig) -> Self {
         config.secret_bytes().map_or_else(
             || Self::from_secret(&rand::random::<[u8; 32]>()),

@@ -1,10 +1,12 @@
 //! Telling the cache what has changed, after the commit.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use tiered_cache::{Strategy, Tag, TieredCache};
+use tiered_cache::{InvalidateError, Key, Strategy, Tag, TieredCache};
 
-use super::cascade::Ended;
+use super::cascade::{Change, Ended, Question};
+use super::source::Answers;
 use crate::faults::EveryNth;
 
 /// What became of an invalidation.
@@ -21,68 +23,86 @@ impl Applied {
         seq: None,
         is_done: true,
     };
+
+    fn of(result: Result<Option<u64>, InvalidateError>) -> Self {
+        if let Err(error) = &result {
+            tracing::warn!(%error, cause = %error.cause, "an invalidation reached this replica only");
+        }
+        Self {
+            is_done: result.is_ok(),
+            seq: result.unwrap_or_default(),
+        }
+    }
 }
 
 /// Applies changes to the cache; does nothing while the cache is off.
 #[derive(Clone)]
 pub struct Invalidator {
-    cache: Option<TieredCache>,
-    strategy: Strategy,
+    /// What is told.
+    pub cache: Option<TieredCache>,
+    /// How it is told: by tag, or by name with the strategy as planned.
+    pub strategy: Strategy,
+    /// Knows what to reload after a write; `None` when no answer is written through.
+    pub reloads: Option<Arc<Answers>>,
     /// Faults on purpose: invalidations that are not made. Usually none.
-    skipped: Vec<Arc<EveryNth>>,
+    pub skipped: Vec<Arc<EveryNth>>,
 }
 
 impl Invalidator {
-    /// For this cache and its strategy; `skipped` decides which invalidations are not made, on purpose.
-    pub fn new(cache: Option<TieredCache>, strategy: Strategy, skipped: Vec<Arc<EveryNth>>) -> Self {
-        Self {
-            cache,
-            strategy,
-            skipped,
-        }
-    }
-
     /// Invalidates everything that `changes` touch, in one call. When this returns, this replica serves nothing older,
     /// whatever Redis said. What Redis did not take, the cache repeats by itself, and after a crash out of the outbox.
     ///
+    /// With write-through, the answers about the changed drivers are loaded anew before this returns. Those about the
+    /// portfolio are left to their readers: every write touches them, and adding them up again costs more than the
+    /// write.
+    ///
     /// With the strategy as planned there is neither a place nor that promise: entries are deleted by pattern.
-    pub async fn apply<C: Into<Ended>>(&self, changes: impl IntoIterator<Item = C>) -> Applied {
+    pub async fn apply(&self, changes: impl IntoIterator<Item = Change>) -> Applied {
         if self.skipped.iter().any(|count| count.is_due()) {
             return Applied::NOTHING_TO_DO;
         }
-        self.end(Ended::union(changes.into_iter().map(Into::into))).await
+        let changes: Vec<Change> = changes.into_iter().collect();
+        let reloads = self
+            .reloads
+            .as_ref()
+            .map_or_else(Vec::new, |answers| keys_about(&changes, answers));
+        self.end(changes.into_iter().map(Ended::By).collect(), reloads).await
     }
 
-    /// The same without faults, for what operators order.
-    pub(super) async fn end(&self, ended: Ended) -> Applied {
+    /// Ends what an operator orders; faults on purpose do not hold here.
+    pub(super) async fn end_on_order(&self, ended: Ended) -> Applied {
+        self.end(vec![ended], Vec::new()).await
+    }
+
+    async fn end(&self, ended: Vec<Ended>, reloads: Vec<Key>) -> Applied {
         let Some(cache) = &self.cache else {
             return Applied::NOTHING_TO_DO;
         };
         if self.strategy == Strategy::Planned {
-            delete(cache, &ended).await;
+            delete(cache, ended.iter().flat_map(Ended::patterns).collect()).await;
             return Applied::NOTHING_TO_DO;
         }
-        let tags: Vec<Tag> = ended.tags.into_iter().collect();
-        match cache.invalidate(&tags).await {
-            Ok(invalidated) => Applied {
-                seq: invalidated.seq,
-                is_done: true,
-            },
-            Err(error) => {
-                tracing::warn!(%error, cause = %error.cause, "an invalidation reached this replica only");
-                Applied {
-                    seq: None,
-                    is_done: false,
-                }
-            }
+        if let [Ended::Matching(pattern)] = &ended[..] {
+            return Applied::of(cache.flush_matching(pattern).await.map(|flushed| flushed.seq));
         }
+        let tags: HashSet<Tag> = ended.iter().flat_map(Ended::tags).collect();
+        let tags: Vec<Tag> = tags.into_iter().collect();
+        let done = cache.write_through(&tags, reloads).await;
+        Applied::of(done.map(|invalidated| invalidated.seq))
     }
 }
 
+/// Where the answers about the changed drivers are kept.
+fn keys_about(changes: &[Change], answers: &Answers) -> Vec<Key> {
+    let drivers: HashSet<_> = changes.iter().map(|change| change.driver()).collect();
+    let questions = drivers.into_iter().flat_map(Question::about);
+    questions.map(|question| answers.key(question)).collect()
+}
+
 /// One scan of all names per pattern, as the plan's `flush_pattern`.
-async fn delete(cache: &TieredCache, ended: &Ended) {
-    for pattern in &ended.patterns {
-        if let Err(error) = cache.delete_planned(pattern).await {
+async fn delete(cache: &TieredCache, patterns: BTreeSet<String>) {
+    for pattern in patterns {
+        if let Err(error) = cache.delete_planned(&pattern).await {
             tracing::warn!(%error, pattern, "entries were not deleted: they are served until their time is over");
         }
     }

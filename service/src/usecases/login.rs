@@ -55,7 +55,8 @@ impl Login {
         }
     }
 
-    /// A token, or `None` when name and password do not belong together. It takes as long for a name that does not exist.
+    /// A token, or `None` when name and password do not belong together. It takes as long for a name that does not
+    /// exist.
     pub async fn run(&self, username: &str, password: String) -> Result<Option<IssuedToken>, LoginError> {
         if let Some(wait) = self.throttle.wait(username, Instant::now()) {
             return Err(LoginError::Throttled { wait });

@@ -13,22 +13,21 @@ mod readiness;
 mod reads;
 mod redis_probe;
 mod rescore;
+mod source;
 mod warming;
 mod writes;
 
-pub use cache_admin::{
-    CacheAdmin, CacheAdminError, CacheAdminParts, CacheReport, FlushTarget, VERIFY_DRIVERS_MAX, VerifyReport,
-    WARM_DRIVERS_MAX,
-};
+pub use cache_admin::{CacheAdmin, CacheAdminError, CacheReport, VERIFY_ANSWERS_MAX, VerifyReport, WARM_DRIVERS_MAX};
 pub use cache_outbox::{CacheOutbox, Confirmations, Confirming};
-pub use cascade::{Change, Endpoint, Question, tag_names};
+pub use cascade::{Change, Ended, Endpoint, Question, tag_names};
 pub use cursors::{CursorForm, CursorKey, DRIVERS as DRIVERS_SCOPE, trips_of as trips_scope};
 pub use invalidation::{Applied, Invalidator};
 pub use login::{Login, LoginError};
 pub use query_cache::QueryCache;
 pub use readiness::{Dependencies, Dependency, Readiness, ReadyReport};
-pub use reads::{Answer, LoadFailed, PageBody, ReadError, Reads, Source};
+pub use reads::{Answer, ReadError, Reads, Source};
 pub use redis_probe::{RedisMemory, RedisProbe};
 pub use rescore::Rescore;
+pub use source::{Answers, LoadFailed, PageBody};
 pub use warming::{WarmProgress, Warming};
 pub use writes::{WriteError, Writes, Written};

@@ -17,7 +17,7 @@ use crate::store::Store;
 /// How long a dependency may take to answer: a balancer asks every few seconds, and gives up after about two.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the readiness route answers.
+/// Answer of the readiness route.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReadyReport {
     /// Whether to send traffic, and whether something is missing.
@@ -38,14 +38,14 @@ pub struct ReadyReport {
     pub faults: Vec<String>,
 }
 
-/// What to do with a replica.
+/// Verdict on a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadyStatus {
     /// Everything is there.
     Ready,
-    /// It answers, but without Redis (slower) or without its place in the Kafka group (scores wait). Taking the traffic away
-    /// would only make that worse.
+    /// It answers, but without Redis (slower) or without its place in the Kafka group (scores wait). Taking the traffic
+    /// away would only make that worse.
     Degraded,
     /// It cannot answer (no database), or has not come up yet.
     NotReady,
@@ -61,7 +61,7 @@ impl ReadyReport {
 /// One dependency, as it answered just now.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Dependency {
-    /// Whether it answered.
+    /// Whether the dependency answered.
     pub ok: bool,
     /// How long the answer took, in milliseconds.
     pub latency_ms: f64,
@@ -72,7 +72,7 @@ pub struct Dependency {
 pub struct ConsumerReport {
     /// Whether the group has assigned partitions to this replica (none of them is an assignment too).
     pub ok: bool,
-    /// How many.
+    /// Number of partitions.
     pub partitions: usize,
 }
 
@@ -94,7 +94,7 @@ pub struct Readiness {
     came_up: AtomicBool,
 }
 
-/// What is looked at.
+/// Everything that readiness looks at.
 pub struct Dependencies {
     /// The database.
     pub store: Arc<dyn Store>,
@@ -144,8 +144,8 @@ impl Readiness {
         }
     }
 
-    /// Redis is optional from the start: the cache goes on without it. The Kafka group is waited for once, so that a fresh
-    /// replica is complete when traffic comes. Relaxed: the flag only ever goes up.
+    /// Redis is optional from the start: the cache goes on without it. The Kafka group is waited for once, so that a
+    /// fresh replica is complete when traffic comes. Relaxed: the flag only ever goes up.
     fn status(&self, postgres: bool, redis: bool, consumer: bool) -> ReadyStatus {
         if !postgres {
             return ReadyStatus::NotReady;

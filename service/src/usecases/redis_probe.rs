@@ -1,5 +1,5 @@
-//! Asks Redis whether it is there. Apart from the cache's own connection on purpose: the cache goes on without Redis and
-//! hides its failures, which is right for requests and wrong for a probe.
+//! Asks Redis whether it is there. Apart from the cache's own connection on purpose: the cache goes on without Redis
+//! and hides its failures, which is right for requests and wrong for a probe.
 
 use redis::{Client, IntoConnectionInfo, RedisError};
 
@@ -32,7 +32,7 @@ impl RedisProbe {
         })
     }
 
-    /// What Redis says of its memory. The caller bounds the time.
+    /// Memory by Redis's own account. The caller bounds the time.
     pub async fn memory(&self) -> Result<RedisMemory, RedisError> {
         let mut connection = self.client.get_multiplexed_async_connection().await?;
         let info: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;

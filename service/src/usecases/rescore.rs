@@ -1,4 +1,4 @@
-//! What follows an event about a driver: the new score, then the invalidation of what it shows in.
+//! Reaction to an event about a driver: the new score, then the invalidation of the answers that show it.
 
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ impl Rescore {
 
 #[async_trait]
 impl DriverEventHandler for Rescore {
-    /// Repeatable: a score is computed from the rows, not from the events, so that events may come twice or out of order.
+    /// Repeatable: a score is computed from the rows, not from the events, so that events may come twice or out of
+    /// order.
     async fn drivers_changed(&self, drivers: &[DriverId]) -> Result<(), Cause> {
         let scored = stream::iter(drivers.iter().copied())
             .map(|driver| self.score(driver))

@@ -1,19 +1,21 @@
-//! Warming: the busiest drivers' answers are loaded in the background before a fresh replica takes traffic.
+//! Warming: the busiest drivers' answers are loaded in the background before a fresh replica takes traffic, or on
+//! order.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, stream};
+use tiered_cache::{Key, TieredCache};
 use tokio_util::sync::CancellationToken;
 
-use super::{Question, Reads};
-use crate::metrics::uncounted;
+use super::cascade::Question;
+use super::source::Answers;
 use crate::store::{Store, StoreError};
 
-/// Answers loaded at the same time: less than half of the default pool, so that warming does not starve the consumer and
-/// the requests of a replica that other traffic has found already.
-const CONCURRENCY: usize = 8;
+/// Answers loaded at the same time: less than half of the default pool, so that warming does not starve the consumer
+/// and the requests of a replica that other traffic has found already.
+const CONCURRENCY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 /// A replica that is not warm after this long takes traffic all the same: slow is better than absent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -51,69 +53,55 @@ impl WarmProgress {
     pub fn is_over(&self) -> bool {
         self.finished.load(Ordering::Relaxed) || self.started.elapsed() > PATIENCE
     }
-
-    fn finish(&self) {
-        self.finished.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Warms the cache.
+#[derive(Clone)]
 pub struct Warming {
-    store: Arc<dyn Store>,
-    reads: Reads,
-    drivers: u32,
-    progress: Arc<WarmProgress>,
+    /// What is warmed; nothing while it is off.
+    pub cache: Option<TieredCache>,
+    /// Knows the busiest drivers.
+    pub store: Arc<dyn Store>,
+    /// Knows where their answers are kept.
+    pub answers: Arc<Answers>,
 }
 
 impl Warming {
-    /// Warms the answers about the `drivers` busiest drivers; none when that is 0.
-    pub fn new(store: Arc<dyn Store>, reads: Reads, drivers: u32, progress: Arc<WarmProgress>) -> Self {
-        Self {
-            store,
-            reads,
-            drivers,
-            progress,
-        }
-    }
-
-    /// Runs until everything has been tried or `stop` is called. What fails is left to the requests.
-    pub async fn run(self, stop: CancellationToken) {
-        match self.questions().await {
-            Ok(questions) if questions.is_empty() => {}
-            Ok(questions) => {
-                stop.run_until_cancelled(self.ask_all(questions)).await;
+    /// Warms the answers about the `drivers` busiest drivers (none when that is 0), until everything has been tried or
+    /// `stop` is called. What fails is left to the requests.
+    pub async fn run(self, drivers: u32, progress: Arc<WarmProgress>, stop: CancellationToken) {
+        if let Some(cache) = self.cache.as_ref().filter(|_| drivers > 0) {
+            match self.keys(drivers).await {
+                Ok(keys) => {
+                    stop.run_until_cancelled(load(cache, keys, &progress)).await;
+                }
+                Err(error) => tracing::warn!(%error, "the cache is not warmed: the busiest drivers could not be read"),
             }
-            Err(error) => tracing::warn!(%error, "the cache is not warmed: the busiest drivers could not be read"),
         }
-        self.progress.finish();
+        progress.finished.store(true, Ordering::Relaxed);
     }
 
     /// Busiest first: if traffic comes early, it finds what it most likely asks for.
-    async fn questions(&self) -> Result<Vec<Question>, StoreError> {
-        if self.drivers == 0 {
-            return Ok(Vec::new());
-        }
-        let drivers = self.store.busiest_drivers(i64::from(self.drivers)).await?;
+    async fn keys(&self, drivers: u32) -> Result<Vec<Key>, StoreError> {
+        let drivers = self.store.busiest_drivers(i64::from(drivers)).await?;
         let about_drivers = drivers
             .into_iter()
             .flat_map(|id| [Question::DriverDetails(id), Question::CurrentRisk(id)]);
-        Ok(Question::ABOUT_ALL.into_iter().chain(about_drivers).collect())
+        let questions = Question::ABOUT_ALL.into_iter().chain(about_drivers);
+        Ok(questions.map(|question| self.answers.key(question)).collect())
     }
+}
 
-    async fn ask_all(&self, questions: Vec<Question>) {
-        let started = Instant::now();
-        self.progress.total.store(questions.len() as u64, Ordering::Relaxed);
-        stream::iter(questions)
-            .for_each_concurrent(CONCURRENCY, |question| self.ask(question))
-            .await;
-        let (answers, elapsed_ms) = (self.progress.done(), started.elapsed().as_millis());
-        tracing::info!(answers, elapsed_ms, "the cache is warm");
-    }
-
-    async fn ask(&self, question: Question) {
-        if let Err(error) = uncounted(self.reads.ask(question)).await {
-            tracing::debug!(?question, %error, "an answer could not be warmed");
-        }
-        self.progress.done.fetch_add(1, Ordering::Relaxed);
-    }
+async fn load(cache: &TieredCache, keys: Vec<Key>, progress: &WarmProgress) {
+    let started = Instant::now();
+    progress.total.store(keys.len() as u64, Ordering::Relaxed);
+    let count = |warmed: tiered_cache::Warmed| progress.done.store(warmed.tried(), Ordering::Relaxed);
+    let warmed = cache.warm(keys, CONCURRENCY, count).await;
+    let elapsed_ms = started.elapsed().as_millis();
+    tracing::info!(
+        answers = warmed.tried(),
+        failed = warmed.failed,
+        elapsed_ms,
+        "the cache is warm"
+    );
 }

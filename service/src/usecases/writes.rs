@@ -16,7 +16,7 @@ use crate::store::{ClaimOfDriver, ClaimOutcome, Committed, Driver, StoreError, W
 /// Something that is committed and visible.
 #[derive(Debug, Clone, Copy)]
 pub struct Written<T> {
-    /// What the write made.
+    /// Result of the write.
     pub value: T,
     /// The driver's version that it made.
     pub version: i64,
@@ -57,8 +57,8 @@ pub struct Writes {
 }
 
 impl Writes {
-    /// Writes by `writer`, invalidates, tells `confirmations` so, wakes the relay of events by `outbox`. A stop waits for what
-    /// runs under `running`.
+    /// Writes by `writer`, invalidates, tells `confirmations` so, wakes the relay of events by `outbox`. A stop waits
+    /// for what runs under `running`.
     pub fn new(
         writer: Writer,
         invalidator: Invalidator,
@@ -134,8 +134,8 @@ impl Writes {
         self.running.spawn(write(self.clone())).await?
     }
 
-    /// The order matters (docs/ARCHITECTURE.md, "One write"): answering before the invalidation would let the writer read
-    /// its past.
+    /// The order matters (docs/ARCHITECTURE.md, "One write"): answering before the invalidation would let the writer
+    /// read its past.
     async fn publish<T>(&self, committed: Option<Committed<T>>, change: Change) -> Option<Written<T>> {
         let Committed {
             value,

@@ -129,7 +129,7 @@ fn routes(claim: i64) -> Vec<Route> {
         route("cache_stats", "GET", "/admin/cache/stats", 200, 403),
         route("cache_flush", "POST", "/admin/cache/flush", 200, 403).with(json!({"driver": 2})),
         route("cache_warm", "POST", "/admin/cache/warm", 202, 403).with(json!({"drivers": 1})),
-        route("cache_verify", "POST", "/admin/cache/verify", 200, 403).with(json!({"drivers": 1})),
+        route("cache_verify", "POST", "/admin/cache/verify", 200, 403).with(json!({"answers": 1})),
     ]
 }
 

@@ -1,8 +1,8 @@
-//! Whether the OpenAPI document is true: schemathesis makes requests out of it, good and bad ones, and compares every answer
-//! with what the document promises. All of its checks, against the service on real servers.
+//! Whether the OpenAPI document is true: schemathesis makes requests out of it, good and bad ones, and compares every
+//! answer with what the document promises. All of its checks, against the service on real servers.
 //!
-//! A normal run makes enough requests of each operation to see every documented refusal; with `CONTRACT_TESTS_LONG` set it
-//! makes 5,000 and more. Both are seeded, so that a finding can be had again.
+//! A normal run makes enough requests of each operation to see every documented refusal; with `CONTRACT_TESTS_LONG` set
+//! it makes 5,000 and more. Both are seeded, so that a finding can be had again.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

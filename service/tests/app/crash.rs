@@ -5,8 +5,8 @@ use stack::proxy::Fault;
 
 use crate::support::{Client, Process, Scene, Token, eventually};
 
-/// Trips of the recent days: an answer that only the writer's own invalidation ends. (The score that follows a trip by way of
-/// Kafka ends the answers about the driver, and would hide a lost invalidation of those.)
+/// Trips of the recent days: an answer that only the writer's own invalidation ends. (The score that follows a trip by
+/// way of Kafka ends the answers about the driver, and would hide a lost invalidation of those.)
 async fn recent_trips(client: &Client) -> i64 {
     let answer = client.get("/admin/dashboard/trip-activity").await;
     assert_eq!(answer.status, 200, "{answer:?}");

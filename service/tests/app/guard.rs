@@ -13,7 +13,8 @@ const CREDENTIALS: &str = r#"{"username":"admin","password":"admin-password"}"#;
 /// A request whose handler waits for its body; the 100 proves that it does.
 async fn half_a_request(app: &App) -> TcpStream {
     let head = format!(
-        "POST /auth/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        "POST /auth/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         expect: 100-continue\r\n\r\n",
         CREDENTIALS.len()
     );
     let mut connection = TcpStream::connect(app.address()).await.expect("connects");

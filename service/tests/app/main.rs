@@ -1,8 +1,9 @@
-//! The service from outside, on real Postgres, Redis and Kafka. One executable for all of it: linking the service once is
-//! what takes the time.
+//! The service from outside, on real Postgres, Redis and Kafka. One executable for all of it: linking the service once
+//! is what takes the time.
 
 mod auth;
 mod cache_admin;
+mod cache_extras;
 mod contract;
 mod crash;
 mod events;

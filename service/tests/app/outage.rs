@@ -128,7 +128,8 @@ async fn survive(name: &str, begin: impl AsyncFnOnce(&FaultProxy, &Redis), end: 
     shared.over.store(true, Ordering::SeqCst);
     let times = clients.join_all().await.concat();
     println!(
-        "{name}: {} reads, none failed, none stale; p99 before {:.1} ms, meanwhile {:.1} ms, from a second after {:.1} ms",
+        "{name}: {} reads, none failed, none stale; \
+         p99 before {:.1} ms, meanwhile {:.1} ms, from a second after {:.1} ms",
         times.len(),
         p99_ms(&times, calm, broken),
         p99_ms(&times, broken, mended),

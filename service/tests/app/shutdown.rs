@@ -24,7 +24,8 @@ async fn a_request_in_flight_is_finished() {
     let app = scene.app().start().await;
     let body = r#"{"username":"admin","password":"admin-password"}"#;
     let head = format!(
-        "POST /auth/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        "POST /auth/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         expect: 100-continue\r\n\r\n",
         body.len()
     );
     let mut connection = TcpStream::connect(app.address()).await.expect("connects");

@@ -1,5 +1,5 @@
-//! SQL statements per request over all routes, before and after, by the server's own count: the plan's "database queries
-//! reduced by half", and what the cache adds to it.
+//! SQL statements per request over all routes, before and after, by the server's own count: the plan's "database
+//! queries reduced by half", and what the cache adds to it.
 //!
 //! Three services take turns with the same requests, in blocks, so that whatever happens on the machine happens to all.
 

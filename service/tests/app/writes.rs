@@ -116,8 +116,8 @@ async fn a_write_tells_the_place_of_its_invalidation_while_the_cache_is_on() {
 
 /// Interleaving:
 /// 1. one replica writes; the other has the answer from before in memory;
-/// 2. the writer's client goes there with the write's `x-cache-seq`, before or after the message: it must not get what was
-///    there before;
+/// 2. the writer's client goes there with the write's `x-cache-seq`, before or after the message: it must not get what
+///    was there before;
 /// 3. the same while messages cannot come through at all.
 #[tokio::test]
 async fn a_client_that_names_its_write_never_gets_something_older_elsewhere() {

@@ -96,7 +96,8 @@ async fn a_walk_meets_every_driver_that_was_there_and_none_twice() {
             // One who joins lands at the end; one who leaves from what was read already would move every later OFFSET.
             sqlx::query(
                 "INSERT INTO drivers (name, email, licence, born_on, joined_on, status)
-                 SELECT 'New', 'new' || count(*) || '@example.com', 'N' || count(*), '1990-01-01', '2026-06-30', 'active'
+                 SELECT 'New', 'new' || count(*) || '@example.com', 'N' || count(*), '1990-01-01', '2026-06-30',
+                        'active'
                    FROM drivers",
             )
             .execute(&fixture.pool)

@@ -263,7 +263,7 @@ async fn both_stores_know_who_is_not_there_and_who_drives_most() {
         assert!(store.current_risk(NOBODY).await.unwrap().is_none());
         assert!(store.premium(NOBODY).await.unwrap().is_none());
         assert!(store.driver_statistics(NOBODY).await.unwrap().is_none());
-        let page = PageRequest::first(PageLimit::default());
+        let page = PageRequest::first(PageLimit::DEFAULT);
         assert!(store.driver_trips(NOBODY, &page).await.unwrap().is_none());
         store.ping().await.unwrap();
     }

@@ -1,8 +1,9 @@
-//! How the tuned store's statements are carried out: large tables are reached by an index, by the word of the server's own
-//! counters and by EXPLAIN's reason for them.
+//! How the tuned store's statements are carried out: large tables are reached by an index, by the word of the server's
+//! own counters and by EXPLAIN's reason for them.
 //!
-//! The portfolio of a test is small, and the planner rightly scans small tables. So sequential scans are made unattractive
-//! here: one that is still counted is one that no index could have answered, and that is what would hurt on a large portfolio.
+//! The portfolio of a test is small, and the planner rightly scans small tables. So sequential scans are made
+//! unattractive here: one that is still counted is one that no index could have answered, and that is what would hurt
+//! on a large portfolio.
 
 use std::collections::BTreeMap;
 
@@ -92,14 +93,24 @@ async fn no_read_of_the_tuned_store_scans_a_large_table() {
 async fn the_planner_itself_takes_the_indexes_of_the_largest_tables() {
     let fixture = Fixture::seeded().await;
     let statements = [
-        ("trips_driver_recent_idx", "SELECT started_at FROM trips WHERE driver_id = 7 ORDER BY started_at DESC, id DESC LIMIT 10"),
         (
             "trips_driver_recent_idx",
-            "SELECT id FROM trips WHERE driver_id = 7 AND (started_at, id) < ('2026-06-01', '00000000-0000-0000-0000-000000000000')
+            "SELECT started_at FROM trips WHERE driver_id = 7 ORDER BY started_at DESC, id DESC LIMIT 10",
+        ),
+        (
+            "trips_driver_recent_idx",
+            "SELECT id FROM trips
+              WHERE driver_id = 7 AND (started_at, id) < ('2026-06-01', '00000000-0000-0000-0000-000000000000')
               ORDER BY started_at DESC, id DESC LIMIT 51",
         ),
-        ("safety_events_trip_idx", "SELECT kind FROM safety_events WHERE trip_id = '00000000-0000-0000-0000-000000000000'"),
-        ("portfolio_daily_pkey", "SELECT sum(trips) FROM portfolio_daily WHERE day BETWEEN '2026-06-30' AND '2026-07-01'"),
+        (
+            "safety_events_trip_idx",
+            "SELECT kind FROM safety_events WHERE trip_id = '00000000-0000-0000-0000-000000000000'",
+        ),
+        (
+            "portfolio_daily_pkey",
+            "SELECT sum(trips) FROM portfolio_daily WHERE day BETWEEN '2026-06-30' AND '2026-07-01'",
+        ),
     ];
     for (index, statement) in statements {
         let plan: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("EXPLAIN {statement}")))

@@ -1,7 +1,6 @@
-//! What is asked of a real broker: who it is, how it is set, topics made and deleted.
+//! Requests to a real broker: its identity and settings, topics made and deleted.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,6 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-
-use super::librdkafka_version;
 
 /// Brokers answer at once or are not there.
 const METADATA_LIMIT: Duration = Duration::from_secs(5);
@@ -34,17 +31,10 @@ const RECORDED_SETTINGS: [&str; 6] = [
 #[derive(Clone)]
 pub(super) struct Admin(Arc<AdminClient<DefaultClientContext>>);
 
-// By hand, because `AdminClient` has no `Debug`.
-impl fmt::Debug for Admin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Admin").finish()
-    }
-}
-
 /// Who answers.
 #[derive(Debug)]
 pub(super) struct Cluster {
-    /// `None` when the broker does not tell, as mock brokers.
+    /// `None` when the broker does not tell, as mock brokers do not.
     pub(super) id: Option<String>,
     /// At least one.
     pub(super) broker_ids: Vec<i32>,
@@ -112,16 +102,20 @@ impl Admin {
     /// Whether the topic was made by this call; one that was there already is left as it is.
     pub(super) async fn create_topic(&self, name: &str, partitions: i32) -> KafkaResult<bool> {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(DEFAULT_REPLICATION));
-        match first_failure(self.0.create_topics(&[topic], &limits()).await) {
-            None => Ok(true),
-            Some(KafkaError::AdminOp(RDKafkaErrorCode::TopicAlreadyExists)) => Ok(false),
-            Some(error) => Err(error),
-        }
+        let created = self.0.create_topics(&[topic], &limits()).await;
+        done_unless(RDKafkaErrorCode::TopicAlreadyExists, created)
     }
 
+    /// Topics that are not there need not be deleted.
     pub(super) async fn delete_topics(&self, names: &[&str]) -> KafkaResult<()> {
-        first_failure(self.0.delete_topics(names, &limits()).await).map_or(Ok(()), Err)
+        let deleted = self.0.delete_topics(names, &limits()).await;
+        done_unless(RDKafkaErrorCode::UnknownTopicOrPartition, deleted).map(drop)
     }
+}
+
+/// The version of the client library, which is also that of the embedded broker.
+pub(super) fn librdkafka_version() -> String {
+    rdkafka::util::get_rdkafka_version().1
 }
 
 fn limits() -> AdminOptions {
@@ -130,12 +124,20 @@ fn limits() -> AdminOptions {
         .operation_timeout(Some(ADMIN_LIMIT))
 }
 
-/// An administrative answer fails as a whole or topic by topic.
-fn first_failure(answer: KafkaResult<Vec<Result<String, (String, RDKafkaErrorCode)>>>) -> Option<KafkaError> {
-    match answer {
-        Err(error) => Some(error),
-        Ok(topics) => topics
-            .into_iter()
-            .find_map(|topic| topic.err().map(|(_, code)| KafkaError::AdminOp(code))),
+/// Whether everything that was asked was done: not when `harmless` is the answer for a topic. An administrative answer
+/// fails as a whole or topic by topic.
+fn done_unless(
+    harmless: RDKafkaErrorCode,
+    answer: KafkaResult<Vec<Result<String, (String, RDKafkaErrorCode)>>>,
+) -> KafkaResult<bool> {
+    let mut failures = answer?
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|(_, code)| code)
+        .peekable();
+    let done = failures.peek().is_none();
+    match failures.find(|code| *code != harmless) {
+        Some(code) => Err(KafkaError::AdminOp(code)),
+        None => Ok(done),
     }
 }

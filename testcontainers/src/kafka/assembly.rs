@@ -1,10 +1,11 @@
 //! Where Kafka's own programs come from: `KAFKA_HOME`, or put together once from the artifacts that the Kafka project
 //! publishes on Maven Central, and kept in a cache directory. Running them is `native`'s business.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -14,24 +15,23 @@ use nix::unistd::geteuid;
 use crate::error::StackError;
 use crate::info::Server;
 use crate::options::StackOptions;
+use crate::process::{Ending, Output, ProcessError, Supervised};
 use crate::programs;
 use crate::user::RunAs;
 use crate::wait::Patience;
 
-/// What is downloaded, and how: Maven's own file. The version stands there alone.
+/// Maven's project file: it says what is downloaded and how, and is the only place of the version.
 const POM: &str = include_str!("../../kafka/pom.xml");
 /// The archive by which an installation is known, with the version in its name.
 const CORE: &str = "kafka_2.13-";
 /// About 100 MB over a slow line.
 const ASSEMBLY_LIMIT: Duration = Duration::from_mins(10);
-/// The end of Maven's output says what it could not do.
-const OUTPUT_TAIL_LINES: usize = 12;
 const INSTALL_JAVA: &str = "apt-get install -y default-jre-headless";
 const INSTALL_BOTH: &str = "apt-get install -y default-jre-headless maven";
 
 /// A Kafka that can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Installation {
+pub(crate) struct Installation {
     pub(super) java: PathBuf,
     /// The directory with all archives, for the class path.
     pub(super) libs: PathBuf,
@@ -49,6 +49,21 @@ pub(super) enum Origin {
         java: PathBuf,
         maven: PathBuf,
     },
+}
+
+/// Read as the source of a native broker.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(installed) => write!(f, "Kafka {} in {}", installed.version, installed.libs.display()),
+            Self::Assemble { cache, .. } => write!(
+                f,
+                "Kafka {}, to be assembled from Maven Central into {} at the first start",
+                version(),
+                cache.display()
+            ),
+        }
+    }
 }
 
 /// Looks around, without starting anything.
@@ -157,7 +172,7 @@ fn failed(problem: impl Into<String>) -> StackError {
 }
 
 /// The version that is assembled.
-pub(super) fn version() -> &'static str {
+fn version() -> &'static str {
     let after = POM.split_once("<kafka.version>").map_or("", |(_, after)| after);
     after.split_once("</kafka.version>").map_or("", |(version, _)| version)
 }
@@ -180,8 +195,8 @@ fn cache_directory(options: &StackOptions) -> PathBuf {
     parent.join("loadtest")
 }
 
-/// Assembles beside the final name and renames at the end, so that half an assembly is never taken for one. A lock keeps
-/// two from doing so at the same time; the second finds the work done.
+/// Assembles beside the final name and renames at the end, so that half an assembly is never taken for one. A lock
+/// keeps two from doing so at the same time; the second finds the work done.
 async fn assemble(cache: &Path, maven: &Path) -> Result<(), StackError> {
     std::fs::create_dir_all(cache).map_err(StackError::file("create", cache))?;
     let _lock = lock(&cache.join(format!("{}.lock", assembled_name()))).await?;
@@ -218,38 +233,22 @@ async fn lock(path: &Path) -> Result<Flock<File>, StackError> {
     }
 }
 
-/// Ended when this future is dropped.
+/// Ended when this future is dropped. Checksums are compared strictly: what is run must be what was published.
 async fn run_maven(maven: &Path, pom: &Path, libs: &Path) -> Result<(), StackError> {
-    let mut command = tokio::process::Command::new(maven);
-    // Checksums are compared strictly: what is run must be what was published.
+    let mut command = Command::new(maven);
     command
         .args(["-B", "-q", "--strict-checksums", "-f"])
         .arg(pom)
         .arg(format!("-Dlibs={}", libs.display()))
         .arg("package")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(ASSEMBLY_LIMIT, command.output()).await;
-    let output = output
-        .map_err(|_| {
-            failed(format!(
-                "{} did not end within {} s",
-                maven.display(),
-                ASSEMBLY_LIMIT.as_secs()
-            ))
-        })?
-        .map_err(|cause| failed(format!("cannot run {}: {cause}", maven.display())))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines: Vec<&str> = text.lines().collect();
-    let tail = lines[lines.len().saturating_sub(OUTPUT_TAIL_LINES)..].join("\n");
-    Err(failed(format!(
-        "{} ended with {}:\n{tail}\n",
-        maven.display(),
-        output.status
-    )))
+        .stdin(Stdio::null());
+    let log = pom.with_file_name("maven.log");
+    let failed = |problem: ProcessError| failed(format!("Maven {problem}\n"));
+    let process = Supervised::spawn(command, Output::Logged(&log), Ending::default()).map_err(failed)?;
+    process
+        .finish(&Patience::new(ASSEMBLY_LIMIT), |_| ())
+        .await
+        .map_err(failed)
 }
 
 #[cfg(test)]

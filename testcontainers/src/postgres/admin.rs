@@ -1,5 +1,5 @@
-//! The administrative SQL: facts about the server, databases made and dropped. Each call opens one connection and closes
-//! it, so that no session of ours is in the way of a clone or a shutdown.
+//! The administrative SQL: facts about the server, databases made and dropped. Each call opens one connection and
+//! closes it, so that no session of ours is in the way of a clone or a shutdown.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::error::StackError;
 use crate::info::{Server, join_notes};
+use crate::kind::Facts;
 use crate::wait::Patience;
 
 /// A server that accepts the connection but does not answer must not be waited for until TCP gives up.
@@ -35,55 +36,53 @@ const MISSING: &str = "missing";
 /// Without these, a commit is not durable and writes look faster than they are.
 const DURABILITY: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
 
-/// What the server says about itself.
-#[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) version: String,
+/// The maintenance database of a server, by which the others are made and dropped.
+#[derive(Clone)]
+pub struct Client {
+    /// With user and password.
+    pub(super) admin: Url,
+    /// `server_version_num`, which decides on the SQL that may be used.
     pub(super) version_num: i32,
-    pub(super) settings: BTreeMap<String, String>,
 }
 
-impl Facts {
-    /// What makes figures from this server incomplete or too good.
-    pub(super) fn note(&self) -> Option<String> {
-        let is = |name: &str, value: &str| self.settings.get(name).is_some_and(|found| found == value);
-        let mut notes = Vec::new();
-        if is(STATEMENTS, MISSING) {
-            notes.push(
-                "statements cannot be counted: load pg_stat_statements (shared_preload_libraries) and run CREATE EXTENSION \
-                 pg_stat_statements in the database that DATABASE_URL names"
-                    .to_owned(),
-            );
-        }
-        let off = DURABILITY.into_iter().filter(|name| is(name, "off"));
-        notes.extend(off.map(|name| format!("{name} is off, so writes look faster than durable ones")));
-        join_notes(&notes)
+/// Note for a server whose settings make its figures incomplete or too good.
+fn note(settings: &BTreeMap<String, String>) -> Option<String> {
+    let is = |name: &str, value: &str| settings.get(name).is_some_and(|found| found == value);
+    let mut notes = Vec::new();
+    if is(STATEMENTS, MISSING) {
+        notes.push(
+            "statements cannot be counted: load pg_stat_statements (shared_preload_libraries) and run CREATE EXTENSION \
+             pg_stat_statements in the database that DATABASE_URL names"
+                .to_owned(),
+        );
     }
+    let off = DURABILITY.into_iter().filter(|name| is(name, "off"));
+    notes.extend(off.map(|name| format!("{name} is off, so writes look faster than durable ones")));
+    join_notes(&notes)
 }
 
-pub(super) async fn connect(url: &Url) -> Result<PgConnection, sqlx::Error> {
+async fn connect(url: &Url) -> Result<PgConnection, sqlx::Error> {
     let options = PgConnectOptions::from_str(url.as_str())?;
     let patience = Patience::new(CONNECT_LIMIT);
     let connected = patience.bound(options.connect()).await;
     connected.unwrap_or_else(|timed_out| Err(sqlx::Error::Io(std::io::Error::other(timed_out))))
 }
 
+/// The first statement that a server started here answers.
+pub(super) async fn prepare(url: &Url) -> Result<(), sqlx::Error> {
+    execute(url, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned()).await
+}
+
 /// Runs one statement on a connection of its own.
-pub(super) async fn execute(url: &Url, sql: String) -> Result<(), sqlx::Error> {
+async fn execute(url: &Url, sql: String) -> Result<(), sqlx::Error> {
     let mut connection = connect(url).await?;
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
     connection.close().await
 }
 
-/// The first statement that a server started here answers.
-pub(super) async fn prepare(url: &Url) -> Result<(), String> {
-    let extension = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned();
-    execute(url, extension).await.map_err(|error| error.to_string())
-}
-
 /// Asks for everything that goes into the record.
-pub(super) async fn facts(url: &Url) -> Result<Facts, sqlx::Error> {
-    let mut connection = connect(url).await?;
+pub(super) async fn facts(admin: Url) -> Result<(Client, Facts), sqlx::Error> {
+    let mut connection = connect(&admin).await?;
     let version = setting(&mut connection, "server_version").await?;
     let version_num = setting(&mut connection, "server_version_num").await?;
     let version_num = version_num
@@ -95,11 +94,12 @@ pub(super) async fn facts(url: &Url) -> Result<Facts, sqlx::Error> {
     }
     settings.insert(STATEMENTS.to_owned(), statements_version(&mut connection).await?);
     connection.close().await?;
-    Ok(Facts {
+    let facts = Facts {
         version,
-        version_num,
+        note: note(&settings),
         settings,
-    })
+    };
+    Ok((Client { admin, version_num }, facts))
 }
 
 async fn setting(connection: &mut PgConnection, name: &str) -> Result<String, sqlx::Error> {
@@ -137,56 +137,63 @@ pub(super) fn create_sql(name: &str) -> String {
     format!("CREATE DATABASE {}", quoted(name))
 }
 
-/// Copying files beats logging every page of a large template (the default since version 15).
-pub(super) fn clone_sql(template: &str, name: &str, version_num: i32) -> String {
-    let strategy = if version_num >= VERSION_WITH_STRATEGY {
-        " STRATEGY FILE_COPY"
-    } else {
-        ""
-    };
-    format!(
-        "CREATE DATABASE {} TEMPLATE {}{strategy}",
-        quoted(name),
-        quoted(template)
-    )
-}
-
-/// Asks the other sessions on a database to end. `CREATE DATABASE` and `DROP DATABASE` wait a few seconds for them.
-pub(super) async fn end_sessions(url: &Url, database: &str) -> Result<(), StackError> {
-    let ended = async {
-        let mut connection = connect(url).await?;
-        sqlx::query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
-        )
-        .bind(database)
-        .execute(&mut connection)
-        .await?;
-        connection.close().await
-    };
-    ended.await.map_err(StackError::request(
-        Server::Postgres,
-        format!("end the sessions on database `{database}`"),
-    ))
-}
-
-pub(super) async fn drop_database(url: &Url, name: &str, version_num: i32) -> Result<(), StackError> {
-    let mut sql = format!("DROP DATABASE IF EXISTS {}", quoted(name));
-    if version_num >= VERSION_WITH_FORCE {
-        sql.push_str(" WITH (FORCE)");
-    } else {
-        end_sessions(url, name).await?;
+impl Client {
+    pub(super) async fn execute(&self, sql: String) -> Result<(), sqlx::Error> {
+        execute(&self.admin, sql).await
     }
-    execute(url, sql)
-        .await
-        .map_err(StackError::request(Server::Postgres, format!("drop database `{name}`")))
-}
 
-pub(super) async fn exists(url: &Url, name: &str) -> Result<bool, sqlx::Error> {
-    let mut connection = connect(url).await?;
-    let found = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)").bind(name);
-    let found = found.fetch_one(&mut connection).await?;
-    connection.close().await?;
-    Ok(found)
+    /// Copying files beats logging every page of a large template (the default since version 15).
+    pub(super) fn clone_sql(&self, template: &str, name: &str) -> String {
+        let strategy = if self.version_num >= VERSION_WITH_STRATEGY {
+            " STRATEGY FILE_COPY"
+        } else {
+            ""
+        };
+        format!(
+            "CREATE DATABASE {} TEMPLATE {}{strategy}",
+            quoted(name),
+            quoted(template)
+        )
+    }
+
+    /// Asks the other sessions on a database to end. `CREATE DATABASE` and `DROP DATABASE` wait a few seconds for them.
+    pub(super) async fn end_sessions(&self, database: &str) -> Result<(), StackError> {
+        let ended = async {
+            let mut connection = connect(&self.admin).await?;
+            sqlx::query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()",
+            )
+            .bind(database)
+            .execute(&mut connection)
+            .await?;
+            connection.close().await
+        };
+        ended.await.map_err(StackError::request(
+            Server::Postgres,
+            format!("end the sessions on database `{database}`"),
+        ))
+    }
+
+    /// Drops a database with all sessions on it, if there is one of that name.
+    pub(super) async fn drop_database(&self, name: &str) -> Result<(), StackError> {
+        let mut sql = format!("DROP DATABASE IF EXISTS {}", quoted(name));
+        if self.version_num >= VERSION_WITH_FORCE {
+            sql.push_str(" WITH (FORCE)");
+        } else {
+            self.end_sessions(name).await?;
+        }
+        self.execute(sql)
+            .await
+            .map_err(StackError::request(Server::Postgres, format!("drop database `{name}`")))
+    }
+
+    pub(super) async fn has_database(&self, name: &str) -> Result<bool, sqlx::Error> {
+        let mut connection = connect(&self.admin).await?;
+        let found = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)").bind(name);
+        let found = found.fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(found)
+    }
 }
 
 fn quoted(name: &str) -> String {
@@ -207,11 +214,15 @@ mod tests {
 
     #[test]
     fn only_new_servers_are_given_a_strategy() {
+        let clone_sql = |version_num| {
+            let admin = Url::parse("postgres://host").unwrap();
+            Client { admin, version_num }.clone_sql("t", "n")
+        };
         assert_eq!(
-            clone_sql("t", "n", 150_000),
+            clone_sql(150_000),
             "CREATE DATABASE \"n\" TEMPLATE \"t\" STRATEGY FILE_COPY"
         );
-        assert_eq!(clone_sql("t", "n", 140_011), "CREATE DATABASE \"n\" TEMPLATE \"t\"");
+        assert_eq!(clone_sql(140_011), "CREATE DATABASE \"n\" TEMPLATE \"t\"");
     }
 
     #[test]
@@ -226,13 +237,8 @@ mod tests {
     fn a_server_that_is_not_durable_is_noted() {
         let settings = [("fsync", "off"), ("synchronous_commit", "on"), (STATEMENTS, "1.10")];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let facts = Facts {
-            version: "15.1".to_owned(),
-            version_num: 150_001,
-            settings,
-        };
         assert_eq!(
-            facts.note().as_deref(),
+            note(&settings).as_deref(),
             Some("fsync is off, so writes look faster than durable ones")
         );
     }

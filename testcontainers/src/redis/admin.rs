@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
+use ::redis::{AsyncConnectionConfig, RedisError, RedisResult};
 use url::Url;
 
 use crate::info::join_notes;
+use crate::kind::Facts;
 
 /// A server that accepts the connection but does not answer must not be waited for until TCP gives up.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -16,50 +17,57 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The settings that a reader of the record needs to know.
 const RECORDED_SETTINGS: [&str; 4] = ["maxmemory", "maxmemory-policy", "appendonly", "save"];
 
-/// What the server says about itself.
-#[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) version: String,
-    /// The server's own process id, on its machine.
-    pub(super) process_id: Option<u32>,
-    /// Empty where `CONFIG` is not permitted.
-    pub(super) settings: BTreeMap<String, String>,
+/// Where a server is.
+#[derive(Clone)]
+pub struct Client {
+    /// With its password, if it has one.
+    pub(super) url: Url,
 }
 
-impl Facts {
-    /// What makes figures from this server incomplete or not comparable.
-    pub(super) fn note(&self) -> Option<String> {
-        let mut notes = Vec::new();
-        if self.settings.is_empty() {
-            notes.push("its settings are unknown: CONFIG GET was refused".to_owned());
-        }
-        if self.settings.get("maxmemory").is_some_and(|bytes| bytes == "0") {
-            notes.push("maxmemory is 0, so the cache grows without a bound and nothing is evicted".to_owned());
-        }
-        join_notes(&notes)
+impl Client {
+    pub(super) async fn flush(&self) -> RedisResult<()> {
+        let mut connection = connect(&self.url).await?;
+        ::redis::cmd("FLUSHALL").arg("SYNC").query_async(&mut connection).await
     }
 }
 
+/// Facts, and by what the server can be told from others.
+pub(super) struct Found {
+    pub(super) facts: Facts,
+    /// The server's own process id, on its machine.
+    pub(super) process_id: Option<u32>,
+}
+
 /// Asks for everything that goes into the record.
-pub(super) async fn facts(url: &Url) -> RedisResult<Facts> {
+pub(super) async fn facts(url: &Url) -> RedisResult<Found> {
     let mut connection = connect(url).await?;
     let info: String = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
     let version = field(&info, "redis_version").unwrap_or("unknown").to_owned();
     let process_id = field(&info, "process_id").and_then(|id| id.parse().ok());
-    Ok(Facts {
+    let settings = settings(&mut connection).await?;
+    let facts = Facts {
         version,
-        process_id,
-        settings: settings(&mut connection).await?,
-    })
+        note: note(&settings),
+        settings,
+    };
+    Ok(Found { facts, process_id })
 }
 
-pub(super) async fn flush(url: &Url) -> RedisResult<()> {
-    let mut connection = connect(url).await?;
-    ::redis::cmd("FLUSHALL").arg("SYNC").query_async(&mut connection).await
+/// Note for a server whose settings make its figures incomplete or not comparable. The settings are empty where
+/// `CONFIG` is not permitted.
+fn note(settings: &BTreeMap<String, String>) -> Option<String> {
+    let mut notes = Vec::new();
+    if settings.is_empty() {
+        notes.push("its settings are unknown: CONFIG GET was refused".to_owned());
+    }
+    if settings.get("maxmemory").is_some_and(|bytes| bytes == "0") {
+        notes.push("maxmemory is 0, so the cache grows without a bound and nothing is evicted".to_owned());
+    }
+    join_notes(&notes)
 }
 
 async fn connect(url: &Url) -> RedisResult<MultiplexedConnection> {
-    let client = Client::open(url.as_str())?;
+    let client = ::redis::Client::open(url.as_str())?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_LIMIT))
         .set_response_timeout(Some(ANSWER_LIMIT));
@@ -109,21 +117,11 @@ mod tests {
     #[test]
     fn a_server_without_a_memory_bound_is_noted() {
         let settings = BTreeMap::from([("maxmemory".to_owned(), "0".to_owned())]);
-        let facts = Facts {
-            version: String::new(),
-            process_id: None,
-            settings,
-        };
-        assert!(facts.note().is_some_and(|note| note.contains("maxmemory is 0")));
+        assert!(note(&settings).is_some_and(|note| note.contains("maxmemory is 0")));
     }
 
     #[test]
     fn unknown_settings_are_noted() {
-        let facts = Facts {
-            version: String::new(),
-            process_id: None,
-            settings: BTreeMap::new(),
-        };
-        assert!(facts.note().is_some_and(|note| note.contains("CONFIG GET was refused")));
+        assert!(note(&BTreeMap::new()).is_some_and(|note| note.contains("CONFIG GET was refused")));
     }
 }

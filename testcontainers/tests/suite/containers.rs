@@ -1,4 +1,4 @@
-//! What containers have of their own: where their ports are, whose they are, and that they go, volumes included.
+//! Properties of containers alone: where their ports are, who owns them, and that they go, volumes included.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -171,7 +171,7 @@ async fn a_container_that_ends_at_once_is_not_waited_for() {
     ok(redis.stop().await);
     let Some(options) = with_image(&image) else { return };
     let error = Postgres::start(&options).await.unwrap_err();
-    assert!(matches!(error, StackError::Start { .. }), "{error}");
+    assert!(matches!(error, StackError::Process { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("postgres did not start"), "{text}");
 }

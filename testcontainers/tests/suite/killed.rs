@@ -1,5 +1,5 @@
-//! Whatever way a process with a stack ends, nothing of it is left: a pass, a failing test, a panic, Ctrl-C, SIGTERM; and
-//! after kill -9, the next start removes it.
+//! Whatever way a process with a stack ends, nothing of it is left: a pass, a failing test, a panic, Ctrl-C, SIGTERM;
+//! and after kill -9, the next start removes it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -16,7 +16,7 @@ use crate::support::{Room, containers, embedded, ok};
 
 /// Tells [`victim`] how to end.
 const ENDING: &str = "STACK_TEST_VICTIM";
-/// What it prints once its servers are up.
+/// Line that it prints once its servers are up.
 const READY: &str = "the servers are up";
 
 /// Not a test by itself: the process that the others start, with servers of its own.
@@ -54,7 +54,8 @@ async fn live_and_end(ending: &str) {
     }
 }
 
-/// The whole stack where signals end it. Elsewhere without a real Kafka, which takes long to start and goes like the others.
+/// The whole stack where signals end it. Elsewhere without a real Kafka, which takes long to start and goes like the
+/// others.
 async fn start(options: &StackOptions, ending: &str) -> Result<Stack, StackError> {
     if ["signal", "hang"].contains(&ending) {
         return Stack::start(options, &mut |_| ()).await;
@@ -66,8 +67,8 @@ async fn start(options: &StackOptions, ending: &str) -> Result<Stack, StackError
     })
 }
 
-/// 1. The engine is asked to create a container. 2. It is there, but nobody got hold of it yet. 3. The future that waits for
-///    it is dropped, as by Ctrl-C, and the process ends.
+/// 1. The engine is asked to create a container. 2. It is there, but nobody got hold of it yet. 3. The future that
+///    waits for it is dropped, as by Ctrl-C, and the process ends.
 async fn give_up(options: &StackOptions) {
     let appears = async {
         let mut patience = Patience::new(Duration::from_secs(30));

@@ -8,7 +8,7 @@ use stack::{Postgres, Provider, Redis, Server, StackOptions};
 
 use crate::support::{Room, connect, ok, redis_command};
 
-/// What a client is told when it asks.
+/// Value of a setting as a client is told it.
 async fn shown(url: &str, setting: &str) -> String {
     let mut connection = connect(url).await;
     sqlx::query_scalar("SELECT current_setting($1)")
@@ -160,8 +160,8 @@ async fn missing_programs_are_named_with_the_command_that_installs_them() {
     let redis = Redis::start(&options).await.unwrap_err().to_string();
     assert_eq!(
         redis,
-        "redis: there is no program /no/such/place/redis-server; install it with `apt-get install -y redis-server`, or set \
-         REDIS_URL to a running server"
+        "redis: there is no program /no/such/place/redis-server; install it with `apt-get install -y redis-server`, or \
+         set REDIS_URL to a running server"
     );
     room.assert_nothing_left();
 }

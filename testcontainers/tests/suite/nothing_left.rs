@@ -108,7 +108,7 @@ async fn after_a_stack_that_came_up_by_half() {
     };
     let mut lines = 0;
     let error = Stack::start(&options, &mut |_| lines += 1).await.unwrap_err();
-    assert!(matches!(error, StackError::Start { .. }), "{error}");
+    assert!(matches!(error, StackError::Process { .. }), "{error}");
     assert_eq!(lines, 1, "Postgres was not up");
     room.assert_nothing_left();
 }

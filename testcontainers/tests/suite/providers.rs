@@ -1,4 +1,4 @@
-//! What holds of every provider: the same checks on containers, on native servers with a real Kafka, and on external ones.
+//! Checks that hold for every provider: containers, native servers with a real Kafka, external ones.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use sqlx::{Connection, Executor};
+use stack::wait::Patience;
 use stack::{Choice, External, Provider, Stack, StackOptions};
 
 use crate::support::{Room, connect, containers, ok, redis_command};
@@ -69,6 +70,7 @@ async fn everything(stack: &Stack, provider: Provider) {
     redis_is_as_the_plan_says(stack).await;
     flushing_removes_the_keys_of_our_own_server_only(stack, provider).await;
     topics_are_made_once(stack).await;
+    a_deleted_topic_is_gone_and_need_not_be_there(stack).await;
     a_topic_that_nobody_made_is_refused(stack).await;
     compressed_messages_reach_a_group(stack).await;
     a_transaction_is_committed(stack).await;
@@ -195,6 +197,21 @@ async fn topics_are_made_once(stack: &Stack) {
         error.starts_with("kafka: cannot create topic `no such name!`"),
         "{error}"
     );
+}
+
+async fn a_deleted_topic_is_gone_and_need_not_be_there(stack: &Stack) {
+    // A change is answered before every request for the list sees it.
+    let until_listed = async |listed| {
+        let mut patience = Patience::new(PATIENCE);
+        while topics(stack).await.contains(&"short-lived".to_owned()) != listed {
+            patience.pause().await.unwrap();
+        }
+    };
+    ok(stack.kafka.create_topic("short-lived", 1).await);
+    until_listed(true).await;
+    ok(stack.kafka.delete_topic("short-lived").await);
+    until_listed(false).await;
+    ok(stack.kafka.delete_topic("short-lived").await);
 }
 
 /// A misspelt name is an error, and does not become a topic.

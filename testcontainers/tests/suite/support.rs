@@ -1,4 +1,4 @@
-//! What the tests share: a place for the servers' directories, and a look at what is left in it.
+//! Shared by the tests: a place for the servers' directories, and a look at what is left in it.
 
 use std::collections::BTreeSet;
 use std::fs::Permissions;

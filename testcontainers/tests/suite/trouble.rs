@@ -1,6 +1,6 @@
-//! What goes wrong around a server, and the one clear error or note that says so. (A wrong password, a missing extension and
-//! a server that is not there are with the external servers; an image that does not exist is with the containers; a taken
-//! port is with each server's own module.)
+//! Trouble around a server, and the one clear error or note that says so. (A wrong password, a missing
+//! extension and a server that is not there are with the external servers; an image that does not exist is with the
+//! containers; a taken port is with each server's own module.)
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;

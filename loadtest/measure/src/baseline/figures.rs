@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::BaselineRules;
 use crate::metrics;
 use crate::percentile;
-use crate::record::{ALL_ENDPOINTS, Round};
-use crate::rounds::{MeasuredRound, RoundError, measured};
+use crate::record::ALL_ENDPOINTS;
+use crate::rounds::MeasuredRound;
+use crate::stats::average;
 
 /// The measured blocks of one subject of one record.
 pub(super) struct Figures<'a> {
-    pub(super) rounds: Vec<MeasuredRound<'a>>,
+    pub(super) rounds: &'a [MeasuredRound<'a>],
     /// Answers by endpoint.
     answers: BTreeMap<String, u64>,
 }
@@ -32,13 +33,12 @@ pub(super) struct Series {
 }
 
 impl<'a> Figures<'a> {
-    pub(super) fn of(rounds: &'a [Round], subject: &str) -> Result<Self, RoundError> {
-        let rounds = measured(rounds, subject)?;
+    pub(super) fn of(rounds: &'a [MeasuredRound<'a>]) -> Self {
         let mut answers = BTreeMap::new();
         for (name, counted) in rounds.iter().flat_map(|round| &round.endpoints) {
             *answers.entry(name.clone()).or_default() += counted.latency.len();
         }
-        Ok(Self { rounds, answers })
+        Self { rounds, answers }
     }
 
     /// Endpoints that answered here and not there.
@@ -106,7 +106,7 @@ pub(super) fn latency(before: &[Figures], after: &Figures, rules: &BaselineRules
 pub(super) fn cpu(before: &[Figures], after: &Figures) -> Vec<Series> {
     let of_run = |run: &Figures| {
         let blocks = run.cpu_by_block().filter(|blocks| !blocks.is_empty())?;
-        Some(blocks.iter().sum::<f64>() / blocks.len() as f64)
+        Some(average(&blocks))
     };
     let runs: Option<Vec<f64>> = before.iter().map(of_run).collect();
     if runs.is_none() || of_run(after).is_none() {

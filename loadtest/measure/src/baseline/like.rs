@@ -2,10 +2,11 @@
 
 use crate::record::{Record, Subject};
 
-/// Everything in which `baseline` is not like `record`, in words; empty where a ratio of the two is one of the subjects.
+/// Everything in which `baseline` is not like `record`, in words; empty where a ratio of the two is one of the
+/// subjects.
 ///
-/// The number of blocks and the seed may differ: more blocks are more evidence, and another seed draws other requests of the
-/// same mix.
+/// The number of blocks and the seed may differ: more blocks are more evidence, and another seed draws other requests
+/// of the same mix.
 pub(super) fn differences(record: &Record, baseline: &Record) -> Vec<String> {
     facts(record)
         .into_iter()
@@ -69,8 +70,8 @@ fn stack(record: &Record) -> String {
     }
 }
 
-/// Its settings, not its build, which is what the comparison is about. Of an address only the host: two builds of a service
-/// listen on two ports.
+/// Its settings, not its build, which is what the comparison is about. Of an address only the host: two builds of a
+/// service listen on two ports.
 fn subject(subject: &Subject) -> String {
     if subject.kind == "url" {
         let host = subject

@@ -1,8 +1,8 @@
 //! A record against stored baselines: runs of another time (STATISTICS section 7).
 //!
 //! What belongs here: which records are alike ([`like`]), and the judgement with what it can and cannot show. What does
-//! not: comparisons within one record (`compare`, `gate`), where both sides share their conditions, and what follows for
-//! the exit code (`verdict`).
+//! not: comparisons within one record (`compare`, `gate`), where both sides share their conditions, and what follows
+//! for the exit code (`verdict`).
 //!
 //! What a machine does differently from one hour to the next is part of every ratio here, and no interval made within a
 //! run covers it. So the limit is wide where the blocks of single runs are all there is, and narrow only where runs at
@@ -13,9 +13,11 @@ mod like;
 
 use chrono::TimeDelta;
 
+use crate::compare;
 use crate::figures::percent;
-use crate::record::{Baseline, BaselineEvidence, BaselineRun, Comparison, Family, Outcome, Record, Subject, Verdict};
-use crate::rounds::RoundError;
+use crate::limits::{ALPHA, MARGIN, MIN_ANSWERS};
+use crate::record::{Baseline, BaselineEvidence, BaselineRun, Comparison, Family, Outcome, Record, Verdict};
+use crate::rounds::{MeasuredRound, RoundError, measured};
 use crate::stats::student::{self, ONE_SIDED_95};
 use crate::stats::unpaired::{Difference, holm};
 use figures::{Figures, Series};
@@ -42,11 +44,11 @@ impl Default for BaselineRules {
     fn default() -> Self {
         Self {
             limit_of_blocks: 1.5,
-            limit_of_runs: 1.10,
+            limit_of_runs: MARGIN,
             min_runs: 5,
             apart: TimeDelta::minutes(10),
-            alpha: 0.05,
-            min_requests: 20,
+            alpha: ALPHA,
+            min_requests: MIN_ANSWERS,
         }
     }
 }
@@ -59,14 +61,14 @@ pub enum BaselineError {
     None,
     /// It would be compared with itself.
     #[error(
-        "baseline {id} is the same run as the record: it could only ever pass; give the record of an earlier run, or run \
-         again"
+        "baseline {id} is the same run as the record: it could only ever pass; give the record of an earlier run, or \
+         run again"
     )]
     Same {
         /// Id of both.
         id: String,
     },
-    /// The same baseline stands there twice.
+    /// A baseline was given twice.
     #[error("baseline {id} was given twice, and would count twice")]
     Twice {
         /// Its id.
@@ -87,7 +89,7 @@ pub enum BaselineError {
     NotValid {
         /// The baseline.
         id: String,
-        /// What it was called.
+        /// Its verdict.
         verdict: &'static str,
         /// Why.
         reason: String,
@@ -97,42 +99,47 @@ pub enum BaselineError {
     Round {
         /// The record.
         id: String,
-        /// What is wrong with it.
+        /// The fault of the histogram.
         source: RoundError,
     },
 }
 
-/// Compares the last subject of `record` with that of each of `baselines`.
-pub fn compare(record: &Record, baselines: &[Record], rules: &BaselineRules) -> Result<Baseline, BaselineError> {
+/// Compares the last subject of `record`, whose measured rounds are `rounds`, with that of each of `baselines`.
+///
+/// # Errors
+/// Anything for which a ratio would say nothing about the code.
+pub fn compare(
+    record: &Record,
+    rounds: &[MeasuredRound],
+    baselines: &[Record],
+    rules: &BaselineRules,
+) -> Result<Baseline, BaselineError> {
     refuse(record, baselines)?;
     let mut baselines: Vec<&Record> = baselines.iter().collect();
     baselines.sort_by_key(|baseline| baseline.created_at);
-    let after = decoded(record)?;
-    let before = baselines
+    let decoded = baselines
         .iter()
-        .map(|baseline| decoded(baseline))
+        .map(|baseline| decode(baseline))
         .collect::<Result<Vec<_>, _>>()?;
+    let before: Vec<Figures> = decoded.iter().map(|rounds| Figures::of(rounds)).collect();
+    let after = Figures::of(rounds);
     let times = different_times(&baselines, rules);
-    let evidence = if times >= rules.min_runs {
-        BaselineEvidence::Runs
+    let (evidence, limit) = if times >= rules.min_runs {
+        (BaselineEvidence::Runs, rules.limit_of_runs)
     } else {
-        BaselineEvidence::Blocks
-    };
-    let limit = match evidence {
-        BaselineEvidence::Blocks => rules.limit_of_blocks,
-        BaselineEvidence::Runs => rules.limit_of_runs,
+        (BaselineEvidence::Blocks, rules.limit_of_blocks)
     };
     let sides = Sides {
         before: match baselines.as_slice() {
             [only] => only.id.clone(),
             several => format!("{} baselines", several.len()),
         },
-        after: judged(record).map_or_else(String::new, |subject| subject.name.clone()),
+        after: record.sides().1.to_owned(),
         evidence,
         limit,
     };
-    let mut comparisons = sides.judge(Family::LatencyP95, figures::latency(&before, &after, rules), rules);
-    comparisons.extend(sides.judge(Family::CpuPerRequest, figures::cpu(&before, &after), rules));
+    let mut comparisons = sides.compare(Family::LatencyP95, &figures::latency(&before, &after, rules), rules);
+    comparisons.extend(sides.compare(Family::CpuPerRequest, &figures::cpu(&before, &after), rules));
     Ok(Baseline {
         runs: baselines
             .iter()
@@ -189,14 +196,9 @@ fn untrusted(verdict: Verdict) -> Option<&'static str> {
     }
 }
 
-/// The subject that a record is about.
-fn judged(record: &Record) -> Option<&Subject> {
-    record.subjects.last()
-}
-
-fn decoded(record: &Record) -> Result<Figures<'_>, BaselineError> {
-    let name = judged(record).map_or("", |subject| subject.name.as_str());
-    Figures::of(&record.rounds, name).map_err(|source| BaselineError::Round {
+/// The measured rounds of the subject that a record is about.
+fn decode(record: &Record) -> Result<Vec<MeasuredRound<'_>>, BaselineError> {
+    measured(&record.rounds, record.sides().1).map_err(|source| BaselineError::Round {
         id: record.id.clone(),
         source,
     })
@@ -216,12 +218,11 @@ fn different_times(baselines: &[&Record], rules: &BaselineRules) -> usize {
 }
 
 fn run(record: &Record, figures: &Figures) -> BaselineRun {
-    let subject = judged(record);
     BaselineRun {
         id: record.id.clone(),
         at: record.created_at,
-        subject: subject.map_or_else(String::new, |subject| subject.name.clone()),
-        git: subject.and_then(|subject| subject.git.clone()),
+        subject: record.sides().1.to_owned(),
+        git: record.subjects.last().and_then(|subject| subject.git.clone()),
         blocks: u32::try_from(figures.rounds.len()).unwrap_or(u32::MAX),
     }
 }
@@ -236,7 +237,7 @@ struct Sides {
 
 impl Sides {
     /// One line per series; those without enough data stay out of the correction.
-    fn judge(&self, family: Family, series: Vec<Series>, rules: &BaselineRules) -> Vec<Comparison> {
+    fn compare(&self, family: Family, series: &[Series], rules: &BaselineRules) -> Vec<Comparison> {
         let found: Vec<Option<Difference>> = series.iter().map(|one| self.difference(one)).collect();
         let of_tested = |p: fn(&Difference, f64) -> f64, limit: f64| -> Vec<f64> {
             holm(&found.iter().flatten().map(|one| p(one, limit)).collect::<Vec<_>>())
@@ -247,7 +248,7 @@ impl Sides {
         let tested = slower.len();
         let mut adjusted = slower.into_iter().zip(faster);
         let mut lines = Vec::new();
-        for (one, difference) in series.into_iter().zip(found) {
+        for (one, difference) in series.iter().zip(found) {
             let p = difference.and_then(|difference| adjusted.next().map(|p| (difference, p)));
             lines.push(self.line(family, one, p, tested, rules));
         }
@@ -265,7 +266,7 @@ impl Sides {
     fn line(
         &self,
         family: Family,
-        series: Series,
+        series: &Series,
         found: Option<(Difference, (f64, f64))>,
         tested: usize,
         rules: &BaselineRules,
@@ -279,11 +280,11 @@ impl Sides {
             Some((_, high)) if high <= self.limit.ln() => Outcome::Pass,
             Some(_) => Outcome::Inconclusive,
         };
+        let sides = compare::Sides {
+            before: &self.before,
+            after: &self.after,
+        };
         Comparison {
-            family,
-            endpoint: series.endpoint,
-            before: self.before.clone(),
-            after: self.after.clone(),
             blocks: u32::try_from(series.after_blocks.len()).unwrap_or(u32::MAX),
             ratio: found.map_or(1.0, |(difference, _)| difference.estimate.exp()),
             ratio_low: bounds.map(|(low, _)| low.exp()),
@@ -292,11 +293,12 @@ impl Sides {
             p_faster,
             mde: found.map(|(difference, _)| self.visible(&difference, tested, rules)),
             outcome,
+            ..Comparison::located(family, &series.endpoint, sides, &[])
         }
     }
 
-    /// The smallest slowdown that is called with 95 % power, were it the only one: the limit, the distance at which it is
-    /// called after Holm's correction, and the luck that may go against it.
+    /// The smallest slowdown that is called with 95 % power, were it the only one: the limit, the distance at which it
+    /// is called after Holm's correction, and the luck that may go against it.
     fn visible(&self, difference: &Difference, tested: usize, rules: &BaselineRules) -> f64 {
         let called = student::quantile_of(1.0 - rules.alpha / tested.max(1) as f64, difference.degrees);
         let luck = student::quantile_of(ONE_SIDED_95, difference.degrees);
@@ -308,8 +310,8 @@ fn shows(sides: &Sides, baselines: &[&Record]) -> String {
     let (limit, after) = (percent(sides.limit - 1.0), &sides.after);
     match (sides.evidence, baselines) {
         (BaselineEvidence::Blocks, [only]) => format!(
-            "whether {after} is more than {limit} slower than the baseline of {}, which is more than other conditions of \
-             the same machine explain",
+            "whether {after} is more than {limit} slower than the baseline of {}, which is more than other conditions \
+             of the same machine explain",
             only.created_at.format("%Y-%m-%d %H:%M")
         ),
         (BaselineEvidence::Blocks, _) => {
@@ -328,14 +330,14 @@ fn cannot_show(evidence: BaselineEvidence, times: usize, rules: &BaselineRules) 
     match evidence {
         BaselineEvidence::Blocks => format!(
             "smaller changes: the runs were not interleaved, so what the machine did differently in between is part of \
-             every ratio, and no interval within a run covers it. For small changes {interleaved}; or give baselines of \
-             at least {} different times (given: {times}), {} minutes or more apart",
+             every ratio, and no interval within a run covers it. For small changes {interleaved}; or give baselines \
+             of at least {} different times (given: {times}), {} minutes or more apart",
             rules.min_runs,
             rules.apart.num_minutes()
         ),
         BaselineEvidence::Runs => format!(
-            "changes smaller than its intervals, and a lasting change of the machine since the last baseline, which looks \
-             like one of the code. For those, {interleaved}"
+            "changes smaller than its intervals, and a lasting change of the machine since the last baseline, which \
+             looks like one of the code. For those, {interleaved}"
         ),
     }
 }

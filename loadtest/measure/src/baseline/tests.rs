@@ -41,14 +41,16 @@ fn spread(typical_us: f64) -> Vec<u64> {
         .collect()
 }
 
+fn try_against(record: &Record, baselines: &[Record]) -> Result<Baseline, BaselineError> {
+    compare(record, &decode(record)?, baselines, &BaselineRules::default())
+}
+
 fn against(record: &Record, baselines: &[Record]) -> Baseline {
-    compare(record, baselines, &BaselineRules::default()).unwrap()
+    try_against(record, baselines).unwrap()
 }
 
 fn refused(record: &Record, baseline: Record) -> String {
-    compare(record, &[baseline], &BaselineRules::default())
-        .unwrap_err()
-        .to_string()
+    try_against(record, &[baseline]).unwrap_err().to_string()
 }
 
 fn outcomes(baseline: &Baseline) -> Vec<(Family, &str, Outcome)> {
@@ -242,12 +244,9 @@ fn an_address_is_alike_on_another_port_of_its_host() {
 fn itself_twice_none_or_an_invalid_run_is_no_baseline() {
     let here = run(24, 5, 1.0);
     assert!(refused(&here, here.clone()).contains("the same run as the record"));
-    let twice = compare(&here, &[run(0, 5, 1.0), run(0, 5, 1.0)], &BaselineRules::default());
+    let twice = try_against(&here, &[run(0, 5, 1.0), run(0, 5, 1.0)]);
     assert!(twice.unwrap_err().to_string().contains("given twice"));
-    assert!(matches!(
-        compare(&here, &[], &BaselineRules::default()),
-        Err(BaselineError::None)
-    ));
+    assert!(matches!(try_against(&here, &[]), Err(BaselineError::None)));
     let mut invalid = run(0, 5, 1.0);
     invalid.verdict = Verdict::Invalid;
     invalid.verdict_reason = "few errors".to_owned();

@@ -1,12 +1,13 @@
 //! The search for the rate at which the tail reaches its share: doubling, then rounds around the crossing, then a soak.
 //!
-//! Ramp-and-abort errs by 3 to 14 %, one bisection by 1 to 13 %, and both are too optimistic in noise. Here each of eight
-//! rounds tries four loads around the last estimate in random order, and fits its own crossing; the rounds give the
-//! interval, and its lower bound is what is advertised, once a soak has held it.
+//! Ramp-and-abort errs by 3 to 14 %, one bisection by 1 to 13 %, and both are too optimistic in noise. Here each of
+//! eight rounds tries four loads around the last estimate in random order, and fits its own crossing; the rounds give
+//! the interval, and its lower bound is what is advertised, once a soak has held it.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
+use crate::record::CapacityOutcome;
 use crate::stats::student;
 
 /// Rounds of four loads.
@@ -39,7 +40,8 @@ impl Exceedance {
         self.above as f64 > self.tail * self.of as f64
     }
 
-    /// How far beyond the target, in logarithms of odds; 0 at the target itself, finite for none and for all (Haldane's half).
+    /// How far beyond the target, in logarithms of odds; 0 at the target itself, finite for none and for all (Haldane's
+    /// half).
     pub fn excess(self) -> f64 {
         let (above, below) = (self.above as f64, self.of.saturating_sub(self.above) as f64);
         let allowed = self.tail.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
@@ -47,7 +49,7 @@ impl Exceedance {
     }
 }
 
-/// What to do next.
+/// The next step of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Next {
     /// Drive this rate for a step (14 s, the first 2 s dropped) and give [`Search::measured`] its answers.
@@ -61,37 +63,7 @@ pub enum Next {
         rate_per_s: f64,
     },
     /// Found, or given up.
-    Done(Outcome),
-}
-
-/// What the search came to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Outcome {
-    /// A rate that a soak held.
-    Found(Capacity),
-    /// Even this rate stayed within the target: the start was too low, or the generator is the limit.
-    BeyondReach {
-        /// The largest rate tried, requests per second.
-        rate_per_s: f64,
-    },
-    /// No rate tried was held: the lowest one missed the target too.
-    NotHeld {
-        /// The smallest rate tried, requests per second.
-        rate_per_s: f64,
-    },
-}
-
-/// The crossing, and the rate that may be advertised.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Capacity {
-    /// Geometric mean of the rounds, requests per second.
-    pub crossing_per_s: f64,
-    /// 95 % t interval over the rounds.
-    pub interval_per_s: (f64, f64),
-    /// The rate that a soak held: the lower bound, or less.
-    pub advertised_per_s: f64,
-    /// Soaks that failed before.
-    pub failed_soaks: u32,
+    Done(CapacityOutcome),
 }
 
 /// A search under way.
@@ -100,30 +72,22 @@ pub struct Search {
     rounds: usize,
     rng: ChaCha8Rng,
     stage: Stage,
+    /// Loads of this round still to drive, the next one last.
+    waiting: Vec<f64>,
+    /// `ln rate` and excess of those driven.
+    points: Vec<(f64, f64)>,
+    /// `ln` of the crossing of each finished round.
+    crossings: Vec<f64>,
+    crossing: Option<(f64, (f64, f64))>,
+    advertised_per_s: Option<f64>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Stage {
-    Doubling {
-        rate: f64,
-        doublings: u32,
-    },
-    Rounds {
-        centre: f64,
-        /// Loads of this round still to drive, the next one last.
-        waiting: Vec<f64>,
-        /// `ln rate` and excess of those driven.
-        points: Vec<(f64, f64)>,
-        /// `ln` of the crossing of each finished round.
-        crossings: Vec<f64>,
-    },
-    Soaking {
-        crossing: f64,
-        interval: (f64, f64),
-        rate: f64,
-        failed: u32,
-    },
-    Done(Outcome),
+    Doubling { rate: f64, doublings: u32 },
+    Rounds { centre: f64 },
+    Soaking { rate: f64, failed: u32 },
+    Done(CapacityOutcome),
 }
 
 impl Search {
@@ -136,11 +100,16 @@ impl Search {
                 rate: start_per_s,
                 doublings: 0,
             },
+            waiting: Vec::new(),
+            points: Vec::new(),
+            crossings: Vec::new(),
+            crossing: None,
+            advertised_per_s: None,
         }
     }
 
-    /// With fewer rounds than the eight that an interval to be trusted takes; three at least, since the t of two rounds is
-    /// 12.7 and their interval says nothing.
+    /// Makes fewer rounds than the eight that an interval to be trusted takes; three at least, since the t of two
+    /// rounds is 12.7 and their interval says nothing.
     #[must_use]
     pub fn with_rounds(self, rounds: usize) -> Self {
         Self {
@@ -149,41 +118,28 @@ impl Search {
         }
     }
 
-    /// What to do next.
+    /// The next step.
     pub fn next(&self) -> Next {
-        match &self.stage {
-            Stage::Doubling { rate, .. } => Next::Measure { rate_per_s: *rate },
-            Stage::Rounds { waiting, centre, .. } => Next::Measure {
-                rate_per_s: waiting.last().copied().unwrap_or(*centre),
+        match self.stage {
+            Stage::Doubling { rate, .. } => Next::Measure { rate_per_s: rate },
+            Stage::Rounds { centre } => Next::Measure {
+                rate_per_s: self.waiting.last().copied().unwrap_or(centre),
             },
-            Stage::Soaking { rate, .. } => Next::Soak { rate_per_s: *rate },
-            Stage::Done(outcome) => Next::Done(*outcome),
+            Stage::Soaking { rate, .. } => Next::Soak { rate_per_s: rate },
+            Stage::Done(outcome) => Next::Done(outcome),
         }
     }
 
     /// The answers of the step that [`Search::next`] asked for, against the target that they miss most; without one it
     /// changes nothing.
     pub fn measured(&mut self, seen: Exceedance) {
-        match self.stage.clone() {
+        match self.stage {
             Stage::Doubling { rate, doublings } => self.doubled(rate, doublings, seen),
-            Stage::Rounds {
-                centre,
-                mut waiting,
-                mut points,
-                crossings,
-            } => {
-                if let Some(rate) = waiting.pop() {
-                    points.push((rate.ln(), seen.excess()));
-                }
-                if waiting.is_empty() {
-                    self.finish_round(centre, &points, crossings);
-                } else {
-                    self.stage = Stage::Rounds {
-                        centre,
-                        waiting,
-                        points,
-                        crossings,
-                    };
+            Stage::Rounds { centre } => {
+                let driven = self.waiting.pop().map(|rate| (rate.ln(), seen.excess()));
+                self.points.extend(driven);
+                if self.waiting.is_empty() {
+                    self.finish_round(centre);
                 }
             }
             Stage::Soaking { .. } | Stage::Done(_) => (),
@@ -193,14 +149,13 @@ impl Search {
     fn doubled(&mut self, rate: f64, doublings: u32, seen: Exceedance) {
         if seen.exceeds() {
             // The crossing lies between the last two; its geometric middle is off by a factor of 1.4 at most.
-            let centre = if doublings == 0 {
+            self.begin_round(if doublings == 0 {
                 rate / 2.0
             } else {
                 rate / 2.0_f64.sqrt()
-            };
-            self.stage = self.round(centre, Vec::new());
+            });
         } else if doublings >= MAX_DOUBLINGS {
-            self.stage = Stage::Done(Outcome::BeyondReach { rate_per_s: rate });
+            self.stage = Stage::Done(CapacityOutcome::BeyondReach);
         } else {
             self.stage = Stage::Doubling {
                 rate: rate * 2.0,
@@ -209,79 +164,57 @@ impl Search {
         }
     }
 
-    fn round(&mut self, centre: f64, crossings: Vec<f64>) -> Stage {
-        let mut waiting: Vec<f64> = AROUND.iter().map(|part| part * centre).collect();
-        shuffle(&mut waiting, &mut self.rng);
-        Stage::Rounds {
-            centre,
-            waiting,
-            points: Vec::new(),
-            crossings,
-        }
+    fn begin_round(&mut self, centre: f64) {
+        self.points.clear();
+        self.waiting = AROUND.iter().map(|part| part * centre).collect();
+        shuffle(&mut self.waiting, &mut self.rng);
+        self.stage = Stage::Rounds { centre };
     }
 
-    fn finish_round(&mut self, centre: f64, points: &[(f64, f64)], mut crossings: Vec<f64>) {
-        let crossing = crossing(points, centre.ln());
-        crossings.push(crossing);
-        self.stage = if crossings.len() < self.rounds {
-            self.round(crossing.exp(), crossings)
-        } else {
-            soaking(&crossings)
+    /// The last round leads to the first soak, at the lower bound of the crossing.
+    fn finish_round(&mut self, centre: f64) {
+        let crossing = crossing(&self.points, centre.ln());
+        self.crossings.push(crossing);
+        if self.crossings.len() < self.rounds {
+            return self.begin_round(crossing.exp());
+        }
+        let all = student::mean(&self.crossings);
+        let mean = all.map_or(crossing, |all| all.value);
+        let (low, high) = all.and_then(|all| all.interval).unwrap_or((mean, mean));
+        self.crossing = Some((mean.exp(), (low.exp(), high.exp())));
+        self.stage = Stage::Soaking {
+            rate: low.exp(),
+            failed: 0,
         };
     }
 
-    /// Where the rounds found the crossing, requests per second, and its 95 % interval; while they go on there is none.
+    /// Where the rounds found the crossing, requests per second, and its 95 % interval over them; while they go on
+    /// there is none.
     pub fn crossing(&self) -> Option<(f64, (f64, f64))> {
-        match &self.stage {
-            Stage::Soaking { crossing, interval, .. } => Some((*crossing, *interval)),
-            Stage::Done(Outcome::Found(found)) => Some((found.crossing_per_s, found.interval_per_s)),
-            Stage::Doubling { .. } | Stage::Rounds { .. } | Stage::Done(_) => None,
-        }
+        self.crossing
+    }
+
+    /// The rate that a soak held, requests per second: the lower bound of the crossing, or less.
+    pub fn advertised_per_s(&self) -> Option<f64> {
+        self.advertised_per_s
     }
 
     /// Whether the soak that [`Search::next`] asked for passed the target; without one it changes nothing.
     pub fn soaked(&mut self, passed: bool) {
-        let Stage::Soaking {
-            crossing,
-            interval,
-            rate,
-            failed,
-        } = self.stage
-        else {
+        let Stage::Soaking { rate, failed } = self.stage else {
             return;
         };
         self.stage = if passed {
-            Stage::Done(Outcome::Found(Capacity {
-                crossing_per_s: crossing,
-                interval_per_s: interval,
-                advertised_per_s: rate,
-                failed_soaks: failed,
-            }))
+            self.advertised_per_s = Some(rate);
+            Stage::Done(CapacityOutcome::Found)
         } else if failed + 1 >= MAX_SOAKS {
-            Stage::Done(Outcome::NotHeld { rate_per_s: rate })
+            Stage::Done(CapacityOutcome::NotHeld)
         } else {
             Stage::Soaking {
-                crossing,
-                interval,
                 rate: rate * BACK_OFF,
                 failed: failed + 1,
             }
         };
-    }
-}
-
-/// From the crossings of the rounds to the first soak, at the lower bound.
-fn soaking(crossings: &[f64]) -> Stage {
-    let mean = student::mean(crossings).unwrap_or(student::Mean {
-        value: 0.0,
-        interval: None,
-    });
-    let (low, high) = mean.interval.unwrap_or((mean.value, mean.value));
-    Stage::Soaking {
-        crossing: mean.value.exp(),
-        interval: (low.exp(), high.exp()),
-        rate: low.exp(),
-        failed: 0,
     }
 }
 
@@ -354,7 +287,7 @@ mod tests {
         }
     }
 
-    fn search(noise: f64, seed: u64) -> (Capacity, u32) {
+    fn search(noise: f64, seed: u64) -> (Search, u32) {
         let mut subject = Subject {
             capacity: 3_000.0,
             noise,
@@ -366,7 +299,7 @@ mod tests {
             match search.next() {
                 Next::Measure { rate_per_s } => search.measured(subject.answer(rate_per_s)),
                 Next::Soak { rate_per_s } => search.soaked(rate_per_s < 3_000.0),
-                Next::Done(Outcome::Found(capacity)) => return (capacity, steps),
+                Next::Done(CapacityOutcome::Found) => return (search, steps),
                 Next::Done(other) => panic!("{other:?}"),
             }
             steps += 1;
@@ -375,12 +308,10 @@ mod tests {
 
     #[test]
     fn the_crossing_is_found_and_less_is_advertised() {
-        let (capacity, steps) = search(0.3, 1);
-        assert!((capacity.crossing_per_s / 3_000.0 - 1.0).abs() < 0.03, "{capacity:?}");
-        assert!(
-            capacity.advertised_per_s < 3_000.0 && capacity.advertised_per_s > 2_600.0,
-            "{capacity:?}"
-        );
+        let (search, steps) = search(0.3, 1);
+        let (crossing, advertised) = (search.crossing().unwrap().0, search.advertised_per_s().unwrap());
+        assert!((crossing / 3_000.0 - 1.0).abs() < 0.03, "{crossing}");
+        assert!(advertised < 3_000.0 && advertised > 2_600.0, "{advertised}");
         // Six steps of doubling, 32 of the rounds, one soak or two.
         assert!((39..=41).contains(&steps), "{steps}");
     }
@@ -389,7 +320,7 @@ mod tests {
     fn the_interval_covers_the_truth_nearly_always() {
         let covered = (0..200)
             .filter(|seed| {
-                let (low, high) = search(0.3, *seed).0.interval_per_s;
+                let (_, (low, high)) = search(0.3, *seed).0.crossing().unwrap();
                 (low..=high).contains(&3_000.0)
             })
             .count();
@@ -412,21 +343,19 @@ mod tests {
         };
         assert!((second / first - 0.9).abs() < 1e-12);
         (0..9).for_each(|_| search.soaked(false));
-        assert!(matches!(search.next(), Next::Done(Outcome::NotHeld { .. })));
+        assert!(matches!(search.next(), Next::Done(CapacityOutcome::NotHeld)));
     }
 
     #[test]
     fn a_subject_that_is_never_slow_is_beyond_reach() {
         let mut search = Search::new(1.0, 1);
-        while let Next::Measure { .. } = search.next() {
+        let mut largest = 0.0;
+        while let Next::Measure { rate_per_s } = search.next() {
+            largest = rate_per_s;
             search.measured(seen(0));
         }
-        assert_eq!(
-            search.next(),
-            Next::Done(Outcome::BeyondReach {
-                rate_per_s: f64::from(1 << 20)
-            })
-        );
+        assert!((largest - f64::from(1 << 20)).abs() < 1e-9);
+        assert_eq!(search.next(), Next::Done(CapacityOutcome::BeyondReach));
     }
 
     #[test]

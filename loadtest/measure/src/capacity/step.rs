@@ -2,11 +2,12 @@
 
 use super::search::Exceedance;
 use super::usl::{self, Prediction};
-use crate::figures::{ms_to_us, us_to_ms};
+use crate::figures::ms_to_us;
 use crate::histogram::LatencyHistogram;
-use crate::record::{ALL_ENDPOINTS, CapacityStep, Check, Limit, Priority, Round, Scaling, StepKind};
+use crate::record::{CapacityStep, Check, Limit, Priority, Round, Scaling, StepKind, TargetVerdict};
 use crate::rounds::{Measured, MeasuredRound, RoundError, measured};
-use crate::targets::{TargetSpec, asked_error_rate, asked_percentile};
+use crate::summary::summarise;
+use crate::targets::{self, Evidence, TargetSpec, asked_error_rate, asked_percentile};
 
 /// Points within the targets that a scalability law is fitted to at least: as many as checking a prediction takes.
 const MIN_SCALING_POINTS: usize = 8;
@@ -44,7 +45,7 @@ impl Goal {
         })
     }
 
-    /// What a step says about it, by a choice of times. Whatever was not answered as expected misses it.
+    /// The requests of a step that missed it, by a choice of times. Whatever was not answered as expected misses it.
     fn seen(&self, counted: &Measured, dropped: u64, times: Option<&LatencyHistogram>) -> Exceedance {
         let slow = match (self.limit_us, times) {
             (Some(limit_us), Some(times)) => times.count_above_us(limit_us),
@@ -63,19 +64,17 @@ impl Goal {
 pub struct Step {
     /// The goal that is missed most, or nearest to it.
     pub worst: Exceedance,
-    /// What the record keeps.
+    /// The figures that the record keeps.
     pub kept: CapacityStep,
 }
 
-/// What `round` says about `goals` at `rate_per_s`; `None` where it has no measured phase, or nothing was due that any goal
-/// is about.
+/// The step at `rate_per_s` that `round` was, held against `goals`; `None` where it has no measured phase, or nothing
+/// was due that any goal is about.
 pub fn of_round(round: &Round, goals: &[Goal], kind: StepKind, rate_per_s: f64) -> Result<Option<Step>, RoundError> {
     let rounds = measured(std::slice::from_ref(round), &round.subject)?;
     let Some(round) = rounds.first() else { return Ok(None) };
-    let Some(all) = round.endpoints.get(ALL_ENDPOINTS) else {
-        return Ok(None);
-    };
-    let seen = goals.iter().filter_map(|goal| against(goal, round, all));
+    let all = round.all();
+    let seen = goals.iter().filter_map(|goal| against(goal, round));
     let Some((goal, worst, by_service)) = seen.max_by(|a, b| a.1.excess().total_cmp(&b.1.excess())) else {
         return Ok(None);
     };
@@ -89,21 +88,21 @@ pub fn of_round(round: &Round, goals: &[Goal], kind: StepKind, rate_per_s: f64) 
             of: worst.of,
             allowed: worst.tail,
             above_by_service: by_service.above,
-            p50_ms: all.latency.quantile_us(0.5).map(us_to_ms),
-            p95_ms: all.latency.quantile_us(0.95).map(us_to_ms),
+            p50_ms: all.latency.quantile_ms(0.5),
+            p95_ms: all.latency.quantile_ms(0.95),
             achieved_per_s: (all.count + all.errors) as f64 / round.seconds.max(f64::MIN_POSITIVE),
-            in_flight: in_flight(round),
+            in_flight: round.mean_in_flight().unwrap_or(0.0),
             dropped: dropped(round),
-            lateness_p99_ms: lateness_p99_ms(round),
+            lateness_p99_ms: round.lateness.as_ref().and_then(|lateness| lateness.quantile_ms(0.99)),
             hdr: all.latency.encode(),
         },
     }))
 }
 
 /// By response time, and by service time.
-fn against<'g>(goal: &'g Goal, round: &MeasuredRound, all: &Measured) -> Option<(&'g Goal, Exceedance, Exceedance)> {
+fn against<'g>(goal: &'g Goal, round: &MeasuredRound) -> Option<(&'g Goal, Exceedance, Exceedance)> {
     let counted = round.endpoints.get(&goal.endpoint)?;
-    let dropped = share_of_dropped(dropped(round), counted.sent(), all.sent());
+    let dropped = share_of_dropped(dropped(round), counted.sent(), round.all().sent());
     let response = goal.seen(counted, dropped, Some(&counted.latency));
     let service = goal.seen(counted, dropped, counted.service.as_ref());
     (response.of > 0).then_some((goal, response, service))
@@ -121,17 +120,19 @@ fn dropped(round: &MeasuredRound) -> u64 {
     round.phase.arrivals.as_ref().map_or(0, |arrivals| arrivals.dropped)
 }
 
-fn in_flight(round: &MeasuredRound) -> f64 {
-    let flow = round.phase.flow;
-    flow.map_or(0.0, |flow| {
-        flow.in_flight_us as f64 / (round.seconds * 1e6).max(f64::MIN_POSITIVE)
-    })
-}
-
-fn lateness_p99_ms(round: &MeasuredRound) -> Option<f64> {
-    let lateness = &round.phase.arrivals.as_ref()?.lateness_hdr;
-    let lateness = LatencyHistogram::decode(lateness).ok()?;
-    lateness.quantile_us(0.99).map(us_to_ms)
+/// Whether every one of `targets` held over the rounds of a soak, each a cluster of the intervals.
+///
+/// # Errors
+/// A histogram that cannot be read.
+pub fn holds(soak: &[Round], subject: &str, targets: &[TargetSpec]) -> Result<bool, RoundError> {
+    let rounds = measured(soak, subject)?;
+    let evidence = Evidence {
+        summary: &summarise(&rounds),
+        before: None,
+        after: &rounds,
+    };
+    let results = targets::results(targets, evidence);
+    Ok(results.iter().all(|target| target.verdict == TargetVerdict::Pass))
 }
 
 /// Whether more requests missed the goal than may.
@@ -139,7 +140,8 @@ pub fn misses(step: &CapacityStep) -> bool {
     step.above as f64 > step.allowed * step.of as f64
 }
 
-/// Whether the generator, not the subject, was why a step missed its goal: by the times of what was really sent, it held.
+/// Whether the generator, not the subject, was why a step missed its goal: by the times of what was really sent, it
+/// held.
 pub fn is_of_generator(step: &CapacityStep) -> bool {
     misses(step) && step.above_by_service as f64 <= step.allowed * step.of as f64
 }
@@ -151,14 +153,11 @@ const WHOSE_LIMIT: &str = "the limit is the subject's, not the generator's";
 pub fn whose_limit(steps: &[CapacityStep]) -> Check {
     let beyond = steps.iter().filter(|step| misses(step)).count();
     let own = steps.iter().filter(|step| is_of_generator(step)).count();
-    Check {
-        name: WHOSE_LIMIT.to_owned(),
-        ok: own * 2 < beyond.max(1),
-        detail: format!(
-            "{own} of {beyond} steps beyond the limit held by the times of what was really sent: those were late in the \
-             generator"
-        ),
-    }
+    let detail = format!(
+        "{own} of {beyond} steps beyond the limit held by the times of what was really sent: those were late in the \
+         generator"
+    );
+    Check::new(WHOSE_LIMIT, own * 2 < beyond.max(1), detail)
 }
 
 /// The scalability law through the steps that held their goal, in which on average one request or more was in flight.
@@ -174,9 +173,9 @@ pub fn scaling(steps: &[CapacityStep]) -> Option<Scaling> {
     }
     let law = usl::fit(&points)?;
     let peak_n = Some(law.peak_n()).filter(|n| n.is_finite());
-    let supported = peak_n.and_then(|n| match law.predict(n) {
-        Prediction::Supported { value, interval } => Some((n, (value, interval.0, interval.1))),
-        Prediction::NotSupported => None,
+    let supported = peak_n.and_then(|n| {
+        let Prediction { value, interval } = law.predict(n)?;
+        Some((n, (value, interval.0, interval.1)))
     });
     Some(Scaling {
         lambda: law.lambda,

@@ -1,9 +1,9 @@
-//! The universal scalability law (Gunther 2007): `X(N) = lambda N / (1 + sigma (N-1) + kappa N (N-1))`, sigma for waiting in
-//! line, kappa for keeping consistent.
+//! The universal scalability law (Gunther 2007): `X(N) = lambda N / (1 + sigma (N-1) + kappa N (N-1))`, sigma for
+//! waiting in line, kappa for keeping consistent.
 //!
-//! Fitted by least squares on X with sigma, kappa >= 0 (Levenberg and Marquardt; three parameters need no library). Long
-//! extrapolations miss even their own interval, so none goes beyond twice the largest N measured, and the miss of a fit of
-//! the lower half on the upper half widens the interval.
+//! Fitted by least squares on X with sigma, kappa >= 0 (Levenberg and Marquardt; three parameters need no library).
+//! Long extrapolations miss even their own interval, so none goes beyond twice the largest N measured, and the miss of
+//! a fit of the lower half on the upper half widens the interval.
 
 use crate::stats::student;
 
@@ -38,16 +38,11 @@ pub struct Usl {
 
 /// A prediction of the law.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Prediction {
-    /// Throughput and its 95 % interval.
-    Supported {
-        /// Throughput.
-        value: f64,
-        /// 95 % interval: that of the fit, and the miss in quadrature.
-        interval: (f64, f64),
-    },
-    /// Beyond twice the largest N, or without enough points to check a prediction.
-    NotSupported,
+pub struct Prediction {
+    /// Throughput.
+    pub value: f64,
+    /// 95 % interval: that of the fit, and the miss in quadrature.
+    pub interval: (f64, f64),
 }
 
 /// Fits the law to (N, X); `None` with fewer than four points or figures that are not positive.
@@ -87,20 +82,19 @@ impl Usl {
         }
     }
 
-    /// What the data support at `n`.
-    pub fn predict(&self, n: f64) -> Prediction {
-        let Some(miss) = self.miss.filter(|_| n <= MAX_REACH * self.largest_n) else {
-            return Prediction::NotSupported;
-        };
+    /// The prediction that the data support at `n`; `None` beyond twice the largest N, or without enough points to
+    /// check a prediction.
+    pub fn predict(&self, n: f64) -> Option<Prediction> {
+        let miss = self.miss.filter(|_| n <= MAX_REACH * self.largest_n)?;
         let value = self.throughput(n);
         let slope = gradient(&self.parameters(), n);
         let variance = dot(&slope, &times(&self.covariance, &slope)).max(0.0);
         let of_fit = student::quantile(student::TWO_SIDED_95, self.degrees) * variance.sqrt();
         let half = of_fit.hypot(miss * value);
-        Prediction::Supported {
+        Some(Prediction {
             value,
             interval: ((value - half).max(0.0), value + half),
-        }
+        })
     }
 
     fn parameters(&self) -> Vector {
@@ -265,12 +259,10 @@ mod tests {
     fn predictions_stop_at_twice_the_largest_n_and_own_up_to_their_miss() {
         let law = golden();
         assert!(law.miss.unwrap() > 0.0);
-        let Prediction::Supported { value, interval } = law.predict(40.0) else {
-            panic!("40 is within reach of 32")
-        };
+        let Prediction { value, interval } = law.predict(40.0).expect("40 is within reach of 32");
         assert!(interval.0 < value && value < interval.1);
         assert!((interval.1 - value) / value >= law.miss.unwrap());
-        assert_eq!(law.predict(65.0), Prediction::NotSupported);
+        assert_eq!(law.predict(65.0), None);
     }
 
     #[test]
@@ -298,6 +290,6 @@ mod tests {
         assert_eq!(fit(&[(1.0, 10.0), (2.0, 19.0), (3.0, 27.0)]), None);
         assert_eq!(fit(&[(1.0, 10.0), (2.0, 0.0), (3.0, 27.0), (4.0, 30.0)]), None);
         let few: Vec<(f64, f64)> = (1..=5).map(f64::from).map(|n| (n, 10.0 * n)).collect();
-        assert_eq!(fit(&few).unwrap().predict(6.0), Prediction::NotSupported);
+        assert_eq!(fit(&few).unwrap().predict(6.0), None);
     }
 }

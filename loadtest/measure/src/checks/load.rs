@@ -1,22 +1,20 @@
 //! Did the load come as it was meant to, and do its own figures agree (STATISTICS section 4)?
 
-use super::queue::{clip, queue, steps_of};
-use super::worst::{Shown, all_measured, check, held};
+use super::queue::{part_of, queue};
+use super::worst::{Shown, check};
 use crate::figures::{figure, percent, us_to_ms};
-use crate::histogram::LatencyHistogram;
+use crate::limits::allowed_lateness_us;
 use crate::metrics;
-use crate::record::{ALL_ENDPOINTS, Arrivals, Check, Flow, Machine, Model, Pulse, RateStretch, Round, WorkloadId};
-use crate::rounds::{Measured, MeasuredRound, RoundError};
+use crate::record::{Arrivals, Check, Machine, Model, Pulse, RateStretch, WorkloadId};
+use crate::rounds::{MeasuredRound, Rounds};
 use crate::steady;
 
 /// Largest relative difference between figures that must agree.
 const AGREE: f64 = 0.02;
-/// The same for CPU time counted twice, over windows that differ by a probe's reading.
+/// Largest relative difference between CPU times counted twice, over windows that differ by a probe's reading.
 const AGREE_CPU: f64 = 0.05;
-/// A send may be later than this only where it is a small part of what is measured, microseconds.
-const LATENESS_FLOOR_US: f64 = 1_000.0;
-/// That part: of the median response time.
-const LATENESS_SHARE: f64 = 0.2;
+/// Detail of a check on what older builds did not count.
+const UNREAD: &str = "not counted by this record";
 
 const LITTLE: &str = "Little's law holds on the generator's own figures";
 const PAUSES: &str = "users were busy or thinking, nothing else";
@@ -29,63 +27,48 @@ const UTILISATION: &str = "CPU time agrees with the rate";
 const STEADY: &str = "the measured phase was steady";
 
 /// The checks of the load that `workload` describes, on `machine`.
-pub fn of_load(rounds: &[Round], workload: &WorkloadId, machine: &Machine) -> Result<Vec<Check>, RoundError> {
-    let rounds = all_measured(rounds)?;
-    let unread = "not counted by this record";
+pub(crate) fn of_load(rounds: &Rounds, workload: &WorkloadId, machine: &Machine) -> Vec<Check> {
+    let rounds = rounds.in_order();
     let cores = f64::from(machine.cores);
     let mut checks = vec![
-        check(LITTLE, &rounds, unread, little),
+        check(LITTLE, &rounds, UNREAD, little),
         check(UTILISATION, &rounds, "the subject's CPU time was not read", |round| {
             utilisation(round, cores)
         }),
         steady_phase(&rounds, workload),
     ];
-    checks.extend(match workload.model {
-        Model::Closed => vec![check(PAUSES, &rounds, unread, |round| {
+    match workload.model {
+        Model::Closed => checks.push(check(PAUSES, &rounds, UNREAD, |round| {
             busy_or_thinking(round, workload)
-        })],
-        Model::Open => of_arrivals(&rounds, workload, unread),
-    });
-    Ok(checks)
+        })),
+        Model::Open => {
+            checks.extend(of_arrivals(&rounds, workload));
+            checks.push(check(QUEUE, &rounds, UNREAD, |round| queue(round, &workload.stretches)));
+            checks.push(check(LATENESS, &rounds, UNREAD, lateness));
+        }
+    }
+    checks
 }
 
-/// The checks of the arrivals of a gate. Its slices judge the generator one by one (`gate::differences`), and what was in
-/// flight is not kept of them.
-pub fn of_slices(rounds: &[Round], workload: &WorkloadId) -> Result<Vec<Check>, RoundError> {
-    let rounds = all_measured(rounds)?;
-    let unread = "not counted by this record";
-    Ok(vec![
-        check(DROPPED, &rounds, unread, dropped),
-        check(ACCOUNTED, &rounds, unread, accounted),
-        check(RATE, &rounds, unread, |round| rate_held(round, workload)),
-    ])
+/// The checks of the arrivals of a gate. Its slices are judged one by one (`gate::differences`), and what was in flight
+/// is not kept of them.
+pub(crate) fn of_slices(rounds: &Rounds, workload: &WorkloadId) -> Vec<Check> {
+    of_arrivals(&rounds.in_order(), workload)
 }
 
-fn of_arrivals(rounds: &[MeasuredRound], workload: &WorkloadId, unread: &str) -> Vec<Check> {
+fn of_arrivals(rounds: &[&MeasuredRound], workload: &WorkloadId) -> Vec<Check> {
     vec![
-        check(DROPPED, rounds, unread, dropped),
-        check(ACCOUNTED, rounds, unread, accounted),
-        check(RATE, rounds, unread, |round| rate_held(round, workload)),
-        check(QUEUE, rounds, unread, |round| queue(round, &workload.stretches)),
-        check(LATENESS, rounds, unread, lateness),
+        check(DROPPED, rounds, UNREAD, dropped),
+        check(ACCOUNTED, rounds, UNREAD, accounted),
+        check(RATE, rounds, UNREAD, |round| rate_held(round, workload)),
     ]
 }
 
-fn all<'r>(round: &'r MeasuredRound) -> Option<&'r Measured> {
-    round.endpoints.get(ALL_ENDPOINTS)
-}
-
-/// Mean number in flight over the measured phase; `None` where nothing was.
-pub(super) fn mean_in_flight(round: &MeasuredRound, flow: Flow) -> Option<f64> {
-    let mean = flow.in_flight_us as f64 / (round.seconds * 1e6);
-    (mean > 0.0 && mean.is_finite()).then_some(mean)
-}
-
-/// `|N - X R| / N`, N from the time in flight and R from the histograms. Requests that cross an edge of the phase are in
-/// N only in part and not at all in X R: together at most the longest of them each, which is what is allowed beyond 2 %.
+/// `|N - X R| / N`, N from the time in flight and R from the histograms. Requests that cross an edge of the phase are
+/// in N only in part and not at all in X R: together at most the longest of them each, which is what is allowed beyond
+/// 2 %.
 fn little(round: &MeasuredRound) -> Option<Shown> {
-    let (flow, all) = (round.phase.flow?, all(round)?);
-    let mean = mean_in_flight(round, flow)?;
+    let (flow, all, mean) = (round.phase.flow?, round.all(), round.mean_in_flight()?);
     let answers_us = all.latency.mean_us().unwrap_or(0.0) * all.latency.len() as f64;
     let explained = (answers_us + flow.error_us as f64) / (round.seconds * 1e6);
     let edges = ((flow.at_start + flow.at_end) * flow.longest_us) as f64 / flow.in_flight_us as f64;
@@ -114,8 +97,8 @@ fn busy_or_thinking(round: &MeasuredRound, workload: &WorkloadId) -> Option<Show
         value,
         allowed: AGREE,
         detail: format!(
-            "requests and intended pauses fill {} of the time of {users} users, must be within {} of all; pauses took {} \
-             of what was intended",
+            "requests and intended pauses fill {} of the time of {users} users, must be within {} of all; pauses took \
+             {} of what was intended",
             percent(share),
             percent(AGREE),
             percent(ratio(pauses.observed_us, pauses.intended_us))
@@ -153,13 +136,14 @@ fn accounted(round: &MeasuredRound) -> Option<Shown> {
     })
 }
 
-/// `|X / lambda - 1| <= 2 % + 3 / sqrt(lambda W)`. X is what ended within the phase, begun in it or before: where an answer takes a
-/// good part of the phase, what is in flight at its end is no less than what was at its beginning, and no fault of the rate.
+/// `|X / lambda - 1| <= 2 % + 3 / sqrt(lambda W)`. X counts what ended within the phase, begun in it or before: where
+/// an answer takes a good part of the phase, as much is in flight at its end as at its beginning, and that is no fault
+/// of the rate.
 ///
-/// Requests of sessions come in clusters, so that their number varies by more than a Poisson number's 1 / sqrt(lambda W): it is
-/// held against those that were due, exactly.
+/// Requests of sessions come in clusters, so that their number varies by more than a Poisson number's 1 / sqrt(lambda
+/// W): it is held against those that were due, exactly.
 fn rate_held(round: &MeasuredRound, workload: &WorkloadId) -> Option<Shown> {
-    let (arrivals, all, flow) = (arrivals(round)?, all(round)?, round.phase.flow?);
+    let (arrivals, all, flow) = (arrivals(round)?, round.all(), round.phase.flow?);
     let asked = workload.rate_per_s.filter(|_| !workload.sessions);
     let due = asked.map_or(arrivals.intended as f64, |rate| rate * round.seconds);
     if due <= 0.0 {
@@ -183,10 +167,9 @@ fn rate_held(round: &MeasuredRound, workload: &WorkloadId) -> Option<Shown> {
 
 /// 99th percentile of the send lateness against max(1 ms, 20 % of the median response time).
 fn lateness(round: &MeasuredRound) -> Option<Shown> {
-    let lateness = LatencyHistogram::decode(&arrivals(round)?.lateness_hdr).ok()?;
+    let lateness = round.lateness.as_ref()?;
     let p99_us = lateness.quantile_us(0.99)?;
-    let p50_us = all(round)?.latency.quantile_us(0.5).unwrap_or(0);
-    let allowed_us = LATENESS_FLOOR_US.max(LATENESS_SHARE * p50_us as f64);
+    let allowed_us = allowed_lateness_us(round.all().latency.quantile_us(0.5).unwrap_or(0));
     Some(Shown {
         value: p99_us as f64,
         allowed: allowed_us,
@@ -204,7 +187,7 @@ fn lateness(round: &MeasuredRound) -> Option<Shown> {
 fn utilisation(round: &MeasuredRound, cores: f64) -> Option<Shown> {
     let per_request_us = round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name())?;
     let counted = round.metric(metrics::SERVICE_CPU_PERCENT.name())? / 100.0;
-    let all = all(round)?;
+    let all = round.all();
     let used = (all.count + all.errors) as f64 / round.seconds * per_request_us / 1e6 / cores;
     let apart = (used - counted).abs() / counted.max(f64::MIN_POSITIVE);
     // Above 1 nothing else matters: more than all cores cannot be used.
@@ -222,9 +205,9 @@ fn utilisation(round: &MeasuredRound, cores: f64) -> Option<Shown> {
     })
 }
 
-/// Half of the rounds or more that never settle are not chance. Where the rate changes, each level of it is a phase of its own;
-/// while it rises or falls nothing can be steady, and nothing is asked.
-fn steady_phase(rounds: &[MeasuredRound], workload: &WorkloadId) -> Check {
+/// Half of the rounds or more that never settle are not chance. Where the rate changes, each level of it is a phase of
+/// its own; while it rises or falls nothing can be steady, and nothing is asked.
+fn steady_phase(rounds: &[&MeasuredRound], workload: &WorkloadId) -> Check {
     let changing = !workload.stretches.is_empty();
     let levels: Vec<Option<RateStretch>> = if changing {
         let levels = workload.stretches.iter().filter(|stretch| stretch.is_level());
@@ -239,13 +222,13 @@ fn steady_phase(rounds: &[MeasuredRound], workload: &WorkloadId) -> Check {
         } else {
             "too short to tell, or not counted by this record"
         };
-        return held(STEADY, why.to_owned());
+        return Check::new(STEADY, true, why.to_owned());
     };
     worst.clone()
 }
 
-/// The same for one level of the rate, or for the whole phase.
-fn steady_level(rounds: &[MeasuredRound], level: Option<RateStretch>) -> Option<Check> {
+/// Whether the rounds settled at one level of the rate, or over the whole phase; `None` where it is too short to tell.
+fn steady_level(rounds: &[&MeasuredRound], level: Option<RateStretch>) -> Option<Check> {
     let settled = |pulse: &Pulse| match level {
         Some(level) => steady::of_pulse(&part_of(pulse, level)),
         None => steady::of_pulse(pulse),
@@ -265,26 +248,12 @@ fn steady_level(rounds: &[MeasuredRound], level: Option<RateStretch>) -> Option<
             )
         },
     );
-    (!judged.is_empty()).then(|| Check {
-        name: STEADY.to_owned(),
-        ok: unsteady * 2 < judged.len().max(2),
-        detail: format!(
-            "{unsteady} of {} rounds had not settled by the middle of {whole} (MSER-5 of response time and requests \
-             in flight)",
-            judged.len()
-        ),
-    })
-}
-
-/// The steps of a phase that lie within a stretch of its rate.
-fn part_of(pulse: &Pulse, stretch: RateStretch) -> Pulse {
-    let within = steps_of(stretch.from_s, stretch.to_s);
-    let cut = |values: &[u64]| values.get(clip(&within, values.len())).unwrap_or_default().to_vec();
-    Pulse {
-        answers: cut(&pulse.answers),
-        response_us: cut(&pulse.response_us),
-        in_flight_us: cut(&pulse.in_flight_us),
-    }
+    let detail = format!(
+        "{unsteady} of {} rounds had not settled by the middle of {whole} (MSER-5 of response time and requests in \
+         flight)",
+        judged.len()
+    );
+    (!judged.is_empty()).then(|| Check::new(STEADY, unsteady * 2 < judged.len().max(2), detail))
 }
 
 #[cfg(test)]

@@ -1,59 +1,55 @@
 //! Was the generator, its clock or another job on the machine in the way? From probes of each round.
 
-use super::CheckLimits;
-use super::worst::{Shown, all_measured, check, probe};
+use super::worst::{Shown, check, probe};
 use crate::figures::figure;
+use crate::limits::{LATENESS_SHARE, MAX_GENERATOR_CPU};
 use crate::metrics;
-use crate::record::{ALL_ENDPOINTS, Check, Round};
-use crate::rounds::{MeasuredRound, RoundError};
+use crate::record::Check;
+use crate::rounds::{MeasuredRound, Rounds};
 
 /// A timer of the generator may fire later than this only where it is a small part of what is measured, milliseconds:
 /// tokio's wheel turns once a millisecond, and a busy core hands over within a few.
 const LAG_FLOOR_MS: f64 = 5.0;
-/// That part: of the 95th percentile of the response times.
-const LAG_SHARE: f64 = 0.2;
+/// Most time that the hypervisor may take, percent of all cores.
+const MAX_STEAL_PERCENT: f64 = 10.0;
+/// Most CPU that jobs foreign to the run may use, percent of all cores.
+const MAX_OTHER_CPU_PERCENT: f64 = 10.0;
 /// A clock step is fine enough below this, microseconds, or below 1 % of the fastest median.
 const STEP_FLOOR_US: f64 = 1.0;
 const STEP_SHARE: f64 = 0.01;
 
 /// The checks of the generator and its machine. What no probe read is said, not failed.
-pub fn of_machine(rounds: &[Round], limits: CheckLimits) -> Result<Vec<Check>, RoundError> {
-    let rounds = all_measured(rounds)?;
-    let percent_of_cores = "% of all cores";
+pub(crate) fn of_machine(rounds: &Rounds) -> Vec<Check> {
+    let rounds = rounds.in_order();
+    let checked = |name: &str, show: &dyn Fn(&MeasuredRound) -> Option<Shown>| check(name, &rounds, "not read", show);
     let at_most = |name: &str, metric: &str, allowed: f64| {
-        check(name, &rounds, "not read", |round| {
-            probe(round, metric, allowed, percent_of_cores)
-        })
+        checked(name, &|round| probe(round, metric, allowed, "% of all cores"))
     };
-    Ok(vec![
+    vec![
         at_most(
             "the generator was not saturated",
             metrics::HARNESS_CPU_PERCENT.name(),
-            limits.max_harness_cpu_percent,
+            100.0 * MAX_GENERATOR_CPU,
         ),
-        check("the generator's timers were on time", &rounds, "not read", timer_lag),
-        check("the clock is fine enough", &rounds, "not read", clock_step),
+        checked("the generator's timers were on time", &timer_lag),
+        checked("the clock is fine enough", &clock_step),
         at_most(
             "the hypervisor took little time",
             metrics::STEAL_PERCENT.name(),
-            limits.max_steal_percent,
+            MAX_STEAL_PERCENT,
         ),
         at_most(
             "no other job used the machine",
             metrics::OTHER_CPU_PERCENT.name(),
-            limits.max_other_cpu_percent,
+            MAX_OTHER_CPU_PERCENT,
         ),
-    ])
+    ]
 }
 
+/// 99th percentile of the lag against max(5 ms, 20 % of the 95th percentile of the response times).
 fn timer_lag(round: &MeasuredRound) -> Option<Shown> {
-    let p95_us = round
-        .endpoints
-        .get(ALL_ENDPOINTS)?
-        .latency
-        .quantile_us(0.95)
-        .unwrap_or(0);
-    let allowed_ms = LAG_FLOOR_MS.max(LAG_SHARE * p95_us as f64 / 1000.0);
+    let p95_ms = round.all().latency.quantile_ms(0.95).unwrap_or(0.0);
+    let allowed_ms = LAG_FLOOR_MS.max(LATENESS_SHARE * p95_ms);
     probe(round, metrics::HARNESS_LAG_P99_MS.name(), allowed_ms, "ms late at p99")
 }
 

@@ -1,58 +1,43 @@
 //! Self-checks: named lines that say whether a run can be trusted at all.
 //!
-//! What belongs here: identities between what a record holds ([`of_rounds`]), whether the load came as meant
-//! ([`of_load`]), whether the generator or its machine was in the way ([`of_machine`]), and whether there are answers
-//! enough ([`of_samples`]). What does not: checks of servers and builds (the command), and verdicts on the subject.
+//! What belongs here: how the run was made and whether it came to its end ([`of_run`]), identities between what a
+//! record holds ([`of_rounds`]), whether the load came as meant ([`of_load`]), whether the generator or its machine was
+//! in the way ([`of_machine`]), and whether there are answers enough ([`of_samples`]). What does not: verdicts on the
+//! subject.
 
 mod load;
 mod machine;
 mod queue;
+mod run;
 mod samples;
 mod worst;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::figures::percent;
-use crate::histogram::LatencyHistogram;
 use crate::record::{Check, EndpointCounts, Phase, Round};
-use crate::rounds::measured_phase;
+use crate::rounds::{Rounds, measured_phase};
 
-pub use load::{of_load, of_slices};
-pub use machine::of_machine;
-pub use samples::{MIN_ANSWERS_ABOVE, of_samples};
+pub(crate) use load::{of_load, of_slices};
+pub(crate) use machine::of_machine;
+pub(crate) use run::{CAME_TO_ITS_END, came_to_its_end, enough_slices, of_run};
+pub(crate) use samples::of_samples;
 
-/// What a valid run may show.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CheckLimits {
-    /// Largest share of errors of a subject in its measured phases, 0 to 1. Above it, latencies describe the fast
-    /// failing of a broken subject.
-    pub max_error_rate: f64,
-    /// Most CPU of the generator in a round, percent of all cores. Above it its own queueing is measured.
-    pub max_harness_cpu_percent: f64,
-    /// Most time that the hypervisor may take, percent of all cores.
-    pub max_steal_percent: f64,
-    /// Most CPU that jobs foreign to the run may use, percent of all cores.
-    pub max_other_cpu_percent: f64,
-}
+/// Largest share of errors of a subject in its measured phases. Above it, latencies describe the fast failing of a
+/// broken subject.
+const MAX_ERROR_RATE: f64 = 0.01;
 
-impl Default for CheckLimits {
-    fn default() -> Self {
-        Self {
-            max_error_rate: 0.01,
-            max_harness_cpu_percent: 80.0,
-            max_steal_percent: 10.0,
-            max_other_cpu_percent: 10.0,
-        }
-    }
-}
-
-/// All checks of this module, each with the figures behind it.
-pub fn of_rounds(rounds: &[Round], limits: CheckLimits) -> Vec<Check> {
+/// Whether the record agrees with itself, each check with the figures behind it.
+pub(crate) fn of_rounds(rounds: &Rounds) -> Vec<Check> {
+    let times = rounds.times.clone();
     vec![
-        check("every answer has its time", histograms_hold_the_counts(rounds)),
-        check("the seconds add up to the measured phase", slices_add_up(rounds)),
-        check("few errors", errors_stay_few(rounds, limits)),
-        check("every endpoint was measured", endpoints_were_measured(rounds)),
+        check(
+            "every answer has its time",
+            times.map(|(histograms, answers)| format!("{answers} answers in {histograms} histograms")),
+        ),
+        check("the seconds add up to the measured phase", slices_add_up(rounds.all)),
+        check("few errors", errors_stay_few(rounds.all)),
+        check("every endpoint was measured", endpoints_were_measured(rounds.all)),
     ]
 }
 
@@ -60,42 +45,7 @@ pub fn of_rounds(rounds: &[Round], limits: CheckLimits) -> Vec<Check> {
 type Found = Result<String, String>;
 
 fn check(name: &str, found: Found) -> Check {
-    let ok = found.is_ok();
-    Check {
-        name: name.to_owned(),
-        ok,
-        detail: found.unwrap_or_else(|fault| fault),
-    }
-}
-
-fn place(round: &Round) -> String {
-    format!("block {}, subject {}", round.block, round.subject)
-}
-
-/// Histogram count = answers, in every phase.
-fn histograms_hold_the_counts(rounds: &[Round]) -> Found {
-    let mut histograms = 0_u64;
-    let mut answers = 0_u64;
-    for round in rounds {
-        for phase in &round.phases {
-            for (endpoint, counts) in &phase.endpoints {
-                times_of(counts).map_err(|fault| format!("{}, {} of {endpoint}: {fault}", place(round), phase.name))?;
-                histograms += 1;
-                answers += counts.count;
-            }
-        }
-    }
-    Ok(format!("{answers} answers in {histograms} histograms"))
-}
-
-fn times_of(counts: &EndpointCounts) -> Result<(), String> {
-    for hdr in [Some(&counts.hdr), counts.service_hdr.as_ref()].into_iter().flatten() {
-        let times = LatencyHistogram::decode(hdr).map_err(|error| error.to_string())?.len();
-        if times != counts.count {
-            return Err(format!("{times} times for {} answers", counts.count));
-        }
-    }
-    Ok(())
+    Check::new(name, found.is_ok(), found.unwrap_or_else(|fault| fault))
 }
 
 /// The sum of the slices = the sum over the endpoints, answers and errors.
@@ -108,8 +58,8 @@ fn slices_add_up(rounds: &[Round]) -> Found {
         let phase = measured_phase(round).map_or((0, 0), answers_and_errors);
         if seconds != phase {
             return Err(format!(
-                "{}: answers and errors are {seconds:?} by second, {phase:?} by endpoint",
-                place(round)
+                "block {}, subject {}: answers and errors are {seconds:?} by second, {phase:?} by endpoint",
+                round.block, round.subject
             ));
         }
     }
@@ -123,7 +73,7 @@ fn answers_and_errors(phase: &Phase) -> (u64, u64) {
         .fold((0, 0), |sum, counts| (sum.0 + counts.count, sum.1 + counts.errors))
 }
 
-fn errors_stay_few(rounds: &[Round], limits: CheckLimits) -> Found {
+fn errors_stay_few(rounds: &[Round]) -> Found {
     let rates: Vec<(String, f64)> = by_subject(rounds)
         .into_iter()
         .map(|(subject, phases)| (subject.to_owned(), error_rate(&phases)))
@@ -132,8 +82,8 @@ fn errors_stay_few(rounds: &[Round], limits: CheckLimits) -> Found {
         .iter()
         .map(|(subject, rate)| format!("{subject} {}", percent(*rate)))
         .collect();
-    let detail = format!("{} (at most {})", shown.join(", "), percent(limits.max_error_rate));
-    if rates.iter().all(|(_, rate)| *rate <= limits.max_error_rate) {
+    let detail = format!("{} (at most {})", shown.join(", "), percent(MAX_ERROR_RATE));
+    if rates.iter().all(|(_, rate)| *rate <= MAX_ERROR_RATE) {
         Ok(detail)
     } else {
         Err(detail)
@@ -144,9 +94,7 @@ fn errors_stay_few(rounds: &[Round], limits: CheckLimits) -> Found {
 fn error_rate(phases: &[&Phase]) -> f64 {
     let counts = || phases.iter().flat_map(|phase| phase.endpoints.values());
     let errors: u64 = counts().map(|counts| counts.errors).sum();
-    let sent: u64 = counts()
-        .map(|counts| counts.count + counts.errors + counts.censored)
-        .sum();
+    let sent: u64 = counts().map(EndpointCounts::sent).sum();
     errors as f64 / sent.max(1) as f64
 }
 
@@ -206,7 +154,7 @@ mod tests {
     }
 
     fn failing(rounds: &[Round]) -> Vec<(String, String)> {
-        let checks = of_rounds(rounds, CheckLimits::default());
+        let checks = of_rounds(&Rounds::decode(rounds).unwrap());
         assert_eq!(checks.len(), 4);
         checks
             .into_iter()
@@ -222,7 +170,7 @@ mod tests {
 
     #[test]
     fn sound_rounds_pass_with_their_figures() {
-        let checks = of_rounds(&rounds(), CheckLimits::default());
+        let checks = of_rounds(&Rounds::decode(&rounds()).unwrap());
         let details: Vec<_> = checks.iter().map(|check| (check.ok, check.detail.as_str())).collect();
         assert_eq!(
             details,
@@ -250,12 +198,17 @@ mod tests {
     #[test]
     fn an_unreadable_histogram_is_found() {
         let mut bad = rounds();
-        bad[0].phases[0].endpoints.get_mut("a").unwrap().hdr = "?".to_owned();
+        let mut warm_up = bad[0].phases[0].clone();
+        warm_up.name = "warm_up".to_owned();
+        warm_up.endpoints.get_mut("a").unwrap().hdr = "?".to_owned();
+        bad[0].phases.insert(0, warm_up);
         let found = failing(&bad);
         assert!(
-            found[0].1.starts_with("block 0, subject old, measure of a: not base64"),
+            found[0].1.starts_with("block 0, subject old, warm_up of a: not base64"),
             "{found:?}"
         );
+        bad[0].phases.swap(0, 1);
+        assert_eq!(failing(&bad), found);
     }
 
     #[test]
@@ -274,14 +227,6 @@ mod tests {
         let mut bad = rounds();
         bad[1] = bad[1].clone().with_errors("a", 1);
         assert_fails(&bad, "few errors", "new 1.96 %, old 0 % (at most 1 %)");
-        let lenient = of_rounds(
-            &bad,
-            CheckLimits {
-                max_error_rate: 0.02,
-                ..CheckLimits::default()
-            },
-        );
-        assert!(lenient.iter().all(|check| check.ok), "{lenient:?}");
     }
 
     #[test]

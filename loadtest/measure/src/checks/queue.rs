@@ -2,20 +2,22 @@
 
 use std::ops::Range;
 
-use super::load::mean_in_flight;
 use super::worst::Shown;
 use crate::figures::{figure, percent};
 use crate::record::{PULSE_STEP_MS, Pulse, RateStretch};
 use crate::rounds::MeasuredRound;
 
-/// Steps of the pulse whose median is the number in flight at a moment: half a second, so that a single hiccup is not.
+/// Steps of the pulse whose median is the number in flight at a moment: half a second, so that a single hiccup does not
+/// count.
 const STEPS_OF_A_MOMENT: usize = 5;
-/// Parts that a phase with a changing rate is looked at in, at least: what piles up in one is not made up for by the others.
+/// A phase with a changing rate is looked at in at least so many parts: what piles up in one is not made up for by the
+/// others.
 const PARTS: f64 = 4.0;
 /// Share of what arrives that may pile up while the rate changes, as much as a rate that is held may be off by.
 const PILED_UP: f64 = 0.02;
 
-/// With a rate that stays, in flight at the end against the start; with one that changes, what piled up in each part of the phase.
+/// With a rate that stays, in flight at the end against the start; with one that changes, the requests that piled up in
+/// each part of the phase.
 pub(super) fn queue(round: &MeasuredRound, stretches: &[RateStretch]) -> Option<Shown> {
     match (&round.phase.pulse, stretches) {
         (_, []) => since_the_start(round),
@@ -24,9 +26,9 @@ pub(super) fn queue(round: &MeasuredRound, stretches: &[RateStretch]) -> Option<
     }
 }
 
-/// Of a stable system the numbers at both ends are Poisson with the mean N, so the difference has a standard deviation of
-/// sqrt(2 N); three of them, N taken as 1 where it is less, are exceeded by chance in 1 of 270 rounds or fewer. A burst at the last
-/// moment is no growing queue: what counts at the end is the less of that moment and the half second before it.
+/// Of a stable system the numbers at both ends are Poisson with the mean N, so the difference has a standard deviation
+/// of sqrt(2 N); three of them, N taken as 1 where it is less, are exceeded by chance in 1 of 270 rounds or fewer. A
+/// burst at the last moment is no growing queue: the end is the less of that moment and the half second before it.
 fn since_the_start(round: &MeasuredRound) -> Option<Shown> {
     let flow = round.phase.flow?;
     let before_the_end = round
@@ -35,8 +37,7 @@ fn since_the_start(round: &MeasuredRound) -> Option<Shown> {
         .as_ref()
         .and_then(|pulse| last_moment(&pulse.in_flight_us));
     let at_end = before_the_end.map_or(flow.at_end as f64, |before| before.min(flow.at_end as f64));
-    let mean = mean_in_flight(round, flow).unwrap_or(0.0);
-    let allowed = flow.at_start as f64 + noise(mean);
+    let allowed = flow.at_start as f64 + noise(round.mean_in_flight().unwrap_or(0.0));
     Some(Shown {
         value: at_end,
         allowed,
@@ -49,8 +50,9 @@ fn since_the_start(round: &MeasuredRound) -> Option<Shown> {
     })
 }
 
-/// The number in flight follows the rate, and the response time does too: more at the end than at the start is how it should
-/// be. What piles up is what arrived and was not answered, so it is held against the arrivals of each part of the phase.
+/// The number in flight follows the rate, and the response time does too: more at the end than at the start is as it
+/// should be. Requests pile up when they arrive and are not answered, so they are held against the arrivals of each
+/// part.
 fn while_the_rate_changes(round: &MeasuredRound, pulse: &Pulse, stretches: &[RateStretch]) -> Option<Shown> {
     let longest_s = round.seconds / PARTS;
     let parts = stretches.iter().flat_map(|stretch| cut(*stretch, longest_s));
@@ -82,7 +84,8 @@ fn piled_up(pulse: &Pulse, from_s: f64, to_s: f64) -> Option<Shown> {
         value,
         allowed,
         detail: format!(
-            "in flight {} at {} s and {} at {} s of the phase: {} more, allowed {} ({} of {answered} answers, and chance)",
+            "in flight {} at {} s and {} at {} s of the phase: {} more, allowed {} ({} of {answered} answers, and \
+             chance)",
             figure(start),
             figure(from_s),
             figure(end),
@@ -118,15 +121,26 @@ fn median(in_flight_us: &[u64]) -> f64 {
 }
 
 /// The steps of a pulse that lie wholly within a time of the phase.
-pub(super) fn steps_of(from_s: f64, to_s: f64) -> Range<usize> {
+fn steps_of(from_s: f64, to_s: f64) -> Range<usize> {
     let step = |at_s: f64| at_s * 1000.0 / PULSE_STEP_MS as f64;
     whole(step(from_s).ceil())..whole(step(to_s).floor())
 }
 
 /// The part of `steps` that there is.
-pub(super) fn clip(steps: &Range<usize>, there: usize) -> Range<usize> {
+fn clip(steps: &Range<usize>, there: usize) -> Range<usize> {
     let end = steps.end.min(there);
     steps.start.min(end)..end
+}
+
+/// The steps of a phase that lie within a stretch of its rate.
+pub(super) fn part_of(pulse: &Pulse, stretch: RateStretch) -> Pulse {
+    let within = steps_of(stretch.from_s, stretch.to_s);
+    let cut = |values: &[u64]| values.get(clip(&within, values.len())).unwrap_or_default().to_vec();
+    Pulse {
+        answers: cut(&pulse.answers),
+        response_us: cut(&pulse.response_us),
+        in_flight_us: cut(&pulse.in_flight_us),
+    }
 }
 
 #[expect(

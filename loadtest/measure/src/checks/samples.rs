@@ -1,17 +1,16 @@
 //! Are there enough answers for the percentiles that targets ask for?
 
-use crate::record::{Check, Round};
-use crate::rounds::{RoundError, measured};
+use crate::record::Check;
+use crate::rounds::MeasuredRound;
 use crate::targets::{TargetSpec, asked_percentile};
 
 /// Answers that must be expected above a percentile for it to be one: of fewer, it is the largest time or near it.
-pub const MIN_ANSWERS_ABOVE: f64 = 5.0;
+const MIN_ANSWERS_ABOVE: f64 = 5.0;
 
 const NAME: &str = "enough answers for the percentiles asked";
 
-/// One check for all targets that name a percentile, on the measured rounds of `subject` together.
-pub fn of_samples(rounds: &[Round], subject: &str, targets: &[TargetSpec]) -> Result<Check, RoundError> {
-    let rounds = measured(rounds, subject)?;
+/// One check for all targets that name a percentile, on the measured rounds of a subject together.
+pub(crate) fn of_samples(rounds: &[MeasuredRound], targets: &[TargetSpec]) -> Check {
     let asked: Vec<_> = targets.iter().filter_map(asked_percentile).collect();
     let mut short: Vec<String> = Vec::new();
     for (metric, endpoint, tail) in &asked {
@@ -34,11 +33,7 @@ pub fn of_samples(rounds: &[Round], subject: &str, targets: &[TargetSpec]) -> Re
     } else {
         format!("{} (measure longer, or give it more weight)", short.join("; "))
     };
-    Ok(Check {
-        name: NAME.to_owned(),
-        ok,
-        detail,
-    })
+    Check::new(NAME, ok, detail)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! A check over rounds: each round is measured against what it may show, and the worst one speaks for all.
 
 use crate::figures::figure;
-use crate::record::{Check, Round};
-use crate::rounds::{MeasuredRound, RoundError, measured};
+use crate::record::Check;
+use crate::rounds::MeasuredRound;
 
-/// What one round shows, and what it may show, in the same unit.
+/// A figure of one round and its limit, in the same unit.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shown {
     pub(super) value: f64,
@@ -30,19 +30,19 @@ impl Shown {
 /// anything the check holds and says so.
 pub(super) fn check(
     name: &str,
-    rounds: &[MeasuredRound],
+    rounds: &[&MeasuredRound],
     unread: &str,
     show: impl Fn(&MeasuredRound) -> Option<Shown>,
 ) -> Check {
     let shown: Vec<(&MeasuredRound, Shown)> = rounds
         .iter()
-        .filter_map(|round| show(round).map(|shown| (round, shown)))
+        .filter_map(|round| show(round).map(|shown| (*round, shown)))
         .collect();
     let worst = shown
         .iter()
         .max_by(|(_, one), (_, other)| one.strain().total_cmp(&other.strain()));
     let Some((round, shown_worst)) = worst else {
-        return held(name, unread.to_owned());
+        return Check::new(name, true, unread.to_owned());
     };
     let place = format!("block {}, subject {}", round.round.block, round.round.subject);
     let among = if shown.len() > 1 {
@@ -50,19 +50,8 @@ pub(super) fn check(
     } else {
         String::new()
     };
-    Check {
-        name: name.to_owned(),
-        ok: shown_worst.value <= shown_worst.allowed,
-        detail: format!("{} ({place}{among})", shown_worst.detail),
-    }
-}
-
-pub(super) fn held(name: &str, detail: String) -> Check {
-    Check {
-        name: name.to_owned(),
-        ok: true,
-        detail,
-    }
+    let detail = format!("{} ({place}{among})", shown_worst.detail);
+    Check::new(name, shown_worst.value <= shown_worst.allowed, detail)
 }
 
 /// A probe against a limit in its unit.
@@ -73,17 +62,4 @@ pub(super) fn probe(round: &MeasuredRound, metric: &str, allowed: f64, unit: &st
         allowed,
         detail: format!("{} {unit}, allowed {} {unit}", figure(value), figure(allowed)),
     })
-}
-
-/// The measured rounds of every subject, in the order of the record.
-pub(super) fn all_measured(rounds: &[Round]) -> Result<Vec<MeasuredRound<'_>>, RoundError> {
-    let mut subjects: Vec<&str> = rounds.iter().map(|round| round.subject.as_str()).collect();
-    subjects.sort_unstable();
-    subjects.dedup();
-    let mut all = Vec::with_capacity(rounds.len());
-    for subject in subjects {
-        all.extend(measured(rounds, subject)?);
-    }
-    all.sort_by_key(|round| round.round.order);
-    Ok(all)
 }

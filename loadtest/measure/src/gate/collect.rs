@@ -1,8 +1,9 @@
 //! From what the slices of a block counted to the rounds of a record.
 //!
-//! What belongs here: which part of a slice's counters is its slice, and adding slices up so that a summary shows
-//! them. What does not: judging them (`differences`), and driving them (the command).
+//! What belongs here: which part of a slice's counters is its slice, and adding slices up so that a summary shows them.
+//! What does not: judging them (`differences`), and driving them (the command).
 
+use super::differences::own_endpoints;
 use crate::histogram::{HistogramError, LatencyHistogram};
 use crate::merge::add_phase;
 use crate::record::{
@@ -10,45 +11,22 @@ use crate::record::{
 };
 use crate::recorder::Recorded;
 
-/// Facts about a slice that its driver knows beside the counters.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct SliceFacts {
-    /// Position within the block, 0 to 15.
-    pub position: u32,
-    /// When its recorded part began, milliseconds since the round's start.
-    pub start_ms: u64,
-    /// Length of its recorded part, milliseconds.
-    pub length_ms: u64,
-    /// CPU time of the subject from before the first request of the lead to after the last answer, microseconds: both
-    /// ends are idle, so that nothing is cut in two.
-    pub service_cpu_us: Option<u64>,
-    /// CPU time of the generator's thread, share of the one core that it can use, 0 to 1.
-    pub generator_cpu: f64,
-    /// Time stolen by the hypervisor, share of all cores, 0 to 1.
-    pub steal: Option<f64>,
-    /// Time in which anybody used the cores, share of all, 0 to 1.
-    pub busy: Option<f64>,
-}
-
-/// The slice in the form of a record. `recorded` has the lead as its warm-up and the slice as its measured phase.
+/// Completes `slice` with what was counted. Its driver knows the rest: position, times, and what its CPU gauges read,
+/// that of the subject from before the first request of the lead to after the last answer: both ends are idle, so that
+/// nothing is cut in two. `recorded` has the lead as its warm-up and the slice as its measured phase.
 ///
 /// # Errors
 /// A histogram that cannot be read: never one that was just written.
-pub fn slice(facts: SliceFacts, recorded: &Recorded, canary: Option<&Recorded>) -> Result<GateSlice, HistogramError> {
-    let mut slice = GateSlice {
-        position: facts.position,
-        start_ms: facts.start_ms,
-        length_ms: facts.length_ms,
-        generator_cpu: facts.generator_cpu,
-        steal: facts.steal,
-        busy: facts.busy,
-        ..GateSlice::default()
-    };
+pub fn slice(
+    mut slice: GateSlice,
+    recorded: &Recorded,
+    canary: Option<&Recorded>,
+) -> Result<GateSlice, HistogramError> {
     let Some(measured) = phase(recorded, PHASE_MEASURE) else {
         return Ok(slice);
     };
     let (lead, own) = (phase(recorded, PHASE_WARM_UP).map_or(0, sent), sent(measured));
-    slice.service_cpu_us = facts.service_cpu_us.map(|cpu_us| shared_out(cpu_us, own, lead + own));
+    slice.service_cpu_us = slice.service_cpu_us.map(|cpu_us| shared_out(cpu_us, own, lead + own));
     slice.endpoints = measured
         .endpoints
         .iter()
@@ -72,10 +50,7 @@ fn phase<'r>(recorded: &'r Recorded, name: &str) -> Option<&'r Phase> {
 }
 
 fn sent(phase: &Phase) -> u64 {
-    let counts = phase.endpoints.values();
-    counts
-        .map(|counts| counts.count + counts.errors + counts.censored)
-        .sum()
+    phase.endpoints.values().map(EndpointCounts::sent).sum()
 }
 
 /// The part of `total` that `own` of `all` requests have.
@@ -94,13 +69,7 @@ fn response_times(counts: &EndpointCounts) -> EndpointCounts {
 
 /// CPU time of the subject per request over slices, microseconds; `None` where it was not read, or nothing was sent.
 pub fn cpu_us_per_request(slices: &[GateSlice]) -> Option<f64> {
-    let own = |slice: &GateSlice| -> u64 {
-        let counts = slice.endpoints.iter().filter(|(name, _)| *name != CANARY);
-        counts
-            .map(|(_, counts)| counts.count + counts.errors + counts.censored)
-            .sum()
-    };
-    let requests: u64 = slices.iter().map(own).sum();
+    let requests: u64 = slices.iter().flat_map(own_endpoints).map(EndpointCounts::sent).sum();
     let cpu_us: Option<u64> = slices.iter().map(|slice| slice.service_cpu_us).sum();
     cpu_us
         .filter(|_| requests > 0)
@@ -158,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::record::Model;
-    use crate::recorder::{Outcome, Request, RoundRecorder, Windows};
+    use crate::recorder::{Request, RequestEnd, RoundRecorder, Windows};
 
     /// A lead of 250 ms and a slice of a second, `answers` of 2 ms each, one in five of them in the lead; the last
     /// answer comes after the end.
@@ -176,14 +145,14 @@ mod tests {
                 intended_us,
                 sent_us: intended_us + 30,
                 ended_us: intended_us + 2_000,
-                outcome: Outcome::Ok { bytes: 1 },
+                outcome: RequestEnd::Ok { bytes: 1 },
             });
         }
         recorder.finish(&[shard], 1_300_000)
     }
 
-    fn facts(position: u32) -> SliceFacts {
-        SliceFacts {
+    fn facts(position: u32) -> GateSlice {
+        GateSlice {
             position,
             start_ms: 5_250,
             length_ms: 1_000,
@@ -191,6 +160,7 @@ mod tests {
             generator_cpu: 0.25,
             steal: Some(0.01),
             busy: Some(0.5),
+            ..GateSlice::default()
         }
     }
 
@@ -220,7 +190,8 @@ mod tests {
         assert_eq!(measured.arrivals.as_ref().unwrap().intended, 120);
         let seconds: Vec<(u64, u64)> = round.slices.iter().map(|slice| (slice.start_ms, slice.count)).collect();
         assert_eq!(seconds, [(0, 80), (1_000, 40)]);
-        let faults = crate::checks::of_rounds(&[round], crate::checks::CheckLimits::default());
+        let rounds = [round];
+        let faults = crate::checks::of_rounds(&crate::rounds::Rounds::decode(&rounds).unwrap());
         assert!(faults.iter().all(|check| check.ok), "{faults:?}");
     }
 

@@ -19,7 +19,7 @@ pub struct Look {
     pub canary: Option<Vec<f64>>,
 }
 
-/// Evidence of one look at one endpoint.
+/// Evidence of one look about one endpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
     /// Differences with the canary's part taken out.
@@ -58,10 +58,9 @@ pub struct Decided {
     pub evidence: Evidence,
 }
 
-/// Range of beta, the factor by which an endpoint follows the canary. Noise that both share slows both down, so beta
-/// is never negative. An endpoint that moves more than twice as far follows something else: the fit goes through the
-/// origin, so in a few blocks it would explain a large slowdown by a small movement of the canary and take the
-/// slowdown out.
+/// How far an endpoint can follow the canary. What both share slows both down, so never against it, and one that
+/// follows more than twice as far follows something else: beta goes through the origin, so in a few blocks a large
+/// slowdown would be laid to whatever little the canary moved, and be taken out with it.
 const BETA: std::ops::RangeInclusive<f64> = 0.0..=2.0;
 
 /// `r[b,e] = d[b,e] - beta_e d[b,c]` with `beta_e = sum_b d[b,e] d[b,c] / sum_b d[b,c]^2`, kept within [`BETA`].

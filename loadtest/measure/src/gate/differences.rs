@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compare::Sides;
 use crate::histogram::LatencyHistogram;
-use crate::record::{CANARY, GateSlice, Round};
+use crate::limits::{MAX_GENERATOR_CPU, allowed_lateness_us};
+use crate::percentile;
+use crate::record::{CANARY, EndpointCounts, GateSlice, Round};
 use crate::rounds::{RoundError, unreadable};
 
 /// Pairs of slices in a block: half of [`super::order::SLICES`].
@@ -13,14 +15,7 @@ const PAIRS: u32 = 8;
 pub const MIN_PAIRS: usize = 5;
 /// Differences left out at either end: a stall hits one slice and makes one pair extreme.
 const TRIMMED: usize = 2;
-/// A slice is invalid if its sends were later than this at p99, microseconds ...
-const MAX_LATENESS_US: f64 = 1_000.0;
-/// ... and later than this share of its median,
-const MAX_LATENESS_SHARE: f64 = 0.2;
-/// or if the generator used more than this share of its cores.
-const MAX_GENERATOR_CPU: f64 = 0.8;
-
-/// Measurements of one slice, decoded.
+/// One slice, decoded.
 #[derive(Debug, Clone)]
 pub struct DecodedSlice {
     /// By endpoint name, the canary included.
@@ -133,14 +128,12 @@ fn decode(round: &Round, slice: &GateSlice) -> Result<DecodedSlice, RoundError> 
         let decoded = LatencyHistogram::decode(&counts.hdr).map_err(|source| unreadable(round, endpoint, source))?;
         times.insert(endpoint.clone(), decoded);
     }
-    let sent: u64 = own_endpoints(slice)
-        .map(|(_, counts)| counts.count + counts.errors + counts.censored)
-        .sum();
+    let sent: u64 = own_endpoints(slice).map(EndpointCounts::sent).sum();
     let cpu_us_per_request = slice
         .service_cpu_us
         .filter(|_| sent > 0)
         .map(|cpu_us| cpu_us as f64 / sent as f64);
-    let valid = is_valid(slice, median_us(&times));
+    let valid = is_valid(slice, &times);
     Ok(DecodedSlice {
         times,
         cpu_us_per_request,
@@ -148,22 +141,19 @@ fn decode(round: &Round, slice: &GateSlice) -> Result<DecodedSlice, RoundError> 
     })
 }
 
-fn own_endpoints(slice: &GateSlice) -> impl Iterator<Item = (&String, &crate::record::EndpointCounts)> {
-    slice.endpoints.iter().filter(|(name, _)| *name != CANARY)
+/// The counts of a slice without those of the canary.
+pub(super) fn own_endpoints(slice: &GateSlice) -> impl Iterator<Item = &EndpointCounts> {
+    let own = slice.endpoints.iter().filter(|(name, _)| *name != CANARY);
+    own.map(|(_, counts)| counts)
 }
 
-/// Median of the subject's answers, all endpoints together.
-fn median_us(times: &BTreeMap<String, LatencyHistogram>) -> f64 {
-    let mut all = LatencyHistogram::new();
-    for (_, times) in times.iter().filter(|(name, _)| *name != CANARY) {
-        all.merge(times);
-    }
-    all.quantile_us(0.5).unwrap_or(0) as f64
-}
-
-fn is_valid(slice: &GateSlice, median_us: f64) -> bool {
-    let allowed_us = MAX_LATENESS_US.max(MAX_LATENESS_SHARE * median_us);
-    slice.lateness_p99_us as f64 <= allowed_us && slice.generator_cpu <= MAX_GENERATOR_CPU
+/// A slice is invalid if its sends were late against the median of the subject's answers, all endpoints together, or if
+/// the generator was saturated.
+fn is_valid(slice: &GateSlice, times: &BTreeMap<String, LatencyHistogram>) -> bool {
+    let own = times.iter().filter(|(name, _)| *name != CANARY);
+    let median_us = percentile::merged(own.map(|(_, times)| times)).quantile_us(0.5);
+    slice.lateness_p99_us as f64 <= allowed_lateness_us(median_us.unwrap_or(0))
+        && slice.generator_cpu <= MAX_GENERATOR_CPU
 }
 
 fn p95_us(slice: &DecodedSlice, endpoint: &str) -> Option<f64> {
@@ -173,7 +163,7 @@ fn p95_us(slice: &DecodedSlice, endpoint: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::judge::tests::gate_block;
+    use crate::gate::evaluate::tests::gate_block;
     use crate::testing::assert_close;
 
     const SIDES: Sides = Sides {

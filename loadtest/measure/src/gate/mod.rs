@@ -1,8 +1,8 @@
 //! The gate: small regressions, from interleaved slices (STATISTICS section 1).
 //!
 //! What belongs here: the order of slices, the differences of a block, the two-stage decision, the tail-share test, and
-//! the judgement of a whole record. What does not: the estimators (`stats`), driving the load (the command), and the
-//! comparison of a before/after report (`compare`).
+//! the evaluation of all blocks of a run. What does not: the estimators (`stats`), driving the load (the command), and
+//! the comparison of a before/after report (`compare`).
 //!
 //! The unit is a block with fresh launches. With A equal to B, the order drawn by coin and launches exchangeable, each
 //! row of differences has a random common sign, so the sign-flip test is exact whatever the noise. (Westfall and Young
@@ -16,16 +16,18 @@
 //! | [`differences`] | rounds to one difference per block and endpoint |
 //! | [`decision`] | the two stages, on plain numbers |
 //! | [`tail`] | rare new pauses, which trimmed slices cannot see |
-//! | [`judge`] | all of it on the rounds of a record |
+//! | [`evaluate`] | all of it on the rounds of a record |
 
 pub mod collect;
 pub mod decision;
 pub mod differences;
-pub mod judge;
+pub mod evaluate;
 pub mod order;
 pub mod tail;
 
-pub use judge::{Judgement, Next, judge};
+pub use evaluate::{Evaluation, Next, evaluate};
+
+use crate::limits::{ALPHA, EFFECT, MARGIN, MIN_BLOCKS, TOLERANCE};
 
 /// When a difference counts. Ratios are after / before.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,19 +56,30 @@ pub struct GateRules {
     pub seed: u64,
 }
 
+impl GateRules {
+    /// The rules of a run with this seed whose stages have so many blocks.
+    pub fn of_run(seed: u64, blocks: u32) -> Self {
+        Self {
+            seed,
+            stage_blocks: usize::try_from(blocks).unwrap_or(usize::MAX),
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for GateRules {
     fn default() -> Self {
         Self {
             stage_blocks: 24,
-            effect: 1.03,
-            tolerance: 1.05,
-            margin: 1.10,
+            effect: EFFECT,
+            tolerance: TOLERANCE,
+            margin: MARGIN,
             alpha_first: 0.10,
-            alpha_second: 0.05,
+            alpha_second: ALPHA,
             alpha_pass: 0.025,
             alpha_tail: 0.005,
             min_tail_share: 0.001,
-            min_blocks: 5,
+            min_blocks: MIN_BLOCKS,
             seed: 1,
         }
     }

@@ -77,7 +77,7 @@ pub fn share(blocks: &[&Block], endpoint: &str) -> Option<TailShare> {
     share_of(&counts)
 }
 
-/// Tail shares of an endpoint from its counts per block; `None` where a side of a block has no answers.
+/// The tail shares that counts of each block give; `None` where a block has no answers on a side.
 pub fn share_of(counts: &[TailCounts]) -> Option<TailShare> {
     let differences: Option<Vec<f64>> = counts
         .iter()
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::compare::Sides;
     use crate::gate::differences;
-    use crate::gate::judge::tests::{gate_block, pause};
+    use crate::gate::evaluate::tests::{gate_block, pause};
     use crate::record::Round;
     use crate::testing::assert_close;
 

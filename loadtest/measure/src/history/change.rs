@@ -1,10 +1,10 @@
 //! Change points of a series: windowed E-divisive with t-tests (Hunter, arXiv 2301.03034; Apache Otava).
 //!
-//! The split of a window that separates its two sides best in the energy distance is a candidate if a t-test at a lenient
-//! level agrees; both sides are split again. Candidates that a strict t-test between their neighbours does not confirm are
-//! merged away, the weakest first.
+//! The split of a window that separates its two sides best in the energy distance is a candidate if a t-test at a
+//! lenient level agrees; both sides are split again. Candidates that a strict t-test between their neighbours does not
+//! confirm are merged away, the weakest first.
 
-use crate::stats::student;
+use crate::stats::{average, student};
 
 /// Points of a window; older changes do not outweigh new ones.
 const WINDOW: usize = 50;
@@ -90,10 +90,9 @@ pub(crate) fn t_test(left: &[f64], right: &[f64]) -> f64 {
     if m == 0 || n == 0 || m + n < MIN_SIDE {
         return 1.0;
     }
-    let mean = |side: &[f64]| side.iter().sum::<f64>() / side.len() as f64;
-    let squares = |side: &[f64]| side.iter().map(|value| (value - mean(side)).powi(2)).sum::<f64>();
+    let squares = |side: &[f64]| side.iter().map(|value| (value - average(side)).powi(2)).sum::<f64>();
     let pooled = (squares(left) + squares(right)) / (m + n - 2) as f64;
-    let apart = mean(left) - mean(right);
+    let apart = average(left) - average(right);
     let error = (pooled * (1.0 / m as f64 + 1.0 / n as f64)).sqrt();
     if error > 0.0 {
         student::two_sided_p(apart / error, m + n - 2)
@@ -120,7 +119,6 @@ fn confirm(values: &[f64], mut splits: Vec<usize>) -> Vec<ChangePoint> {
 
 /// Each split with the levels at both sides of it.
 fn described(values: &[f64], splits: &[usize]) -> Vec<ChangePoint> {
-    let mean = |side: &[f64]| side.iter().sum::<f64>() / side.len().max(1) as f64;
     splits
         .iter()
         .enumerate()
@@ -130,8 +128,8 @@ fn described(values: &[f64], splits: &[usize]) -> Vec<ChangePoint> {
             let (left, right) = (&values[from..*split], &values[*split..to]);
             ChangePoint {
                 index: *split,
-                before: mean(left),
-                after: mean(right),
+                before: average(left),
+                after: average(right),
                 p: t_test(left, right),
             }
         })

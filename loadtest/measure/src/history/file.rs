@@ -1,7 +1,7 @@
 //! The history file: JSON lines, only ever appended.
 //!
-//! Two runs that append at once take turns by a lock on the file, and each line is one write. A line that a power cut tore
-//! is passed over when reading, and the next append starts on a new line, so nothing after it is lost.
+//! Two runs that append at once take turns by a lock on the file, and each line is one write. A line that a power cut
+//! tore is passed over when reading, and the next append starts on a new line, so nothing after it is lost.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
@@ -19,9 +19,9 @@ pub enum HistoryError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// What it said.
+        /// The reason of the file system.
         source: io::Error,
     },
     /// A figure that JSON cannot hold (NaN or infinite).
@@ -34,7 +34,7 @@ pub enum HistoryError {
     },
 }
 
-/// What a file holds.
+/// Content of a history file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct History {
     /// Readable entries, in the order of the file.
@@ -43,8 +43,9 @@ pub struct History {
     pub skipped: Vec<(usize, String)>,
 }
 
-/// Appends those `entries` that the file does not have yet, each as one line; the file is made if there is none. The number
-/// appended: an entry is known by the id of its record and its subject, and stands there once however often it is added.
+/// Appends those `entries` that the file does not have yet, each as one line; the file is made if there is none. The
+/// number appended: an entry is known by the id of its record and its subject, and stands there once however often it
+/// is added.
 pub fn append(path: &Path, entries: &[Entry]) -> Result<usize, HistoryError> {
     let failed = |action| move |source| io_error(path, action, source);
     let mut file = OpenOptions::new()

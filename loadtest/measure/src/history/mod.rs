@@ -1,8 +1,8 @@
 //! History: one line per run in an append-only file, and since when a figure is what it is.
 //!
-//! What belongs here: the file ([`file`]), what a line holds, and change points of a series ([`change`]). What does not:
-//! verdicts; a trend is for the trend page only (on unchanged series of 100 points a change point is raised by chance in
-//! a few of 100, far more where they drift).
+//! What belongs here: the file ([`file`]), what a line holds, and change points of a series ([`change`]). What does
+//! not: verdicts; a trend is for the trend page only (on unchanged series of 100 points a change point is raised by
+//! chance in a few of 100, far more where they drift).
 
 pub mod change;
 pub mod file;
@@ -18,7 +18,7 @@ use change::{ChangePoint, change_points};
 /// Version of the lines. A reader passes over newer ones and says so.
 pub const LINE_VERSION: u32 = 1;
 
-/// What history keeps of one subject of one run.
+/// One line of the history: one subject of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// Always [`LINE_VERSION`] in what this build writes.
@@ -152,8 +152,8 @@ fn figures(endpoint: &crate::record::EndpointSummary) -> EndpointEntry {
     }
 }
 
-/// The p95 of every endpoint over the entries that are like the last one, in the order of their time. Runs that were not
-/// valid, and those that did not come to their end, are left out: their figures say nothing about the subject.
+/// The p95 of every endpoint over the entries that are like the last one, in the order of their time. Runs that were
+/// not valid, and those that did not come to their end, are left out: their figures say nothing about the subject.
 pub fn p95_trends(entries: &[Entry]) -> Vec<Trend> {
     let own = comparable(entries);
     let names: std::collections::BTreeSet<&String> = own.iter().flat_map(|entry| entry.endpoints.keys()).collect();

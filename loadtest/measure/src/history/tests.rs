@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::file::{append, read};
 use super::*;
-use crate::summary::summarise;
+use crate::judge::{Question, judge};
 use crate::testing::{record, round, some_time, subject};
 
 fn entry(number: i64, p95_ms: f64) -> Entry {
@@ -15,9 +15,8 @@ fn entry(number: i64, p95_ms: f64) -> Entry {
     record.subjects = vec![subject("s")];
     record.subjects[0].git = Some(format!("rev{number}"));
     record.rounds = vec![round(0, "s", &[("a", vec![1000; 10])]).with_probe("service.rss_mb", 50.0)];
-    record
-        .summary
-        .insert("s".to_owned(), summarise(&record.rounds, "s").unwrap());
+    judge(&mut record, &Question::default()).unwrap();
+    record.verdict = Verdict::Pass;
     let mut entry = Entry::of_record(&record).remove(0);
     entry.endpoints.get_mut("a").unwrap().p95_ms = p95_ms;
     entry

@@ -38,7 +38,8 @@ fn together(first: &Record, record: &Record, sum: &Round, other: &Round) -> Resu
     let measured_ms = crate::rounds::measured_phase(sum).map_or(0, |phase| phase.end_ms - phase.start_ms);
     if apart_ms > measured_ms / 2 {
         return Err(unlike(format!(
-            "it started {apart_ms} ms apart, more than half of what was measured: they did not load the subject together"
+            "it started {apart_ms} ms apart, more than half of what was measured: they did not load the subject \
+             together"
         )));
     }
     let phases = |round: &Round| round.phases.iter().map(|phase| phase.name.clone()).collect::<Vec<_>>();

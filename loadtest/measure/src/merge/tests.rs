@@ -1,9 +1,12 @@
 //! Records of two generators merged and compared with one that counted everything itself.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{Model, Outcome};
+use crate::judge::{Question, judge};
+use crate::record::{Model, Verdict};
 use crate::recorder::{self, Request, RoundRecorder, Windows};
 use crate::testing::{record, some_time, subject};
 
@@ -26,9 +29,9 @@ fn recorded(id: &str, requests: &[Sent]) -> Record {
             sent_us: intended_us + late_us,
             ended_us: intended_us + late_us + took_us,
             outcome: if *worked {
-                recorder::Outcome::Ok { bytes: 5 }
+                recorder::RequestEnd::Ok { bytes: 5 }
             } else {
-                recorder::Outcome::Error
+                recorder::RequestEnd::Error
             },
         });
     }
@@ -64,7 +67,12 @@ fn refusal(one: &Record, other: &Record) -> String {
 
 #[test]
 fn two_generators_are_one_load() {
-    let merged = records(&[recorded("one", &steady(500_000)), recorded("two", &steady(505_000))]).unwrap();
+    let mut merged = records(&[recorded("one", &steady(500_000)), recorded("two", &steady(505_000))]).unwrap();
+    assert!(
+        merged.summary.is_empty() && merged.verdict == Verdict::Invalid,
+        "nobody judged it yet"
+    );
+    judge(&mut merged, &Question::default()).unwrap();
     assert_eq!(merged.id, "one-merged-2");
     assert_eq!(merged.merged_from, ["one", "two"]);
     assert_eq!(merged.workload.rate_per_s, Some(200.0));
@@ -124,26 +132,18 @@ fn a_histogram_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn relative_figures_are_judged_again() {
-    let with_both = |id: &str, factor: u64| {
-        let mut both = recorded(id, &steady(500_000));
-        both.subjects = vec![subject("old"), subject("new")];
-        both.rounds = (0..6)
-            .flat_map(|block| {
-                [("old", 1_000), ("new", 1_000 * factor)].map(|(side, us)| {
-                    let sent: Vec<Sent> = (0..100)
-                        .map(|i| (600_000 + i * 10_000, 0, us + i + block, true))
-                        .collect();
-                    let mut round = recorded(id, &sent).rounds.remove(0);
-                    (round.subject, round.block) = (side.to_owned(), u32::try_from(block).unwrap_or(0));
-                    round
-                })
-            })
-            .collect();
-        both
-    };
-    let merged = records(&[with_both("one", 2), with_both("two", 2)]).unwrap();
-    assert_eq!(merged.comparisons[0].outcome, Outcome::Regress);
+fn what_belongs_to_one_generator_does_not_merge() {
+    for (purpose, why) in [
+        (Purpose::Gate, "a gate's slices belong to one generator"),
+        (Purpose::Capacity, "a search for capacity belongs to one generator"),
+    ] {
+        let of_purpose = |id: &str| Record {
+            purpose,
+            ..recorded(id, &steady(500_000))
+        };
+        let error = refusal(&of_purpose("one"), &of_purpose("two"));
+        assert!(error.ends_with(why), "{error}");
+    }
 }
 
 fn requests() -> impl Strategy<Value = Vec<Sent>> {

@@ -1,4 +1,4 @@
-//! What a record came to against stored baselines: other runs, measured at other times.
+//! The comparison of a record with stored baselines: other runs, measured at other times.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,27 +7,29 @@ use super::Comparison;
 
 /// The comparison of a record with stored baselines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Baseline {
     /// The runs compared with, oldest first.
     pub runs: Vec<BaselineRun>,
-    /// What the interval of a ratio is made of.
+    /// The evidence behind the interval of a ratio.
     pub evidence: BaselineEvidence,
     /// Slower than this ratio is a regression.
     pub limit: f64,
     /// One line per endpoint and family: after / baseline. Their adjusted p are those of "slower than the limit" and
     /// "faster than one over the limit"; their MDE is the smallest slowdown that would have been called.
     pub comparisons: Vec<Comparison>,
-    /// What this comparison can show, for people.
+    /// The question that this comparison can answer, for people.
     pub shows: String,
-    /// What it cannot, and what can.
+    /// Questions that it cannot answer, and the way to answer them.
     pub cannot_show: String,
-    /// What a reader must know, e.g. that a baseline was written by another build of the harness.
+    /// Cautions for the reader, e.g. that a baseline was written by another build of the harness.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
 /// One baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BaselineRun {
     /// Id of its record.
     pub id: String,
@@ -41,8 +43,9 @@ pub struct BaselineRun {
     pub blocks: u32,
 }
 
-/// What the interval of a ratio is made of (STATISTICS section 7).
+/// Evidence behind the interval of a ratio (STATISTICS section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BaselineEvidence {
     /// The blocks of both sides: the conditions of these runs, not what changed between them.

@@ -1,19 +1,20 @@
-//! How much load a subject can take: every step of the search, and what it came to.
+//! How much load a subject can take: every step of the search, and its result.
 
 use serde::{Deserialize, Serialize};
 
 /// A search for the highest rate that holds the targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Capacity {
-    /// What had to hold at every rate: ids of the record's targets.
+    /// Targets that had to hold at every rate: their ids.
     pub goals: Vec<String>,
     /// Every load driven, in order.
     pub steps: Vec<CapacityStep>,
-    /// What came of it.
+    /// Result of the search.
     pub outcome: CapacityOutcome,
     /// Requests per second at which the first goal is just missed, the geometric mean of the rounds.
     pub crossing_per_s: Option<f64>,
-    /// Its 95 % t interval over the rounds.
+    /// 95 % t interval of `crossing_per_s` over the rounds.
     pub interval_per_s: Option<(f64, f64)>,
     /// Requests per second that a soak held: what may be promised.
     pub advertised_per_s: Option<f64>,
@@ -22,7 +23,7 @@ pub struct Capacity {
     pub wanted_per_s: Option<f64>,
     /// Length of a soak, seconds.
     pub soak_s: f64,
-    /// Soaks that failed before.
+    /// Soaks that failed.
     pub failed_soaks: u32,
     /// The scalability law through the steps within the targets; absent where they do not determine one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -31,6 +32,7 @@ pub struct Capacity {
 
 /// One load driven at a constant rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CapacityStep {
     /// Why it was driven.
     pub kind: StepKind,
@@ -38,17 +40,18 @@ pub struct CapacityStep {
     pub rate_per_s: f64,
     /// The goal that was nearest to its limit, or furthest beyond.
     pub goal: String,
-    /// Requests that missed it: too slow, failed, unanswered or dropped.
+    /// Requests that missed the goal: too slow, failed, unanswered or dropped.
     pub above: u64,
-    /// Requests that it is about.
+    /// Requests that the goal is about.
     pub of: u64,
-    /// The share that may miss it.
+    /// Share of the requests that may miss the goal.
     pub allowed: f64,
-    /// The same misses by service time, which does not hold the subject responsible for what the generator sent late.
+    /// Requests that missed the goal by service time, which does not hold the subject responsible for what the
+    /// generator sent late.
     pub above_by_service: u64,
     /// Median response time of the whole mix, milliseconds; absent without answers.
     pub p50_ms: Option<f64>,
-    /// 95th percentile.
+    /// 95th percentile of the response time of the whole mix, milliseconds; absent without answers.
     pub p95_ms: Option<f64>,
     /// Answers per second, errors included.
     pub achieved_per_s: f64,
@@ -64,6 +67,7 @@ pub struct CapacityStep {
 
 /// Why a load was driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     /// To find the neighbourhood.
@@ -74,8 +78,9 @@ pub enum StepKind {
     Soak,
 }
 
-/// What came of a search.
+/// Result of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CapacityOutcome {
     /// A soak held a rate.
@@ -84,12 +89,13 @@ pub enum CapacityOutcome {
     BeyondReach,
     /// No soak held.
     NotHeld,
-    /// The search did not come to its end.
+    /// The search ended early.
     Unfinished,
 }
 
 /// Gunther's law `X(N) = lambda N / (1 + sigma (N-1) + kappa N (N-1))`, fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Scaling {
     /// Throughput of one request at a time, per second.
     pub lambda: f64,
@@ -101,6 +107,6 @@ pub struct Scaling {
     pub largest_n: f64,
     /// Requests in flight with the largest throughput; absent where the law has no peak within twice what was measured.
     pub peak_n: Option<f64>,
-    /// That throughput, per second, with its 95 % interval.
+    /// Largest throughput, per second, with its 95 % interval: (estimate, low, high).
     pub peak_per_s: Option<(f64, f64, f64)>,
 }

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Examples kept per round; the rest is only counted.
 pub const MAX_STALE_EXAMPLES: usize = 20;
 
-/// What following the versions of entities through one round found.
+/// Results of following the versions of entities through one round.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Consistency {
     /// A read is stale when it began later than this after an acknowledged write and returned an older version.
     pub bound_ms: f64,
@@ -16,7 +17,7 @@ pub struct Consistency {
     pub writes: u64,
     /// Reads older than an acknowledged write, beyond the bound.
     pub stale_reads: u64,
-    /// The first of them, at most [`MAX_STALE_EXAMPLES`].
+    /// The first stale reads, at most 20 ([`MAX_STALE_EXAMPLES`]).
     pub examples: Vec<StaleRead>,
     /// Per acknowledged write: how long after the acknowledgement the last read began that still saw an older version
     /// (1 us where none did). `HdrHistogram` V2-deflate, base64, microseconds.
@@ -25,6 +26,7 @@ pub struct Consistency {
 
 /// One stale read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StaleRead {
     /// Endpoint that was read.
     pub endpoint: String,

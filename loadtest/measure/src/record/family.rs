@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A family of comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Family {
     /// 95th percentiles of the response times: what users feel.
     LatencyP95,

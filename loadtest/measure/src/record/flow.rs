@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Requests in flight over a phase, all endpoints together. A request is in flight from its intended start to its end,
 /// and only the part inside the phase counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Flow {
     /// Time in flight inside the phase, summed over requests, microseconds. Over the length of the phase it is the mean
     /// number in flight.
@@ -28,39 +29,42 @@ pub struct Flow {
 
 /// Think times inside a phase, clipped to it and summed over users.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pauses {
     /// Pauses that reach into the phase.
     pub count: u64,
     /// As the workload drew them, microseconds.
     pub intended_us: u64,
-    /// As they came to be, microseconds. Longer than intended is time that no request and no pause explains.
+    /// As they were, microseconds. Longer than intended is time that no request and no pause explains.
     pub observed_us: u64,
 }
 
 /// Arrivals of the open model within a phase, by intended time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Arrivals {
     /// Due by the schedule.
     pub intended: u64,
-    /// Of those, sent.
+    /// Sent of the arrivals that were due.
     pub sent: u64,
-    /// Of the sent, those later than [`LATE_US`] against the schedule.
+    /// Sent later than 1 ms ([`LATE_US`]) against the schedule.
     pub late: u64,
-    /// Of the due, those that no worker was free for: each one makes the run invalid.
+    /// Due but not sent, because no worker was free: each one makes the run invalid.
     pub dropped: u64,
-    /// Send lateness (sent - intended) of the sent, `HdrHistogram` V2-deflate, base64, microseconds.
+    /// Send lateness (sent - intended), `HdrHistogram` V2-deflate, base64, microseconds.
     pub lateness_hdr: String,
 }
 
 /// From here on a send is late, microseconds: the bound of STATISTICS section 1, "invalid slice".
 pub const LATE_US: u64 = 1_000;
 
-/// The phase in steps of [`PULSE_STEP_MS`], all endpoints together: what the steady-state test reads.
+/// The phase in steps of 100 ms ([`PULSE_STEP_MS`]), all endpoints together: what the steady-state test reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pulse {
     /// Answers as expected by intended start.
     pub answers: Vec<u64>,
-    /// Their response times, summed, microseconds.
+    /// Response times of those answers, summed, microseconds.
     pub response_us: Vec<u64>,
     /// Time in flight inside the step, summed over requests, microseconds.
     pub in_flight_us: Vec<u64>,

@@ -1,4 +1,5 @@
-//! The gate's own part of a record: interleaved slices (STATISTICS section 1), and what the two-stage decision did.
+//! The gate's own part of a record: interleaved slices (STATISTICS section 1), and the course of the two-stage
+//! decision.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ pub const CANARY: &str = "canary";
 
 /// One slice of a block: one subject under load for a second or two.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GateSlice {
     /// Position within the block, 0 to 15. Positions 2j and 2j+1 are a pair: one slice of each subject.
     pub position: u32,
@@ -18,7 +20,8 @@ pub struct GateSlice {
     pub start_ms: u64,
     /// Length, milliseconds.
     pub length_ms: u64,
-    /// By endpoint name, and [`CANARY`] where one was driven. A request belongs to the slice of its intended start.
+    /// By endpoint name, and `canary` ([`CANARY`]) where one was driven. A request belongs to the slice of its intended
+    /// start.
     pub endpoints: BTreeMap<String, EndpointCounts>,
     /// CPU time of the subject for the requests of the slice, microseconds; absent where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,9 +38,10 @@ pub struct GateSlice {
     pub lateness_p99_us: u64,
 }
 
-/// How a gate came to its decision.
+/// Course and result of a gate's decision.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct GateDecision {
     /// Blocks of stage 1 that entered.
     pub stage1_blocks: u32,
     /// Blocks of stage 2, or of the extension for PASS, that entered; 0 if stage 1 decided all.
@@ -57,13 +61,14 @@ pub struct Gate {
 
 /// Verdict of one family of the gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FamilyVerdict {
-    /// Which one.
+    /// The family that was tested.
     pub family: Family,
     /// Regress if any endpoint regressed, else inconclusive if any is, else pass.
     pub outcome: Outcome,
     /// The smallest slowdown that this run could see in its worst endpoint, as a share; absent where unknown.
     pub mde: Option<f64>,
-    /// The outcomes of its endpoints and what the run could have seen, as a sentence.
+    /// The verdict in words, with the figures behind it.
     pub detail: String,
 }

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::Outcome;
+use super::RequestEnd;
 use crate::figures::us_to_ms;
 use crate::histogram::{self, LatencyHistogram, SliceHistogram, add_same_layout, clamp_us};
 use crate::record::{EndpointCounts, Slice};
@@ -35,16 +35,16 @@ impl Cell {
         }
     }
 
-    pub(super) fn count(&mut self, times: Times, outcome: Outcome) {
+    pub(super) fn count(&mut self, times: Times, outcome: RequestEnd) {
         match outcome {
-            Outcome::Ok { bytes } => {
+            RequestEnd::Ok { bytes } => {
                 self.bytes += bytes;
                 self.response.saturating_record(clamp_us(times.response_us));
                 if let Some(service) = &mut self.service {
                     service.saturating_record(clamp_us(times.service_us));
                 }
             }
-            Outcome::Error => self.errors += 1,
+            RequestEnd::Error => self.errors += 1,
         }
     }
 
@@ -88,10 +88,10 @@ impl Second {
         }
     }
 
-    pub(super) fn count(&mut self, response_us: u64, outcome: Outcome) {
+    pub(super) fn count(&mut self, response_us: u64, outcome: RequestEnd) {
         match outcome {
-            Outcome::Ok { .. } => self.response.saturating_record(clamp_us(response_us)),
-            Outcome::Error => self.errors += 1,
+            RequestEnd::Ok { .. } => self.response.saturating_record(clamp_us(response_us)),
+            RequestEnd::Error => self.errors += 1,
         }
     }
 

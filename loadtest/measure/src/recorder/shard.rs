@@ -8,7 +8,7 @@ use crate::record::{EndpointCounts, Model, Phase, Slice};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestEnd {
     /// An answer as expected, read to its last byte.
     Ok {
         /// Bytes of its body.
@@ -30,8 +30,8 @@ pub struct Request {
     pub sent_us: u64,
     /// When its last byte was read, or it failed.
     pub ended_us: u64,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// How it ended.
+    pub outcome: RequestEnd,
 }
 
 /// A request that was sent and had not ended when it was given up (end of the drain, abort).
@@ -62,7 +62,7 @@ pub struct Shard {
     windows: Windows,
     model: Model,
     /// Whether an answer after the measured phase counts with its time.
-    late_answers: bool,
+    pub(super) late_answers: bool,
     /// By endpoint, then phase.
     cells: Vec<Cell>,
     /// Seconds of the measured phase.
@@ -91,14 +91,6 @@ impl Shard {
             cells,
             seconds,
             flow: FlowCounter::new(windows, model),
-        }
-    }
-
-    /// The same, counting answers that come after the measured phase with their time.
-    pub(super) fn with_late_answers(self) -> Self {
-        Self {
-            late_answers: true,
-            ..self
         }
     }
 
@@ -133,8 +125,8 @@ impl Shard {
         let second = self.windows.step_of(request.intended_us, SECOND_US);
         self.seconds[second].count(response_us, request.outcome);
         match request.outcome {
-            Outcome::Ok { .. } => self.flow.answered(request.intended_us, response_us),
-            Outcome::Error => self.flow.failed(response_us),
+            RequestEnd::Ok { .. } => self.flow.answered(request.intended_us, response_us),
+            RequestEnd::Error => self.flow.failed(response_us),
         }
     }
 
@@ -197,7 +189,7 @@ impl Shard {
         self.flow.merge(&other.flow);
     }
 
-    /// What the measured phase has counted so far.
+    /// Counts of the measured phase so far.
     pub fn progress(&self) -> Progress {
         self.measured().fold(Progress::default(), |sum, cell| Progress {
             answers: sum.answers + cell.response.len(),

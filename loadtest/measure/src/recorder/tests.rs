@@ -14,7 +14,7 @@ const WINDOWS: Windows = Windows {
     measure_end_us: 3_500_000,
 };
 const ENDED_US: u64 = 4_000_000;
-const OK: Outcome = Outcome::Ok { bytes: 10 };
+const OK: RequestEnd = RequestEnd::Ok { bytes: 10 };
 
 fn recorder() -> RoundRecorder {
     RoundRecorder::new(vec!["a".to_owned(), "b".to_owned()], WINDOWS)
@@ -25,7 +25,7 @@ fn open_recorder() -> RoundRecorder {
 }
 
 /// A closed request: due when sent.
-fn closed(endpoint: usize, sent_us: u64, ended_us: u64, outcome: Outcome) -> Request {
+fn closed(endpoint: usize, sent_us: u64, ended_us: u64, outcome: RequestEnd) -> Request {
     Request {
         endpoint,
         intended_us: sent_us,
@@ -44,7 +44,7 @@ fn unfinished(sent_us: u64) -> Unfinished {
     }
 }
 
-fn record(requests: &[(usize, u64, u64, Outcome)]) -> Recorded {
+fn record(requests: &[(usize, u64, u64, RequestEnd)]) -> Recorded {
     let mut shard = recorder().shard();
     for (endpoint, started_us, ended_us, outcome) in requests {
         shard.ended(closed(*endpoint, *started_us, *ended_us, *outcome));
@@ -72,7 +72,7 @@ fn a_request_belongs_to_the_phase_in_which_it_started() {
         (0, 1_000_000, 1_000_500, OK),
         (0, 3_499_999, 3_500_000, OK),
         (0, 3_500_000, 3_600_000, OK),
-        (1, 2_000_000, 2_000_100, Outcome::Error),
+        (1, 2_000_000, 2_000_100, RequestEnd::Error),
     ]);
     let spans: Vec<_> = recorded
         .phases
@@ -97,7 +97,7 @@ fn a_request_belongs_to_the_phase_in_which_it_started() {
 fn what_outlives_the_measured_phase_is_censored_not_dropped() {
     let mut shard = recorder().shard();
     shard.ended(closed(0, 3_400_000, 3_500_001, OK));
-    shard.ended(closed(0, 3_400_000, 3_900_000, Outcome::Error));
+    shard.ended(closed(0, 3_400_000, 3_900_000, RequestEnd::Error));
     shard.ended(closed(0, 3_400_000, 3_500_000, OK));
     shard.unfinished(unfinished(3_000_000));
     shard.unfinished(unfinished(3_600_000));
@@ -115,7 +115,7 @@ fn slices_are_seconds_of_the_measured_phase_by_start() {
         (0, 500_000, 900_000, OK),
         (0, 1_000_000, 1_004_000, OK),
         (1, 1_999_999, 3_000_000, OK),
-        (1, 3_200_000, 3_200_010, Outcome::Error),
+        (1, 3_200_000, 3_200_010, RequestEnd::Error),
     ]);
     let shown: Vec<_> = recorded
         .slices
@@ -143,7 +143,7 @@ fn progress_sees_the_measured_phase_only() {
     shard.ended(closed(0, 0, 5_000, OK));
     shard.ended(closed(0, 1_500_000, 1_500_700, OK));
     shard.ended(closed(1, 1_500_000, 1_500_900, OK));
-    shard.ended(closed(1, 1_500_000, 1_500_900, Outcome::Error));
+    shard.ended(closed(1, 1_500_000, 1_500_900, RequestEnd::Error));
     let mut times = LatencyHistogram::new();
     (0..2).for_each(|endpoint| shard.add_measured_to(endpoint, &mut times));
     assert_eq!(shard.progress(), Progress { answers: 2, errors: 1 });
@@ -225,7 +225,7 @@ fn time_in_flight_is_clipped_to_the_measured_phase() {
     let mut shard = recorder().shard();
     shard.ended(closed(0, 900_000, 1_100_000, OK));
     shard.ended(closed(0, 2_000_000, 2_250_000, OK));
-    shard.ended(closed(0, 2_000_000, 2_010_000, Outcome::Error));
+    shard.ended(closed(0, 2_000_000, 2_010_000, RequestEnd::Error));
     shard.ended(closed(0, 3_450_000, 3_600_000, OK));
     shard.unfinished(unfinished(500_000));
     let flow = recorder().finish(&[shard], ENDED_US).phases[MEASURE].flow.unwrap();
@@ -266,7 +266,7 @@ fn the_pulse_is_in_tenths_of_a_second() {
     let mut shard = recorder().shard();
     shard.ended(closed(0, 1_050_000, 1_220_000, OK));
     shard.ended(closed(1, 1_060_000, 1_070_000, OK));
-    shard.ended(closed(1, 1_060_000, 1_070_000, Outcome::Error));
+    shard.ended(closed(1, 1_060_000, 1_070_000, RequestEnd::Error));
     let pulse = recorder().finish(&[shard], 1_300_000).phases[MEASURE]
         .pulse
         .clone()
@@ -288,8 +288,8 @@ fn slices_carry_the_times_behind_their_percentiles() {
 /// Endpoint, when due, how late it was sent, how long it then took, what came of it.
 fn request() -> impl Strategy<Value = Request> {
     let outcome = prop_oneof![
-        (0..1000_u64).prop_map(|bytes| Outcome::Ok { bytes }),
-        Just(Outcome::Error)
+        (0..1000_u64).prop_map(|bytes| RequestEnd::Ok { bytes }),
+        Just(RequestEnd::Error)
     ];
     let late_us = prop_oneof![Just(0), 0..300_000_u64];
     (0..2_usize, 0..4_000_000_u64, late_us, 0..1_000_000_u64, outcome).prop_map(
@@ -396,7 +396,7 @@ fn a_slice_counts_answers_that_come_while_it_drains() {
     let of_slice = open_recorder().with_late_answers();
     let mut shard = of_slice.shard();
     shard.ended(closed(0, 3_400_000, 3_600_000, OK));
-    shard.ended(closed(0, 3_400_000, 3_600_000, Outcome::Error));
+    shard.ended(closed(0, 3_400_000, 3_600_000, RequestEnd::Error));
     shard.unfinished(unfinished(3_400_000));
     let recorded = of_slice.finish(&[shard], ENDED_US);
     assert_eq!(counts(&recorded, 1, "a"), (1, 1, 1));

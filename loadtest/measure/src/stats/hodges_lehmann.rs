@@ -19,7 +19,7 @@ pub fn location(differences: &[f64]) -> Option<Location> {
     location_at(differences, LEVEL)
 }
 
-/// The same with one-sided bounds that are wrong with probability `level` each.
+/// The location of `differences` with one-sided bounds that are wrong with probability `level` each.
 pub fn location_at(differences: &[f64], level: f64) -> Option<Location> {
     let averages = walsh_averages(differences);
     let estimate = median_of_sorted(&averages)?;

@@ -3,7 +3,8 @@
 //! With both sides equal, the order within a block drawn by a coin, and launches exchangeable, each block's row of
 //! differences has a random common sign. Flipping the signs therefore gives the exact null distribution: no assumption
 //! on noise, drift or autocorrelation. The correction over endpoints is Westfall-Young's step-down maxT (Westfall and
-//! Young 1993; sign-flip maxT: arXiv 2403.02065; optimality under dependence: Meinshausen et al., Annals of Statistics 39(6), 2011).
+//! Young 1993; sign-flip maxT: arXiv 2403.02065; optimality under dependence: Meinshausen et al., Annals of Statistics
+//! 39(6), 2011).
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
@@ -61,18 +62,18 @@ fn sign(pattern: &[u64], block: usize) -> f64 {
     }
 }
 
-/// What the flips say about one series.
+/// Test of one series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FlipTest {
     /// Studentised mean of the series as observed.
     pub t: f64,
     /// Share of patterns with a statistic at least as large.
     pub p_raw: f64,
-    /// The same, corrected for all series tested together.
+    /// `p_raw` corrected for all series tested together.
     pub p_adjusted: f64,
 }
 
-/// What the flips say about one series in both directions.
+/// Test of one series in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BothSides {
     /// Whether it lies above zero.

@@ -2,6 +2,8 @@
 
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 
+use super::average;
+
 /// Probability of the upper end of a two-sided 95 % interval.
 pub const TWO_SIDED_95: f64 = 0.975;
 /// Probability of the end of a one-sided 95 % interval.
@@ -14,7 +16,8 @@ pub fn quantile(probability: f64, degrees: usize) -> f64 {
     quantile_of(probability, degrees as f64)
 }
 
-/// The same for degrees of freedom (>= 1) that are no whole number, as Welch's test has them.
+/// The value that Student's t with `degrees` (>= 1) degrees of freedom, which need not be whole (Welch's test), stays
+/// below with `probability` (0.5..1).
 pub fn quantile_of(probability: f64, degrees: f64) -> f64 {
     let student = standard(degrees);
     let mut high = 1.0;
@@ -67,7 +70,7 @@ pub fn mean(values: &[f64]) -> Option<Mean> {
         return None;
     }
     let count = values.len() as f64;
-    let value = values.iter().sum::<f64>() / count;
+    let value = average(values);
     let interval = standard_deviation(values).map(|sd| {
         let half = quantile(TWO_SIDED_95, values.len() - 1) * sd / count.sqrt();
         (value - half, value + half)
@@ -80,7 +83,7 @@ pub fn standard_deviation(values: &[f64]) -> Option<f64> {
     if values.len() < 2 {
         return None;
     }
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let mean = average(values);
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     Some((squares / (values.len() - 1) as f64).sqrt())
 }

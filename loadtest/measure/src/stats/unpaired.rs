@@ -3,7 +3,7 @@
 //! Welch (1947) for two groups of values; the prediction of one further value from a group; Holm (1979), which holds
 //! whatever the tests have to do with each other.
 
-use super::student;
+use super::{average, student};
 
 /// An estimate with its error, on the scale of the values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,7 +28,7 @@ impl Difference {
         let variance = of_before + of_after;
         let degrees = variance.powi(2) / (of_before.powi(2) / (m - 1.0) + of_after.powi(2) / (n - 1.0));
         Some(Self {
-            estimate: mean(after) - mean(before),
+            estimate: average(after) - average(before),
             error: variance.sqrt(),
             // Without any spread the ratio is 0 / 0.
             degrees: if degrees.is_finite() { degrees } else { m + n - 2.0 },
@@ -41,7 +41,7 @@ impl Difference {
         let sd = student::standard_deviation(group)?;
         let count = group.len() as f64;
         Some(Self {
-            estimate: further - mean(group),
+            estimate: further - average(group),
             error: sd * (1.0 + 1.0 / count).sqrt(),
             degrees: count - 1.0,
         })
@@ -73,10 +73,6 @@ impl Difference {
         };
         mirrored.p_above(-limit)
     }
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 /// Holm's adjusted p, in the order of `raw`.

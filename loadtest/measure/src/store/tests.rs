@@ -1,11 +1,11 @@
 //! Records written, read, refused.
 
 use super::*;
-use crate::compare::{Rules, Sides, compare};
+use crate::judge::{Question, judge};
 use crate::record::{
-    Comparison, EndpointSummary, Limit, MetricSummary, Outcome, Priority, Summary, TargetResult, TargetVerdict,
+    Ablated, Capacity, CapacityOutcome, Comparison, EndpointSummary, GateDecision, GateSlice, Limit, MetricSummary,
+    Outcome, Priority, Round, Summary, TargetResult, TargetVerdict,
 };
-use crate::summary::summarise;
 use crate::testing::{record, round, subject};
 
 /// A record with rounds, summaries and comparisons as a run makes them.
@@ -21,20 +21,7 @@ fn full_record() -> Record {
             ]
         })
         .collect();
-    for name in ["old", "new"] {
-        record
-            .summary
-            .insert(name.to_owned(), summarise(&record.rounds, name).unwrap());
-    }
-    record.comparisons = compare(
-        &record.rounds,
-        Sides {
-            before: "old",
-            after: "new",
-        },
-        &Rules::default(),
-    )
-    .unwrap();
+    judge(&mut record, &Question::default()).unwrap();
     record
 }
 
@@ -184,6 +171,82 @@ fn a_newer_or_foreign_file_is_refused() {
     assert!(absent.contains("none.json: cannot read it"), "{absent}");
 }
 
+/// Writes a record as builds wrote it that did not know purposes, and reads it.
+fn read_without_purpose(record: &Record) -> Record {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("record.json");
+    record.save(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let without: String = text
+        .lines()
+        .filter(|line| !line.starts_with("  \"purpose\":"))
+        .collect();
+    assert!(without.len() < text.len());
+    std::fs::write(&path, without).unwrap();
+    Record::load(&path).unwrap()
+}
+
+#[test]
+fn a_record_without_a_purpose_gets_that_of_its_parts() {
+    let decided = Record {
+        gate: Some(GateDecision::default()),
+        ..record()
+    };
+    let stopped = Record {
+        rounds: vec![Round {
+            gate_slices: vec![GateSlice::default()],
+            ..Round::default()
+        }],
+        ..record()
+    };
+    let search = Record {
+        capacity: Some(Capacity {
+            goals: vec![],
+            steps: vec![],
+            outcome: CapacityOutcome::Unfinished,
+            crossing_per_s: None,
+            interval_per_s: None,
+            advertised_per_s: None,
+            wanted_per_s: None,
+            soak_s: 600.0,
+            failed_soaks: 0,
+            scaling: None,
+        }),
+        ..record()
+    };
+    let ablation = Record {
+        ablation: vec![Ablated {
+            feature: "cache".to_owned(),
+            what: String::new(),
+            subject: "without cache".to_owned(),
+            off: std::collections::BTreeMap::new(),
+        }],
+        ..record()
+    };
+    for (old, purpose) in [
+        (record(), Purpose::Report),
+        (decided, Purpose::Gate),
+        (stopped, Purpose::Gate),
+        (search, Purpose::Capacity),
+        (ablation, Purpose::Ablation),
+    ] {
+        assert_eq!(read_without_purpose(&old), Record { purpose, ..old });
+    }
+}
+
+#[test]
+fn a_stated_purpose_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("record.json");
+    // A gate that was stopped in its first block has neither slices nor a decision.
+    let stopped = Record {
+        purpose: Purpose::Gate,
+        ..record()
+    };
+    stopped.save(&path).unwrap();
+    assert_eq!(Record::load(&path).unwrap().purpose, Purpose::Gate);
+}
+
 #[test]
 fn other_users_may_read_a_record() {
     let directory = tempfile::tempdir().unwrap();
@@ -203,6 +266,7 @@ fn the_schema_of_a_record() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&record).unwrap(), @r#"
     {
       "schema_version": 1,
+      "purpose": "report",
       "id": "20261123T101500-7f3a",
       "created_at": "2026-11-23T10:15:00Z",
       "command": "loadtest compare --seed 0",

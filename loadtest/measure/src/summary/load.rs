@@ -1,37 +1,34 @@
-//! What the load and its versions came to over the rounds of a subject.
+//! Figures of the arrivals and of the followed versions over the rounds of a subject.
 
 use std::collections::BTreeMap;
 
-use super::{curve, share, small};
-use crate::figures::us_to_ms;
-use crate::histogram::{HistogramError, LatencyHistogram};
+use super::{curve, mean_of_rounds, share, small};
+use crate::histogram::LatencyHistogram;
 use crate::metrics;
-use crate::record::{ArrivalSummary, Arrivals, Consistency, ConsistencySummary, MetricSummary};
-use crate::rounds::{MeasuredRound, RoundError, unreadable};
-use crate::stats::student;
+use crate::percentile;
+use crate::record::{
+    ArrivalSummary, Arrivals, Consistency, ConsistencySummary, MetricSummary,
+};
+use crate::rounds::MeasuredRound;
 
 /// Arrivals of all rounds together; `None` in the closed model.
-pub(super) fn arrivals(rounds: &[MeasuredRound]) -> Result<Option<ArrivalSummary>, RoundError> {
+pub(super) fn arrivals(rounds: &[MeasuredRound]) -> Option<ArrivalSummary> {
     let counted: Vec<(&MeasuredRound, &Arrivals)> = rounds
         .iter()
         .filter_map(|round| round.phase.arrivals.as_ref().map(|arrivals| (round, arrivals)))
         .collect();
     if counted.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let mut lateness = LatencyHistogram::new();
-    for (round, arrivals) in &counted {
-        lateness.merge(&decode(round, "send lateness", &arrivals.lateness_hdr)?);
-    }
-    Ok(Some(summary_of(&counted, &lateness)))
-}
-
-fn summary_of(counted: &[(&MeasuredRound, &Arrivals)], lateness: &LatencyHistogram) -> ArrivalSummary {
+    let lateness = percentile::merged(rounds.iter().filter_map(|round| round.lateness.as_ref()));
     let sum = |field: fn(&Arrivals) -> u64| counted.iter().map(|(_, arrivals)| field(arrivals)).sum::<u64>();
     let seconds = counted.iter().map(|(round, _)| round.seconds).sum();
-    let ended: u64 = counted.iter().map(|(round, _)| ended(round)).sum();
-    let quantile_ms = |quantile| lateness.quantile_us(quantile).map_or(0.0, us_to_ms);
-    ArrivalSummary {
+    let ended: u64 = counted
+        .iter()
+        .map(|(round, _)| round.all().count + round.all().errors)
+        .sum();
+    let quantile_ms = |quantile| lateness.quantile_ms(quantile).unwrap_or(0.0);
+    Some(ArrivalSummary {
         intended: sum(|arrivals| arrivals.intended),
         sent: sum(|arrivals| arrivals.sent),
         late: sum(|arrivals| arrivals.late),
@@ -41,33 +38,18 @@ fn summary_of(counted: &[(&MeasuredRound, &Arrivals)], lateness: &LatencyHistogr
         lateness_p50_ms: quantile_ms(0.5),
         lateness_p99_ms: quantile_ms(0.99),
         lateness_max_ms: quantile_ms(1.0),
-        curve: curve(lateness),
-    }
-}
-
-/// Requests of the measured phase that ended within it.
-fn ended(round: &MeasuredRound) -> u64 {
-    round
-        .phase
-        .endpoints
-        .values()
-        .map(|counts| counts.count + counts.errors)
-        .sum()
+        curve: curve(&lateness),
+    })
 }
 
 /// Consistency of all rounds together; `None` where no version was followed.
-pub(super) fn consistency(rounds: &[MeasuredRound]) -> Result<Option<ConsistencySummary>, RoundError> {
-    let found = followed(rounds)?;
-    let Some((first, _)) = found.first() else {
-        return Ok(None);
-    };
+pub(super) fn consistency(rounds: &[MeasuredRound]) -> Option<ConsistencySummary> {
+    let found = followed(rounds);
+    let (first, _) = found.first()?;
     let sum = |field: fn(&Consistency) -> u64| found.iter().map(|(consistency, _)| field(consistency)).sum();
-    let mut propagation = LatencyHistogram::new();
-    for (_, times) in &found {
-        propagation.merge(times);
-    }
-    let quantile_ms = |quantile| propagation.quantile_us(quantile).map_or(0.0, us_to_ms);
-    Ok(Some(ConsistencySummary {
+    let propagation = percentile::merged(found.iter().map(|(_, times)| *times));
+    let quantile_ms = |quantile| propagation.quantile_ms(quantile).unwrap_or(0.0);
+    Some(ConsistencySummary {
         bound_ms: first.bound_ms,
         reads: sum(|one| one.reads),
         writes: sum(|one| one.writes),
@@ -76,50 +58,30 @@ pub(super) fn consistency(rounds: &[MeasuredRound]) -> Result<Option<Consistency
         propagation_p99_ms: quantile_ms(0.99),
         propagation_max_ms: quantile_ms(1.0),
         curve: curve(&propagation),
-    }))
+    })
 }
 
-/// The metrics that targets name. Stale reads are a count: the interval of a count of zero in every round is zero, and
-/// one stale read in any round is one too many for a target that allows none.
-pub(super) fn consistency_metrics(rounds: &[MeasuredRound]) -> Result<BTreeMap<String, MetricSummary>, RoundError> {
-    let found = followed(rounds)?;
-    let stale: u64 = found.iter().map(|(one, _)| one.stale_reads).sum();
-    let p99s_ms: Vec<f64> = found
-        .iter()
-        .filter_map(|(_, times)| times.quantile_us(0.99).map(us_to_ms))
-        .collect();
+/// The metrics that targets name. Stale reads are a count of what happened, not an estimate of it: their interval is
+/// the count itself, and one stale read in any round is one too many for a target that allows none.
+pub(super) fn consistency_metrics(rounds: &[MeasuredRound]) -> BTreeMap<String, MetricSummary> {
+    let found = followed(rounds);
+    let stale = found.iter().map(|(one, _)| one.stale_reads).sum::<u64>() as f64;
+    let p99s_ms: Vec<f64> = found.iter().filter_map(|(_, times)| times.quantile_ms(0.99)).collect();
     let mut summaries = BTreeMap::new();
     if found.iter().any(|(one, _)| one.reads > 0) {
-        summaries.insert(metrics::CACHE_STALE_READS.key(), counted(stale, found.len()));
-    }
-    if let Some(mean) = student::mean(&p99s_ms) {
-        let metric = MetricSummary {
-            value: mean.value,
-            ci: mean.interval,
-            rounds: small(p99s_ms.len()),
+        let counted = MetricSummary {
+            value: stale,
+            ci: Some((stale, stale)),
+            rounds: small(found.len()),
         };
-        summaries.insert(metrics::CACHE_INVALIDATION_P99_MS.key(), metric);
+        summaries.insert(metrics::CACHE_STALE_READS.key(), counted);
     }
-    Ok(summaries)
+    let mean = mean_of_rounds(&p99s_ms);
+    summaries.extend(mean.map(|mean| (metrics::CACHE_INVALIDATION_P99_MS.key(), mean)));
+    summaries
 }
 
-/// A count of what happened, not an estimate of it: its interval is itself.
-fn counted(count: u64, rounds: usize) -> MetricSummary {
-    MetricSummary {
-        value: count as f64,
-        ci: Some((count as f64, count as f64)),
-        rounds: small(rounds),
-    }
-}
-
-fn followed<'r>(rounds: &'r [MeasuredRound]) -> Result<Vec<(&'r Consistency, LatencyHistogram)>, RoundError> {
-    rounds
-        .iter()
-        .filter_map(|round| round.round.consistency.as_ref().map(|one| (round, one)))
-        .map(|(round, one)| Ok((one, decode(round, "propagation", &one.propagation_hdr)?)))
-        .collect()
-}
-
-fn decode(round: &MeasuredRound, what: &str, hdr: &str) -> Result<LatencyHistogram, RoundError> {
-    LatencyHistogram::decode(hdr).map_err(|source: HistogramError| unreadable(round.round, what, source))
+fn followed<'r>(rounds: &'r [MeasuredRound]) -> Vec<(&'r Consistency, &'r LatencyHistogram)> {
+    let both = |round: &'r MeasuredRound| round.round.consistency.as_ref().zip(round.propagation.as_ref());
+    rounds.iter().filter_map(both).collect()
 }

@@ -49,7 +49,7 @@ fn latency(percentile: Percentile, limit: Limit, figures: &EndpointSummary, roun
     };
     let interval_us = percentile::interval_us(rounds, percentile.quantile);
     Finding {
-        observed: Some((percentile.of)(figures)),
+        observed: percentile::merged(rounds.iter().copied()).quantile_ms(percentile.quantile),
         interval: interval_us.map(|(low, high)| (us_to_ms(low), us_to_ms(high))),
         verdict: share_verdict(&share, percentile.tail, limit),
         detail: share_detail(&share, percentile.tail, limit_ms),

@@ -4,7 +4,7 @@ use super::TargetSpec;
 use crate::figures::figure;
 use crate::record::{Limit, TargetResult, TargetVerdict};
 
-/// What was found about one target.
+/// The finding about one target.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Finding {
     pub(super) observed: Option<f64>,

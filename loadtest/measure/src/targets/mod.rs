@@ -10,11 +10,9 @@ mod absolute;
 mod finding;
 mod relative;
 
-use std::collections::BTreeMap;
-
 use crate::metrics;
-use crate::record::{ALL_ENDPOINTS, EndpointSummary, Limit, Priority, Round, Summary, TargetResult};
-use crate::rounds::{MeasuredRound, RoundError, measured};
+use crate::record::{ALL_ENDPOINTS, Limit, Priority, Summary, TargetResult};
+use crate::rounds::MeasuredRound;
 use finding::Finding;
 
 /// One target as the targets file states it.
@@ -28,7 +26,7 @@ pub struct TargetSpec {
     pub metric: String,
     /// Endpoint of an `http.` metric, absent for the whole mix; of another metric see [`metric_key`].
     pub endpoint: Option<String>,
-    /// What must hold, in the unit of the metric.
+    /// The limit that must hold, in the unit of the metric.
     pub limit: Limit,
     /// The line of the plan it stands for.
     pub source: String,
@@ -48,24 +46,23 @@ impl TargetSpec {
     }
 }
 
-/// Judges `items` on `after`; relative limits are against `before`, which is absent when one subject was measured alone.
-/// `summaries` are those of [`crate::summary::summarise`] by subject name.
-pub fn judge(
-    items: &[TargetSpec],
-    summaries: &BTreeMap<String, Summary>,
-    rounds: &[Round],
-    before: Option<&str>,
-    after: &str,
-) -> Result<Vec<TargetResult>, RoundError> {
-    let evidence = Evidence {
-        summary: summaries.get(after),
-        before: before.map(|subject| measured(rounds, subject)).transpose()?,
-        after: measured(rounds, after)?,
-    };
-    Ok(items
+/// The rounds on which targets are judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// Summary of the subject judged.
+    pub summary: &'a Summary,
+    /// Rounds of the subject that relative limits are against; absent when one subject was measured alone.
+    pub before: Option<&'a [MeasuredRound<'a>]>,
+    /// Rounds of the subject judged.
+    pub after: &'a [MeasuredRound<'a>],
+}
+
+/// The result of each of `items`.
+pub fn results(items: &[TargetSpec], evidence: Evidence) -> Vec<TargetResult> {
+    items
         .iter()
         .map(|item| finding(item, &evidence).into_result(item))
-        .collect())
+        .collect()
 }
 
 /// The key under which a metric of one endpoint stands among probes and ratios: `cache.hit_ratio{driver_details}`;
@@ -90,66 +87,24 @@ pub(crate) fn asked_error_rate(item: &TargetSpec) -> Option<&str> {
     }
 }
 
-/// What the judgements are made from.
-struct Evidence<'a> {
-    summary: Option<&'a Summary>,
-    before: Option<Vec<MeasuredRound<'a>>>,
-    after: Vec<MeasuredRound<'a>>,
-}
-
 /// A percentile that a target may name.
 #[derive(Debug, Clone, Copy)]
 struct Percentile {
     quantile: f64,
     /// 1 - quantile, written out so that 0.05 is 0.05.
     tail: f64,
-    of: fn(&EndpointSummary) -> f64,
 }
 
-static PERCENTILES: [(&metrics::Metric, Percentile); 5] = [
-    (
-        &metrics::HTTP_P50_MS,
-        Percentile {
-            quantile: 0.5,
-            tail: 0.5,
-            of: |endpoint| endpoint.p50_ms,
-        },
-    ),
-    (
-        &metrics::HTTP_P90_MS,
-        Percentile {
-            quantile: 0.9,
-            tail: 0.1,
-            of: |endpoint| endpoint.p90_ms,
-        },
-    ),
-    (
-        &metrics::HTTP_P95_MS,
-        Percentile {
-            quantile: 0.95,
-            tail: 0.05,
-            of: |endpoint| endpoint.p95_ms,
-        },
-    ),
-    (
-        &metrics::HTTP_P99_MS,
-        Percentile {
-            quantile: 0.99,
-            tail: 0.01,
-            of: |endpoint| endpoint.p99_ms,
-        },
-    ),
-    (
-        &metrics::HTTP_P999_MS,
-        Percentile {
-            quantile: 0.999,
-            tail: 0.001,
-            of: |endpoint| endpoint.p999_ms,
-        },
-    ),
+/// Names of the percentiles, each with its quantile and its tail.
+static PERCENTILES: [(&metrics::Metric, f64, f64); 5] = [
+    (&metrics::HTTP_P50_MS, 0.5, 0.5),
+    (&metrics::HTTP_P90_MS, 0.9, 0.1),
+    (&metrics::HTTP_P95_MS, 0.95, 0.05),
+    (&metrics::HTTP_P99_MS, 0.99, 0.01),
+    (&metrics::HTTP_P999_MS, 0.999, 0.001),
 ];
 
-/// What a target is about.
+/// The metric that a target is about.
 enum Metric<'a> {
     Percentile(Percentile, &'a str),
     ErrorRate(&'a str),
@@ -159,8 +114,8 @@ enum Metric<'a> {
 impl<'a> Metric<'a> {
     fn of(item: &'a TargetSpec) -> Self {
         let endpoint = item.endpoint.as_deref().unwrap_or(ALL_ENDPOINTS);
-        match PERCENTILES.iter().find(|(metric, _)| metric.name() == item.metric) {
-            Some((_, percentile)) => Self::Percentile(*percentile, endpoint),
+        match PERCENTILES.iter().find(|(metric, ..)| metric.name() == item.metric) {
+            Some(&(_, quantile, tail)) => Self::Percentile(Percentile { quantile, tail }, endpoint),
             None if item.metric == metrics::HTTP_ERROR_RATE.name() => Self::ErrorRate(endpoint),
             None => Self::Named(metric_key(&item.metric, item.endpoint.as_deref())),
         }
@@ -169,10 +124,10 @@ impl<'a> Metric<'a> {
 
 fn finding(item: &TargetSpec, evidence: &Evidence) -> Finding {
     let metric = Metric::of(item);
-    match (evidence.summary, item.limit) {
-        (None, _) => Finding::not_measured("the subject was not measured".to_owned()),
-        (Some(_), Limit::ReducedBy(_) | Limit::MultipliedBy(_)) => relative::find(&metric, item.limit, evidence),
-        (Some(summary), limit) => absolute::find(&metric, limit, summary, &evidence.after),
+    match item.limit {
+        _ if evidence.after.is_empty() => Finding::not_measured("the subject was not measured".to_owned()),
+        Limit::ReducedBy(_) | Limit::MultipliedBy(_) => relative::find(&metric, item.limit, evidence),
+        limit => absolute::find(&metric, limit, evidence.summary, evidence.after),
     }
 }
 

@@ -4,29 +4,28 @@
 use super::absolute::why_absent;
 use super::finding::Finding;
 use super::{Evidence, Metric};
-use crate::figures::us_to_ms;
 use crate::record::Limit;
 use crate::rounds::{MeasuredRound, pairs};
 use crate::stats::student;
 
 pub(super) fn find(metric: &Metric, limit: Limit, evidence: &Evidence) -> Finding {
-    let Some(before) = &evidence.before else {
+    let Some(before) = evidence.before else {
         return Finding::not_measured(
             "a relative limit needs a subject to compare against, and one was measured".to_owned(),
         );
     };
-    let changes: Vec<f64> = pairs(before, &evidence.after)
+    let changes: Vec<f64> = pairs(before, evidence.after)
         .into_iter()
         .filter_map(|(before, after)| change(metric, limit, before, after))
         .collect();
     match estimate(limit, &changes) {
         Some((value, interval)) => Finding::from_interval(limit, value, interval, changes.len()),
-        None => Finding::not_measured(why_nothing(metric, before, &evidence.after)),
+        None => Finding::not_measured(why_nothing(metric, before, evidence.after)),
     }
 }
 
-/// What one block says, on the scale that is averaged: `1 - after / before`, or the logarithm of a multiple. `None`
-/// where a side has no value or there was nothing before.
+/// The change within one block, on the scale that is averaged: `1 - after / before`, or the logarithm of a multiple.
+/// `None` where a side has no value or there was nothing before.
 fn change(metric: &Metric, limit: Limit, before: &MeasuredRound, after: &MeasuredRound) -> Option<f64> {
     let (before, after) = (value(metric, before)?, value(metric, after)?);
     match limit {
@@ -52,12 +51,9 @@ fn estimate(limit: Limit, changes: &[f64]) -> Option<(f64, Interval)> {
 fn value(metric: &Metric, round: &MeasuredRound) -> Option<f64> {
     match metric {
         Metric::Named(key) => round.metric(key),
-        Metric::Percentile(percentile, endpoint) => round
-            .endpoints
-            .get(*endpoint)?
-            .latency
-            .quantile_us(percentile.quantile)
-            .map(us_to_ms),
+        Metric::Percentile(percentile, endpoint) => {
+            round.endpoints.get(*endpoint)?.latency.quantile_ms(percentile.quantile)
+        }
         Metric::ErrorRate(endpoint) => {
             let measured = round.endpoints.get(*endpoint)?;
             (measured.sent() > 0).then(|| measured.errors as f64 / measured.sent() as f64)

@@ -1,7 +1,8 @@
 //! Targets judged on small hand-made rounds.
 
 use super::*;
-use crate::record::TargetVerdict;
+use crate::record::{Round, TargetVerdict};
+use crate::rounds::Rounds;
 use crate::summary::summarise;
 use crate::testing::{assert_close, round};
 
@@ -16,15 +17,19 @@ fn target(metric: &str, endpoint: Option<&str>, limit: Limit) -> TargetSpec {
     }
 }
 
-/// Judges one target on the rounds of `new` against those of `old`.
+/// One target on the rounds of `new` against those of `old`.
 fn judged(rounds: &[Round], item: TargetSpec) -> TargetResult {
-    let summaries = ["old", "new"]
-        .into_iter()
-        .filter_map(|subject| Some((subject.to_owned(), summarise(rounds, subject).ok()?)))
-        .collect();
-    judge(&[item], &summaries, rounds, Some("old"), "new")
-        .unwrap()
-        .remove(0)
+    judged_against(Some("old"), rounds, item)
+}
+
+fn judged_against(before: Option<&str>, rounds: &[Round], item: TargetSpec) -> TargetResult {
+    let rounds = Rounds::decode(rounds).unwrap();
+    let evidence = Evidence {
+        summary: &summarise(rounds.of("new")),
+        before: before.map(|before| rounds.of(before)),
+        after: rounds.of("new"),
+    };
+    results(&[item], evidence).remove(0)
 }
 
 fn verdict(rounds: &[Round], metric: &str, limit: Limit) -> TargetVerdict {
@@ -274,10 +279,7 @@ fn nothing_to_reduce_and_nothing_to_compare_with() {
     let item = target("db.queries_per_request", None, Limit::ReducedBy(0.5));
     let result = judged(&rounds, item.clone());
     assert_eq!(result.verdict, TargetVerdict::NotMeasured);
-    let summaries = BTreeMap::from([("new".to_owned(), summarise(&rounds, "new").unwrap())]);
-    let alone = judge(std::slice::from_ref(&item), &summaries, &rounds, None, "new")
-        .unwrap()
-        .remove(0);
+    let alone = judged_against(None, &rounds, item.clone());
     assert!(
         alone
             .detail
@@ -285,9 +287,7 @@ fn nothing_to_reduce_and_nothing_to_compare_with() {
         "{}",
         alone.detail
     );
-    let absent = judge(&[item], &BTreeMap::new(), &rounds, None, "new")
-        .unwrap()
-        .remove(0);
+    let absent = judged(&both_sides([1.0; 3], [1.0; 3])[..1], item);
     assert_eq!(
         (absent.verdict, absent.detail.as_str()),
         (TargetVerdict::NotMeasured, "the subject was not measured")

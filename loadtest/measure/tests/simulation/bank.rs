@@ -1,6 +1,7 @@
-//! T4: the whole decision on real noise. `tests/data/noise-bank.*` are blocks of a gate of the reference service against itself,
-//! recorded by `tests/data/record_noise_bank.sh`. With equal subjects the sides of a block may be swapped at will: each
-//! re-assignment draws an order of the blocks and a sign for each, and is judged like a run, all three families together.
+//! T4: the whole decision on real noise. `tests/data/noise-bank.*` are blocks of a gate of the reference service
+//! against itself, recorded by `tests/data/record_noise_bank.sh`. With equal subjects the sides of a block may be
+//! swapped at will: each re-assignment draws an order of the blocks and a sign for each, and is judged like a run, all
+//! three families together.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -247,7 +248,8 @@ fn real_noise_raises_no_alarm() {
     let (bank, runs) = (bank(), repetitions(400, 2_000));
     let ([latency, cpu, tail], any) = count(&bank, runs, 1.0);
     println!(
-        "noise bank of {} blocks: {any} of {runs} re-assignments called slower (latency {latency}, CPU {cpu}, tail {tail})",
+        "noise bank of {} blocks: {any} of {runs} re-assignments called slower (latency {latency}, CPU {cpu}, tail \
+         {tail})",
         bank.len()
     );
     assert!(any <= runs / 100, "{any} of {runs}");

@@ -8,8 +8,9 @@ use measure::baseline::{BaselineRules, compare};
 use measure::histogram::LatencyHistogram;
 use measure::record::{
     Baseline, BaselineEvidence, EndpointCounts, Machine as Host, Outcome, PHASE_MEASURE, Phase, Record, Round,
-    SCHEMA_VERSION, Subject, Tool, Verdict, WorkloadId,
+    SCHEMA_VERSION, Subject, Verdict,
 };
+use measure::rounds::measured;
 use rayon::prelude::*;
 
 use crate::noise::{AWFUL, ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET};
@@ -35,12 +36,6 @@ fn run(level: Level, seed: u64, ratio: f64) -> Record {
         schema_version: SCHEMA_VERSION,
         id: format!("{seed}"),
         created_at: DateTime::UNIX_EPOCH + TimeDelta::days(i64::try_from(seed).unwrap_or_default()),
-        command: String::new(),
-        tool: Tool {
-            version: String::new(),
-            git: String::new(),
-            build: String::new(),
-        },
         machine: Host {
             cpu: String::new(),
             cores: 1,
@@ -48,8 +43,6 @@ fn run(level: Level, seed: u64, ratio: f64) -> Record {
             kernel: String::new(),
             virtualisation: String::new(),
         },
-        stack: BTreeMap::new(),
-        workload: WorkloadId::default(),
         subjects: vec![Subject {
             name: "s".to_owned(),
             kind: "url".to_owned(),
@@ -59,18 +52,8 @@ fn run(level: Level, seed: u64, ratio: f64) -> Record {
             env: BTreeMap::new(),
         }],
         rounds,
-        summary: BTreeMap::new(),
-        comparisons: vec![],
-        targets: vec![],
-        checks: vec![],
         verdict: Verdict::Pass,
-        exit_code: 0,
-        verdict_reason: String::new(),
-        gate: None,
-        baseline: None,
-        capacity: None,
-        ablation: Vec::new(),
-        merged_from: vec![],
+        ..Record::default()
     }
 }
 
@@ -115,7 +98,8 @@ fn shares(level: Level, ratio: f64, baselines: u64, comparisons: usize) -> (f64,
         let first = 1 + comparison as u64 * (baselines + 1);
         let before: Vec<Record> = (0..baselines).map(|one| run(level, first + one, 1.0)).collect();
         let after = run(level, first + baselines, ratio);
-        let judged = compare(&after, &before, &BaselineRules::default()).expect("they are alike");
+        let rounds = measured(&after.rounds, "s").expect("readable");
+        let judged = compare(&after, &rounds, &before, &BaselineRules::default()).expect("they are alike");
         assert_eq!(judged.evidence == BaselineEvidence::Runs, baselines >= 5);
         judged
     };

@@ -10,13 +10,13 @@ use crate::repetitions;
 /// Length of what one interval is made of, seconds.
 const RUN_S: u32 = 300;
 
-/// How far a share may be from the stated one. Two points were asked for, and eight of the twelve keep them; the others are up to three
-/// and a half off over 4,000 intervals (STATISTICS section 2). This guards that none comes further away: a thousand intervals leave
-/// more than a point to chance.
+/// How far a share may be from the stated one. Two points were asked for, and eight of the twelve keep them; the others
+/// are up to three and a half off over 4,000 intervals (STATISTICS section 2). This guards that none comes further
+/// away: a thousand intervals leave more than a point to chance.
 const STATED_WITHIN: f64 = 0.05;
 
-/// Seconds of one endpoint under noise, one histogram each. Every launch is the same: what is asked is how alike times are that
-/// follow each other.
+/// Seconds of one endpoint under noise, one histogram each. Every launch is the same: what is asked is how alike times
+/// are that follow each other.
 fn seconds(level: Level, seed: u64, count: u32) -> Vec<LatencyHistogram> {
     let mut machine = Machine::new(Level { launch: 0.0, ..level }, seed);
     let launch = machine.launch();
@@ -101,8 +101,8 @@ fn intervals_cover_when_runs_are_the_clusters() {
         let seen = coverage(level, intervals);
         let [request, second, batch, run] = seen;
         println!(
-            "{:9} coverage of a nominal 95 % interval over {intervals}: requests {request:.3} ({}), 1 s {second:.3} ({}), \
-             6 batches {batch:.3} ({}), 5 runs {run:.3} ({})",
+            "{:9} coverage of a nominal 95 % interval over {intervals}: requests {request:.3} ({}), 1 s {second:.3} \
+             ({}), 6 batches {batch:.3} ({}), 5 runs {run:.3} ({})",
             level.name, stated[0], stated[1], stated[2], stated[3]
         );
         if intervals >= 1_000 {

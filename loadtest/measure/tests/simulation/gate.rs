@@ -265,8 +265,8 @@ fn a_slow_endpoint_rarely_passes() {
     }
 }
 
-/// A tenth of the requests, seven to an endpoint in a slice and fewer than its sampling floor: more stays undecided, and what is
-/// decided is as true as with many.
+/// A tenth of the requests, seven to an endpoint in a slice and fewer than its sampling floor: more stays undecided,
+/// and what is decided is as true as with many.
 #[test]
 fn few_requests_decide_less_and_nothing_wrong() {
     let sparse = |ratio| Design {
@@ -276,7 +276,8 @@ fn few_requests_decide_less_and_nothing_wrong() {
     let comparisons = repetitions(30, 2_000);
     let [equal, slower, twice] = [1.0, 1.1, 2.0].map(|ratio| tally(sparse(ratio), comparisons));
     println!(
-        "a tenth of the requests: alarms {}/{comparisons}, wrong pass at 1.1 {:.3}, 2.0 called {:.3}, all 12 pass {:.3}",
+        "a tenth of the requests: alarms {}/{comparisons}, wrong pass at 1.1 {:.3}, 2.0 called {:.3}, all 12 pass \
+         {:.3}",
         equal.alarms,
         share(slower.passed, comparisons),
         share(twice.called, comparisons),

@@ -16,7 +16,8 @@ const FAST_TAU_S: f64 = 0.5;
 /// A neighbour works and rests for so long in turn, seconds.
 const NEIGHBOUR_ON_S: f64 = 15.0;
 const NEIGHBOUR_OFF_S: f64 = 60.0;
-/// Spread of the logarithm of a stall's length. The stated model leaves it open; with this one, intervals cover nearly as stated.
+/// Spread of the logarithm of a stall's length. The stated model leaves it open; with this one, intervals cover nearly
+/// as stated.
 const STALL_SIGMA: f64 = 0.5;
 /// One in fifty requests is drawn out by a Pareto factor of this shape.
 const OUTLIER_SHARE: f64 = 0.02;

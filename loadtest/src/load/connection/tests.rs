@@ -17,8 +17,8 @@ const PLAIN: Expecting = Expecting {
     body: false,
 };
 
-/// Answers the requests of each connection with its texts, one each, and closes it after the last; one without texts reads a
-/// request and stays open. The number of the connection of each request is told on the channel.
+/// Answers the requests of each connection with its texts, one each, and closes it after the last; one without texts
+/// reads a request and stays open. The number of the connection of each request is told on the channel.
 fn serve(connections: Vec<Vec<&'static str>>) -> (Connection, Receiver<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = Target::at(listener.local_addr().unwrap());

@@ -1,5 +1,5 @@
-//! A tiny blocking HTTP/1.1 server: a thread per connection, nothing between the socket and the test's own function. What it
-//! does to time is what the test makes it do.
+//! A tiny blocking HTTP/1.1 server: a thread per connection, nothing between the socket and the test's own function.
+//! What it does to time is what the test makes it do.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

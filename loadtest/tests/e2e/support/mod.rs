@@ -4,6 +4,7 @@
 mod http;
 mod stale;
 mod stall;
+mod workload;
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +14,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, sync_channel},
@@ -31,6 +32,7 @@ use tempfile::TempDir;
 pub(crate) use http::{Request, Response, Server};
 pub(crate) use stale::Stale;
 pub(crate) use stall::{Stall, pause};
+pub(crate) use workload::{WorkloadText, closed, edited, even, even_at, p95_text, page, target_text};
 
 /// Longer than any run of these tests takes on a slow machine; a hang fails instead of blocking for ever.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -117,17 +119,18 @@ impl Workplace {
         Record::load(&self.out().join("record.json")).unwrap()
     }
 
-    /// Starts `loadtest compare`, output going to `out()`.
+    /// Starts `loadtest compare` of the release build: phase1 against phase2, output going to `out()`.
     pub(crate) fn compare(&self, arguments: &[&str]) -> Running {
-        let mut command = Command::new(bin_dir().join("loadtest"));
-        command
-            .arg("compare")
-            .args(arguments)
-            .args(["--out", self.out().to_str().unwrap()]);
-        command
-            .args(["profile:phase1", "profile:phase2"])
-            .env("TMPDIR", self.tmp());
-        Running::start(command)
+        let subjects = ["profile:phase1", "profile:phase2"];
+        self.release_loadtest(
+            &[
+                &["compare"],
+                arguments,
+                &["--out", self.out().to_str().unwrap()],
+                &subjects,
+            ]
+            .concat(),
+        )
     }
 
     /// Starts the `loadtest` that was built with the tests; `--out` is not given.
@@ -153,28 +156,32 @@ impl Workplace {
         (finished, record)
     }
 
-    /// The same with the release build.
+    /// Runs the workload `text` against `server` with the release build, and gives its record.
     pub(crate) fn measure_release(&self, text: &str, server: SocketAddr, arguments: &[&str]) -> Record {
         self.release_loadtest(&self.run_arguments(text, server, arguments))
             .finish();
         self.record()
     }
 
-    /// `run --workload FILE --target url:... --out DIR` and what else is given.
+    /// `run` of the workload `text` against `server`, output going to `out()`, with further arguments.
     pub(crate) fn run_arguments(&self, text: &str, server: SocketAddr, arguments: &[&str]) -> Vec<String> {
-        let workload = self.write("workload.toml", text);
+        self.arguments("run", &self.write("workload.toml", text), server, arguments)
+    }
+
+    /// `COMMAND --workload FILE --subject url:... --out DIR` and further arguments.
+    pub(crate) fn arguments(&self, command: &str, workload: &Path, server: SocketAddr, more: &[&str]) -> Vec<String> {
+        let (workload, out) = (workload.to_str().unwrap(), self.out());
+        let subject = format!("url:http://{server}");
         let own = [
-            "run".to_owned(),
-            "--workload".to_owned(),
-            workload.to_str().unwrap().to_owned(),
-            "--target".to_owned(),
-            format!("url:http://{server}"),
-            "--out".to_owned(),
-            self.out().to_str().unwrap().to_owned(),
+            command,
+            "--workload",
+            workload,
+            "--subject",
+            &subject,
+            "--out",
+            out.to_str().unwrap(),
         ];
-        own.into_iter()
-            .chain(arguments.iter().map(ToString::to_string))
-            .collect()
+        own.iter().chain(more).map(ToString::to_string).collect()
     }
 
     /// Nothing is left of a run: no directory, and none of the processes it started.
@@ -337,6 +344,20 @@ pub(crate) fn judged(code: i32, measure: impl Fn(&Workplace) -> Finished) -> (Wo
         eprintln!("measured again: {disturbed:?} failed");
     }
     unreachable!("the last attempt returns or panics")
+}
+
+/// Everything that a command said, on both channels.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[track_caller]
+pub(crate) fn assert_ends(output: &Output, code: i32, says: &[&str]) {
+    let text = said(output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    for part in says {
+        assert!(text.contains(part), "it does not say {part:?}:\n{text}");
+    }
 }
 
 /// The self-check of that name.

@@ -1,5 +1,5 @@
-//! A cached service that forgets to invalidate: one write in so many leaves the old value in its cache, until the next write
-//! of the same entity.
+//! A cached service that forgets to invalidate: one write in so many leaves the old value in its cache, until the
+//! next write of the same entity.
 
 use std::{
     collections::BTreeSet,

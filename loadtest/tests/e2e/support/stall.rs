@@ -1,5 +1,5 @@
 //! The ground truth: a server that stalls for D at the beginning of every period P, and whose response times are known
-//! exactly (docs/MEASURING.md gives the formulas).
+//! exactly (docs/COSTS.md gives the formulas).
 
 use std::{
     collections::VecDeque,
@@ -55,9 +55,9 @@ impl Stall {
         }
     }
 
-    /// Response times of evenly spaced requests over many periods, seconds, ascending. Of an unlimited server they follow the
-    /// formulas; behind slots these are the limit of many small requests, and whole requests are up to `s (c - 1) / c` quicker,
-    /// so they are served here one by one.
+    /// Response times of evenly spaced requests over many periods, seconds, ascending. Of an unlimited server they
+    /// follow the formulas; behind slots these are the limit of many small requests, and whole requests are up to
+    /// `s (c - 1) / c` quicker, so they are served here one by one.
     pub(crate) fn responses_s(self, rate_per_s: f64) -> Vec<f64> {
         // Where in a period the first request comes is chance.
         let mut responses: Vec<f64> = (0..OFFSETS)

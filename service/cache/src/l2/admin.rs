@@ -1,51 +1,29 @@
 //! What Redis says about itself, and the commands of operators: memory, scans, samples, and the planned strategy's own
 //! entries. Nothing here is part of the protocol.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{RedisResult, aio::MultiplexedConnection};
 
 use super::{L2, within};
-use crate::{error::RedisFailure, key::Key};
+use crate::{error::RedisFailure, key::Key, stats::Memory};
 
-/// Keys that one SCAN looks at: some tens of microseconds of Redis' time, and as much for freeing them, so that others are
-/// served in between. With 500, they waited more than a millisecond at p99 (`cargo bench -p benches --bench cache`).
+/// Keys that one SCAN looks at: some tens of microseconds of Redis' time, and as much for freeing them, so that others
+/// are served in between. With 500, they waited more than a millisecond at p99 (`cargo bench -p benches --bench
+/// cache`).
 const SCAN_COUNT: usize = 100;
 
 /// How long one step of an operator's command may take; clients do not wait for it.
 const STEP_LIMIT: Duration = Duration::from_secs(2);
 
 /// What `INFO memory` and `INFO stats` say.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Memory {
-    /// Bytes in use.
-    pub used_bytes: u64,
-    /// The limit in bytes; `None` if there is none.
-    pub max_bytes: Option<u64>,
-    /// Keys that were evicted to stay below the limit, since the server's start.
-    pub evicted_keys: u64,
-    /// Resident memory as a multiple of the memory in use.
-    pub fragmentation_ratio: f64,
-}
-
-impl Memory {
-    /// The share of the limit that is in use; `None` without a limit.
-    pub fn share(&self) -> Option<f64> {
-        self.max_bytes.map(|max| self.used_bytes as f64 / max as f64)
-    }
-
-    fn parse(info: &str) -> Self {
-        let number = |name| field(info, name).and_then(|text| text.parse().ok()).unwrap_or(0);
-        Self {
-            used_bytes: number("used_memory"),
-            max_bytes: Some(number("maxmemory")).filter(|&max| max > 0),
-            evicted_keys: number("evicted_keys"),
-            fragmentation_ratio: field(info, "mem_fragmentation_ratio")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(1.0),
-        }
+fn parse_memory(info: &str) -> Memory {
+    let number = |name| field(info, name).and_then(|text| text.parse().ok()).unwrap_or(0);
+    Memory {
+        used_bytes: number("used_memory"),
+        max_bytes: Some(number("maxmemory")).filter(|&max| max > 0),
+        evicted_keys: number("evicted_keys"),
     }
 }
 
@@ -70,7 +48,7 @@ impl L2 {
                 pipeline.query_async(&mut connection).await
             })
             .await?;
-        Ok(Memory::parse(&(memory + &stats)))
+        Ok(parse_memory(&(memory + &stats)))
     }
 
     /// Frees the entries of an endpoint (all of them if none is named), some hundred keys at a time. Returns how many.
@@ -146,8 +124,9 @@ impl L2 {
         .await
     }
 
-    /// Texts of keys that Redis picks at random out of its entries, up to `count`.
-    pub(crate) async fn random_keys(&self, count: usize) -> Result<Vec<String>, RedisFailure> {
+    /// Keys of entries that Redis picks at random, the planned strategy's included, up to `count`. Only those whose
+    /// endpoint is one of `endpoints` can be read back.
+    pub(crate) async fn random_keys(&self, count: usize, endpoints: &[&'static str]) -> Result<Vec<Key>, RedisFailure> {
         let mut pipeline = redis::pipe();
         for _ in 0..count {
             pipeline.cmd("RANDOMKEY");
@@ -157,12 +136,14 @@ impl L2 {
                 pipeline.query_async(&mut connection).await
             })
             .await?;
-        let prefix = format!("{}:e:", self.names.namespace);
-        let text_of = |name: Bytes| {
-            let text = std::str::from_utf8(&name).ok()?.strip_prefix(&prefix)?;
-            Some(text.to_owned())
+        let key_of = |name: Bytes| {
+            let name = std::str::from_utf8(&name).ok()?.strip_prefix(&self.names.namespace)?;
+            match name.strip_prefix(":e:") {
+                Some(text) => Key::parse(text, endpoints),
+                None => Key::from_readable(name.strip_prefix(":p:")?, endpoints),
+            }
         };
-        Ok(names.into_iter().flatten().filter_map(text_of).collect())
+        Ok(names.into_iter().flatten().filter_map(key_of).collect())
     }
 }
 
@@ -173,8 +154,7 @@ fn glob_escape(text: &str) -> String {
         if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
             glob.push('\\');
         }
-        // Writing into a String cannot fail.
-        let _ = write!(glob, "{character}");
+        glob.push(character);
     }
     glob
 }
@@ -185,11 +165,11 @@ mod tests {
 
     #[test]
     fn memory_is_read_out_of_info_and_zero_is_no_limit() {
-        let info = "used_memory:900\r\nused_memory_rss:2000\r\nmaxmemory:1000\r\nmem_fragmentation_ratio:2.5\r\nevicted_keys:7\r\n";
-        let memory = Memory::parse(info);
+        let info = "used_memory:900\r\nused_memory_rss:2000\r\nmaxmemory:1000\r\nevicted_keys:7\r\n";
+        let memory = parse_memory(info);
         assert_eq!(memory.share(), Some(0.9));
-        assert_eq!((memory.evicted_keys, memory.fragmentation_ratio), (7, 2.5));
-        assert_eq!(Memory::parse("used_memory:900\r\nmaxmemory:0\r\n").share(), None);
+        assert_eq!(memory.evicted_keys, 7);
+        assert_eq!(parse_memory("used_memory:900\r\nmaxmemory:0\r\n").share(), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Leaves Redis alone after it failed, so that an outage costs those who met it a time-out, and nobody after them. Whether it
-//! is back is found out in the background (`L2::try_again`): no request waits for that either.
+//! Leaves Redis alone after it failed, so that an outage costs those who met it a time-out, and nobody after them.
+//! Whether it is back is found out in the background (`L2::try_again`): no request waits for that either.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

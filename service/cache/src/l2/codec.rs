@@ -1,13 +1,13 @@
-//! The bytes of an L2 entry: a small header and the body. Reading checks everything and trusts nothing: what is damaged,
-//! of another format, of another key, or of older tag generations is not an entry.
+//! The bytes of an L2 entry: a small header and the body. Reading checks everything and trusts nothing: what is
+//! damaged, of another format, of another key, or of older tag generations is not an entry.
 //!
-//! Layout, little-endian: `"TC"`, format `u8`, flags `u8` (1: there is no such thing), CRC-32 of all that follows and of the flags `u32`, key length `u32` and key,
-//! tag count `u32`, for each tag length `u32`, name and nonce (8 bytes), created `u64` (ms since 1970), load time `u64` (µs),
-//! soft and hard TTL `u64` (ms), version `i64`, body length `u32` and body, end.
+//! Layout, little-endian: `"TC"`, format `u8`, flags `u8` (1: there is no such thing), CRC-32 of the flags and of all
+//! that follows `u32`, key length `u32` and key, tag count `u32`, for each tag length `u32`, name and nonce (8 bytes),
+//! created `u64` (ms since 1970), load time `u64` (µs), soft and hard TTL `u64` (ms), version `i64`, body length `u32`
+//! and body, end.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
-use super::Nonce;
 use crate::{entry::Entry, policy::Lifetime, tag::Tag};
 
 const MAGIC: [u8; 2] = *b"TC";
@@ -19,6 +19,24 @@ const POSITIVE: u8 = 0;
 const NEGATIVE: u8 = 1;
 /// Where the bytes that the checksum covers begin.
 const CHECKED_FROM: usize = 8;
+
+/// A tag's generation: changes with every invalidation, never comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nonce([u8; 8]);
+
+impl Nonce {
+    pub(crate) fn random() -> Self {
+        Self(rand::random::<u64>().to_be_bytes())
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
 
 /// An entry with what readers need to judge its age.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,19 +101,36 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
 
 /// The entry in `raw`, if it is whole and has this identity. The body is a part of `raw`, not a copy.
 pub(crate) fn decode(raw: &Bytes, identity: Identity<'_>) -> Result<Stored, Rejected> {
-    let (mut reader, flags) = open(raw).ok_or(Rejected::Damaged)?;
-    let current = read_identity(&mut reader, identity).ok_or(Rejected::Damaged)?;
-    let stored = read_stored(&mut reader, raw, flags == NEGATIVE).ok_or(Rejected::Damaged)?;
-    if current { Ok(stored) } else { Err(Rejected::Outdated) }
+    match parse(raw, identity) {
+        Some((stored, true)) => Ok(stored),
+        Some((_, false)) => Err(Rejected::Outdated),
+        None => Err(Rejected::Damaged),
+    }
 }
 
-/// Checks format and checksum; returns the flags too.
-fn open(raw: &Bytes) -> Option<(Reader<'_>, u8)> {
-    let mut reader = Reader { rest: raw };
-    let [magic_0, magic_1, format, flags] = reader.array()?;
-    let head_is_ours = [magic_0, magic_1] == MAGIC && format == FORMAT && matches!(flags, POSITIVE | NEGATIVE);
-    let sum = u32::from_le_bytes(reader.array()?);
-    (head_is_ours && sum == checksum(flags, reader.rest)).then_some((reader, flags))
+/// The entry, and whether its tags have their current nonces; `None` if it is damaged, or an entry of something else.
+fn parse(raw: &Bytes, identity: Identity<'_>) -> Option<(Stored, bool)> {
+    let mut rest: &[u8] = raw;
+    let &[magic_0, magic_1, format, flags] = rest.split_off(..4)? else {
+        return None;
+    };
+    let sum = rest.try_get_u32_le().ok()?;
+    let is_ours = [magic_0, magic_1] == MAGIC && format == FORMAT && matches!(flags, POSITIVE | NEGATIVE);
+    if !is_ours || sum != checksum(flags, rest) || sized(&mut rest)? != identity.key.as_bytes() {
+        return None;
+    }
+    let is_current = has_current_nonces(&mut rest, identity)?;
+    let mut number = || rest.try_get_u64_le().ok();
+    let (created_ms, load_us, soft_ms, hard_ms) = (number()?, number()?, number()?, number()?);
+    let version = rest.try_get_i64_le().ok()?;
+    let body = raw.slice_ref(sized(&mut rest)?);
+    let stored = Stored {
+        entry: (flags == POSITIVE).then_some(Entry { body, version }),
+        created_ms,
+        load_us,
+        lifetime: Lifetime { soft_ms, hard_ms },
+    };
+    rest.is_empty().then_some((stored, is_current))
 }
 
 fn checksum(flags: u8, rest: &[u8]) -> u32 {
@@ -105,61 +140,25 @@ fn checksum(flags: u8, rest: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Whether the tags have their current nonces; `None` if it is an entry of something else.
-fn read_identity(reader: &mut Reader<'_>, identity: Identity<'_>) -> Option<bool> {
-    let is_it = reader.bytes()? == identity.key.as_bytes() && reader.length()? == identity.tags.len();
-    if !is_it {
+/// Whether the tags have their current nonces; `None` if they are other tags.
+fn has_current_nonces(rest: &mut &[u8], identity: Identity<'_>) -> Option<bool> {
+    if rest.try_get_u32_le().ok()? as usize != identity.tags.len() {
         return None;
     }
-    let mut current = identity.nonces.len() == identity.tags.len();
+    let mut is_current = identity.nonces.len() == identity.tags.len();
     for (tag, nonce) in identity.tags.iter().zip(identity.nonces) {
-        if reader.bytes()? != tag.name().as_bytes() {
+        if sized(rest)? != tag.name().as_bytes() {
             return None;
         }
-        current &= Nonce::from_bytes(reader.array()?) == *nonce;
+        is_current &= rest.split_off(..nonce.0.len())? == nonce.0;
     }
-    Some(current)
+    Some(is_current)
 }
 
-fn read_stored(reader: &mut Reader<'_>, raw: &Bytes, is_negative: bool) -> Option<Stored> {
-    let [created_ms, load_us, soft_ms, hard_ms] =
-        [reader.number()?, reader.number()?, reader.number()?, reader.number()?];
-    let version = i64::from_le_bytes(reader.array()?);
-    let body = raw.slice_ref(reader.bytes()?);
-    reader.rest.is_empty().then_some(Stored {
-        entry: (!is_negative).then_some(Entry { body, version }),
-        created_ms,
-        load_us,
-        lifetime: Lifetime { soft_ms, hard_ms },
-    })
-}
-
-/// Takes parts from the front; `None` as soon as something is missing.
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(*head)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn length(&mut self) -> Option<usize> {
-        usize::try_from(u32::from_le_bytes(self.array()?)).ok()
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.length()?;
-        let (head, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(head)
-    }
+/// A length and so many bytes.
+fn sized<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = rest.try_get_u32_le().ok()?;
+    rest.split_off(..usize::try_from(length).ok()?)
 }
 
 #[cfg(test)]
@@ -191,10 +190,7 @@ mod tests {
             Self {
                 key: key.to_owned(),
                 tags: tags.iter().map(|&(name, _)| Tag::new(name)).collect(),
-                nonces: tags
-                    .iter()
-                    .map(|&(_, nonce)| Nonce::from_bytes(nonce.to_be_bytes()))
-                    .collect(),
+                nonces: tags.iter().map(|&(_, nonce)| Nonce(nonce.to_be_bytes())).collect(),
             }
         }
 

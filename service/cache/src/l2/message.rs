@@ -1,36 +1,21 @@
 //! Invalidation messages: what replicas tell each other on the channel and in the log, and what each tells itself.
 //!
 //! Text: `SEQ LIFE FORMAT ORIGIN SENT_MS TAG...`, where life and origin are 16 hex digits and each tag a netstring
-//! (`9:driver:42,`). The sender writes the part from FORMAT on (the envelope), which is also what the log holds; Redis puts
-//! number and life in front. A heartbeat is `SEQ LIFE SENT`.
+//! (`9:driver:42,`). The sender writes the part from FORMAT on (the envelope), which is also what the log holds; Redis
+//! puts number and life in front. A heartbeat is `SEQ LIFE SENT`.
 
 use std::fmt::{self, Write as _};
 
-use crate::tag::Tag;
+use crate::{key::split as netstrings, tag::Tag};
 
 const FORMAT: &str = "2";
 
-/// Names one cache instance, so that it knows its own messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Origin(u64);
-
-impl Origin {
-    pub(crate) fn random() -> Self {
-        Self(rand::random())
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// Names one row of numbers: numbers of two lives say nothing about each other.
+/// A random name: of a cache instance, so that it knows its own messages, or of a life of the row of invalidations,
+/// since numbers of two lives say nothing about each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Life(u64);
+pub(crate) struct Token(u64);
 
-impl Life {
+impl Token {
     pub(super) fn random() -> Self {
         Self(rand::random())
     }
@@ -40,7 +25,7 @@ impl Life {
     }
 }
 
-impl fmt::Display for Life {
+impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
@@ -49,7 +34,7 @@ impl fmt::Display for Life {
 /// A place in the row of all invalidations of a namespace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) life: Life,
+    pub(crate) life: Token,
     pub(crate) seq: u64,
 }
 
@@ -66,7 +51,7 @@ impl Place {
 /// What the sender of an invalidation says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Envelope {
-    pub(crate) origin: Origin,
+    pub(crate) origin: Token,
     /// When it was sent, by the sender's wall clock; for metrics only.
     pub(crate) sent_ms: u64,
     pub(crate) tags: Vec<Tag>,
@@ -80,7 +65,7 @@ pub(crate) struct Message {
 }
 
 /// The part of a message that the sender knows.
-pub(crate) fn envelope(origin: Origin, sent_ms: u64, tags: &[Tag]) -> String {
+pub(crate) fn envelope(origin: Token, sent_ms: u64, tags: &[Tag]) -> String {
     let mut text = format!("{FORMAT} {origin} {sent_ms} ");
     for tag in tags {
         // Writing into a String cannot fail.
@@ -107,7 +92,7 @@ pub(crate) fn parse_heartbeat(payload: &[u8]) -> Option<(Place, u64)> {
 fn parse_place(payload: &[u8]) -> Option<(Place, &str)> {
     let mut fields = std::str::from_utf8(payload).ok()?.splitn(3, ' ');
     let seq = fields.next()?.parse().ok()?;
-    let life = Life::parse(fields.next()?)?;
+    let life = Token::parse(fields.next()?)?;
     Some((Place { life, seq }, fields.next()?))
 }
 
@@ -118,21 +103,14 @@ pub(crate) fn parse_envelope(text: &str) -> Option<Envelope> {
         return None;
     }
     Some(Envelope {
-        origin: Origin(u64::from_str_radix(fields.next()?, 16).ok()?),
+        origin: Token::parse(fields.next()?)?,
         sent_ms: fields.next()?.parse().ok()?,
-        tags: parse_tags(fields.next()?).filter(|tags| !tags.is_empty())?,
+        tags: netstrings(fields.next()?)
+            .filter(|names| !names.is_empty())?
+            .into_iter()
+            .map(Tag::new)
+            .collect(),
     })
-}
-
-fn parse_tags(mut rest: &str) -> Option<Vec<Tag>> {
-    let mut tags = Vec::new();
-    while !rest.is_empty() {
-        let (length, after) = rest.split_once(':')?;
-        let (name, after) = after.split_at_checked(length.parse().ok()?)?;
-        rest = after.strip_prefix(',')?;
-        tags.push(Tag::new(name));
-    }
-    Some(tags)
 }
 
 #[cfg(test)]
@@ -145,9 +123,9 @@ mod tests {
         fn what_was_sent_is_received(seq: u64, life: u64, sent_ms: u64, origin: u64,
                                      names in prop::collection::vec(".{0,12}", 1..5)) {
             let tags: Vec<Tag> = names.into_iter().map(Tag::new).collect();
-            let place = Place { life: Life(life), seq };
-            let text = envelope(Origin(origin), sent_ms, &tags);
-            let expected = Envelope { origin: Origin(origin), sent_ms, tags };
+            let place = Place { life: Token(life), seq };
+            let text = envelope(Token(origin), sent_ms, &tags);
+            let expected = Envelope { origin: Token(origin), sent_ms, tags };
             prop_assert_eq!(parse_envelope(&text), Some(expected.clone()));
             let payload = format!("{seq} {} {text}", place.life);
             prop_assert_eq!(parse(payload.as_bytes()), Some(Message { place, envelope: expected }));
@@ -164,7 +142,7 @@ mod tests {
 
     #[test]
     fn truncations_are_no_messages() {
-        let payload = format!("12 {} {}", Life(7), envelope(Origin(1), 5, &[Tag::new("driver:42")]));
+        let payload = format!("12 {} {}", Token(7), envelope(Token(1), 5, &[Tag::new("driver:42")]));
         for length in 0..payload.len() {
             assert_eq!(parse(&payload.as_bytes()[..length]), None, "{length} bytes");
         }
@@ -172,9 +150,9 @@ mod tests {
 
     #[test]
     fn numbers_of_another_life_neither_follow_nor_precede() {
-        let (five, six) = (Place { life: Life(1), seq: 5 }, Place { life: Life(1), seq: 6 });
+        let (five, six) = (Place { life: Token(1), seq: 5 }, Place { life: Token(1), seq: 6 });
         assert!(six.follows(five) && five.is_at_or_before(six) && !six.is_at_or_before(five));
-        let elsewhere = Place { life: Life(2), seq: 6 };
+        let elsewhere = Place { life: Token(2), seq: 6 };
         assert!(!elsewhere.follows(five) && !five.is_at_or_before(elsewhere));
     }
 }

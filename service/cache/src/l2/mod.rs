@@ -1,9 +1,10 @@
-//! L2: entries and tag generations in Redis. Every operation has a time-out and goes through a breaker; what failed is told
-//! to the caller, who goes on without Redis. The order of the steps is not decided here (see `fetch` and `invalidate`).
+//! L2: entries and tag generations in Redis. Every operation has a time-out and goes through a breaker; what failed is
+//! told to the caller, who goes on without Redis. The order of the steps is not decided here (see `fetch` and
+//! `invalidate`).
 //!
 //! Needs Redis 6 or later (RESP3). Its keys, all behind the namespace: `e:KEY` entries, `g:TAG` generations (random
-//! nonces), `l:KEY` locks, `inv:life`, `inv:seq` and `inv:log` the row of invalidations, `inv:run` the server's run that all
-//! of it was last seen under, `p:KEY` entries of the planned strategy; `inv` and `inv:ORIGIN` are channels.
+//! nonces), `l:KEY` locks, `inv:life`, `inv:seq` and `inv:log` the row of invalidations, `inv:run` the server's run
+//! that all of it was last seen under, `p:KEY` entries of the planned strategy; `inv` and `inv:ORIGIN` are channels.
 
 mod admin;
 mod breaker;
@@ -11,6 +12,7 @@ pub(crate) mod codec;
 mod link;
 pub(crate) mod message;
 mod scripts;
+mod settings;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -21,28 +23,28 @@ use redis::{
 };
 use tokio::time::{sleep, timeout};
 
-pub use self::admin::Memory;
+pub use self::settings::RedisSettings;
 use self::{
     breaker::Breaker,
-    codec::{Identity, Rejected, Stored},
+    codec::{Identity, Nonce, Rejected, Stored},
     link::{Link, Live},
-    message::{Envelope, Life, Origin, Place, envelope},
+    message::{Envelope, Place, Token, envelope},
 };
-use crate::{builder::RedisSettings, error::RedisFailure, key::Key, state::Context, tag::Tag};
+use crate::{context::Context, error::RedisFailure, key::Key, tag::Tag};
 
 /// Commands that wait for the connection's writer; more make their senders wait. The client's own 50 makes a burst of
 /// misses queue for a time-out's worth of round trips.
 const PIPELINE_BUFFER_COMMANDS: usize = 4_096;
 
-/// How long a generation outlives its last invalidation. One that expires makes its entries invalid, so it only has to be
-/// long beside the TTLs.
+/// How long a generation outlives its last invalidation. One that expires makes its entries invalid, so it only has to
+/// be long beside the TTLs.
 const NONCE_TTL_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Messages that the log keeps, approximately: minutes of a busy service.
 const LOG_MESSAGES: u64 = 100_000;
 
-/// Messages that are replayed one by one; who missed more gives up everything at once, which is cheaper for Redis and for
-/// the replica.
+/// Messages that are replayed one by one; who missed more gives up everything at once, which is cheaper for Redis and
+/// for the replica.
 const REPLAY_LIMIT: usize = 2_000;
 
 /// How long the kernel waits for the acknowledgement of sent bytes before it gives the connection up, so that a server
@@ -52,30 +54,8 @@ const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(2);
 /// How long Redis is left alone after a failure.
 const COOL_DOWN: Duration = Duration::from_millis(200);
 
-/// A tag's generation: changes with every invalidation, never comes again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Nonce([u8; 8]);
-
-impl Nonce {
-    fn random() -> Self {
-        Self(rand::random::<u64>().to_be_bytes())
-    }
-
-    pub(crate) fn from_bytes(bytes: [u8; 8]) -> Self {
-        Self(bytes)
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8; 8] {
-        &self.0
-    }
-}
-
-/// The right to load a key for all replicas, until it is given back or times out. For efficiency only: nothing breaks if
-/// two hold it.
+/// The right to load a key for all replicas, until it is given back or times out. For efficiency only: nothing breaks
+/// if two hold it.
 #[derive(Clone, Debug)]
 pub(crate) struct LockRequest {
     token: String,
@@ -117,12 +97,14 @@ type LogLine = (String, (String, String));
 
 /// Redis, as the cache uses it.
 pub(crate) struct L2 {
-    client: Client,
+    /// Also for the subscriber's own connection.
+    pub(crate) client: Client,
     link: Arc<Link>,
-    names: Names,
-    origin: Origin,
+    pub(crate) names: Names,
+    /// Names this cache in the messages it sends.
+    pub(crate) origin: Token,
     command_timeout: Duration,
-    connect_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
     breaker: Breaker,
     context: Arc<Context>,
 }
@@ -130,7 +112,7 @@ pub(crate) struct L2 {
 impl L2 {
     /// Does not connect: that is what [`L2::open`] does, again and again.
     pub(crate) fn new(namespace: &str, settings: &RedisSettings, context: Arc<Context>) -> RedisResult<Self> {
-        let origin = Origin::random();
+        let origin = Token::random();
         Ok(Self {
             client: client(settings)?,
             link: Arc::new(Link::new()),
@@ -143,32 +125,8 @@ impl L2 {
         })
     }
 
-    /// For the subscriber's own connection.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        self.connect_timeout
-    }
-
-    /// The channel of all invalidations.
-    pub(crate) fn channel(&self) -> &str {
-        &self.names.channel
-    }
-
-    /// The channel of this replica's own heartbeats.
-    pub(crate) fn own_channel(&self) -> &str {
-        &self.names.own_channel
-    }
-
-    /// Names this cache in the messages it sends.
-    pub(crate) fn origin(&self) -> Origin {
-        self.origin
-    }
-
-    /// Connects, and makes sure that the data behind the connection is not older than what was seen before: if the server
-    /// was started anew, everything in it is invalidated first. Returns whether it was.
+    /// Connects, and makes sure that the data behind the connection is not older than what was seen before: if the
+    /// server was started anew, everything in it is invalidated first. Returns whether it was.
     pub(crate) async fn open(&self) -> Result<bool, RedisFailure> {
         let number = self.link.next_number();
         let mut connection = self.connect(number).await?;
@@ -184,7 +142,8 @@ impl L2 {
         let link = Arc::downgrade(&self.link);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
-            // Every operation has a limit of its own (`within`); a second timer for each would cost as much as the first.
+            // Every operation has a limit of its own (`within`); a second timer for each would cost as much as the
+            // first.
             .set_response_timeout(None)
             .set_pipeline_buffer_size(PIPELINE_BUFFER_COMMANDS)
             // With RESP3 a lost connection is known when it is lost, and not at the next command.
@@ -206,7 +165,7 @@ impl L2 {
         self.name_row(&mut script);
         script.key(self.names.nonce(&all)).key(&self.names.run);
         self.announcement(&mut script, std::slice::from_ref(&all));
-        script.arg(&Nonce::random().0[..]).arg(run);
+        script.arg(&Nonce::random().as_bytes()[..]).arg(run);
         script.invoke_async::<i64>(connection).await.map(|done| done == 1)
     }
 
@@ -222,7 +181,8 @@ impl L2 {
         let ping = |mut connection: MultiplexedConnection| async move {
             redis::cmd("PING").query_async::<()>(&mut connection).await
         };
-        // A failure is counted where it happens. Without a connection nothing is asked: opening one closes the breaker too.
+        // A failure is counted where it happens. Without a connection nothing is asked: opening one closes the breaker
+        // too.
         let _ = self.attempt("ping", ping).await;
     }
 
@@ -242,10 +202,14 @@ impl L2 {
 
     fn judge(&self, key: &Key, tags: &[Tag], raw: Option<Bytes>, nonces: &[Option<Bytes>]) -> Found {
         let nonces: Option<Vec<Nonce>> = nonces.iter().map(|nonce| Nonce::parse(nonce.as_ref()?)).collect();
-        let stored = match (raw, &nonces) {
-            (Some(raw), Some(current)) => self.decode(&raw, key, tags, current),
-            _ => None,
-        };
+        let stored = raw.zip(nonces.as_ref()).and_then(|(raw, nonces)| {
+            let key = key.as_str();
+            let stored = codec::decode(&raw, Identity { key, tags, nonces });
+            if stored == Err(Rejected::Damaged) {
+                self.context.counters.entries_damaged.add_one();
+            }
+            stored.ok()
+        });
         Found {
             stored,
             nonces,
@@ -253,21 +217,8 @@ impl L2 {
         }
     }
 
-    fn decode(&self, raw: &Bytes, key: &Key, tags: &[Tag], nonces: &[Nonce]) -> Option<Stored> {
-        let identity = Identity {
-            key: key.as_str(),
-            tags,
-            nonces,
-        };
-        let stored = codec::decode(raw, identity);
-        if stored == Err(Rejected::Damaged) {
-            self.context.counters.entries_damaged.add_one();
-        }
-        stored.ok()
-    }
-
-    /// Prepares a load: the generations of `tags` (those that have none get one), the key's lock if it is wanted and free,
-    /// and the entry, should it have come meanwhile.
+    /// Prepares a load: the generations of `tags` (those that have none get one), the key's lock if it is wanted and
+    /// free, and the entry, should it have come meanwhile.
     pub(crate) async fn begin_load(
         &self,
         key: &Key,
@@ -279,7 +230,7 @@ impl L2 {
         let ttl_ms = lock.map_or(0, |lock| crate::clock::as_millis(lock.ttl).max(1));
         script.arg(NONCE_TTL_MS).arg(token_of(lock)).arg(ttl_ms);
         for tag in tags {
-            script.key(self.names.nonce(tag)).arg(&Nonce::random().0[..]);
+            script.key(self.names.nonce(tag)).arg(&Nonce::random().as_bytes()[..]);
         }
         let (locked, raw, nonces): (i64, Option<Bytes>, Vec<Option<Bytes>>) = self.invoke("begin_load", script).await?;
         let mut found = self.judge(key, tags, raw, &nonces);
@@ -287,8 +238,8 @@ impl L2 {
         Ok(found)
     }
 
-    /// Stores an entry if its tags still have the generations it was loaded under, and gives the lock back. False if it was
-    /// not stored.
+    /// Stores an entry if its tags still have the generations it was loaded under, and gives the lock back. False if it
+    /// was not stored.
     pub(crate) async fn store(
         &self,
         identity: Identity<'_>,
@@ -303,7 +254,7 @@ impl L2 {
         script.key(self.names.entry(key)).key(self.names.lock(key));
         script.arg(raw).arg(stored.lifetime.hard_ms.max(1)).arg(token_of(lock));
         for (tag, nonce) in identity.tags.iter().zip(identity.nonces) {
-            script.key(self.names.nonce(tag)).arg(&nonce.0[..]);
+            script.key(self.names.nonce(tag)).arg(&nonce.as_bytes()[..]);
         }
         let done: i64 = self.invoke("store", script).await?;
         Ok(done == 1)
@@ -323,7 +274,7 @@ impl L2 {
         self.name_row(&mut script);
         self.announcement(&mut script, tags);
         for tag in tags {
-            script.key(self.names.nonce(tag)).arg(&Nonce::random().0[..]);
+            script.key(self.names.nonce(tag)).arg(&Nonce::random().as_bytes()[..]);
         }
         self.invoke("invalidate", script).await
     }
@@ -333,18 +284,18 @@ impl L2 {
     }
 
     fn announcement(&self, script: &mut ScriptInvocation<'_>, tags: &[Tag]) {
-        script.arg(Life::random().to_string());
+        script.arg(Token::random().to_string());
         script.arg(envelope(self.origin, self.context.clock.wall_ms(), tags));
         script.arg(&self.names.channel).arg(NONCE_TTL_MS).arg(LOG_MESSAGES);
     }
 
-    /// Sends the newest number, and `note`, to this replica's own channel. Whatever the breaker says: the answer is what the
-    /// lease on L1 hangs on.
+    /// Sends the newest number, and `note`, to this replica's own channel. Whatever the breaker says: the answer is
+    /// what the lease on L1 hangs on.
     pub(crate) async fn send_heartbeat(&self, note: u64) -> Result<(), RedisFailure> {
         let mut script = scripts::HEARTBEAT.prepare_invoke();
         self.name_row(&mut script);
         script
-            .arg(Life::random().to_string())
+            .arg(Token::random().to_string())
             .arg(&self.names.own_channel)
             .arg(note);
         self.attempt("heartbeat", |mut connection| async move {
@@ -358,7 +309,7 @@ impl L2 {
     pub(crate) async fn news_since(&self, place: Place) -> Result<News, RedisFailure> {
         let mut script = scripts::SYNC.prepare_invoke();
         self.name_row(&mut script);
-        script.arg(Life::random().to_string()).arg(place.life.to_string());
+        script.arg(Token::random().to_string()).arg(place.life.to_string());
         script.arg(place.seq).arg(REPLAY_LIMIT);
         let (life, seq, lines): (String, u64, Vec<LogLine>) = self
             .attempt("sync", |mut connection| async move {
@@ -366,7 +317,7 @@ impl L2 {
             })
             .await?;
         let newest = Place {
-            life: Life::parse(&life).unwrap_or_default(),
+            life: Token::parse(&life).unwrap_or_default(),
             seq,
         };
         Ok(News {
@@ -489,7 +440,8 @@ fn tcp_settings() -> TcpSettings {
     settings
 }
 
-/// Whether Redis is well and merely refused the command (a wrong type, a full memory, a failing script, a missing right).
+/// Whether Redis is well and merely refused the command (a wrong type, a full memory, a failing script, a missing
+/// right).
 fn is_refusal(error: &RedisError) -> bool {
     matches!(
         error.kind(),
@@ -500,18 +452,20 @@ fn is_refusal(error: &RedisError) -> bool {
 }
 
 /// Names in Redis. The namespace has no colon, so names of two namespaces never meet.
-struct Names {
+pub(crate) struct Names {
     namespace: String,
     life: String,
     seq: String,
     log: String,
     run: String,
-    channel: String,
-    own_channel: String,
+    /// The channel of all invalidations.
+    pub(crate) channel: String,
+    /// The channel of this replica's own heartbeats.
+    pub(crate) own_channel: String,
 }
 
 impl Names {
-    fn new(namespace: &str, origin: Origin) -> Self {
+    fn new(namespace: &str, origin: Token) -> Self {
         Self {
             namespace: namespace.to_owned(),
             life: format!("{namespace}:inv:life"),
@@ -549,12 +503,12 @@ mod tests {
     use super::*;
 
     fn line(seq: u64) -> LogLine {
-        let text = envelope(Origin::random(), 1, &[Tag::new("t")]);
+        let text = envelope(Token::random(), 1, &[Tag::new("t")]);
         (format!("{seq}-0"), ("m".to_owned(), text))
     }
 
     fn place(life: &str, seq: u64) -> Place {
-        let life = Life::parse(life).expect("hexadecimal");
+        let life = Token::parse(life).expect("hexadecimal");
         Place { life, seq }
     }
 

@@ -1,8 +1,8 @@
 //! The Lua scripts: what Redis must do in one step. Each states its keys and arguments; nothing here decides anything.
 //!
-//! Scripts that touch the row of invalidations begin with the same three keys: its life, its counter, its log. A *life* is a
-//! random name that the row gets when it begins: numbers are comparable within one life only, and whoever sees another
-//! one knows that the row began anew (an emptied, restarted or evicting Redis).
+//! Scripts that touch the row of invalidations begin with the same three keys: its life, its counter, its log. A *life*
+//! is a random name that the row gets when it begins: numbers are comparable within one life only, and whoever sees
+//! another one knows that the row began anew (an emptied, restarted or evicting Redis).
 
 use std::sync::LazyLock;
 
@@ -19,8 +19,8 @@ const LIFE: &str = r"
     end
 ";
 
-/// Numbers an invalidation, logs it and tells all replicas. ARGV: new life, envelope, channel, TTL of nonces in ms, length
-/// of the log. A log whose newest number is not below this one belongs to another life and goes.
+/// Numbers an invalidation, logs it and tells all replicas. ARGV: new life, envelope, channel, TTL of nonces in ms,
+/// length of the log. A log whose newest number is not below this one belongs to another life and goes.
 const ANNOUNCE: &str = r"
     seq = string.format('%.0f', redis.call('INCR', KEYS[2]))
     local function append()
@@ -38,7 +38,8 @@ fn script(parts: &[&str]) -> Script {
     Script::new(&parts.concat())
 }
 
-/// Invalidates tags: a fresh nonce for each, a number, a line in the log, a message to all replicas. Returns the number.
+/// Invalidates tags: a fresh nonce for each, a number, a line in the log, a message to all replicas. Returns the
+/// number.
 ///
 /// KEYS: life, counter, log, then the tags' nonces. ARGV: as [`ANNOUNCE`], then one new nonce for each tag.
 pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
@@ -50,10 +51,11 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     script(&[LIFE, renew, ANNOUNCE, "return seq"])
 });
 
-/// Compares the server's run with the one that the data was last seen under. Another one means that the data may be older
-/// than what replicas have seen: a new life, and `all` is invalidated. Returns 1 if it was another, else 0.
+/// Compares the server's run with the one that the data was last seen under. Another one means that the data may be
+/// older than what replicas have seen: a new life, and `all` is invalidated. Returns 1 if it was another, else 0.
 ///
-/// KEYS: life, counter, log, the nonce of `all`, the run. ARGV: as [`ANNOUNCE`] (envelope of `all`), its new nonce, the run.
+/// KEYS: life, counter, log, the nonce of `all`, the run. ARGV: as [`ANNOUNCE`] (envelope of `all`), its new nonce, the
+/// run.
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
     let compare = r"
         if redis.call('GET', KEYS[5]) == ARGV[7] then
@@ -90,11 +92,11 @@ pub(super) static SYNC: LazyLock<Script> = LazyLock::new(|| {
     script(&[LIFE, read])
 });
 
-/// The start of a load: gives every tag a nonce that has none (or something that is none), tries the key's lock, and looks
-/// at the entry again. Returns whether the lock was taken (1 or 0), the entry, and the nonces.
+/// The start of a load: gives every tag a nonce that has none (or something that is none), tries the key's lock, and
+/// looks at the entry again. Returns whether the lock was taken (1 or 0), the entry, and the nonces.
 ///
-/// KEYS: the entry, the lock, then the tags' nonces. ARGV: TTL of nonces in ms, the lock's token (empty: no lock), the lock's
-/// TTL in ms, then one new nonce for each tag.
+/// KEYS: the entry, the lock, then the tags' nonces. ARGV: TTL of nonces in ms, the lock's token (empty: no lock), the
+/// lock's TTL in ms, then one new nonce for each tag.
 pub(super) static BEGIN_LOAD: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -118,11 +120,11 @@ pub(super) static BEGIN_LOAD: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// The end of a load: stores the entry, only if all of its tags still have the nonces that it was loaded under, and gives
-/// the lock back if it is still ours. Returns 1 if it stored, else 0.
+/// The end of a load: stores the entry, only if all of its tags still have the nonces that it was loaded under, and
+/// gives the lock back if it is still ours. Returns 1 if it stored, else 0.
 ///
-/// KEYS: the entry, the lock, then the tags' nonces. ARGV: the entry's bytes, its time to live in ms, the lock's token, then
-/// the nonce for each tag.
+/// KEYS: the entry, the lock, then the tags' nonces. ARGV: the entry's bytes, its time to live in ms, the lock's token,
+/// then the nonce for each tag.
 pub(super) static STORE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"

@@ -1,5 +1,5 @@
-//! `stamps` and `flight` under loom: every order in which two or three threads can pass through them, and every value that
-//! the memory model lets them see. The two modules are compiled here once more, with loom's primitives for std's.
+//! `stamps` and `flight` under loom: every order in which two or three threads can pass through them, and every value
+//! that the memory model lets them see. The two modules are compiled here once more, with loom's primitives for std's.
 //!
 //! Not a libtest target: the unit tests inside the two modules would run on loom's primitives outside of a model.
 
@@ -35,7 +35,7 @@ mod sync {
 
 use std::{any::TypeId, sync::Arc};
 
-use flight::{Boarding, Flights, Ticket, Tower};
+use flight::{Admission, Admitted, Flights, Leader};
 use key::Key;
 use loom::{
     sync::atomic::{AtomicU64, Ordering},
@@ -53,7 +53,7 @@ fn main() {
         ("and not if the stamp is taken after the load", || {
             must_fail(|| race(false));
         }),
-        ("nobody joins a flight from before what was processed", no_late_boarding),
+        ("nobody joins a flight from before what was processed", no_late_joining),
         ("clients that miss together start one flight", one_flight_for_all),
     ];
     for (name, check) in checks {
@@ -70,8 +70,8 @@ fn loads_are_as_new_as_processed() {
     race(true);
 }
 
-/// A writer commits, bumps and says so; a loader takes its stamp and loads, in this order or the other. Whoever knows that
-/// the write was processed must not be served an older load.
+/// A writer commits, bumps and says so; a loader takes its stamp and loads, in this order or the other. Whoever knows
+/// that the write was processed must not be served an older load.
 fn race(stamp_first: bool) {
     loom::model(move || {
         let (stamps, row, processed) = (
@@ -116,16 +116,16 @@ fn must_fail(check: impl FnOnce() + std::panic::UnwindSafe) {
     assert!(result.is_err(), "a mistake was not found");
 }
 
-struct Airport<'a>(&'a Stamps);
+struct Rules<'a>(&'a Stamps);
 
-impl Tower for Airport<'_> {
+impl Admission for Rules<'_> {
     type Found = ();
 
-    fn joinable(&self, stamp: &Stamp) -> bool {
+    fn may_join(&self, stamp: &Stamp) -> bool {
         self.0.hold(stamp, &tags())
     }
 
-    fn landed(&self) -> Option<()> {
+    fn look_again(&self) -> Option<()> {
         None
     }
 
@@ -134,26 +134,26 @@ impl Tower for Airport<'_> {
     }
 }
 
-fn board(flights: &Arc<Flights>, stamps: &Stamps) -> Option<(Ticket, Stamp)> {
-    match flights.board(&Key::new("row"), TypeId::of::<()>(), &Airport(stamps)) {
-        Boarding::Started(ticket, stamp) => Some((ticket, stamp)),
-        Boarding::Joined(_) | Boarding::Landed(()) => None,
+fn admit(flights: &Arc<Flights>, stamps: &Stamps) -> Option<(Leader, Stamp)> {
+    match flights.admit(&Key::new("row"), TypeId::of::<()>(), &Rules(stamps)) {
+        Admitted::Leads(leader, stamp) => Some((leader, stamp)),
+        Admitted::Joined(_) | Admitted::Found(()) => None,
     }
 }
 
-/// One client's flight is in the air when a writer invalidates; a client that comes after must start its own.
-fn no_late_boarding() {
+/// One client's flight is running when a writer invalidates; a client that comes after must start its own.
+fn no_late_joining() {
     loom::model(|| {
         let (flights, stamps) = (Arc::new(Flights::default()), Arc::new(Stamps::new()));
         let early = {
             let (flights, stamps) = (Arc::clone(&flights), Arc::clone(&stamps));
-            thread::spawn(move || board(&flights, &stamps))
+            thread::spawn(move || admit(&flights, &stamps))
         };
         stamps.bump(&tags());
-        let late = board(&flights, &stamps);
-        let early = early.join().expect("the early client boards");
+        let late = admit(&flights, &stamps);
+        let early = early.join().expect("the early client is admitted");
         if late.is_none() {
-            // It joined: then the other flight took off after the invalidation too.
+            // It joined: then the other flight started after the invalidation too.
             let (_, stamp) = early.as_ref().expect("somebody started");
             assert!(
                 stamps.hold(stamp, &tags()),
@@ -169,13 +169,13 @@ fn one_flight_for_all() {
         let clients: Vec<_> = (0..2)
             .map(|_| {
                 let (flights, stamps) = (Arc::clone(&flights), Arc::clone(&stamps));
-                thread::spawn(move || board(&flights, &stamps))
+                thread::spawn(move || admit(&flights, &stamps))
             })
             .collect();
-        let own = board(&flights, &stamps);
+        let own = admit(&flights, &stamps);
         let others = clients
             .into_iter()
-            .map(|client| client.join().expect("a client boards"));
+            .map(|client| client.join().expect("a client is admitted"));
         let started: Vec<_> = others.chain([own]).flatten().collect();
         assert_eq!(started.len(), 1, "flights of one key and stamp");
     });

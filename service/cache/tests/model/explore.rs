@@ -1,8 +1,8 @@
 //! Breadth-first search: the first violation found has the shortest way to it.
 //!
-//! What was seen is kept as fingerprints of 128 bits (hash compaction: Stern and Dill, "Improved Probabilistic Verification by
-//! Hash Compaction", 1995), since with the states themselves the long search was killed at 23 GB. Two states of
-//! 10^8 share one with a probability of 10^-23.
+//! What was seen is kept as fingerprints of 128 bits (hash compaction: Stern and Dill, "Improved Probabilistic
+//! Verification by Hash Compaction", 1995), since with the states themselves the long search was killed at 23 GB. Two
+//! states of 10^8 share one with a probability of 10^-23.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};

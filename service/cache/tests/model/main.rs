@@ -1,9 +1,9 @@
-//! The protocol as a model, and a breadth-first search through everything that can happen to it: two replicas, one key that
-//! depends on two tags, up to three writes, and a network and a Redis that fail. `protocol` is the model, `explore` the search,
-//! `wander` random histories that are longer than any search could be.
+//! The protocol as a model, and a breadth-first search through everything that can happen to it: two replicas, one key
+//! that depends on two tags, up to three writes, and a network and a Redis that fail. `protocol` is the model,
+//! `explore` the search, `wander` random histories that are longer than any search could be.
 //!
-//! Every guard of the protocol has a negative control: without it, the search must find a violation, or the model proves
-//! nothing. What is for efficiency only has a positive control: without it, nothing may break.
+//! Every guard of the protocol has a negative control: without it, the search must find a violation, or the model
+//! proves nothing. What is for efficiency only has a positive control: without it, nothing may break.
 
 mod explore;
 mod protocol;
@@ -76,8 +76,8 @@ impl Fault {
     }
 }
 
-/// Each fault with one write in the normal run; two writes without a fault; in the long run two writes with each fault, and
-/// three without.
+/// Each fault with one write in the normal run; two writes without a fault; in the long run two writes with each fault,
+/// and three without.
 fn searches() -> Vec<(Fault, u8)> {
     let mut searches: Vec<(Fault, u8)> = Fault::ALL.map(|fault| (fault, 1)).into();
     if is_long() {
@@ -218,8 +218,8 @@ fn random_histories_find_every_missing_guard() {
     }
 }
 
-/// The conditional store only saves writes that readers would reject. (The lock is not in the model at all: any number of
-/// flights may load at once.)
+/// The conditional store only saves writes that readers would reject. (The lock is not in the model at all: any number
+/// of flights may load at once.)
 #[test]
 fn what_is_for_efficiency_only_is_not_needed() {
     let guards = Guards {

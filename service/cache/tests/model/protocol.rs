@@ -1,5 +1,5 @@
-//! The model: what each part of the protocol does in one step that nothing can interrupt. Everything between two steps may be
-//! interrupted by any other step.
+//! The model: what each part of the protocol does in one step that nothing can interrupt. Everything between two steps
+//! may be interrupted by any other step.
 
 /// The two replicas, and the two tags that the one key depends on.
 const TWO: usize = 2;
@@ -443,7 +443,7 @@ impl State {
         self.fresh
     }
 
-    // -- reading ---------------------------------------------------------------------------------------------------------
+    // -- reading -----------------------------------------------------------------------------------------------------
 
     fn read(&mut self, number: usize, guards: Guards) -> Checked {
         let replica = &mut self.replicas[number];
@@ -537,7 +537,7 @@ impl State {
         }
     }
 
-    // -- writing ---------------------------------------------------------------------------------------------------------
+    // -- writing -----------------------------------------------------------------------------------------------------
 
     fn commit(&mut self, replica: usize, tag: usize) {
         self.version += 1;
@@ -640,7 +640,7 @@ impl State {
         }
     }
 
-    // -- the network -----------------------------------------------------------------------------------------------------
+    // -- the network -------------------------------------------------------------------------------------------------
 
     fn receive(&mut self, number: usize, guards: Guards) {
         match self.replicas[number].queue.remove(0) {
@@ -722,7 +722,7 @@ impl State {
         }
     }
 
-    // -- the end ---------------------------------------------------------------------------------------------------------
+    // -- the end -----------------------------------------------------------------------------------------------------
 
     /// If nothing happens any more but what the protocol does by itself, every replica answers with the newest version.
     pub(crate) fn comes_to_the_newest(&self, guards: Guards) -> Checked {

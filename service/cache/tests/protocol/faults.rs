@@ -1,6 +1,6 @@
-//! Faults under load: readers and a writer go on while Redis is cut off, stopped, emptied or replaced. A checker looks at
-//! every version that a reader saw: none may be older than what its replica had processed when the read began, no read may
-//! fail, and when the fault is over everybody comes to the newest version.
+//! Faults under load: readers and a writer go on while Redis is cut off, stopped, emptied or replaced. A checker looks
+//! at every version that a reader saw: none may be older than what its replica had processed when the read began, no
+//! read may fail, and when the fault is over everybody comes to the newest version.
 
 use std::{
     process::Command,
@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
-use tiered_cache::{ManualClock, SystemClock, Tag, Tier, TieredCache};
+use tiered_cache::{SystemClock, Tag, Tier, TieredCache};
 use tokio::task::JoinSet;
 
+use crate::clock::ManualClock;
 use crate::{
     network::Proxy,
     support::{DEADLINE, Replica, Server, Source, eventually, from, patient, policy},
@@ -121,7 +122,7 @@ async fn build(proxy: &Proxy) -> TieredCache {
     settings.command_timeout = Duration::from_millis(100);
     let builder = TieredCache::builder("test").redis(settings);
     builder
-        .clock(Arc::new(SystemClock::new()))
+        .clock(Arc::new(SystemClock))
         .build()
         .await
         .expect("the settings are valid")
@@ -210,9 +211,9 @@ async fn redis_is_started_anew_without_its_data() {
     .await;
 }
 
-/// 1. Version 1 is in Redis with its generations. 2. Somebody takes a backup. 3. Version 2 is written and invalidated, and
-/// read by everyone. 4. Redis dies and comes back with the backup: generations from before the write beside the entry that
-/// they make valid, and a counter that went back. 5. Nobody may get version 1.
+/// 1. Version 1 is in Redis with its generations. 2. Somebody takes a backup. 3. Version 2 is written and invalidated,
+/// and read by everyone. 4. Redis dies and comes back with the backup: generations from before the write beside the
+/// entry that they make valid, and a counter that went back. 5. Nobody may get version 1.
 #[tokio::test]
 async fn redis_is_started_anew_with_old_data() {
     let (first, second) = (Server::start().await, Server::start().await);
@@ -248,10 +249,10 @@ async fn copy(from: &Server, to: &Server) {
     }
 }
 
-/// 1. B holds two entries. 2. Its subscription is cut. 3. One of them is invalidated while B is deaf. 4. B subscribes again
-/// and reads the log: the one is gone, the other is still served from L1.
+/// 1. B holds two entries. 2. Its subscription is cut. 3. One of them is invalidated while B is disconnected. 4. B
+/// subscribes again and reads the log: the one is gone, the other is still served from L1.
 #[tokio::test]
-async fn a_short_deafness_costs_only_what_changed() {
+async fn a_short_disconnection_costs_only_what_changed() {
     let (server, clock) = (Server::start().await, Arc::new(ManualClock::new()));
     let (one, two) = (Source::new(1), Source::new(2));
     let (a, b) = (server.replica(&clock).await, server.replica(&clock).await);
@@ -303,7 +304,7 @@ async fn the_same_number_in_another_life_is_not_taken_for_no_news() {
 
 /// With Redis and the database both away, an endpoint may ask to be answered with what is there; others are not.
 #[tokio::test]
-async fn while_deaf_only_endpoints_that_asked_for_it_are_answered_from_l1() {
+async fn while_disconnected_only_endpoints_that_asked_for_it_are_answered_from_l1() {
     let (server, clock) = (Server::start().await, Arc::new(ManualClock::new()));
     let replica = server.replica(&clock).await;
     let (key, tags) = (tiered_cache::Key::new("rows"), [Tag::new("row")]);
@@ -321,7 +322,7 @@ async fn while_deaf_only_endpoints_that_asked_for_it_are_answered_from_l1() {
         .get_or_load(&key, &tags, &policy(), fail)
         .await
         .expect_err("L1 has no lease");
-    let opted_in = policy().with_answers_while_deaf();
+    let opted_in = policy().serve_l1_while_disconnected();
     let answer = replica
         .cache
         .get_or_load(&key, &tags, &opted_in, fail)

@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tiered_cache::{Entry, Key, LoadError, ManualClock, Tier, TieredCache};
+use tiered_cache::{Entry, Key, LoadError, Tier, TieredCache};
 use tokio::{sync::Notify, task::JoinSet, time::timeout};
 
+use crate::clock::ManualClock;
 use crate::support::{DEADLINE, Server, Source, eventually, from, policy, read};
 
 const CLIENTS: usize = 200;
@@ -86,7 +87,7 @@ async fn a_load_that_nobody_waits_for_any_more_still_fills_the_cache() {
     client.abort();
     assert!(client.await.expect_err("aborted").is_cancelled());
     row.open_door();
-    eventually("the flight lands", || replica.cache.stats().flights == 0).await;
+    eventually("the flight ends", || replica.cache.stats().flights == 0).await;
     assert_eq!(replica.read(&row).await, from(Tier::L1, "1:v1"));
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tiered_cache::{Entry, ManualClock, Tag, Tier};
+use tiered_cache::{Entry, Tag, Tier};
 
+use crate::clock::ManualClock;
 use crate::support::{Server, Source, from, read};
 
 /// 1. Client 1 misses; its load reads version 1 and is held up.
@@ -41,7 +42,8 @@ async fn a_load_that_an_invalidation_overtook_is_not_served_afterwards() {
 
 /// As above, without client 2: nothing newer stands in the way of the old load's fill.
 ///
-/// 1. A load reads version 1 and is held up. 2. Version 2 is committed and invalidated. 3. The load goes on, fills, ends.
+/// 1. A load reads version 1 and is held up. 2. Version 2 is committed and invalidated. 3. The load goes on, fills,
+/// ends.
 /// 4. Both replicas ask and must get version 2.
 #[tokio::test]
 async fn a_late_fill_into_empty_tiers_is_not_served() {
@@ -60,7 +62,8 @@ async fn a_late_fill_into_empty_tiers_is_not_served() {
     assert_eq!(a.read(&row).await, from(Tier::L2, "1:v2"));
 }
 
-/// 1. Replica A's load reads version 1 and is held up. 2. The write happens on replica B, whose invalidation A receives.
+/// 1. Replica A's load reads version 1 and is held up. 2. The write happens on replica B, whose invalidation A
+/// receives.
 /// 3. A's load goes on. 4. A must not serve version 1.
 #[tokio::test]
 async fn another_replicas_invalidation_overtakes_a_load_too() {
@@ -164,8 +167,8 @@ async fn writes_in_turn_make_no_gap() {
     assert_eq!((a.cache.stats().epoch, b.cache.stats().epoch), epochs);
 }
 
-/// 1. B holds an entry. 2. An invalidation gets a number, and its message is lost. 3. The next message arrives, of another
-/// tag. 4. B must notice the gap and give everything up, because the lost one may have been about its entry.
+/// 1. B holds an entry. 2. An invalidation gets a number, and its message is lost. 3. The next message arrives, of
+/// another tag. 4. B must notice the gap and give everything up, because the lost one may have been about its entry.
 #[tokio::test]
 async fn a_gap_in_the_numbers_ends_everything() {
     let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));

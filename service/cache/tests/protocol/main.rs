@@ -1,6 +1,7 @@
 //! The cache against a real Redis server, which each test starts for itself. A server that cannot be started fails the
 //! test.
 
+mod clock;
 mod faults;
 mod flights;
 mod invalidation;

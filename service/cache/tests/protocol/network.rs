@@ -1,5 +1,5 @@
-//! A server that can be replaced and a network that can be cut: a proxy on a port of its own in front of a Redis, so that
-//! caches keep their address while what lies behind it changes.
+//! A server that can be replaced and a network that can be cut: a proxy on a port of its own in front of a Redis, so
+//! that caches keep their address while what lies behind it changes.
 
 use std::{net::SocketAddr, sync::Arc};
 

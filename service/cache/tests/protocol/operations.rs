@@ -10,29 +10,43 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use tiered_cache::{
-    Entry, Key, ManualClock, Outbox, OutboxRow, Policy, Prediction, Source as CacheSource, SourceError, Tag, Tier,
-    TieredCache,
+    Entry, Key, Outbox, OutboxRow, Policy, Prediction, Source as CacheSource, SourceError, Strategy, Tag, Tier,
+    TieredCache, Tuning,
 };
 
+use crate::clock::ManualClock;
 use crate::support::{Replica, Server, Source, eventually, from, policy};
 
 const FOUR: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
-/// The rows of a table, by id; what is not there fails.
-#[derive(Clone, Default)]
-struct Table(BTreeMap<String, Arc<Source>>);
+/// The rows of a table, by id, and how they are cached; what is not there fails.
+struct Table {
+    rows: BTreeMap<String, Arc<Source>>,
+    policy: Policy,
+}
 
 impl Table {
-    fn of(rows: &[&Arc<Source>]) -> Arc<dyn CacheSource> {
-        let by_id = rows
-            .iter()
-            .map(|row| (row.key().parts()[0].to_owned(), Arc::clone(row)));
-        Arc::new(Self(by_id.collect()))
+    fn of<'a>(rows: impl IntoIterator<Item = &'a Arc<Source>>) -> Arc<dyn CacheSource> {
+        Self::with(policy(), rows)
+    }
+
+    fn with<'a>(policy: Policy, rows: impl IntoIterator<Item = &'a Arc<Source>>) -> Arc<dyn CacheSource> {
+        let rows = rows.into_iter();
+        let rows = rows.map(|row| (row.key().parts()[0].to_owned(), Arc::clone(row)));
+        let rows = rows.collect();
+        Arc::new(Self { rows, policy })
     }
 
     fn row(&self, key: &Key) -> Option<Arc<Source>> {
-        self.0.get(key.parts()[0]).cloned()
+        self.rows.get(key.parts()[0]).cloned()
     }
+}
+
+/// Only the test calls for rounds.
+fn prediction() -> Prediction {
+    let mut prediction = Prediction::default();
+    prediction.period = Duration::from_hours(24);
+    prediction
 }
 
 impl CacheSource for Table {
@@ -49,7 +63,7 @@ impl CacheSource for Table {
     }
 
     fn policy(&self, _key: &Key) -> Policy {
-        policy()
+        self.policy
     }
 }
 
@@ -91,39 +105,80 @@ async fn an_endpoint_is_emptied_and_its_memory_is_freed() {
 #[tokio::test]
 async fn warming_loads_what_is_not_there() {
     let (server, clock) = (Server::start().await, Arc::new(ManualClock::new()));
-    let replica = server.replica(&clock).await;
     let rows: Vec<_> = (0..20).map(Source::new).collect();
-    let table = Table::of(&rows.iter().collect::<Vec<_>>());
+    let replica = Replica::build(server.builder("test").source(Table::of(&rows)), &clock).await;
     replica.read(&rows[0]).await;
-    let keys = rows
-        .iter()
-        .map(|row| row.key())
-        .chain([Key::new("rows").part("none")])
-        .collect();
-    let warmed = replica.cache.warm(&table, keys, FOUR).await;
+    let none = Key::new("rows").part("none");
+    let keys = rows.iter().map(|row| row.key()).chain([none]).collect();
+    let tried = Mutex::new(Vec::new());
+    let warmed = replica
+        .cache
+        .warm(keys, FOUR, |warmed| tried.lock().expect("whole").push(warmed.tried()))
+        .await;
     assert_eq!((warmed.loaded, warmed.present, warmed.failed), (19, 1, 1));
+    let tried = tried.into_inner().expect("whole");
+    assert!(tried.into_iter().eq(1..=21), "progress is told after each");
     assert_eq!(replica.read(&rows[7]).await, from(Tier::L1, "7:v1"));
     assert_eq!(replica.seen.lookups().len(), 2, "warming counts no lookups");
 }
 
 #[tokio::test]
+async fn without_a_source_nothing_can_be_warmed() {
+    let replica = Replica::build(TieredCache::builder("test"), &Arc::new(ManualClock::new())).await;
+    let warmed = replica.cache.warm(vec![Key::new("rows")], FOUR, |_| {}).await;
+    assert_eq!((warmed.loaded, warmed.failed), (0, 1));
+}
+
+#[tokio::test]
+async fn the_planned_strategy_is_warmed_and_verified_in_redis() {
+    let (server, clock) = (Server::start().await, Arc::new(ManualClock::new()));
+    let (policy, rows) = (
+        policy().with_strategy(Strategy::Planned),
+        [Source::new(1), Source::new(2)],
+    );
+    let table = Table::with(policy, &rows);
+    let replica = Replica::build(server.builder("test").source(table), &clock).await;
+    let keys = || rows.iter().map(|row| row.key()).collect();
+    assert_eq!(replica.cache.warm(keys(), FOUR, |_| {}).await.loaded, 2);
+    assert_eq!(replica.cache.warm(keys(), FOUR, |_| {}).await.present, 2);
+    assert_eq!(replica.read_with(&policy, &rows[0]).await.1, Tier::L2);
+    rows[0].write();
+    let verified = replica.cache.verify(100).await;
+    assert_eq!(
+        (verified.checked, verified.removed.as_slice()),
+        (2, &[rows[0].key()][..])
+    );
+    assert_eq!(replica.read_with(&policy, &rows[0]).await, from(Tier::Db, "1:v2"));
+}
+
+#[tokio::test]
 async fn verification_removes_what_differs_and_leaves_the_rest() {
     let (server, clock) = (Server::start().await, Arc::new(ManualClock::new()));
-    let (a, b) = (server.replica(&clock).await, server.replica(&clock).await);
-    let (good, bad) = (Source::new(1), Source::new(2));
-    for row in [&good, &bad] {
+    let rows: Vec<_> = (1..=3).map(Source::new).collect();
+    let a = Replica::build(server.builder("test").source(Table::of(&rows)), &clock).await;
+    let b = server.replica(&clock).await;
+    for row in &rows {
         a.read(row).await;
         b.read(row).await;
     }
-    // A write past the cache: nobody told it.
-    bad.write();
-    let table = Table::of(&[&good, &bad]);
-    let verified = a.cache.verify(&table, 100).await;
-    assert_eq!((verified.checked, verified.removed.as_slice()), (2, &[bad.key()][..]));
-    assert_eq!(a.read(&bad).await, from(Tier::Db, "2:v2"));
-    b.seen.wait(|seen| seen.received == 1).await;
-    assert_eq!(b.read(&bad).await.0, "2:v2", "removed everywhere");
-    let again = a.cache.verify(&table, 100).await;
+    // Writes past the cache: nobody told it. Both rows are of one table, so that removing one ends the other.
+    rows[1].write();
+    rows[2].write();
+    let verified = a.cache.verify(100).await;
+    assert_eq!(
+        (verified.checked, verified.removed.len(), verified.settled),
+        (3, 2, 0),
+        "{verified:?}"
+    );
+    assert!(
+        [&rows[1], &rows[2]]
+            .iter()
+            .all(|row| verified.removed.contains(&row.key()))
+    );
+    assert_eq!(a.read(&rows[1]).await, from(Tier::Db, "2:v2"));
+    b.seen.wait(|seen| seen.received == 2).await;
+    assert_eq!(b.read(&rows[1]).await.0, "2:v2", "removed everywhere");
+    let again = a.cache.verify(100).await;
     assert!(again.checked > 0 && again.removed.is_empty(), "{again:?}");
 }
 
@@ -133,7 +188,8 @@ async fn the_sampler_finds_what_stays_wrong() {
     let pauses = vec![Duration::from_millis(5); 3];
     let builder = server
         .builder("test")
-        .sampler_that_looks_again(Table::of(&[&row]), 1, pauses);
+        .source(Table::of([&row]))
+        .sampler(1, Some(pauses));
     let replica = Replica::build(builder, &clock).await;
     replica.read(&row).await;
     replica.read(&row).await;
@@ -152,23 +208,106 @@ async fn the_sampler_finds_what_stays_wrong() {
 #[tokio::test]
 async fn popular_answers_are_loaded_before_they_are_asked_for() {
     let clock = Arc::new(ManualClock::new());
-    let replica = Replica::build(TieredCache::builder("test"), &clock).await;
     let (popular, rare) = (Source::new(1), Source::new(2));
+    let builder = TieredCache::builder("test")
+        .source(Table::of([&popular, &rare]))
+        .predictive_warming(prediction());
+    let replica = Replica::build(builder, &clock).await;
     replica.read(&rare).await;
     for _ in 0..20 {
         replica.read(&popular).await;
     }
-    let table = Table::of(&[&popular, &rare]);
     popular.write();
     replica
         .cache
         .invalidate(&[Tag::new("table")])
         .await
         .expect("no Redis to fail");
-    let warmed = replica.cache.warm_popular(&table, Prediction::default()).await;
+    let warmed = replica.cache.warm_popular().await;
     assert_eq!((warmed.loaded, warmed.present), (1, 0));
+    assert_eq!(replica.cache.stats().predicted, 1);
     assert_eq!(replica.read(&popular).await, from(Tier::L1, "1:v2"));
     assert_eq!(replica.read(&rare).await.1, Tier::Db);
+}
+
+/// What is switched off costs nothing: nothing is counted that nobody reads.
+#[tokio::test]
+async fn popularity_and_endings_are_counted_only_for_those_who_read_them() {
+    let clock = Arc::new(ManualClock::new());
+    let read = async |replica: &Replica| {
+        for id in 0..10 {
+            for _ in 0..3 {
+                replica.read(&Source::new(id)).await;
+            }
+        }
+        replica.cache.stats().popular_keys
+    };
+    let plain = Replica::build(TieredCache::builder("test"), &clock).await;
+    assert_eq!(read(&plain).await, 0);
+    assert_eq!(plain.cache.tuning_steps(), None);
+    assert_eq!(plain.cache.warm_popular().await.tried(), 0);
+    let builder = TieredCache::builder("test")
+        .predictive_warming(prediction())
+        .tuning(Tuning::default());
+    let watching = Replica::build(builder, &clock).await;
+    assert_eq!(read(&watching).await, 10);
+    assert_eq!(watching.cache.tuning_steps(), Some(vec![]));
+}
+
+/// 1. Two replicas hold version 1. 2. Version 2 is written through on A. 3. The next read on A finds it in L1, on B in
+/// L2.
+#[tokio::test]
+async fn write_through_leaves_the_new_answer_in_both_tiers() {
+    let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
+    let builder = |policy| server.builder("test").source(Table::with(policy, [&row]));
+    let through = policy().with_strategy(Strategy::WriteThrough);
+    let a = Replica::build(builder(through), &clock).await;
+    let b = server.replica(&clock).await;
+    a.read(&row).await;
+    b.read(&row).await;
+    row.write();
+    let done = a.cache.write_through(&row.tags(), vec![row.key()]).await;
+    assert!(done.expect("Redis takes it").seq.is_some());
+    assert_eq!(a.read(&row).await, from(Tier::L1, "1:v2"));
+    b.seen.wait(|seen| seen.received == 1).await;
+    assert_eq!(b.read(&row).await, from(Tier::L2, "1:v2"));
+
+    let reads_through = Replica::build(builder(policy()), &clock).await;
+    reads_through.read(&row).await;
+    row.write();
+    let done = reads_through.cache.write_through(&row.tags(), vec![row.key()]).await;
+    done.expect("Redis takes it");
+    assert_eq!(
+        reads_through.read(&row).await.1,
+        Tier::Db,
+        "another policy reloads nothing"
+    );
+}
+
+/// 1. A slow writer has committed version 2 and is about to reload it. 2. Version 3 is written through by another. 3.
+/// The slow reload ends last: version 3 must stay, because a reload loads after its own invalidation and never stores
+/// what its writer held.
+#[tokio::test]
+async fn a_slow_write_through_does_not_bring_back_an_older_version() {
+    let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
+    let through = policy().with_strategy(Strategy::WriteThrough);
+    let build = async || Replica::build(server.builder("test").source(Table::with(through, [&row])), &clock).await;
+    let (a, b) = (build().await, build().await);
+    row.write();
+    row.shut_door();
+    let (cache, slow_row) = (a.cache.clone(), Arc::clone(&row));
+    let slow = tokio::spawn(async move { cache.write_through(&slow_row.tags(), vec![slow_row.key()]).await });
+    row.loads_reach(1).await;
+    row.write();
+    let (cache, quick_row) = (b.cache.clone(), Arc::clone(&row));
+    let quick = tokio::spawn(async move { cache.write_through(&quick_row.tags(), vec![quick_row.key()]).await });
+    a.seen.wait(|seen| seen.received == 1).await;
+    row.open_door();
+    for write in [slow, quick] {
+        write.await.expect("runs").expect("Redis takes it");
+    }
+    assert_eq!(a.read(&row).await.0, "1:v3");
+    assert_eq!(b.read(&row).await.0, "1:v3");
 }
 
 #[tokio::test]
@@ -226,8 +365,8 @@ impl Outbox for Rows {
     }
 }
 
-/// 1. Both replicas hold version 1. 2. Version 2 is committed with its outbox row, and the writer dies before it can tell
-/// anybody. 3. Another process relays the row: nobody may serve version 1 any more.
+/// 1. Both replicas hold version 1. 2. Version 2 is committed with its outbox row, and the writer dies before it can
+/// tell anybody. 3. Another process relays the row: nobody may serve version 1 any more.
 #[tokio::test]
 async fn what_a_writer_took_to_its_grave_is_relayed() {
     let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
@@ -255,11 +394,13 @@ const ROWS: usize = 200;
 async fn hit_ratio(warms: bool) -> (f64, usize) {
     use rand::{RngExt as _, SeedableRng as _};
     let clock = Arc::new(ManualClock::new());
-    let replica = Replica::build(TieredCache::builder("test"), &clock).await;
     let rows: Vec<_> = (0..ROWS)
         .map(|id| Source::new(u32::try_from(id).expect("small")))
         .collect();
-    let table = Table::of(&rows.iter().collect::<Vec<_>>());
+    let builder = TieredCache::builder("test")
+        .source(Table::of(&rows))
+        .predictive_warming(prediction());
+    let replica = Replica::build(builder, &clock).await;
     let mut random = rand::rngs::StdRng::seed_from_u64(7);
     // The square of a uniform number is small more often than not: a few rows get most of it.
     let mut pick = move || {
@@ -281,7 +422,7 @@ async fn hit_ratio(warms: bool) -> (f64, usize) {
             replica.cache.invalidate(&[tag]).await.expect("no Redis to fail");
         }
         if warms {
-            replica.cache.warm_popular(&table, Prediction::default()).await;
+            replica.cache.warm_popular().await;
         }
         for _ in 0..READS {
             hits += usize::from(replica.read(&rows[pick()]).await.1 == Tier::L1);

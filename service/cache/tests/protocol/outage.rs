@@ -2,9 +2,10 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use tiered_cache::{ManualClock, RedisFailure, RedisSettings, Tier, TieredCache};
+use tiered_cache::{RedisFailure, RedisSettings, Tier, TieredCache};
 use tokio::time::timeout;
 
+use crate::clock::ManualClock;
 use crate::support::{DEADLINE, Replica, Server, Source, eventually, from};
 
 #[tokio::test]
@@ -55,7 +56,8 @@ async fn a_cache_can_be_built_while_redis_is_away() {
     assert_eq!(replica.read(&row).await, from(Tier::Db, "1:v1"));
 }
 
-/// 1. B holds version 1 in L1. 2. Its subscription is cut. 3. Version 2 is written and invalidated on A while B is deaf.
+/// 1. B holds version 1 in L1. 2. Its subscription is cut. 3. Version 2 is written and invalidated on A while B is
+/// disconnected.
 /// 4. B subscribes again. It must not serve version 1.
 #[tokio::test]
 async fn what_was_missed_while_unsubscribed_is_not_served() {
@@ -72,8 +74,9 @@ async fn what_was_missed_while_unsubscribed_is_not_served() {
 }
 
 /// 1. Both tiers hold version 1. 2. Redis refuses scripts, and goes on answering reads. 3. Version 2 is committed; its
-/// invalidation is refused, so that the entry in Redis is still valid. 4. The writer's replica must neither serve L1 nor
-/// take version 1 out of Redis. 5. Redis takes scripts again: the invalidation is repeated, and nobody gets version 1.
+/// invalidation is refused, so that the entry in Redis is still valid. 4. The writer's replica must neither serve L1
+/// nor take version 1 out of Redis. 5. Redis takes scripts again: the invalidation is repeated, and nobody gets version
+/// 1.
 #[tokio::test]
 async fn after_a_failed_invalidation_the_old_entry_in_redis_is_not_used_and_the_invalidation_is_repeated() {
     let (server, clock) = (Server::start().await, Arc::new(ManualClock::new()));
@@ -151,8 +154,8 @@ async fn a_writer_that_goes_away_does_not_leave_its_replica_stale() {
     assert_eq!(replica.read(&row).await, from(Tier::Db, "1:v2"));
 }
 
-/// Redis that answers nothing at all, with its connections open: the breaker opens with the first heartbeat that fails, and
-/// spares the reads even one time-out; whether Redis is back is found out in the background.
+/// Redis that answers nothing at all, with its connections open: the breaker opens with the first heartbeat that fails,
+/// and spares the reads even one time-out; whether Redis is back is found out in the background.
 #[tokio::test]
 async fn a_redis_that_hangs_costs_no_read_a_time_out_and_closes_l1() {
     let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));

@@ -1,5 +1,5 @@
-//! What a policy can ask for beyond the plain read: one load for the fleet, refresh before expiry, aged answers, negative
-//! entries, reading one's own write, strategies and arms.
+//! What a policy can ask for beyond the plain read: one load for the fleet, refresh before expiry, aged answers,
+//! negative entries, reading one's own write, strategies and arms.
 
 use std::{
     convert::Infallible,
@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tiered_cache::{Entry, Experiment, Key, LoadError, ManualClock, Policy, Served, Strategy, Tag, Tier};
+use tiered_cache::{Entry, Experiment, Key, LoadError, Policy, Served, Strategy, Tag, Tier};
 use tokio::{sync::Notify, task::JoinSet};
 
+use crate::clock::ManualClock;
 use crate::support::{Replica, Server, Source, TTL, advance, eventually, from, policy, read};
 
 const CLIENTS: usize = 50;
@@ -85,8 +86,8 @@ async fn a_lock_is_given_back_when_the_load_fails() {
     assert_eq!(server.command::<u64>(&format!("EXISTS test:l:{key}")).await, 0);
 }
 
-/// The reader of an entry that is about to expire is served from L1, and the entry is loaded anew behind its back: nobody
-/// ever waits for the load.
+/// The reader of an entry that is about to expire is served from L1, and the entry is loaded anew behind its back:
+/// nobody ever waits for the load.
 #[tokio::test]
 async fn what_is_read_shortly_before_its_end_is_loaded_anew_without_a_miss() {
     let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
@@ -98,7 +99,7 @@ async fn what_is_read_shortly_before_its_end_is_loaded_anew_without_a_miss() {
         row.write();
         assert_eq!(replica.read_with(&policy, &row).await.1, Tier::L1, "round {round}");
         row.loads_reach(round + 1).await;
-        eventually("the flight lands", || replica.cache.stats().flights == 0).await;
+        eventually("the flight ends", || replica.cache.stats().flights == 0).await;
     }
     assert_eq!(replica.read_with(&policy, &row).await, from(Tier::L1, "1:v4"));
     assert_eq!(replica.cache.stats().refreshed, 3);
@@ -139,7 +140,7 @@ async fn an_invalidation_is_not_lost_to_a_refresh_in_the_background() {
     row.write();
     replica.invalidate("row:1").await.expect("Redis takes it");
     row.open_door();
-    eventually("the refresh lands", || replica.cache.stats().flights == 0).await;
+    eventually("the refresh ends", || replica.cache.stats().flights == 0).await;
     assert_eq!(replica.read_with(&policy, &row).await, from(Tier::Db, "1:v2"));
 }
 
@@ -269,7 +270,8 @@ async fn that_there_is_no_such_thing_is_cached_if_asked_for_and_ends_with_its_ta
     assert_eq!(read(&a, made.clone()).await, (made, Tier::Db));
 }
 
-/// 1. A client writes on A and gets the invalidation's number. 2. B's subscriber is cut off, so that B does not know of it.
+/// 1. A client writes on A and gets the invalidation's number. 2. B's subscriber is cut off, so that B does not know of
+/// it.
 /// 3. The client reads on B with the number: it must see its write, though B still leases version 1 to others.
 #[tokio::test]
 async fn a_client_reads_its_own_write_on_another_replica() {
@@ -321,25 +323,6 @@ async fn cache_aside_lets_each_client_load_for_itself_and_caches_what_it_brings(
 }
 
 #[tokio::test]
-async fn write_through_leaves_the_new_answer_in_both_tiers() {
-    let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
-    let (a, b) = (server.replica(&clock).await, server.replica(&clock).await);
-    a.read(&row).await;
-    row.write();
-    let (key, tags, policy) = (row.key(), row.tags(), policy().with_strategy(Strategy::WriteThrough));
-    let (done, answer) = a
-        .cache
-        .write_through(&key, &tags, &policy, row.loader())
-        .await
-        .expect("Redis and the loader work");
-    assert!(done.seq.is_some());
-    assert_eq!(answer.entry, Some(Entry::new("1:v2", 2)));
-    assert_eq!(a.read(&row).await, from(Tier::L1, "1:v2"));
-    b.seen.wait(|seen| seen.received == 1).await;
-    assert_eq!(b.read(&row).await, from(Tier::L2, "1:v2"));
-}
-
-#[tokio::test]
 async fn off_loads_each_time_and_stores_nothing() {
     let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
     let replica = server.replica(&clock).await;
@@ -350,7 +333,8 @@ async fn off_loads_each_time_and_stores_nothing() {
     assert_eq!(server.command::<u64>(&format!("EXISTS test:e:{}", row.key())).await, 0);
 }
 
-/// The faults of the plan's sample code, kept so that they can be measured: a load that a write overtook stays in the cache.
+/// The faults of the plan's sample code, kept so that they can be measured: a load that a write overtook stays in the
+/// cache.
 #[tokio::test]
 async fn the_planned_strategy_keeps_what_a_write_overtook_until_it_is_deleted_by_pattern() {
     let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
@@ -438,8 +422,9 @@ async fn without_redis_loads_are_bounded() {
     assert_eq!(most.load(Ordering::SeqCst), 2);
 }
 
-/// As Guava #1881 and `FusionCache` #535, #613, #625: 1. A load has read version 1. 2. Version 2 is committed and removed from
-/// the cache, by tag, by endpoint, by pattern or all at once. 3. The load ends. 4. Whoever asks then must get version 2.
+/// As Guava #1881 and `FusionCache` #535, #613, #625: 1. A load has read version 1. 2. Version 2 is committed and
+/// removed from the cache, by tag, by endpoint, by pattern or all at once. 3. The load ends. 4. Whoever asks then must
+/// get version 2.
 #[tokio::test]
 async fn no_manner_of_removal_is_lost_to_a_running_load() {
     for manner in ["tag", "endpoint", "pattern", "all"] {

@@ -14,10 +14,12 @@ use std::{
 };
 
 use tiered_cache::{
-    CacheBuilder, Entry, InvalidateError, Invalidated, Key, LoadError, ManualClock, Observer, Policy, RedisSettings,
-    Served, Tag, Tier, TieredCache,
+    CacheBuilder, Entry, InvalidateError, Invalidated, Key, LoadError, Observer, Policy, RedisSettings, Served, Tag,
+    Tier, TieredCache,
 };
 use tokio::{sync::watch, time::timeout};
+
+use crate::clock::ManualClock;
 
 /// How long a test waits for what must happen; reached only when it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);

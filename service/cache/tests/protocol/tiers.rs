@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tiered_cache::{Entry, Key, ManualClock, Policy, Tag, Tier, TieredCache};
+use tiered_cache::{Entry, Key, Policy, Tag, Tier, TieredCache};
 
+use crate::clock::ManualClock;
 use crate::support::{MOMENT, Replica, Server, Source, TTL, advance, from, policy};
 
 #[tokio::test]

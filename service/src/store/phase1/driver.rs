@@ -2,33 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
-use sqlx::{FromRow, PgConnection};
-use uuid::Uuid;
+use chrono::{Datelike as _, NaiveDate};
+use sqlx::PgConnection;
 
 use super::{details, risk};
 use crate::domain::ids::DriverId;
 use crate::domain::risk::{Exposure, score};
-use crate::store::error::Doing;
-use crate::store::views::{MonthActivity, STATISTICS_MONTHS};
+use crate::store::ask::Ask as _;
+use crate::store::views::{MonthActivity, STATISTICS_MONTHS, Trip};
 use crate::store::{DriverStatistics, Premium, StoreError, Versioned};
 
-#[derive(FromRow)]
-struct DriverRow {
-    version: i64,
-    born_on: NaiveDate,
-}
-
-async fn driver(conn: &mut PgConnection, id: DriverId) -> Result<Option<DriverRow>, StoreError> {
-    sqlx::query_as("SELECT version, born_on FROM drivers WHERE id = $1")
-        .bind(id.0)
-        .fetch_optional(conn)
+async fn driver(conn: &mut PgConnection, id: DriverId) -> Result<Option<(i64, NaiveDate)>, StoreError> {
+    sqlx::query("SELECT version, born_on FROM drivers WHERE id = $1")
+        .bind(id)
+        .find(conn, "read a driver")
         .await
-        .doing("read a driver")
 }
 
 pub(super) async fn premium(conn: &mut PgConnection, id: DriverId) -> Result<Option<Versioned<Premium>>, StoreError> {
-    let Some(DriverRow { version, born_on }) = driver(conn, id).await? else {
+    let Some((version, born_on)) = driver(conn, id).await? else {
         return Ok(None);
     };
     let score = score(&risk::exposure(conn, id).await?);
@@ -37,20 +29,11 @@ pub(super) async fn premium(conn: &mut PgConnection, id: DriverId) -> Result<Opt
     Ok(Some(Versioned { value, version }))
 }
 
-#[derive(FromRow)]
-struct TripRow {
-    id: Uuid,
-    started_at: DateTime<Utc>,
-    duration_s: i32,
-    distance_m: i32,
-    night_share_pct: i16,
-}
-
 pub(super) async fn statistics(
     conn: &mut PgConnection,
     id: DriverId,
 ) -> Result<Option<Versioned<DriverStatistics>>, StoreError> {
-    let Some(DriverRow { version, .. }) = driver(conn, id).await? else {
+    let Some((version, _)) = driver(conn, id).await? else {
         return Ok(None);
     };
     let (mut driven, mut months) = (Exposure::default(), BTreeMap::new());
@@ -66,22 +49,19 @@ pub(super) async fn statistics(
     Ok(Some(Versioned { value, version }))
 }
 
-async fn trips(conn: &mut PgConnection, id: DriverId) -> Result<Vec<TripRow>, StoreError> {
-    sqlx::query_as("SELECT id, started_at, duration_s, distance_m, night_share_pct FROM trips WHERE driver_id = $1")
-        .bind(id.0)
-        .fetch_all(conn)
+async fn trips(conn: &mut PgConnection, id: DriverId) -> Result<Vec<Trip>, StoreError> {
+    sqlx::query("SELECT id, started_at, duration_s, distance_m, night_share_pct FROM trips WHERE driver_id = $1")
+        .bind(id)
+        .all(conn, "read a driver's trips")
         .await
-        .doing("read a driver's trips")
 }
 
-fn add_to_month(months: &mut BTreeMap<NaiveDate, MonthActivity>, trip: &TripRow) {
+fn add_to_month(months: &mut BTreeMap<NaiveDate, MonthActivity>, trip: &Trip) {
     let day = trip.started_at.date_naive();
     let month = day.with_day(1).unwrap_or(day);
     let total = months.entry(month).or_insert(MonthActivity {
         month,
-        trips: 0,
-        distance_m: 0,
-        duration_s: 0,
+        ..MonthActivity::default()
     });
     total.trips += 1;
     total.distance_m += i64::from(trip.distance_m);

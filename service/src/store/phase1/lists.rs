@@ -1,38 +1,29 @@
 //! Pages by OFFSET: the database counts off the rows before the page, and each row of the page has its own queries.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{FromRow, PgConnection};
+use sqlx::PgConnection;
 
 use super::details;
 use crate::domain::drivers::DriverStatus;
 use crate::domain::ids::DriverId;
 use crate::domain::risk::RiskScore;
-use crate::store::error::Doing;
+use crate::store::ask::Ask as _;
 use crate::store::views::VehicleName;
 use crate::store::{DriverKey, DriverListItem, Page, PageRequest, StoreError, Trip, TripKey, Versioned};
 
-#[derive(FromRow)]
-struct DriverRow {
-    #[sqlx(try_from = "i64")]
-    id: DriverId,
-    name: String,
-    #[sqlx(try_from = "String")]
-    status: DriverStatus,
-    joined_on: NaiveDate,
-}
+type DriverRow = (DriverId, String, DriverStatus, NaiveDate);
 
 pub(super) async fn drivers(
     conn: &mut PgConnection,
     request: &PageRequest<DriverKey>,
 ) -> Result<Page<DriverListItem, DriverKey>, StoreError> {
     let rows: Vec<DriverRow> =
-        sqlx::query_as("SELECT id, name, status, joined_on FROM drivers ORDER BY id LIMIT $1 OFFSET $2")
+        sqlx::query("SELECT id, name, status, joined_on FROM drivers ORDER BY id LIMIT $1 OFFSET $2")
             .bind(request.limit.with_one_more())
             .bind(request.offset())
-            .fetch_all(&mut *conn)
-            .await
-            .doing("read a page of drivers")?;
-    let page = Page::cut(request, rows, |row| row.id);
+            .all(&mut *conn, "read a page of drivers")
+            .await?;
+    let page = Page::cut(request, rows, |(id, ..)| *id);
     let mut items = Vec::with_capacity(page.items.len());
     for row in page.items {
         items.push(item(conn, row).await?);
@@ -41,12 +32,7 @@ pub(super) async fn drivers(
 }
 
 async fn item(conn: &mut PgConnection, row: DriverRow) -> Result<DriverListItem, StoreError> {
-    let DriverRow {
-        id,
-        name,
-        status,
-        joined_on,
-    } = row;
+    let (id, name, status, joined_on) = row;
     Ok(DriverListItem {
         id,
         name,
@@ -59,28 +45,24 @@ async fn item(conn: &mut PgConnection, row: DriverRow) -> Result<DriverListItem,
 }
 
 async fn score(conn: &mut PgConnection, id: DriverId) -> Result<Option<RiskScore>, StoreError> {
-    let points_x100: Option<i32> = sqlx::query_scalar("SELECT points_x100 FROM risk_scores WHERE driver_id = $1")
-        .bind(id.0)
-        .fetch_optional(conn)
+    sqlx::query("SELECT points_x100 FROM risk_scores WHERE driver_id = $1")
+        .bind(id)
+        .find_value(conn, "read a driver's score")
         .await
-        .doing("read a driver's score")?;
-    Ok(points_x100.map(RiskScore::from_hundredths))
 }
 
 async fn first_vehicle(conn: &mut PgConnection, id: DriverId) -> Result<Option<VehicleName>, StoreError> {
-    sqlx::query_as("SELECT make, model, model_year FROM vehicles WHERE driver_id = $1 ORDER BY id LIMIT 1")
-        .bind(id.0)
-        .fetch_optional(conn)
+    sqlx::query("SELECT make, model, model_year FROM vehicles WHERE driver_id = $1 ORDER BY id LIMIT 1")
+        .bind(id)
+        .find(conn, "read a driver's first vehicle")
         .await
-        .doing("read a driver's first vehicle")
 }
 
 async fn last_trip(conn: &mut PgConnection, id: DriverId) -> Result<Option<DateTime<Utc>>, StoreError> {
-    sqlx::query_scalar("SELECT max(started_at) FROM trips WHERE driver_id = $1")
-        .bind(id.0)
-        .fetch_one(conn)
+    sqlx::query("SELECT max(started_at) FROM trips WHERE driver_id = $1")
+        .bind(id)
+        .value(conn, "find a driver's last trip")
         .await
-        .doing("find a driver's last trip")
 }
 
 pub(super) async fn trips(
@@ -88,24 +70,22 @@ pub(super) async fn trips(
     id: DriverId,
     request: &PageRequest<TripKey>,
 ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError> {
-    let version: Option<i64> = sqlx::query_scalar("SELECT version FROM drivers WHERE id = $1")
-        .bind(id.0)
-        .fetch_optional(&mut *conn)
-        .await
-        .doing("read a driver's version")?;
+    let version: Option<i64> = sqlx::query("SELECT version FROM drivers WHERE id = $1")
+        .bind(id)
+        .find_value(&mut *conn, "read a driver's version")
+        .await?;
     let Some(version) = version else {
         return Ok(None);
     };
-    let rows: Vec<Trip> = sqlx::query_as(
+    let rows: Vec<Trip> = sqlx::query(
         "SELECT id, started_at, duration_s, distance_m, night_share_pct
            FROM trips WHERE driver_id = $1 ORDER BY started_at DESC, id DESC LIMIT $2 OFFSET $3",
     )
-    .bind(id.0)
+    .bind(id)
     .bind(request.limit.with_one_more())
     .bind(request.offset())
-    .fetch_all(&mut *conn)
-    .await
-    .doing("read a page of a driver's trips")?;
+    .all(&mut *conn, "read a page of a driver's trips")
+    .await?;
     let mut value = Page::cut(request, rows, Trip::key);
     for trip in &mut value.items {
         trip.events = details::events(conn, trip.id).await?;

@@ -6,17 +6,17 @@
 //! pages that are already known to be visible: readers of the filled database, and of its copies, have nothing left to
 //! tidy up. What the rows say is the business of [`seed`](crate::seed).
 
-mod encode;
 mod rows;
+mod tables;
 
 use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, Transaction};
 
 use super::StoreError;
-use super::error::Doing;
-pub(crate) use encode::{CopyBuffer, CopyRow};
-pub(crate) use rows::{
-    ClaimRow, ClaimTotalsRow, DayRow, DriverRow, EventRow, ExposureRow, PolicyRow, ScoreRow, ShardRow, TripRow,
-    UserRow, VehicleRow,
+use super::ask::Ask as _;
+use super::error::Doing as _;
+pub(crate) use rows::Rows;
+pub(crate) use tables::{
+    CLAIM_TOTALS, CLAIMS, DAYS, DRIVERS, EVENTS, EXPOSURES, POLICIES, SCORES, SHARD_TOTALS, TRIPS, USERS, VEHICLES,
 };
 
 /// Every table that a load fills. All must be named at once, because they refer to each other.
@@ -24,8 +24,8 @@ const CLEAR: &str = "TRUNCATE drivers, vehicles, policies, trips, safety_events,
                               portfolio_shards, portfolio_daily, portfolio_claims, event_outbox, cache_outbox, users
                      RESTART IDENTITY";
 
-/// What stands on the tables beside primary keys and unique constraints, with the statements to take it down and to put
-/// it up again: indexes before foreign keys.
+/// Secondary indexes and foreign keys, with the statements that take them down and put them up again: indexes before
+/// foreign keys.
 const SECONDARY: &str = "
 SELECT format('DROP INDEX %s', indexrelid::regclass) AS take_down, pg_get_indexdef(indexrelid) AS put_up, 1 AS step
   FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
@@ -61,9 +61,8 @@ impl Load {
     pub(crate) async fn begin(pool: &PgPool) -> Result<Self, StoreError> {
         let mut tx = pool.begin().await.doing("begin loading a portfolio")?;
         sqlx::query("LOCK TABLE drivers IN ACCESS EXCLUSIVE MODE")
-            .execute(&mut *tx)
-            .await
-            .doing("lock the drivers (has the database been migrated?)")?;
+            .run(&mut *tx, "lock the drivers (has the database been migrated?)")
+            .await?;
         Ok(Self {
             tx,
             secondary: Vec::new(),
@@ -72,32 +71,29 @@ impl Load {
 
     /// Drivers that are there already.
     pub(crate) async fn drivers(&mut self) -> Result<i64, StoreError> {
-        sqlx::query_scalar("SELECT count(*) FROM drivers")
-            .fetch_one(&mut *self.tx)
+        sqlx::query("SELECT count(*) FROM drivers")
+            .value(&mut *self.tx, "count the drivers")
             .await
-            .doing("count the drivers")
     }
 
     /// Empties all tables and takes down what would slow the load. The caller has checked that nobody's rows are lost.
     pub(crate) async fn prepare(&mut self) -> Result<(), StoreError> {
-        self.secondary = sqlx::query_as(SECONDARY)
-            .fetch_all(&mut *self.tx)
-            .await
-            .doing("list indexes and foreign keys")?;
-        sqlx::query(CLEAR)
-            .execute(&mut *self.tx)
-            .await
-            .doing("empty the tables")?;
+        self.secondary = sqlx::query(SECONDARY)
+            .all(&mut *self.tx, "list indexes and foreign keys")
+            .await?;
+        sqlx::query(CLEAR).run(&mut *self.tx, "empty the tables").await?;
         let take_down: Vec<_> = self.secondary.iter().map(|one| one.take_down.as_str()).collect();
         self.run_all(take_down.join(";\n"), "take down indexes and foreign keys")
             .await
     }
 
     /// Appends rows to their table.
-    pub(crate) async fn copy<R: CopyRow>(&mut self, rows: CopyBuffer<R>) -> Result<(), StoreError> {
-        let mut copy = self.tx.copy_in_raw(R::COPY).await.doing(R::DOING)?;
-        copy.send(rows.finish()).await.doing(R::DOING)?;
-        copy.finish().await.doing(R::DOING)?;
+    pub(crate) async fn copy(&mut self, rows: Rows) -> Result<(), StoreError> {
+        let table = rows.table();
+        let bytes = rows.into_bytes()?;
+        let mut copy = self.tx.copy_in_raw(table.copy).await.doing(table.doing)?;
+        copy.send(bytes).await.doing(table.doing)?;
+        copy.finish().await.doing(table.doing)?;
         Ok(())
     }
 
@@ -117,9 +113,8 @@ impl Load {
         .await?;
         self.run_all(put_up, "put up indexes and foreign keys").await?;
         sqlx::query(ADVANCE_IDENTITIES)
-            .execute(&mut *self.tx)
-            .await
-            .doing("advance the numbers given to rows")?;
+            .run(&mut *self.tx, "advance the numbers given to rows")
+            .await?;
         self.run_all("ANALYZE".to_owned(), "gather statistics").await?;
         self.tx.commit().await.doing("commit the portfolio")
     }

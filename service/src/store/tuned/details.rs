@@ -1,38 +1,36 @@
 //! A driver's page in one statement: Postgres assembles vehicles, trips and claims as JSON, so that the lists do not
 //! multiply each other as joins would, and all of it is one snapshot.
 
-use sqlx::types::Json;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection};
 
 use super::risk::stored_or_unrecorded;
 use crate::domain::ids::DriverId;
-use crate::store::error::Doing;
+use crate::domain::risk::RiskScore;
+use crate::store::ask::Ask as _;
 use crate::store::views::{Claim, Driver, Trip, Vehicle};
 use crate::store::{DriverDetails, RECENT_TRIPS, StoreError, Versioned};
 
 #[derive(FromRow)]
 struct DetailsRow {
-    version: i64,
-    points_x100: Option<i32>,
     #[sqlx(flatten)]
     driver: Driver,
-    vehicles: Json<Vec<Vehicle>>,
-    recent_trips: Json<Vec<Trip>>,
-    claims: Json<Vec<Claim>>,
+    points_x100: Option<RiskScore>,
+    #[sqlx(json)]
+    vehicles: Vec<Vehicle>,
+    #[sqlx(json)]
+    recent_trips: Vec<Trip>,
+    #[sqlx(json)]
+    claims: Vec<Claim>,
 }
 
-impl From<DetailsRow> for Versioned<DriverDetails> {
+impl From<DetailsRow> for DriverDetails {
     fn from(row: DetailsRow) -> Self {
-        let value = DriverDetails {
+        Self {
             driver: row.driver,
             risk: stored_or_unrecorded(row.points_x100),
-            vehicles: row.vehicles.0,
-            recent_trips: row.recent_trips.0,
-            claims: row.claims.0,
-        };
-        Self {
-            value,
-            version: row.version,
+            vehicles: row.vehicles,
+            recent_trips: row.recent_trips,
+            claims: row.claims,
         }
     }
 }
@@ -67,12 +65,14 @@ SELECT d.id, d.name, d.email, d.licence, d.born_on, d.joined_on, d.status, d.ver
   FROM drivers d LEFT JOIN risk_scores r ON r.driver_id = d.id
  WHERE d.id = $1";
 
-pub(super) async fn read(pool: &PgPool, id: DriverId) -> Result<Option<Versioned<DriverDetails>>, StoreError> {
-    let row: Option<DetailsRow> = sqlx::query_as(DETAILS)
-        .bind(id.0)
+pub(super) async fn read(
+    conn: &mut PgConnection,
+    id: DriverId,
+) -> Result<Option<Versioned<DriverDetails>>, StoreError> {
+    let row: Option<Versioned<DetailsRow>> = sqlx::query(DETAILS)
+        .bind(id)
         .bind(RECENT_TRIPS)
-        .fetch_optional(pool)
-        .await
-        .doing("read a driver's details")?;
-    Ok(row.map(Versioned::from))
+        .find(conn, "read a driver's details")
+        .await?;
+    Ok(row.map(|row| row.map(DriverDetails::from)))
 }

@@ -1,23 +1,21 @@
 //! Premium and statistics of a driver, each in one statement.
 
 use chrono::NaiveDate;
-use sqlx::types::Json;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection};
 
 use super::risk::stored_or_unrecorded;
 use crate::domain::ids::DriverId;
-use crate::domain::risk::Exposure;
-use crate::store::error::Doing;
-use crate::store::scores::ExposureRow;
+use crate::domain::risk::{Exposure, RiskScore};
+use crate::store::ask::Ask as _;
 use crate::store::views::{MonthActivity, STATISTICS_MONTHS, Vehicle};
 use crate::store::{DriverStatistics, Premium, StoreError, Versioned};
 
 #[derive(FromRow)]
 struct PremiumRow {
-    version: i64,
     born_on: NaiveDate,
-    points_x100: Option<i32>,
-    vehicles: Json<Vec<Vehicle>>,
+    points_x100: Option<RiskScore>,
+    #[sqlx(json)]
+    vehicles: Vec<Vehicle>,
 }
 
 const PREMIUM: &str = "
@@ -34,24 +32,24 @@ SELECT d.version, d.born_on, r.points_x100,
   FROM drivers d LEFT JOIN risk_scores r ON r.driver_id = d.id
  WHERE d.id = $1";
 
-pub(super) async fn premium(pool: &PgPool, id: DriverId) -> Result<Option<Versioned<Premium>>, StoreError> {
-    let row: Option<PremiumRow> = sqlx::query_as(PREMIUM)
-        .bind(id.0)
-        .fetch_optional(pool)
-        .await
-        .doing("read what a driver's premium depends on")?;
-    Ok(row.map(|row| Versioned {
-        value: Premium::new(id, row.born_on, stored_or_unrecorded(row.points_x100), &row.vehicles.0),
-        version: row.version,
-    }))
+pub(super) async fn premium(conn: &mut PgConnection, id: DriverId) -> Result<Option<Versioned<Premium>>, StoreError> {
+    let row: Option<Versioned<PremiumRow>> = sqlx::query(PREMIUM)
+        .bind(id)
+        .find(conn, "read what a driver's premium depends on")
+        .await?;
+    let rated = |row: PremiumRow| {
+        let score = stored_or_unrecorded(row.points_x100);
+        Premium::new(id, row.born_on, score, &row.vehicles)
+    };
+    Ok(row.map(|row| row.map(rated)))
 }
 
 #[derive(FromRow)]
 struct StatisticsRow {
-    version: i64,
     #[sqlx(flatten)]
-    driven: ExposureRow,
-    months: Json<Vec<MonthActivity>>,
+    driven: Exposure,
+    #[sqlx(json)]
+    months: Vec<MonthActivity>,
 }
 
 /// The totals come from where writers keep them; the months from the driver's entries in the covering index.
@@ -70,15 +68,15 @@ SELECT d.version,
   FROM drivers d LEFT JOIN driver_exposure x ON x.driver_id = d.id
  WHERE d.id = $1";
 
-pub(super) async fn statistics(pool: &PgPool, id: DriverId) -> Result<Option<Versioned<DriverStatistics>>, StoreError> {
-    let row: Option<StatisticsRow> = sqlx::query_as(STATISTICS)
-        .bind(id.0)
+pub(super) async fn statistics(
+    conn: &mut PgConnection,
+    id: DriverId,
+) -> Result<Option<Versioned<DriverStatistics>>, StoreError> {
+    let row: Option<Versioned<StatisticsRow>> = sqlx::query(STATISTICS)
+        .bind(id)
         .bind(i64::from(STATISTICS_MONTHS))
-        .fetch_optional(pool)
-        .await
-        .doing("read a driver's statistics")?;
-    Ok(row.map(|row| Versioned {
-        value: DriverStatistics::new(id, &Exposure::from(row.driven), row.months.0),
-        version: row.version,
-    }))
+        .find(conn, "read a driver's statistics")
+        .await?;
+    let statistics = |row: StatisticsRow| DriverStatistics::new(id, &row.driven, row.months);
+    Ok(row.map(|row| row.map(statistics)))
 }

@@ -1,49 +1,17 @@
-//! Pages by keyset: an index leads to the first row of the page, however far down the list it is, and one statement brings
-//! everything that the page's rows show.
+//! Pages by keyset: an index leads to the first row of the page, however far down the list it is, and one statement
+//! brings everything that the page's rows show.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::types::Json;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection};
 
-use crate::domain::drivers::DriverStatus;
 use crate::domain::ids::DriverId;
-use crate::domain::risk::RiskScore;
-use crate::store::error::Doing;
-use crate::store::views::VehicleName;
+use crate::store::ask::Ask as _;
 use crate::store::{DriverKey, DriverListItem, Page, PageRequest, StoreError, Trip, TripKey, Versioned};
-
-#[derive(FromRow)]
-struct ItemRow {
-    #[sqlx(try_from = "i64")]
-    id: DriverId,
-    name: String,
-    #[sqlx(try_from = "String")]
-    status: DriverStatus,
-    joined_on: NaiveDate,
-    points_x100: Option<i32>,
-    vehicle: Option<Json<VehicleName>>,
-    last_trip_at: Option<DateTime<Utc>>,
-}
-
-impl From<ItemRow> for DriverListItem {
-    fn from(row: ItemRow) -> Self {
-        Self {
-            id: row.id,
-            name: row.name,
-            status: row.status,
-            joined_on: row.joined_on,
-            risk: row.points_x100.map(RiskScore::from_hundredths),
-            vehicle: row.vehicle.map(|vehicle| vehicle.0),
-            last_trip_at: row.last_trip_at,
-        }
-    }
-}
 
 /// Scalar subqueries rather than joins: at most 201 rows want three index look-ups each, and no estimate of the planner
 /// can turn that into a scan.
 const DRIVERS: &str = "
 SELECT d.id, d.name, d.status, d.joined_on,
-       (SELECT points_x100 FROM risk_scores WHERE driver_id = d.id) AS points_x100,
+       (SELECT points_x100 FROM risk_scores WHERE driver_id = d.id) AS risk,
        (SELECT json_build_object('make', make, 'model', model, 'model_year', model_year)
           FROM vehicles WHERE driver_id = d.id ORDER BY id LIMIT 1) AS vehicle,
        (SELECT started_at FROM trips WHERE driver_id = d.id ORDER BY started_at DESC, id DESC LIMIT 1) AS last_trip_at
@@ -53,25 +21,23 @@ SELECT d.id, d.name, d.status, d.joined_on,
  LIMIT $2";
 
 pub(super) async fn drivers(
-    pool: &PgPool,
+    conn: &mut PgConnection,
     request: &PageRequest<DriverKey>,
 ) -> Result<Page<DriverListItem, DriverKey>, StoreError> {
     // Numbers begin at 1: the first page is the one after 0.
     let after = request.after().map_or(0, |after| after.0);
-    let rows: Vec<ItemRow> = sqlx::query_as(DRIVERS)
+    let items = sqlx::query(DRIVERS)
         .bind(after)
         .bind(request.limit.with_one_more())
-        .fetch_all(pool)
-        .await
-        .doing("read a page of drivers")?;
-    let items = rows.into_iter().map(DriverListItem::from).collect();
+        .all(conn, "read a page of drivers")
+        .await?;
     Ok(Page::cut(request, items, |item: &DriverListItem| item.id))
 }
 
 #[derive(FromRow)]
 struct TripsRow {
-    version: i64,
-    trips: Json<Vec<Trip>>,
+    #[sqlx(json)]
+    trips: Vec<Trip>,
 }
 
 /// `$2` and `$3` are the key after which the page begins: a moment far ahead for the first page, which keeps it one
@@ -95,21 +61,17 @@ SELECT d.version,
  WHERE d.id = $1";
 
 pub(super) async fn trips(
-    pool: &PgPool,
+    conn: &mut PgConnection,
     id: DriverId,
     request: &PageRequest<TripKey>,
 ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError> {
     let after = request.after().unwrap_or(TripKey::BEFORE_ALL);
-    let row: Option<TripsRow> = sqlx::query_as(TRIPS)
-        .bind(id.0)
+    let row: Option<Versioned<TripsRow>> = sqlx::query(TRIPS)
+        .bind(id)
         .bind(after.started_at)
-        .bind(after.id.0)
+        .bind(after.id)
         .bind(request.limit.with_one_more())
-        .fetch_optional(pool)
-        .await
-        .doing("read a page of a driver's trips")?;
-    Ok(row.map(|TripsRow { version, trips }| Versioned {
-        value: Page::cut(request, trips.0, Trip::key),
-        version,
-    }))
+        .find(conn, "read a page of a driver's trips")
+        .await?;
+    Ok(row.map(|row| row.map(|row| Page::cut(request, row.trips, Trip::key))))
 }

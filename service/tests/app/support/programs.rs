@@ -1,4 +1,5 @@
-//! Programs that the tests run beside the servers. One that is missing fails the test with the command that installs it.
+//! Programs that the tests run beside the servers. One that is missing fails the test with the command that installs
+//! it.
 
 use std::process::Stdio;
 

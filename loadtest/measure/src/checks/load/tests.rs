@@ -5,7 +5,8 @@ use rand_chacha::rand_core::SeedableRng as _;
 use rand_distr::{Distribution as _, Poisson};
 
 use super::*;
-use crate::recorder::{Outcome, Request, RoundRecorder, Shard, Windows};
+use crate::record::Round;
+use crate::recorder::{Request, RequestEnd, RoundRecorder, Shard, Windows};
 use crate::testing::{record, some_time};
 
 /// Warm-up 1 s, measured 10 s.
@@ -44,7 +45,7 @@ fn request(intended_us: u64, late_us: u64, took_us: u64) -> Request {
         intended_us,
         sent_us: intended_us + late_us,
         ended_us: intended_us + late_us + took_us,
-        outcome: Outcome::Ok { bytes: 1 },
+        outcome: RequestEnd::Ok { bytes: 1 },
     }
 }
 
@@ -70,13 +71,13 @@ fn closed(overrun_us: u64) -> Round {
     })
 }
 
-/// What an open round goes through.
+/// The course of an open round.
 #[derive(Clone, Copy)]
 struct Open {
     /// Time between arrivals.
     gap_us: u64,
     late_us: u64,
-    /// What a request takes longer than the one before.
+    /// Each request takes so much longer than the one before.
     slower_by_us: u64,
     /// One in so many is dropped.
     drop_one_in: u64,
@@ -104,9 +105,13 @@ fn open(how: Open) -> Round {
     })
 }
 
+fn checked(rounds: &[Round], workload: &WorkloadId) -> Vec<Check> {
+    of_load(&Rounds::decode(rounds).unwrap(), workload, &record().machine)
+}
+
 /// Names of the failed checks, and the detail of the first.
 fn failed(rounds: &[Round], model: Model) -> (Vec<String>, String) {
-    let checks = of_load(rounds, &workload(model), &record().machine).unwrap();
+    let checks = checked(rounds, &workload(model));
     let failed: Vec<_> = checks.into_iter().filter(|check| !check.ok).collect();
     let detail = failed.first().map_or_else(String::new, |check| check.detail.clone());
     (failed.into_iter().map(|check| check.name).collect(), detail)
@@ -121,7 +126,7 @@ fn assert_fails(rounds: &[Round], model: Model, name: &str, detail: &str) {
 
 #[test]
 fn a_sound_closed_load_passes_with_its_figures() {
-    let checks = of_load(&[closed(0)], &workload(Model::Closed), &record().machine).unwrap();
+    let checks = checked(&[closed(0)], &workload(Model::Closed));
     assert!(checks.iter().all(|check| check.ok), "{checks:?}");
     let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
     assert_eq!(names, [LITTLE, UTILISATION, STEADY, PAUSES]);
@@ -133,7 +138,7 @@ fn a_sound_closed_load_passes_with_its_figures() {
 
 #[test]
 fn a_sound_open_load_passes() {
-    let checks = of_load(&[open(SOUND)], &workload(Model::Open), &record().machine).unwrap();
+    let checks = checked(&[open(SOUND)], &workload(Model::Open));
     assert!(checks.iter().all(|check| check.ok), "{checks:?}");
     assert_eq!(checks.len(), 8);
 }
@@ -156,9 +161,7 @@ fn a_long_request_over_the_edge_is_no_breach() {
     // One request hung through the whole phase: in flight, and answered never.
     flow.in_flight_us += 10 * SECOND_US;
     (flow.at_start, flow.at_end, flow.longest_us) = (1, 1, 10 * SECOND_US);
-    let little = of_load(&[round], &workload(Model::Closed), &record().machine)
-        .unwrap()
-        .remove(0);
+    let little = checked(&[round], &workload(Model::Closed)).remove(0);
     assert!(little.ok, "{little:?}");
 }
 
@@ -168,8 +171,8 @@ fn hidden_think_time_is_found() {
         &[closed(0), closed(2_500)],
         Model::Closed,
         PAUSES,
-        "requests and intended pauses fill 95.2 % of the time of 10 users, must be within 2 % of all; pauses took 105 % \
-         of what was intended (block 0, subject s; the worst of 2 rounds)",
+        "requests and intended pauses fill 95.2 % of the time of 10 users, must be within 2 % of all; pauses took 105 \
+         % of what was intended (block 0, subject s; the worst of 2 rounds)",
     );
 }
 
@@ -177,7 +180,7 @@ fn hidden_think_time_is_found() {
 fn users_that_left_are_found() {
     let mut fewer = workload(Model::Closed);
     fewer.users = Some(11);
-    let checks = of_load(&[closed(0)], &fewer, &record().machine).unwrap();
+    let checks = checked(&[closed(0)], &fewer);
     assert!(checks.iter().any(|check| check.name == PAUSES && !check.ok));
 }
 
@@ -275,7 +278,8 @@ fn cpu_time_that_does_not_fit_the_rate_is_found() {
         &[with_cpu(12.0)],
         Model::Closed,
         UTILISATION,
-        "rate x CPU time per request uses 10 % of 2 cores, read as 12 %: 16.7 % apart, allowed 5 % (block 0, subject s)",
+        "rate x CPU time per request uses 10 % of 2 cores, read as 12 %: 16.7 % apart, allowed 5 % (block 0, subject \
+         s)",
     );
 }
 
@@ -297,7 +301,7 @@ fn a_load_that_never_settles_is_found_unless_it_is_one_round_of_several() {
 #[test]
 fn an_old_record_says_what_it_did_not_count() {
     let old = crate::testing::round(0, "s", &[("a", vec![10; 100])]);
-    let checks = of_load(&[old], &workload(Model::Open), &record().machine).unwrap();
+    let checks = checked(&[old], &workload(Model::Open));
     assert!(
         checks
             .iter()
@@ -326,8 +330,8 @@ fn changing(stretches: &[(f64, f64, f64, f64)]) -> WorkloadId {
     }
 }
 
-/// Arrivals of `workload` after a second at its first rate, each served in turn by one that does `capacity_per_s`, and then
-/// `base_us` longer on its way.
+/// Arrivals of `workload` after a second at its first rate, each served in turn by one that does `capacity_per_s`, and
+/// then `base_us` longer on its way.
 fn served(workload: &WorkloadId, capacity_per_s: f64, base_us: f64) -> Round {
     round_of(Model::Open, |shard| {
         let (mut at_us, mut free_us, mut number) = (0.0, 0.0_f64, 0);
@@ -360,7 +364,7 @@ fn rate_at(workload: &WorkloadId, into_s: f64) -> f64 {
 
 /// Names of the checks that failed of a load with a changing rate, with their details.
 fn failed_of(workload: &WorkloadId, round: Round) -> Vec<(String, String)> {
-    let checks = of_load(&[round], workload, &record().machine).unwrap();
+    let checks = checked(&[round], workload);
     let failed = checks.into_iter().filter(|check| !check.ok);
     failed.map(|check| (check.name, check.detail)).collect()
 }
@@ -414,7 +418,7 @@ fn a_ramp_beyond_the_capacity_is_a_growing_queue_and_never_called_unsteady() {
     let failed = failed_of(&workload, served(&workload, 800.0, 20_000.0));
     let names: Vec<&str> = failed.iter().map(|(name, _)| name.as_str()).collect();
     assert!(names.contains(&QUEUE) && !names.contains(&STEADY), "{failed:?}");
-    let steady = of_load(&[served(&workload, 2_000.0, 0.0)], &workload, &record().machine).unwrap();
+    let steady = checked(&[served(&workload, 2_000.0, 0.0)], &workload);
     let steady = steady.iter().find(|check| check.name == STEADY).unwrap();
     assert_eq!(
         (steady.ok, steady.detail.as_str()),

@@ -1,6 +1,7 @@
 //! One probe over its limit at a time.
 
 use super::*;
+use crate::record::Round;
 use crate::testing::round;
 
 fn rounds(probes: &[(&str, f64)]) -> Vec<Round> {
@@ -13,7 +14,7 @@ fn rounds(probes: &[(&str, f64)]) -> Vec<Round> {
 }
 
 fn checks(probes: &[(&str, f64)]) -> Vec<Check> {
-    of_machine(&rounds(probes), CheckLimits::default()).unwrap()
+    of_machine(&Rounds::decode(&rounds(probes)).unwrap())
 }
 
 #[test]
@@ -70,6 +71,6 @@ fn what_was_not_read_is_said() {
 #[test]
 fn slow_answers_allow_a_later_timer() {
     let slow = round(0, "s", &[("a", vec![100_000; 100])]).with_probe(metrics::HARNESS_LAG_P99_MS.name(), 19.0);
-    let lag = of_machine(&[slow], CheckLimits::default()).unwrap().remove(1);
+    let lag = of_machine(&Rounds::decode(&[slow]).unwrap()).remove(1);
     assert!(lag.ok, "{lag:?}");
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::record::{Limit, Priority};
+use crate::rounds::measured;
 use crate::testing::round;
 
 fn target(metric: &str, endpoint: &str) -> TargetSpec {
@@ -20,7 +21,7 @@ fn asked(answers: u64, targets: &[TargetSpec]) -> Check {
         round(0, "s", &[("a", (1..=answers).collect())]),
         round(1, "s", &[("a", (1..=answers).collect())]),
     ];
-    of_samples(&rounds, "s", targets).unwrap()
+    of_samples(&measured(&rounds, "s").unwrap(), targets)
 }
 
 #[test]

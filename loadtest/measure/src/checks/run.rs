@@ -1,0 +1,53 @@
+//! Was the run made as runs have to be, and did it come to its end? From the record itself.
+
+use crate::gate::{Evaluation, Next};
+use crate::record::{Check, Record};
+
+/// Name of the check that a run which was stopped fails, however often its record is judged or merged.
+pub(crate) const CAME_TO_ITS_END: &str = "the run came to its end";
+
+/// Whether the run came to its end; `stopped` says why it did not.
+pub(crate) fn came_to_its_end(stopped: Option<&str>) -> Check {
+    Check::new(
+        CAME_TO_ITS_END,
+        stopped.is_none(),
+        stopped.unwrap_or("all rounds").to_owned(),
+    )
+}
+
+/// The build of the harness and the settings of the servers.
+pub(crate) fn of_run(record: &Record) -> Vec<Check> {
+    let build = &record.tool.build;
+    let release = Check::new(
+        "the harness is a release build",
+        build == "release",
+        format!("{build} build"),
+    );
+    std::iter::once(release).chain(fsync_is_on(record)).collect()
+}
+
+/// Commits that do not reach the disk make writes look fast. Nothing to check where no database is ours.
+fn fsync_is_on(record: &Record) -> Option<Check> {
+    let value = record.stack.get("postgres")?.settings.get("fsync");
+    Some(Check::new(
+        "Postgres writes to disk",
+        value.is_some_and(|value| value == "on"),
+        format!("fsync = {}", value.map_or("unknown", String::as_str)),
+    ))
+}
+
+/// A generator that is late or saturated measures itself: its slices are dropped, and with too many of them a stage
+/// never comes to its end.
+pub(crate) fn enough_slices(evaluation: &Evaluation) -> Check {
+    let gate = &evaluation.gate;
+    Check::new(
+        "enough slices were valid",
+        evaluation.next == Next::Decided,
+        format!(
+            "{} blocks entered, {} pairs of slices dropped in them, {} blocks had too few left and were run again",
+            gate.stage1_blocks + gate.stage2_blocks,
+            gate.dropped_pairs,
+            gate.repeated_blocks
+        ),
+    )
+}

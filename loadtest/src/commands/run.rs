@@ -1,0 +1,39 @@
+//! `loadtest run`: load on one subject, judged and drawn.
+
+use clap::Args;
+
+use super::session::{self, Session};
+use crate::{
+    cli::{LoadArgs, SubjectArgs},
+    compare::Plan,
+    error::HarnessError,
+    load::LoadModel,
+};
+
+/// Drive load at one subject, judge its targets, write the report
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  a service that is already up, with nothing but a workload file, 200 requests a second
+    loadtest run --workload shop.toml --subject url:http://127.0.0.1:8000 --rate 200
+  the reference service, started with the servers it needs
+    loadtest run --workload scenarios/workloads/phase2-mix.toml --subject profile:phase2 --quick
+
+docs/WORKLOADS.md describes workload files, docs/RUNNING.md both load models.")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    measured: SubjectArgs,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// The exit code of the verdict on one subject.
+pub(super) async fn run(arguments: &RunArgs) -> Result<u8, HarnessError> {
+    let load = &arguments.load;
+    let (workload, targets) = session::inputs(load)?;
+    let model = LoadModel::choose(&workload, load.wanted()).map_err(HarnessError::Usage)?;
+    let session = Session::open(&load.place)?;
+    let subject = std::slice::from_ref(&arguments.measured.subject);
+    let plan = Plan::new(workload, model, session.subjects(subject).await?, load);
+    session.execute(&plan, targets.as_ref()).await
+}

@@ -1,0 +1,139 @@
+//! What the commands that drive load share: subjects, servers, progress, Ctrl-C, the record and what is printed of it.
+//!
+//! A command loads its input files, opens a session, which finds the subjects, makes its plan, and has the session
+//! drive it. From the end of the session it gets its record.
+
+use measure::record::{Record, Round};
+use scenarios::{Targets, Workload};
+use stack::{Stack, StackOptions};
+
+use super::{ending, files};
+use crate::{
+    cli::{LoadArgs, PlaceArgs},
+    compare::{
+        Plan,
+        capacity::Surroundings,
+        judge::{self, Servers},
+        output::OutputDir,
+        run::Run,
+    },
+    error::HarnessError,
+    interrupt::Interrupt,
+    progress::Progress,
+    subject::{Subject, SubjectSpec},
+};
+
+/// The workload of `run` and `compare`, and their targets.
+pub(super) fn inputs(arguments: &LoadArgs) -> Result<(Workload, Option<Targets>), HarnessError> {
+    let workload = Workload::load(&arguments.workload).map_err(HarnessError::usage)?;
+    let targets = files::targets(arguments.targets.as_deref(), &workload.endpoint_names())?;
+    Ok((workload, targets))
+}
+
+/// A command that drives load.
+pub(super) struct Session<'a> {
+    place: &'a PlaceArgs,
+    options: StackOptions,
+    interrupt: Interrupt,
+    progress: Progress,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn open(place: &'a PlaceArgs) -> Result<Self, HarnessError> {
+        Ok(Self {
+            place,
+            options: place.servers.options()?,
+            interrupt: Interrupt::install()?,
+            progress: Progress::new(),
+        })
+    }
+
+    /// Finds the subjects, and builds those that are revisions.
+    pub(super) async fn subjects(&self, specs: &[SubjectSpec]) -> Result<Vec<Subject>, HarnessError> {
+        let (service, stop) = (self.place.service.as_deref(), &self.interrupt.stop);
+        Subject::resolve_all(specs, service, &mut |line| self.progress.line(line), stop).await
+    }
+
+    /// Runs every round of a plan, judges and prints; the exit code of the verdict.
+    pub(super) async fn execute(self, plan: &Plan, targets: Option<&Targets>) -> Result<u8, HarnessError> {
+        let rounds = async |around: Surroundings<'_>| {
+            let mut run = Run::new(plan, around.stack, around.out, around.progress, around.interrupt);
+            let outcome = run.execute().await;
+            (outcome, run.into_rounds())
+        };
+        let (ended, rounds) = self.drive(plan, &plan.announcement(), rounds).await?;
+        let unjudged = ended.unjudged(plan, rounds);
+        ended.conclude(unjudged, targets)
+    }
+
+    /// Makes the output directory, says what is about to happen, starts the servers that the plan needs, has `work`
+    /// done among them, and stops them.
+    pub(super) async fn drive<T>(
+        self,
+        plan: &Plan,
+        announcement: &str,
+        work: impl AsyncFnOnce(Surroundings<'_>) -> (Result<(), HarnessError>, T),
+    ) -> Result<(Ended, T), HarnessError> {
+        let out = OutputDir::create(self.place.out.as_deref())?;
+        self.progress.line(announcement);
+        let stack = if plan.needs_stack() {
+            Some(self.start_stack().await?)
+        } else {
+            None
+        };
+        let around = Surroundings {
+            stack: stack.as_ref(),
+            out: &out,
+            progress: &self.progress,
+            interrupt: &self.interrupt,
+        };
+        let (outcome, found) = work(around).await;
+        let servers = stack.as_ref().map(judge::servers).unwrap_or_default();
+        let stopped = match stack {
+            Some(stack) => stack.stop().await.map_err(HarnessError::internal),
+            None => Ok(()),
+        };
+        self.progress.finish();
+        let failure = outcome.and(stopped).err();
+        Ok((Ended { out, servers, failure }, found))
+    }
+
+    /// An interrupt while the servers start drops those that are up already, which stops them.
+    async fn start_stack(&self) -> Result<Stack, HarnessError> {
+        let mut announce = |line: &str| self.progress.line(line);
+        tokio::select! {
+            started = Stack::start(&self.options, &mut announce) => {
+                started.map_err(HarnessError::from)
+            }
+            () = self.interrupt.stop.cancelled() => Err(HarnessError::Interrupted),
+        }
+    }
+}
+
+/// A session whose load is over and whose servers are gone.
+pub(super) struct Ended {
+    out: OutputDir,
+    servers: Servers,
+    /// What ended it early.
+    pub(super) failure: Option<HarnessError>,
+}
+
+impl Ended {
+    /// The record of what was measured, which nobody has judged yet.
+    pub(super) fn unjudged(&self, plan: &Plan, rounds: Vec<Round>) -> Record {
+        judge::unjudged(plan, self.out.id(), self.servers.clone(), rounds)
+    }
+
+    /// Judges a record, writes everything and prints the summary; a failure is printed after what was kept. The exit
+    /// code of the verdict.
+    pub(super) fn conclude(self, unjudged: Record, targets: Option<&Targets>) -> Result<u8, HarnessError> {
+        let items = targets.map_or(&[][..], |targets| &targets.items);
+        let record = judge::conclude(unjudged, items, self.failure.as_ref())?;
+        let report = self.out.write(&record)?;
+        ending::verdict(&reports::text(&record), &report);
+        if let Some(failure) = self.failure {
+            eprintln!("error: {failure}");
+        }
+        Ok(record.exit_code)
+    }
+}

@@ -1,0 +1,35 @@
+//! What a path, a header name and a JSON pointer must look like.
+
+use toml::Spanned;
+
+use crate::source::Findings;
+
+/// What can stand in the first line of a request.
+pub(crate) fn check_path(path: &Spanned<String>, findings: &mut Findings<'_>) {
+    let text = path.get_ref();
+    findings.require(text.starts_with('/'), &path.span(), || {
+        format!("path `{text}` must start with a slash")
+    });
+    let printable = text.chars().all(|c| c.is_ascii_graphic());
+    findings.require(printable, &path.span(), || {
+        format!("path `{text}` must be printable ASCII without spaces: percent-encode everything else")
+    });
+}
+
+/// A token of RFC 9110, section 5.6.2. Returns the name in lower case, as it is compared.
+pub(crate) fn check_header_name(name: &Spanned<String>, findings: &mut Findings<'_>) -> String {
+    let text = name.get_ref();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    findings.require(!text.is_empty() && text.bytes().all(is_token), &name.span(), || {
+        format!("`{text}` is no header name")
+    });
+    text.to_ascii_lowercase()
+}
+
+/// RFC 6901.
+pub(crate) fn check_json_pointer(pointer: &Spanned<String>, findings: &mut Findings<'_>) {
+    let text = pointer.get_ref();
+    findings.require(text.is_empty() || text.starts_with('/'), &pointer.span(), || {
+        format!("`{text}` is no JSON pointer: it must start with a slash, like `/{text}`")
+    });
+}
