@@ -7,19 +7,23 @@
 //! | room | for |
 //! |---|---|
 //! | `view` | looking things up in a record in the order in which reports show them |
-//! | `words`, `metrics`, `format` | verdicts, metric names and numbers as text |
+//! | `words`, `rows`, `findings` | verdicts, comparisons and targets as text; everything judged in one list |
 //! | `charts` | the plots, as inline SVG |
-//! | `html`, `markdown`, `junit`, `github`, `table`, `verdict_json` | the outputs; the HTML itself is in `templates/` |
+//! | `document` | headings, paragraphs and tables as Markdown, HTML and text for a terminal |
+//! | `sections`, `table`, `html`, `junit`, `github`, `verdict_json` | the outputs; the page is in `templates/` |
+//!
+//! Titles and units of metrics, and the number format, are `measure`'s (`metrics`, `figures`).
 //!
 //! A record may be partial, for example of a run that was interrupted: what is missing is shown as missing.
 
 mod charts;
-mod format;
+mod document;
+mod findings;
 mod github;
 mod html;
 mod junit;
-mod markdown;
-mod metrics;
+mod rows;
+mod sections;
 mod table;
 mod verdict_json;
 mod view;
@@ -36,12 +40,15 @@ pub enum ReportError {
     Plot {
         /// Which plot.
         figure: String,
-        /// What the drawing library said.
+        /// Message of the drawing library.
         reason: String,
     },
     /// The page could not be put together.
     #[error("the HTML page could not be put together: {0}; the record itself is not affected")]
     Page(#[from] askama::Error),
+    /// The test suite could not be put together.
+    #[error("the JUnit suite could not be put together: {0}; the record itself is not affected")]
+    Suite(#[from] quick_junit::SerializeError),
 }
 
 /// The record as one self-contained HTML page: no script, and nothing is loaded from elsewhere.
@@ -51,16 +58,16 @@ pub fn html(record: &Record) -> Result<String, ReportError> {
 
 /// The record as Markdown for a pull request: the verdict, the targets, the endpoints.
 pub fn markdown(record: &Record) -> String {
-    markdown::summary(record)
+    document::markdown(&sections::summary(record, None))
 }
 
-/// The same for the summary of a pull request, with a link to `report`: an address, or a path beside it.
+/// The record as Markdown with a link to `report` below the verdict: an address, or a path beside it.
 pub fn pull_request(record: &Record, report: &str) -> String {
-    markdown::linked(record, report)
+    document::markdown(&sections::summary(record, Some(report)))
 }
 
-/// What was judged, as a table for a terminal of `width` columns (as wide as it needs without one): the verdict first, then
-/// what needs a look.
+/// Everything judged as one table for a terminal of `width` columns (as wide as it needs without one): the verdict
+/// first, then what needs a look.
 pub fn table(record: &Record, width: Option<u16>) -> String {
     table::table(record, width)
 }
@@ -71,26 +78,27 @@ pub fn annotations(record: &Record) -> String {
     github::annotations(record)
 }
 
-/// The verdict for machines: JSON with verdict, exit code, failed checks, targets, comparisons and how the gate decided.
+/// The verdict for machines: JSON with verdict, exit code, failed checks, targets, comparisons and how the gate
+/// decided.
 pub fn verdict_json(record: &Record) -> String {
     verdict_json::document(record)
 }
 
-/// The history of a subject as one self-contained HTML page: a plot per trend, with its changes of level and the revision
-/// since which they hold. `skipped` says which lines of the history could not be read.
+/// The history of a subject as one self-contained HTML page: a plot per trend, with its changes of level and the
+/// revision since which they hold. `skipped` says which lines of the history could not be read.
 pub fn trends(subject: &str, trends: &[Trend], skipped: &[String]) -> Result<String, ReportError> {
     html::trend::page(subject, trends, skipped)
 }
 
-/// The same for a terminal, without Markdown's escapes.
+/// The record in short for a terminal: the verdict, the targets and the endpoints, with tables as wide as they need.
 pub fn text(record: &Record) -> String {
-    markdown::plain(&markdown::summary(record))
+    document::text(&sections::summary(record, None), None)
 }
 
 /// The record as a `JUnit` test suite: the run, each self-check, each target and each comparison is a test case.
 ///
 /// A missed target, a failed check and a regression are failures; what was not measured or could not be decided is
 /// skipped with its reason; a run that did not come about is an error.
-pub fn junit(record: &Record) -> String {
+pub fn junit(record: &Record) -> Result<String, ReportError> {
     junit::suite(record)
 }

@@ -1,12 +1,12 @@
-//! What was judged, as a table for a terminal: the verdict first, then what needs a look.
+//! Everything judged as one table for a terminal: the verdict first, then what needs a look.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use measure::record::{Comparison, Outcome, Record, TargetResult, TargetVerdict};
+use measure::record::{Comparison, Outcome, Record, TargetVerdict};
 
-use crate::format;
-use crate::metrics;
-use crate::view::{TARGET_ORDER, View, endpoint_title};
-use crate::words::{self, mark};
+use crate::document::Kind::{Number, Words};
+use crate::document::{Cell, Table};
+use crate::rows::{Compared, Target};
+use crate::view::View;
+use crate::words::{self, mark, printable};
 
 /// In what order comparisons are shown.
 const OUTCOME_ORDER: [Outcome; 6] = [
@@ -18,7 +18,7 @@ const OUTCOME_ORDER: [Outcome; 6] = [
     Outcome::Pass,
 ];
 
-/// The whole text.
+/// The whole text, for a terminal of `width` columns.
 pub(crate) fn table(record: &Record, width: Option<u16>) -> String {
     let parts = [
         verdict(record),
@@ -27,95 +27,67 @@ pub(crate) fn table(record: &Record, width: Option<u16>) -> String {
         baseline(record),
         failed_checks(record),
     ];
-    parts
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("\n\n")
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n\n")
 }
 
 fn verdict(record: &Record) -> String {
-    let word = words::verdict(record.verdict);
     let heading = format!(
         "{}: {} (exit code {})",
-        mark(word),
+        mark(words::verdict(record.verdict)),
         View { record }.compared(),
         record.exit_code
     );
-    words::printable(&format!("{heading}\n{}", record.verdict_reason))
+    printable(&format!("{heading}\n{}", record.verdict_reason))
 }
 
 fn rows(record: &Record, width: Option<u16>) -> String {
-    let view = View { record };
-    let targets = TARGET_ORDER
-        .iter()
-        .flat_map(|verdict| view.targets(*verdict))
-        .map(target);
+    let targets = View { record }.targets_in_order().map(target);
     let own = in_order(&record.comparisons).map(|one| comparison("÷ before", one));
     let baseline = record
         .baseline
         .iter()
         .flat_map(|baseline| in_order(&baseline.comparisons));
-    let rows: Vec<[String; 5]> = targets
+    let rows = targets
         .chain(own)
-        .chain(baseline.map(|one| comparison("÷ baseline", one)))
-        .collect();
-    if rows.is_empty() {
-        return String::new();
+        .chain(baseline.map(|one| comparison("÷ baseline", one)));
+    let columns = [
+        (Words, ""),
+        (Words, "what"),
+        (Number, "asked"),
+        (Number, "seen"),
+        (Number, "could see"),
+    ];
+    let table = Table::new(&columns, rows);
+    if table.is_empty() {
+        String::new()
+    } else {
+        table.text(width)
     }
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(["", "what", "asked", "seen", "could see"]);
-    if let Some(width) = width {
-        table
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
-    }
-    for row in rows {
-        table.add_row(row.map(|cell| words::printable(&cell)));
-    }
-    for index in 2..5 {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n")
 }
 
-fn in_order(comparisons: &[Comparison]) -> impl Iterator<Item = &Comparison> {
+fn in_order(comparisons: &[Comparison]) -> impl Iterator<Item = Compared<'_>> {
     let of = |outcome: Outcome| comparisons.iter().filter(move |one| one.outcome == outcome);
-    OUTCOME_ORDER.into_iter().flat_map(of)
+    OUTCOME_ORDER.into_iter().flat_map(of).map(Compared::new)
 }
 
 /// `✗ missed | P0 p95 latency of driver_details | < 10 ms | 12 ms (11 to 13 ms) |`
-fn target(target: &TargetResult) -> [String; 5] {
-    let unit = metrics::describe(&target.metric).unit;
-    let interval = words::observed_interval(target).map_or(String::new(), |interval| format!(" ({interval})"));
-    [
-        mark(words::target(target.verdict)),
-        format!("{} {}", words::priority(target.priority), words::target_title(target)),
-        words::limit(target.limit, unit),
-        words::observed(target).map_or_else(|| "–".to_owned(), |observed| observed + &interval),
-        String::new(),
+fn target(target: Target<'_>) -> Vec<Cell> {
+    let (what, seen) = (format!("{} {}", target.priority, target.title), target.seen());
+    vec![
+        target.word.into(),
+        what.into(),
+        target.asked.into(),
+        seen.into(),
+        "".into(),
     ]
 }
 
-fn comparison(what: &str, comparison: &Comparison) -> [String; 5] {
-    [
-        mark(words::outcome(comparison.outcome)),
-        format!(
-            "{} of {} {what}",
-            words::family(&comparison.family),
-            endpoint_title(&comparison.endpoint)
-        ),
-        String::new(),
-        words::ratio(comparison).unwrap_or_else(|| "–".to_owned()),
-        comparison
-            .mde
-            .map_or_else(String::new, |mde| format!("+{}", format::percent(mde))),
-    ]
+fn comparison(what: &str, compared: Compared<'_>) -> Vec<Cell> {
+    let ratio = compared.if_compared();
+    let what = format!("{} of {} {what}", compared.family, compared.endpoint);
+    let mde = compared.mde.map_or_else(String::new, |mde| format!("+{mde}"));
+    vec![compared.word.into(), what.into(), "".into(), ratio.into(), mde.into()]
 }
 
 /// Why a target could not be decided, or was not measured.
@@ -124,29 +96,27 @@ fn undecided(record: &Record) -> String {
         .targets
         .iter()
         .filter(|target| matches!(target.verdict, TargetVerdict::Inconclusive | TargetVerdict::NotMeasured));
-    let lines: Vec<String> = open
-        .map(|target| words::printable(&format!("{}: {}", target.id, target.detail)))
-        .collect();
-    lines.join("\n")
+    lines(open.map(|target| format!("{}: {}", target.id, target.detail)))
 }
 
-/// What the comparison with a baseline can and cannot show.
+/// Reach and limits of the comparison with a baseline.
 fn baseline(record: &Record) -> String {
     let Some(baseline) = &record.baseline else {
         return String::new();
     };
-    let mut lines = vec![
+    let shows = [
         format!("The baseline shows {}.", baseline.shows),
         format!("It cannot show {}.", baseline.cannot_show),
     ];
-    lines.extend(baseline.notes.iter().map(|note| format!("note: {note}")));
-    words::printable(&lines.join("\n"))
+    let notes = baseline.notes.iter().map(|note| format!("note: {note}"));
+    lines(shows.into_iter().chain(notes))
 }
 
 fn failed_checks(record: &Record) -> String {
     let failed = record.checks.iter().filter(|check| !check.ok);
-    let lines: Vec<String> = failed
-        .map(|check| words::printable(&format!("self-check failed: {} ({})", check.name, check.detail)))
-        .collect();
-    lines.join("\n")
+    lines(failed.map(|check| format!("self-check failed: {} ({})", check.name, check.detail)))
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.map(|line| printable(&line)).collect::<Vec<_>>().join("\n")
 }

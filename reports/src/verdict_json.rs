@@ -1,6 +1,6 @@
 //! The verdict for machines: small, stable, and nothing that a gate does not need. The record has everything else.
 
-use measure::record::{Capacity, Comparison, Record, TargetResult};
+use measure::record::Record;
 use serde_json::{Value, json};
 
 /// Version of this document; fields are only added within one.
@@ -14,6 +14,16 @@ pub(crate) fn document(record: &Record) -> String {
         .filter(|check| !check.ok)
         .map(|check| json!({"name": check.name, "detail": check.detail}))
         .collect();
+    let targets = record.targets.iter();
+    let targets: Vec<Value> = targets.map(|one| without(json!(one), &["source", "detail"])).collect();
+    let comparisons = record.comparisons.iter();
+    let own = ["before", "after", "p_slower", "p_faster"];
+    let comparisons: Vec<Value> = comparisons.map(|one| without(json!(one), &own)).collect();
+    let capacity = record.capacity.as_ref().map(|found| {
+        let mut value = without(json!(found), &["steps", "scaling"]);
+        value["wanted_per_s"] = json!(found.wanted_per_s);
+        value
+    });
     let value = json!({
         "version": VERSION,
         "record": record.id,
@@ -22,51 +32,19 @@ pub(crate) fn document(record: &Record) -> String {
         "reason": record.verdict_reason,
         "subjects": record.subjects.iter().map(|subject| &subject.name).collect::<Vec<_>>(),
         "failed_checks": failed,
-        "targets": record.targets.iter().map(target).collect::<Vec<_>>(),
-        "comparisons": record.comparisons.iter().map(comparison).collect::<Vec<_>>(),
+        "targets": targets,
+        "comparisons": comparisons,
         "gate": record.gate,
         "baseline": record.baseline,
-        "capacity": record.capacity.as_ref().map(capacity),
+        "capacity": capacity,
     });
     format!("{value:#}\n")
 }
 
-fn target(target: &TargetResult) -> Value {
-    json!({
-        "id": target.id,
-        "priority": target.priority,
-        "metric": target.metric,
-        "endpoint": target.endpoint,
-        "limit": target.limit,
-        "observed": target.observed,
-        "interval": target.interval,
-        "verdict": target.verdict,
-    })
-}
-
-/// Without its steps: those stand in the record.
-fn capacity(found: &Capacity) -> Value {
-    json!({
-        "outcome": found.outcome,
-        "advertised_per_s": found.advertised_per_s,
-        "wanted_per_s": found.wanted_per_s,
-        "crossing_per_s": found.crossing_per_s,
-        "interval_per_s": found.interval_per_s,
-        "soak_s": found.soak_s,
-        "failed_soaks": found.failed_soaks,
-        "goals": found.goals,
-    })
-}
-
-fn comparison(one: &Comparison) -> Value {
-    json!({
-        "family": one.family,
-        "endpoint": one.endpoint,
-        "ratio": one.ratio,
-        "ratio_low": one.ratio_low,
-        "ratio_high": one.ratio_high,
-        "mde": one.mde,
-        "blocks": one.blocks,
-        "outcome": one.outcome,
-    })
+/// Part of the record without fields that a gate does not need: those stand in the record.
+fn without(mut part: Value, fields: &[&str]) -> Value {
+    if let Some(object) = part.as_object_mut() {
+        object.retain(|name, _| !fields.contains(&name.as_str()));
+    }
+    part
 }

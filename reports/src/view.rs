@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use measure::figures;
+use measure::metrics::{self, METRICS, Metric, Shown};
 use measure::record::{
-    ALL_ENDPOINTS, ArrivalSummary, Comparison, ConsistencySummary, EndpointSummary, Limit, MetricSummary, Model,
-    Record, Subject, TargetResult, TargetVerdict, WorkloadId,
+    ALL_ENDPOINTS, ArrivalSummary, Comparison, ConsistencySummary, EndpointSummary, Family, Limit, MetricSummary,
+    Model, Record, Subject, TargetResult, TargetVerdict, WorkloadId,
 };
 
-use crate::format;
-use crate::metrics::{self, HIT_RATIO, P95, QUERIES_PER_REQUEST};
+use crate::rows::{Compared, Target, share};
 use crate::words;
 
 /// In what order targets are shown: what needs a look first, what nobody measured last.
@@ -22,18 +23,18 @@ pub(crate) const TARGET_ORDER: [TargetVerdict; 4] = [
 /// A record, read by a report.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
-    /// What is shown.
+    /// The record shown.
     pub(crate) record: &'a Record,
 }
 
 /// One figure of the headline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Headline {
-    /// What it is.
+    /// Name of the figure.
     pub(crate) label: &'static str,
     /// The figure; none when it was not measured.
     pub(crate) value: Option<String>,
-    /// What stands beside it; may be empty.
+    /// A note beside it; may be empty.
     pub(crate) note: String,
 }
 
@@ -103,7 +104,7 @@ impl<'a> View<'a> {
         self.record.summary.get(subject)?.arrivals.as_ref()
     }
 
-    /// What following versions found for one subject.
+    /// Consistency of one subject; none where no version was followed.
     pub(crate) fn consistency(self, subject: &str) -> Option<&'a ConsistencySummary> {
         self.record.summary.get(subject)?.consistency.as_ref()
     }
@@ -127,12 +128,15 @@ impl<'a> View<'a> {
             .values()
             .flat_map(|summary| summary.metrics.keys().map(String::as_str))
             .collect();
-        let others = seen.into_iter().filter(|name| !metrics::RESOURCES.contains(name));
-        metrics::RESOURCES.into_iter().chain(others).collect()
+        let always = METRICS.iter().filter(|metric| metric.shown == Shown::Always);
+        let mut names: Vec<&str> = always.map(|metric| metric.name()).collect();
+        let others: Vec<&str> = seen.into_iter().filter(|name| !names.contains(name)).collect();
+        names.extend(others);
+        names
     }
 
     /// How `subject` compares on one endpoint.
-    pub(crate) fn comparison(self, family: &str, endpoint: &str, subject: &str) -> Option<&'a Comparison> {
+    pub(crate) fn comparison(self, family: Family, endpoint: &str, subject: &str) -> Option<&'a Comparison> {
         let fits = |c: &&Comparison| c.family == family && c.endpoint == endpoint && c.after == subject;
         self.record.comparisons.iter().find(fits)
     }
@@ -140,7 +144,8 @@ impl<'a> View<'a> {
     /// The p95 limits of an endpoint, milliseconds.
     pub(crate) fn p95_limits_ms(self, endpoint: &str) -> Vec<f64> {
         let fits = |target: &&TargetResult| {
-            target.metric == P95 && target.endpoint.as_deref().unwrap_or(ALL_ENDPOINTS) == endpoint
+            let own = target.endpoint.as_deref().unwrap_or(ALL_ENDPOINTS);
+            target.metric == metrics::HTTP_P95_MS.name() && own == endpoint
         };
         let below = |target: &TargetResult| match target.limit {
             Limit::Below(value) => Some(value),
@@ -161,6 +166,12 @@ impl<'a> View<'a> {
         targets
     }
 
+    /// All targets as text, by [`TARGET_ORDER`] and priority.
+    pub(crate) fn targets_in_order(self) -> impl Iterator<Item = Target<'a>> {
+        let targets = TARGET_ORDER.into_iter().flat_map(move |verdict| self.targets(verdict));
+        targets.map(Target::new)
+    }
+
     /// How many targets are in which state, e.g. `1 missed, 12 hold`; states without any are left out.
     pub(crate) fn target_counts(self) -> String {
         let counts = TARGET_ORDER.iter().filter_map(|verdict| {
@@ -170,7 +181,7 @@ impl<'a> View<'a> {
         counts.collect::<Vec<_>>().join(", ")
     }
 
-    /// What was compared, e.g. `phase1 → phase2`.
+    /// The subjects compared, e.g. `phase1 → phase2`.
     pub(crate) fn compared(self) -> String {
         let names: Vec<&str> = self
             .record
@@ -194,18 +205,22 @@ impl<'a> View<'a> {
     pub(crate) fn headlines(self) -> Vec<Headline> {
         // A run of one subject compares nothing, which is no lack.
         let speed = (self.record.subjects.len() != 1).then(|| self.speed_headline());
-        let used = [self.hit_headline(), self.query_headline(), self.error_headline()];
+        let used = [
+            self.metric_headline(&metrics::CACHE_HIT_RATIO),
+            self.metric_headline(&metrics::DB_QUERIES_PER_REQUEST),
+            self.error_headline(),
+        ];
         std::iter::once(self.p95_headline()).chain(speed).chain(used).collect()
     }
 
     fn p95_headline(self) -> Headline {
         let values =
-            self.per_subject(|view, subject| view.answered(subject).map(|latency| format::number(latency.p95_ms)));
+            self.per_subject(|view, subject| view.answered(subject).map(|latency| figures::number(latency.p95_ms)));
         let interval = self
             .judged()
             .and_then(|subject| self.answered(&subject.name)?.p95_ci_ms);
         let note = interval.map_or(String::new(), |ci| {
-            format!("95 % interval {}", format::interval(ci, format::Unit::Milliseconds))
+            format!("95 % interval {}", figures::interval(ci, figures::Unit::Milliseconds))
         });
         Headline {
             label: "p95 of all requests",
@@ -215,50 +230,47 @@ impl<'a> View<'a> {
     }
 
     fn speed_headline(self) -> Headline {
-        let comparison = self
+        let compared = self
             .judged()
-            .and_then(|subject| self.comparison(words::LATENCY, ALL_ENDPOINTS, &subject.name));
-        let note = comparison.map_or(String::new(), |comparison| {
-            let bounds = words::ratio_bounds(comparison).map_or(String::new(), |bounds| format!(" ({bounds})"));
-            format!("after ÷ before {}{bounds}", format::number(comparison.ratio))
-        });
+            .and_then(|subject| self.comparison(Family::LatencyP95, ALL_ENDPOINTS, &subject.name))
+            .map(Compared::new);
         Headline {
             label: "p95 compared block by block",
-            value: comparison.and_then(|comparison| format::speed(comparison.ratio)),
-            note,
+            note: compared.as_ref().map_or(String::new(), |compared| {
+                format!("after ÷ before {}", compared.with_bounds())
+            }),
+            value: compared.and_then(|compared| compared.speed),
         }
     }
 
-    fn hit_headline(self) -> Headline {
-        self.metric_headline("cache hit ratio", HIT_RATIO)
-    }
-
-    fn query_headline(self) -> Headline {
-        self.metric_headline("database queries per request", QUERIES_PER_REQUEST)
-    }
-
     /// Before → after where both were measured, the measured ones otherwise.
-    fn metric_headline(self, label: &'static str, metric: &str) -> Headline {
-        let unit = metrics::describe(metric).unit;
+    fn metric_headline(self, metric: &'static Metric) -> Headline {
         let value = self.per_subject(|view, subject| {
-            view.metric(subject, metric)
-                .map(|summary| format::quantity(summary.value, unit))
+            view.metric(subject, metric.name())
+                .map(|summary| figures::quantity(summary.value, metric.unit))
         });
-        let ci = self.judged().and_then(|subject| self.metric(&subject.name, metric)?.ci);
+        let judged = self
+            .judged()
+            .and_then(|subject| self.metric(&subject.name, metric.name()));
+        let ci = judged.and_then(|summary| summary.ci);
         let note = ci.map_or(String::new(), |ci| {
-            format!("95 % interval {}", format::interval(ci, unit))
+            format!("95 % interval {}", figures::interval(ci, metric.unit))
         });
-        Headline { label, value, note }
+        Headline {
+            label: metric.title(),
+            value,
+            note,
+        }
     }
 
     fn error_headline(self) -> Headline {
         let value = self.per_subject(|view, subject| {
             view.latency(subject, ALL_ENDPOINTS)
-                .map(|latency| format::percent(latency.error_rate))
+                .map(|latency| share(latency.error_rate))
         });
         let note = self.per_subject(|view, subject| {
             view.latency(subject, ALL_ENDPOINTS)
-                .map(|latency| format::count(latency.count))
+                .map(|latency| figures::count(latency.count))
         });
         let note = note.map_or(String::new(), |counts| format!("{counts} answers as expected"));
         Headline {
@@ -314,24 +326,24 @@ fn method(workload: &WorkloadId) -> String {
     parts.extend(
         workload
             .users
-            .map(|users| format!("{} users", format::count(users.into()))),
+            .map(|users| format!("{} users", figures::count(users.into()))),
     );
     parts.extend(
         workload
             .rate_per_s
-            .map(|rate| format!("{}{} arrivals/s", process(workload), format::number(rate))),
+            .map(|rate| format!("{}{} arrivals/s", process(workload), figures::number(rate))),
     );
     parts.extend(
         workload
             .think_time_mean_ms
-            .map(|ms| format!("mean think time {} ms", format::number(ms))),
+            .map(|ms| format!("mean think time {} ms", figures::number(ms))),
     );
     let blocks = if workload.blocks == 1 { "block" } else { "blocks" };
     parts.push(format!(
         "{} {blocks} × {} measured",
         workload.blocks,
-        format::seconds(workload.measure_s)
+        figures::seconds(workload.measure_s)
     ));
-    parts.push(format!("{} warm-up each", format::seconds(workload.warm_up_s)));
+    parts.push(format!("{} warm-up each", figures::seconds(workload.warm_up_s)));
     parts.join(", ")
 }

@@ -1,9 +1,7 @@
 //! Verdicts, outcomes and limits in words, with a symbol, so that colour is never the only carrier.
 
-use measure::record::{Comparison, Limit, Outcome, Priority, TargetResult, TargetVerdict, Verdict};
-
-use crate::format::{self, Unit};
-use crate::metrics;
+use measure::figures::{self, Unit};
+use measure::record::{Limit, Outcome, Priority, TargetVerdict, Verdict};
 
 /// A judgement as it is shown: symbol and word, and the tone that picks the colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,36 +14,24 @@ pub(crate) struct Word {
     pub(crate) tone: &'static str,
 }
 
+const fn word(symbol: &'static str, text: &'static str, tone: &'static str) -> Word {
+    Word { symbol, text, tone }
+}
+
 const fn good(text: &'static str) -> Word {
-    Word {
-        symbol: "✓",
-        text,
-        tone: "good",
-    }
+    word("✓", text, "good")
 }
 
 const fn bad(text: &'static str) -> Word {
-    Word {
-        symbol: "✗",
-        text,
-        tone: "bad",
-    }
+    word("✗", text, "bad")
 }
 
 const fn unsure(text: &'static str) -> Word {
-    Word {
-        symbol: "?",
-        text,
-        tone: "warn",
-    }
+    word("?", text, "warn")
 }
 
 const fn absent(text: &'static str) -> Word {
-    Word {
-        symbol: "–",
-        text,
-        tone: "none",
-    }
+    word("–", text, "none")
 }
 
 /// Symbol and word, where there is no colour.
@@ -66,7 +52,7 @@ pub(crate) fn verdict(verdict: Verdict) -> Word {
     }
 }
 
-/// What a comparison says.
+/// Outcome of a comparison.
 pub(crate) fn outcome(outcome: Outcome) -> Word {
     match outcome {
         Outcome::Improved => good("faster"),
@@ -78,7 +64,7 @@ pub(crate) fn outcome(outcome: Outcome) -> Word {
     }
 }
 
-/// What a comparison says of a feature that was switched off.
+/// Outcome of a comparison with a feature switched off.
 pub(crate) fn ablation(outcome: Outcome) -> Word {
     match outcome {
         Outcome::Regress | Outcome::SlowerWithinTolerance => good("slower"),
@@ -113,7 +99,7 @@ pub(crate) fn priority(priority: Priority) -> &'static str {
     }
 }
 
-/// What a priority means.
+/// Consequence of a miss at a priority.
 pub(crate) fn priority_meaning(priority: Priority) -> &'static str {
     match priority {
         Priority::P0 => "must have: a miss fails the run",
@@ -122,81 +108,15 @@ pub(crate) fn priority_meaning(priority: Priority) -> &'static str {
     }
 }
 
-/// What a target asks, e.g. `< 10 ms`.
+/// Limit of a target, e.g. `< 10 ms`.
 pub(crate) fn limit(limit: Limit, unit: Unit) -> String {
     match limit {
-        Limit::Below(value) => format!("< {}", format::exact(value, unit)),
-        Limit::Above(value) => format!("> {}", format::exact(value, unit)),
-        Limit::ReducedBy(share) => format!("at least {} lower", format::exact(share, Unit::Share)),
-        Limit::MultipliedBy(factor) => format!("at least {} times before", format::exact(factor, Unit::Plain)),
+        Limit::Below(value) => format!("< {}", figures::exact(value, unit)),
+        Limit::Above(value) => format!("> {}", figures::exact(value, unit)),
+        Limit::ReducedBy(share) => format!("at least {} lower", figures::exact(share, Unit::Share)),
+        Limit::MultipliedBy(factor) => format!("at least {} times before", figures::exact(factor, Unit::Plain)),
     }
 }
-
-/// What a target is about, e.g. `p95 latency of driver_details`.
-pub(crate) fn target_title(target: &TargetResult) -> String {
-    let title = metrics::describe(&target.metric).title;
-    match &target.endpoint {
-        Some(endpoint) => format!("{title} of {endpoint}"),
-        None => title,
-    }
-}
-
-/// What was seen, in words; none when nothing was.
-pub(crate) fn observed(target: &TargetResult) -> Option<String> {
-    let value = target.observed?;
-    Some(match target.limit {
-        Limit::Below(_) | Limit::Above(_) => format::quantity(value, metrics::describe(&target.metric).unit),
-        Limit::MultipliedBy(_) => format!("{} times before", format::number(value)),
-        Limit::ReducedBy(_) if value < 0.0 => format!("{} higher", format::percent(value.abs())),
-        Limit::ReducedBy(_) => format!("{} lower", format::percent(value)),
-    })
-}
-
-/// The interval of what was seen; none without one. A reduction below zero is an increase.
-pub(crate) fn observed_interval(target: &TargetResult) -> Option<String> {
-    let interval = target.interval?;
-    Some(match target.limit {
-        Limit::ReducedBy(_) => format::interval(interval, Unit::Share) + " lower",
-        Limit::MultipliedBy(_) => format::interval(interval, Unit::Plain) + " times before",
-        Limit::Below(_) | Limit::Above(_) => format::interval(interval, metrics::describe(&target.metric).unit),
-    })
-}
-
-/// The bounds of a ratio; none where the run allows neither.
-pub(crate) fn ratio_bounds(comparison: &Comparison) -> Option<String> {
-    match (comparison.ratio_low, comparison.ratio_high) {
-        (Some(low), Some(high)) => Some(format::interval((low, high), Unit::Plain)),
-        (Some(low), None) => Some(format!("at least {}", format::number(low))),
-        (None, Some(high)) => Some(format!("at most {}", format::number(high))),
-        (None, None) => None,
-    }
-}
-
-/// A ratio with its bounds, e.g. `1.21 (1.10 to 1.33)`; none where nothing was compared.
-pub(crate) fn ratio(comparison: &Comparison) -> Option<String> {
-    if comparison.outcome == Outcome::InsufficientData {
-        return None;
-    }
-    let bounds = ratio_bounds(comparison).map_or(String::new(), |bounds| format!(" ({bounds})"));
-    Some(format!("{}{bounds}", format::number(comparison.ratio)))
-}
-
-/// The name of a comparison's family for people.
-pub(crate) fn family(family: &str) -> String {
-    match family {
-        LATENCY => "p95 latency".to_owned(),
-        CPU => "CPU time per request".to_owned(),
-        TAIL => "share of very slow requests".to_owned(),
-        other => other.to_owned(),
-    }
-}
-
-/// Family of latency comparisons.
-pub(crate) const LATENCY: &str = "latency_p95";
-/// Family of CPU comparisons.
-pub(crate) const CPU: &str = "cpu_per_request";
-/// Family of the shares of requests beyond four times the first subject's p95.
-pub(crate) const TAIL: &str = "tail_share";
 
 /// Replaces characters that XML does not allow and that no reader sees, so that names from files cannot break a page.
 pub(crate) fn printable(text: &str) -> String {

@@ -45,7 +45,7 @@ pub use model::{ClosedModel, Models};
 pub use names::did_you_mean;
 pub use rate::Rate;
 pub use request::{Endpoint, Method, SetupRequest};
-pub use targets::{METRICS, MetricName, Targets};
+pub use targets::Targets;
 pub use template::Template;
 pub use think_time::ThinkTime;
 pub use vars::Vars;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use measure::metrics::{self, METRICS, Metric};
 use measure::record::{ALL_ENDPOINTS, Limit, Priority};
 use measure::targets::TargetSpec;
 use serde::Deserialize;
@@ -19,64 +20,6 @@ pub struct Targets {
     /// In the order of the file.
     pub items: Vec<TargetSpec>,
 }
-
-/// A metric that a target can be about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MetricName {
-    /// As it stands in targets files and records; ends in its unit.
-    pub name: &'static str,
-    /// Measured per endpoint (and for the whole mix), so that a target on it names one.
-    pub per_endpoint: bool,
-    /// A share of something: its limits lie between 0 and 1.
-    pub is_share: bool,
-}
-
-const fn metric(name: &'static str) -> MetricName {
-    MetricName {
-        name,
-        per_endpoint: false,
-        is_share: false,
-    }
-}
-
-const fn per_endpoint(name: &'static str, is_share: bool) -> MetricName {
-    MetricName {
-        name,
-        per_endpoint: true,
-        is_share,
-    }
-}
-
-const fn share(name: &'static str) -> MetricName {
-    MetricName {
-        name,
-        per_endpoint: false,
-        is_share: true,
-    }
-}
-
-/// Every metric that a target can be about. Those that no probe measures yet show as "not measured".
-pub const METRICS: &[MetricName] = &[
-    per_endpoint("http.p50_ms", false),
-    per_endpoint("http.p90_ms", false),
-    per_endpoint("http.p95_ms", false),
-    per_endpoint("http.p99_ms", false),
-    per_endpoint("http.p999_ms", false),
-    per_endpoint("http.error_rate", true),
-    share("cache.hit_ratio"),
-    metric("cache.invalidation_p99_ms"),
-    metric("cache.stale_reads"),
-    metric("db.queries_per_request"),
-    metric("db.queries_per_minute"),
-    metric("redis.used_memory_mb"),
-    metric("service.rss_mb"),
-    metric("service.cpu_percent"),
-    metric("service.cpu_us_per_request"),
-    metric("ws.latency_p95_ms"),
-    metric("kafka.throughput_msgs_per_s"),
-    metric("kafka.bytes_per_message"),
-    metric("kafka.lag_p99_ms"),
-];
 
 impl Targets {
     /// Reads and checks a file. `known_endpoints` are the workload's ([`crate::Workload::endpoint_names`]); a target
@@ -152,17 +95,17 @@ fn target(
     endpoints: &[&str],
     findings: &mut Findings<'_>,
 ) -> Option<TargetSpec> {
-    let metric = METRICS.iter().find(|metric| metric.name == raw.metric.get_ref());
-    match metric {
+    let metric = metrics::find(raw.metric.get_ref());
+    match &metric {
         None => findings.unknown(
             "metric",
             raw.metric.get_ref(),
             &raw.metric.span(),
-            METRICS.iter().map(|metric| metric.name),
+            METRICS.iter().map(|metric| metric.name()),
         ),
-        Some(metric) => check_endpoint(*metric, raw, endpoints, findings),
+        Some(metric) => check_endpoint(metric, raw, endpoints, findings),
     }
-    let limit = limit(id, raw, metric.is_some_and(|metric| metric.is_share), findings);
+    let limit = limit(id, raw, metric.is_some_and(|metric| metric.is_share()), findings);
     Some(TargetSpec {
         id: findings.not_empty("id", id),
         priority: raw.priority,
@@ -173,9 +116,9 @@ fn target(
     })
 }
 
-fn check_endpoint(metric: MetricName, raw: &RawTarget, endpoints: &[&str], findings: &mut Findings<'_>) {
-    let name = metric.name;
-    match (&raw.endpoint, metric.per_endpoint) {
+fn check_endpoint(metric: &Metric, raw: &RawTarget, endpoints: &[&str], findings: &mut Findings<'_>) {
+    let name = metric.name();
+    match (&raw.endpoint, metric.is_per_endpoint()) {
         (Some(endpoint), true) if !endpoints.contains(&endpoint.get_ref().as_str()) => {
             findings.unknown(
                 "endpoint",

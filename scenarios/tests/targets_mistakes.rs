@@ -83,6 +83,19 @@ fn names_that_do_not_exist() {
 }
 
 #[test]
+fn every_registered_metric_and_those_of_a_metrics_page_can_be_targets() {
+    let own = measure::metrics::METRICS
+        .iter()
+        .filter(|metric| !metric.is_per_endpoint());
+    let names = own.map(|metric| metric.name()).chain(["prometheus.shop_carts"]);
+    for name in names {
+        let text = edited(VALID, "\"db.queries_per_request\"", &format!("\"{name}\""));
+        let targets = Targets::parse("t.toml".as_ref(), &text, ENDPOINTS).expect(name);
+        assert_eq!(targets.items[2].metric, name);
+    }
+}
+
+#[test]
 fn endpoints_where_there_are_none_and_none_where_they_are_needed() {
     insta::assert_snapshot!(
         said("above = 0.8", "above = 0.8\nendpoint = \"all\""),

@@ -9,18 +9,12 @@
 use std::collections::BTreeSet;
 
 use crate::limits::{ALPHA, EFFECT, MARGIN, MIN_ANSWERS, MIN_BLOCKS, TOLERANCE};
-use crate::record::{ALL_ENDPOINTS, Comparison, Outcome};
+use crate::metrics;
+use crate::record::{ALL_ENDPOINTS, Comparison, Family, Outcome};
 use crate::rounds::{MeasuredRound, Rounds, pairs};
 use crate::stats::hodges_lehmann::{self, Location};
 use crate::stats::power;
 use crate::stats::signflip::{self, Flips};
-
-/// Family of 95th percentiles: what users feel.
-pub const LATENCY_FAMILY: &str = "latency_p95";
-/// Family of CPU time per request: what the code costs.
-pub const CPU_FAMILY: &str = "cpu_per_request";
-/// The probe behind [`CPU_FAMILY`], microseconds of CPU time per request, one value per round.
-pub const CPU_PROBE: &str = "service.cpu_us_per_request";
 
 /// Names of the subjects compared.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +40,8 @@ pub struct Series {
 /// the sign flips, where there are too many to try all.
 pub fn compare(rounds: &Rounds, sides: Sides, seed: u64) -> Vec<Comparison> {
     let blocks = pairs(rounds.of(sides.before), rounds.of(sides.after));
-    let mut comparisons = family(LATENCY_FAMILY, &latency_series(&blocks), sides, seed);
-    comparisons.extend(family(CPU_FAMILY, &cpu_series(&blocks), sides, seed));
+    let mut comparisons = family(Family::LatencyP95, &latency_series(&blocks), sides, seed);
+    comparisons.extend(family(Family::CpuPerRequest, &cpu_series(&blocks), sides, seed));
     comparisons
 }
 
@@ -67,7 +61,7 @@ fn latency_series(blocks: &[Block]) -> Vec<Series> {
 
 /// The whole mix, if the probe saw any block.
 fn cpu_series(blocks: &[Block]) -> Vec<Series> {
-    let all = series(ALL_ENDPOINTS, blocks, |round| round.metric(CPU_PROBE));
+    let all = series(ALL_ENDPOINTS, blocks, |round| round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name()));
     if all.differences.is_empty() { vec![] } else { vec![all] }
 }
 
@@ -105,7 +99,7 @@ fn answers(round: &MeasuredRound, endpoint: &str) -> u64 {
 
 /// Tests the series of one family together and says what follows for each. Series that are not `tested` stay out of
 /// the test; the tested ones have one difference per block.
-pub fn family(name: &str, series: &[Series], sides: Sides, seed: u64) -> Vec<Comparison> {
+pub fn family(name: Family, series: &[Series], sides: Sides, seed: u64) -> Vec<Comparison> {
     let tested: Vec<&[f64]> = series
         .iter()
         .filter(|one| one.tested)
@@ -121,7 +115,7 @@ pub fn family(name: &str, series: &[Series], sides: Sides, seed: u64) -> Vec<Com
     judged.collect()
 }
 
-fn comparison(family: &str, series: &Series, (p_slower, p_faster): (f64, f64), sides: Sides) -> Comparison {
+fn comparison(family: Family, series: &Series, (p_slower, p_faster): (f64, f64), sides: Sides) -> Comparison {
     let enough = series.tested && series.differences.len() >= MIN_BLOCKS;
     let location = hodges_lehmann::location(&series.differences).filter(|_| enough);
     Comparison {
@@ -153,11 +147,11 @@ fn decide(location: Location, p_slower: f64, p_faster: f64) -> Outcome {
 impl Comparison {
     /// A comparison located by `differences`, one per block on the logarithmic scale, which nobody has tested yet.
     /// Without any the ratio is 1.
-    pub(crate) fn located(family: &str, endpoint: &str, sides: Sides, differences: &[f64]) -> Self {
+    pub(crate) fn located(family: Family, endpoint: &str, sides: Sides, differences: &[f64]) -> Self {
         let location = hodges_lehmann::location(differences);
         let bounds = location.and_then(|location| location.bounds);
         Self {
-            family: family.to_owned(),
+            family,
             endpoint: endpoint.to_owned(),
             before: sides.before.to_owned(),
             after: sides.after.to_owned(),
@@ -201,7 +195,7 @@ mod tests {
                 tested: true,
             })
             .collect();
-        family(LATENCY_FAMILY, &series, SIDES, SEED)
+        family(Family::LatencyP95, &series, SIDES, SEED)
     }
 
     #[test]
@@ -246,10 +240,10 @@ mod tests {
         let times = (0..100)
             .map(|i| (typical_us * (0.5 + f64::from(i) / 100.0)) as u64)
             .collect();
-        round(block, subject, &[("a", times)]).with_probe(CPU_PROBE, typical_us / 10.0)
+        round(block, subject, &[("a", times)]).with_probe(metrics::SERVICE_CPU_US_PER_REQUEST.name(), typical_us / 10.0)
     }
 
-    fn outcomes(rounds: &[Round]) -> Vec<(String, String, Outcome)> {
+    fn outcomes(rounds: &[Round]) -> Vec<(Family, String, Outcome)> {
         let comparisons = compared(rounds);
         comparisons
             .into_iter()
@@ -265,13 +259,13 @@ mod tests {
             (1.0, Outcome::Pass),
             (0.25, Outcome::Improved),
         ] {
-            let family = |family: &str, endpoint: &str| (family.to_owned(), endpoint.to_owned(), expected);
+            let family = |family: Family, endpoint: &str| (family, endpoint.to_owned(), expected);
             assert_eq!(
                 outcomes(&rounds(6, factor)),
                 [
-                    family(LATENCY_FAMILY, "a"),
-                    family(LATENCY_FAMILY, "all"),
-                    family(CPU_FAMILY, "all")
+                    family(Family::LatencyP95, "a"),
+                    family(Family::LatencyP95, "all"),
+                    family(Family::CpuPerRequest, "all")
                 ],
                 "factor {factor}"
             );
@@ -295,7 +289,7 @@ mod tests {
             differences,
             tested: true,
         }];
-        let comparison = &family(LATENCY_FAMILY, &noisy, SIDES, SEED)[0];
+        let comparison = &family(Family::LatencyP95, &noisy, SIDES, SEED)[0];
         assert_eq!(comparison.outcome, Outcome::Inconclusive);
         assert!(comparison.mde.unwrap() > 0.3);
     }

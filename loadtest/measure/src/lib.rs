@@ -20,7 +20,7 @@ pub mod hlog;
 pub mod judge;
 pub mod limits;
 pub mod merge;
-pub mod names;
+pub mod metrics;
 pub mod percentile;
 pub mod record;
 pub mod recorder;

@@ -47,8 +47,8 @@ pub enum MergeError {
 /// Merges the records of generators that drove the same subjects with the same workload at the same time.
 ///
 /// The merged record keeps the machine, the stack and the probes of the subject from the first one (all generators read
-/// the same servers); of probes of a generator itself (`harness.`, `machine.`, `clock.`) the largest value; metrics per
-/// request are left out, since each generator divided by its own requests. Users and rates are added.
+/// the same servers); of metrics of a generator and its machine the largest value; metrics per request are left out,
+/// since each generator divided by its own requests. Users and rates are added.
 ///
 /// It is not judged yet: it has the targets that its records were measured with, and of their checks any that failed.
 pub fn records(records: &[Record]) -> Result<Record, MergeError> {

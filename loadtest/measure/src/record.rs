@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 mod baseline;
 mod capacity;
 mod consistency;
+mod family;
 mod flow;
 mod gate;
 mod series;
 
 pub use baseline::{Baseline, BaselineEvidence, BaselineRun};
 pub use capacity::{Capacity, CapacityOutcome, CapacityStep, Scaling, StepKind};
-pub use consistency::{Consistency, INVALIDATION_P99_MS, MAX_STALE_EXAMPLES, STALE_READS, StaleRead};
+pub use consistency::{Consistency, MAX_STALE_EXAMPLES, StaleRead};
+pub use family::Family;
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
 pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice};
 pub use series::{ProbeCost, Series};
@@ -520,8 +522,8 @@ pub struct MetricSummary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Comparison {
-    /// `latency_p95` or `cpu_per_request`.
-    pub family: String,
+    /// What is compared.
+    pub family: Family,
     /// Endpoint name, or `all`.
     pub endpoint: String,
     /// Subject compared against.

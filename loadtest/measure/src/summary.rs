@@ -292,8 +292,12 @@ mod tests {
             (1000, 200, 2)
         );
         assert_close(consistency.propagation_p99_ms, 0.099, 1e-9);
-        let stale = &summary.metrics[crate::record::STALE_READS];
+        let stale = &summary.metrics[crate::metrics::CACHE_STALE_READS.name()];
         assert_eq!((stale.value, stale.ci), (2.0, Some((2.0, 2.0))));
-        assert_close(summary.metrics[crate::record::INVALIDATION_P99_MS].value, 0.099, 1e-9);
+        assert_close(
+            summary.metrics[crate::metrics::CACHE_INVALIDATION_P99_MS.name()].value,
+            0.099,
+            1e-9,
+        );
     }
 }

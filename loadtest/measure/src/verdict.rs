@@ -302,7 +302,7 @@ mod tests {
 
     fn comparison(outcome: Outcome) -> Comparison {
         Comparison {
-            family: "latency_p95".to_owned(),
+            family: crate::record::Family::LatencyP95,
             endpoint: "all".to_owned(),
             before: "phase1".to_owned(),
             after: "phase2".to_owned(),

@@ -9,12 +9,14 @@ use std::{
 
 use clap::{Args, Subcommand};
 use measure::{
+    figures::{Unit, quantity},
     history::{
         Entry, Trend, TrendPoint,
         change::ChangePoint,
         file::{self, History},
         metric_trend, p95_trends,
     },
+    metrics,
     record::Record,
 };
 
@@ -127,10 +129,7 @@ fn print(file: &Path, arguments: &ShowArgs) -> Result<u8, HarnessError> {
     let trends = chosen(&entries, arguments)?;
     println!("{}", series_line(&entries, newest));
     for trend in &trends {
-        println!(
-            "{}",
-            described(trend, if arguments.metric.is_some() { "" } else { " ms" })
-        );
+        println!("{}", described(trend, unit(arguments)));
     }
     if let Some(page) = &arguments.html {
         let html = reports::trends(&newest.subject, &trends, &skipped).map_err(HarnessError::internal)?;
@@ -196,13 +195,18 @@ fn series_line(entries: &[Entry], newest: &Entry) -> String {
     format!("{runs} ({} not used)", left_out.join(", "))
 }
 
+fn unit(arguments: &ShowArgs) -> Unit {
+    let metric = arguments.metric.as_deref();
+    metric.map_or(Unit::Milliseconds, |metric| metrics::describe(metric).unit)
+}
+
 /// "details: 8.1 ms in the last of 40 runs; since 4b5edd4 (2026-11-20) 8.0 ms, before 5.0 ms (+60 %, p = 2e-9)"
-fn described(trend: &Trend, unit: &str) -> String {
+fn described(trend: &Trend, unit: Unit) -> String {
     let (name, runs) = (&trend.name, trend.points.len());
     let Some(last) = trend.points.last() else {
         return format!("{name}: no value");
     };
-    let head = format!("{name}: {:.3}{unit} in the last of {runs} runs", last.value);
+    let head = format!("{name}: {} in the last of {runs} runs", quantity(last.value, unit));
     if trend.changes.is_empty() {
         return format!("{head}; no change of level");
     }
@@ -211,14 +215,14 @@ fn described(trend: &Trend, unit: &str) -> String {
     changes.fold(head, |text, change| format!("{text}\n  {change}"))
 }
 
-fn changed(points: &[TrendPoint], change: &ChangePoint, unit: &str) -> String {
+fn changed(points: &[TrendPoint], change: &ChangePoint, unit: Unit) -> String {
     let first = &points[change.index];
     let since = first.git.as_deref().unwrap_or(&first.id);
     format!(
-        "since {since} ({}): {:.3}{unit}, before {:.3}{unit} ({:+.0} %, p = {:.1e})",
+        "since {since} ({}): {}, before {} ({:+.0} %, p = {:.1e})",
         first.at.format("%Y-%m-%d %H:%M"),
-        change.after,
-        change.before,
+        quantity(change.after, unit),
+        quantity(change.before, unit),
         (change.after / change.before - 1.0) * 100.0,
         change.p
     )

@@ -13,6 +13,7 @@ use measure::{
         collect,
         order::{self, Side},
     },
+    metrics,
     record::{GateSlice, Round},
     recorder::Recorded,
 };
@@ -23,7 +24,7 @@ use crate::{
     canary::CanaryLoad,
     error::HarnessError,
     launchpad::{Launchpad, Resident, Surroundings},
-    load::{Clock, PRIORITY_METRIC, SliceLoad, SliceReport, SliceTiming, Target, drive_slice, fetch_globals},
+    load::{Clock, SliceLoad, SliceReport, SliceTiming, Target, drive_slice, fetch_globals},
     machine,
     probes::Gauge,
 };
@@ -207,13 +208,13 @@ impl Counted {
     fn probes(&self) -> BTreeMap<String, f64> {
         let cpu_us = collect::cpu_us_per_request(&self.slices);
         let figures = [
-            (PRIORITY_METRIC, self.sender_priority.map(f64::from)),
-            (measure::names::SERVICE_CPU_US_PER_REQUEST, cpu_us),
-            (measure::names::CLOCK_STEP_US, Some(Clock::step_us())),
+            (&metrics::HARNESS_SENDER_PRIORITY, self.sender_priority.map(f64::from)),
+            (&metrics::SERVICE_CPU_US_PER_REQUEST, cpu_us),
+            (&metrics::CLOCK_STEP_US, Some(Clock::step_us())),
         ];
         let known = figures.into_iter();
         known
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .filter_map(|(metric, value)| Some((metric.key(), value?)))
             .collect()
     }
 }

@@ -98,7 +98,7 @@ pub(crate) fn draw(record: &Record, directory: &Path) -> Result<(), HarnessError
     for (name, text) in [
         (REPORT, html),
         (SUMMARY, reports::markdown(record)),
-        (JUNIT, reports::junit(record)),
+        (JUNIT, reports::junit(record).map_err(HarnessError::internal)?),
     ] {
         write_whole(&directory.join(name), text.as_bytes()).map_err(HarnessError::internal)?;
     }

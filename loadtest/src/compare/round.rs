@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
+use measure::metrics;
 use measure::record::{PHASE_MEASURE, Round};
 use tokio::time::timeout;
 
@@ -14,7 +15,7 @@ use crate::{
     error::HarnessError,
     interrupt::Interrupt,
     launchpad::{Resident, Surroundings},
-    load::{Attack, AttackSpec, Clock, LoadReport, PRIORITY_METRIC, fetch_globals},
+    load::{Attack, AttackSpec, Clock, LoadReport, fetch_globals},
     probes::{Observation, Observed, Probes},
 };
 
@@ -151,14 +152,14 @@ fn to_round(started_at: DateTime<Utc>, load: LoadReport) -> Round {
 fn own_metrics(load: &LoadReport) -> BTreeMap<String, f64> {
     let not_followed = load.followed.as_ref().map(|followed| followed.not_followed);
     let metrics = [
-        (measure::names::CLOCK_STEP_US, Some(Clock::step_us())),
-        (PRIORITY_METRIC, load.sender_priority.map(f64::from)),
-        (measure::names::HARNESS_LAG_P99_MS, load.lag_p99_ms),
-        ("consistency.not_followed", not_followed.map(|count| count as f64)),
+        (&metrics::CLOCK_STEP_US, Some(Clock::step_us())),
+        (&metrics::HARNESS_SENDER_PRIORITY, load.sender_priority.map(f64::from)),
+        (&metrics::HARNESS_LAG_P99_MS, load.lag_p99_ms),
+        (&metrics::CONSISTENCY_NOT_FOLLOWED, not_followed.map(|count| count as f64)),
     ];
     let known = metrics.into_iter();
     known
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .filter_map(|(metric, value)| Some((metric.key(), value?)))
         .collect()
 }
 

@@ -38,7 +38,7 @@ pub(crate) use clock::Clock;
 pub(crate) use connection::Target;
 pub(crate) use globals::fetch_globals;
 pub(crate) use model::{LoadModel, Wanted};
-pub(crate) use sender::{PRIORITY_METRIC, priority_here};
+pub(crate) use sender::priority_here;
 pub(crate) use slice::{SliceLoad, SliceReport, SliceTiming, drive as drive_slice};
 use timeline::Timeline;
 

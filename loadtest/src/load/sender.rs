@@ -14,9 +14,6 @@ use tokio::{runtime, sync::oneshot};
 
 use crate::lag::Lag;
 
-/// Priority of the threads that send in a record, as the kernel counts and `top` shows it (PR): negative is real-time,
-/// 20 is ordinary.
-pub(crate) const PRIORITY_METRIC: &str = "harness.sender_priority";
 /// Nice value of a thread that sends where real-time priority is not permitted.
 const NICE: i32 = -10;
 
@@ -41,7 +38,7 @@ pub(super) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
     Ok(outcome)
 }
 
-/// The priority that threads that send have here, as [`PRIORITY_METRIC`]; none where the kernel does not say.
+/// The priority that threads that send have here, as [`measure::metrics::HARNESS_SENDER_PRIORITY`]; none where the kernel does not say.
 pub(crate) fn priority_here() -> Option<i32> {
     std::thread::spawn(raise_priority).join().ok()?
 }
@@ -50,7 +47,7 @@ pub(crate) fn priority_here() -> Option<i32> {
 /// the subject's queue and not the generator's place in it. A nice value alone does not achieve that: a kernel without
 /// full preemption lets a thread of the same class run on to its next tick.
 ///
-/// Returns the priority that it then has, as [`PRIORITY_METRIC`]; none where the kernel does not say.
+/// Returns the priority that it then has, as [`measure::metrics::HARNESS_SENDER_PRIORITY`]; none where the kernel does not say.
 pub(super) fn raise_priority() -> Option<i32> {
     let round_robin = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
     let real_time = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, round_robin);

@@ -1,4 +1,5 @@
-//! CPU time at the two ends of a slice of a gate: finer than the ticks of /proc/pid/stat, of which a second has a hundred.
+//! CPU time at the two ends of a slice of a gate, from a clock that is finer than /proc/pid/stat with its hundred
+//! ticks a second.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use nix::{
 use super::machine::{MachineReading, read_machine};
 use crate::error::HarnessError;
 
-/// What is read at both ends.
+/// Clocks that are read at both ends of a slice.
 pub(crate) struct Gauge {
     /// CPU clock of the subject, where it is a process of ours.
     subject: Option<ClockId>,
@@ -23,7 +24,7 @@ pub(crate) struct GaugeReading {
     machine: MachineReading,
 }
 
-/// What was used between two readings.
+/// CPU time used between two readings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Used {
     /// CPU time of the subject, microseconds.
@@ -63,7 +64,7 @@ impl Gauge {
 }
 
 impl GaugeReading {
-    /// What was used from `before` to this reading, on `cores` cores.
+    /// CPU time used from `before` to this reading, on `cores` cores.
     pub(crate) fn since(&self, before: &Self, cores: u32) -> Used {
         let available_s = (self.at - before.at).as_secs_f64() * f64::from(cores);
         let share = |seconds: f64| {

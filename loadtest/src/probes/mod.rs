@@ -1,38 +1,36 @@
 //! Probes: what the servers, the subject, the machine and the harness itself did while load was driven.
 //!
 //! What belongs here: reading counters that others keep (Postgres, Redis, Prometheus, /proc). What does not: times of
-//! requests (`load`), and judging (`measure`). Every probe is read once a second from the start of a round and at both ends
-//! of its measured phase; how long each reading took is kept, so that a report can say what looking cost.
+//! requests (`load`), and judging (`measure`). Every probe is read once a second from the start of a round and at
+//! both ends of its measured phase; how long each reading took is kept, so that a report can say what looking cost.
 //!
-//! A probe exists where there is access: a subject that is only an address has neither a process nor a database here, and
-//! what its probes would have measured stays absent from the record.
+//! A probe exists where there is access: a subject that is only an address has neither a process nor a database here,
+//! and what its probes would have measured stays absent from the record.
+//!
+//! To add one: its metrics in [`measure::metrics`], a file here that implements [`Probe`], and a line in
+//! [`Probes::connect`]. How its values end up in a round follows from the kinds of those metrics (`observation`).
 
 mod gauge;
 mod machine;
-mod metrics;
+mod observation;
 mod postgres;
 mod process;
 mod prometheus;
 mod redis;
-mod series;
+mod sample;
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
+
+use measure::record::ProbeCost;
 
 use crate::error::HarnessError;
 
-use self::{
-    machine::{MachineReading, read_machine},
-    postgres::{Database, DatabaseReading},
-    process::{ProcessReading, read_process, read_tree},
-    prometheus::{Page, PageReading},
-    redis::{Redis, RedisReading},
-    series::Costs,
-};
+use self::{postgres::Database, process::Processes, prometheus::Page, redis::Redis, sample::Sample};
 
 pub(crate) use gauge::Gauge;
-pub(crate) use metrics::Observed;
+pub(crate) use observation::{Observation, Observed};
 
-/// What there is to read.
+/// Addresses of everything that can be read.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     /// A database that is not under load, and the name of the one that is.
@@ -42,104 +40,77 @@ pub(crate) struct Access {
     pub(crate) prometheus: Option<(String, Vec<String>)>,
     /// Process of the subject.
     pub(crate) pid: Option<u32>,
-    /// Whether every server of the stack was started by this process, so that the rest of the machine's work is not ours.
+    /// Whether every server of the stack was started by this process, so that the rest of the machine's work is not
+    /// ours.
     pub(crate) all_ours: bool,
+}
+
+/// Something that keeps counters.
+#[async_trait::async_trait]
+trait Probe: Send {
+    /// Its name in the table of what reading cost.
+    fn name(&self) -> &'static str;
+
+    /// Puts all of its metrics into `sample`: levels as they are, everything else as counted so far.
+    async fn read(&mut self, sample: &mut Sample) -> Result<(), HarnessError>;
 }
 
 /// Connections to everything that is read.
 pub(crate) struct Probes {
-    postgres: Option<Database>,
-    redis: Option<Redis>,
-    prometheus: Option<Page>,
-    pid: Option<u32>,
-    all_ours: bool,
-    costs: Costs,
-}
-
-/// Everything at one moment; what there is no access to is absent.
-#[derive(Debug, Clone)]
-struct Reading {
-    /// On the round's clock, milliseconds.
-    at_ms: u64,
-    postgres: Option<DatabaseReading>,
-    redis: Option<RedisReading>,
-    prometheus: Option<PageReading>,
-    service: Option<ProcessReading>,
-    harness: ProcessReading,
-    /// CPU of the harness and everything below it, seconds; where the whole stack is below it.
-    ours_cpu_s: Option<f64>,
-    machine: MachineReading,
-}
-
-/// Readings of one round.
-#[derive(Default)]
-pub(crate) struct Observation {
-    readings: Vec<Reading>,
-    /// Position of the first reading of the measured phase; the last of all is its last.
-    measured_from: Option<usize>,
+    list: Vec<Box<dyn Probe>>,
+    costs: BTreeMap<&'static str, ProbeCost>,
 }
 
 impl Probes {
     /// Connects to what there is access to.
     pub(crate) async fn connect(access: Access) -> Result<Self, HarnessError> {
-        let postgres = match &access.postgres {
-            Some((admin_url, database)) => Some(Database::connect(admin_url, database).await?),
-            None => None,
-        };
-        let redis = match &access.redis {
-            Some(url) => Some(Redis::connect(url).await?),
-            None => None,
-        };
+        let mut list: Vec<Box<dyn Probe>> = vec![Box::new(Processes::new(access.pid, access.all_ours))];
+        if let Some((admin_url, database)) = &access.postgres {
+            list.push(Box::new(Database::connect(admin_url, database).await?));
+        }
+        if let Some(url) = &access.redis {
+            list.push(Box::new(Redis::connect(url).await?));
+        }
+        if let Some((url, keep)) = access.prometheus {
+            list.push(Box::new(Page::new(url, &keep)));
+        }
         Ok(Self {
-            postgres,
-            redis,
-            prometheus: access.prometheus.map(|(url, keep)| Page::new(url, keep)),
-            pid: access.pid,
-            all_ours: access.all_ours,
-            costs: Costs::default(),
+            list,
+            costs: BTreeMap::new(),
         })
     }
 
     /// Reads everything; called once a second.
     pub(crate) async fn sample(&mut self, observation: &mut Observation, at_ms: u64) -> Result<(), HarnessError> {
-        let reading = self.read(at_ms).await?;
-        observation.readings.push(reading);
+        let mut sample = Sample::default();
+        for probe in &mut self.list {
+            let began = Instant::now();
+            probe.read(&mut sample).await?;
+            add_cost(&mut self.costs, probe.name(), began);
+        }
+        observation.add(at_ms, sample);
         Ok(())
     }
 
     /// The reading at the start of the measured phase; the last one is that at its end.
     pub(crate) async fn start(&mut self, observation: &mut Observation, at_ms: u64) -> Result<(), HarnessError> {
         self.sample(observation, at_ms).await?;
-        observation.measured_from = Some(observation.readings.len() - 1);
+        observation.measure_from_last();
         Ok(())
     }
 
-    async fn read(&mut self, at_ms: u64) -> Result<Reading, HarnessError> {
-        let costs = &mut self.costs;
-        let began = Instant::now();
-        let service = self.pid.map(read_process).transpose()?;
-        let harness = read_process(std::process::id())?;
-        let ours_cpu_s = self.all_ours.then(read_tree).transpose()?;
-        let machine = read_machine()?;
-        costs.add("process", began.elapsed());
-        Ok(Reading {
-            at_ms,
-            postgres: match &mut self.postgres {
-                Some(database) => Some(costs.timed("postgres", database.read()).await?),
-                None => None,
-            },
-            redis: match &mut self.redis {
-                Some(redis) => Some(costs.timed("redis", redis.read()).await?),
-                None => None,
-            },
-            prometheus: match &self.prometheus {
-                Some(page) => Some(costs.timed("prometheus", page.read()).await?),
-                None => None,
-            },
-            service,
-            harness,
-            ours_cpu_s,
-            machine,
-        })
+    fn costs(&self) -> Vec<ProbeCost> {
+        self.costs.values().cloned().collect()
     }
+}
+
+fn add_cost(costs: &mut BTreeMap<&'static str, ProbeCost>, probe: &'static str, began: Instant) {
+    let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let cost = costs.entry(probe).or_insert_with(|| ProbeCost {
+        probe: probe.to_owned(),
+        ..ProbeCost::default()
+    });
+    cost.readings += 1;
+    cost.total_us += took_us;
+    cost.longest_us = cost.longest_us.max(took_us);
 }

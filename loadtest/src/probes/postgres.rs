@@ -1,32 +1,33 @@
 //! One database as the server itself counts it: statements (`pg_stat_statements`), blocks, commits and deadlocks
 //! (`pg_stat_database`), waits for locks.
 
+use measure::metrics;
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
+use super::{Probe, sample::Sample};
 use crate::error::HarnessError;
 
 /// Transaction control (BEGIN, COMMIT) is no query and is left out, also where the server tracks utility statements.
-/// Sessions that wait are counted as they are now; everything else since the database was made.
+/// Sessions are those of this moment; everything else is counted since the database was made.
 const COUNTERS: &str = "\
     SELECT (SELECT coalesce(sum(s.calls), 0)::bigint FROM pg_stat_statements s WHERE s.dbid = d.datid \
               AND s.query !~* '^\\s*(begin|commit|rollback|savepoint|release|set|start transaction)') AS statements, \
            d.xact_commit + d.xact_rollback AS transactions, d.blks_read, d.blks_hit, d.deadlocks, \
-           (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.datid AND a.wait_event_type = 'Lock') AS lock_waits, \
+           (SELECT count(*) FROM pg_stat_activity a \
+             WHERE a.datid = d.datid AND a.wait_event_type = 'Lock') AS lock_waits, \
            (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.datid AND a.state = 'active') AS active \
     FROM pg_stat_database d WHERE d.datname = $1";
 
 /// One moment of a database.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub(super) struct DatabaseReading {
-    pub(super) statements: i64,
-    pub(super) transactions: i64,
-    pub(super) blks_read: i64,
-    pub(super) blks_hit: i64,
-    pub(super) deadlocks: i64,
-    /// Sessions that wait for a lock.
-    pub(super) lock_waits: i64,
-    /// Sessions that run a statement.
-    pub(super) active: i64,
+#[derive(sqlx::FromRow)]
+struct Row {
+    statements: i64,
+    transactions: i64,
+    blks_read: i64,
+    blks_hit: i64,
+    deadlocks: i64,
+    lock_waits: i64,
+    active: i64,
 }
 
 /// A connection of its own, to another database than the one counted.
@@ -44,13 +45,29 @@ impl Database {
             database: database.to_owned(),
         })
     }
+}
 
-    pub(super) async fn read(&mut self) -> Result<DatabaseReading, HarnessError> {
-        sqlx::query_as(COUNTERS)
+#[async_trait::async_trait]
+impl Probe for Database {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn read(&mut self, sample: &mut Sample) -> Result<(), HarnessError> {
+        let row: Row = sqlx::query_as(COUNTERS)
             .bind(&self.database)
             .fetch_one(&mut self.connection)
             .await
-            .map_err(|error| unavailable(&error))
+            .map_err(|error| unavailable(&error))?;
+        let (hit, read) = (row.blks_hit.unsigned_abs(), row.blks_read.unsigned_abs());
+        sample.count(&metrics::DB_QUERIES_PER_REQUEST, row.statements.unsigned_abs());
+        sample.count(&metrics::DB_QUERIES_PER_MINUTE, row.statements.unsigned_abs());
+        sample.count(&metrics::DB_TRANSACTIONS_PER_S, row.transactions.unsigned_abs());
+        sample.count(&metrics::DB_DEADLOCKS, row.deadlocks.unsigned_abs());
+        sample.count(&metrics::DB_LOCK_WAITS, row.lock_waits.unsigned_abs());
+        sample.count(&metrics::DB_ACTIVE_SESSIONS, row.active.unsigned_abs());
+        sample.part(&metrics::DB_BLOCK_HIT_RATIO, hit, hit + read);
+        Ok(())
     }
 }
 

@@ -1,27 +1,71 @@
-//! CPU time, memory and context switches of a process, from /proc.
+//! CPU time, memory and context switches of the subject, the harness and the machine, from /proc.
 
 use std::collections::BTreeMap;
 
+use measure::metrics;
 use procfs::process::{Process, Stat, all_processes};
 
+use super::{Probe, machine::read_machine, sample::MIB, sample::Sample};
 use crate::error::HarnessError;
+
+/// The processes that are read.
+pub(super) struct Processes {
+    /// The subject's, where it runs here.
+    subject: Option<u32>,
+    /// Whether the whole stack is below this process, so that other work on the machine can be told from it.
+    all_ours: bool,
+}
+
+impl Processes {
+    pub(super) fn new(subject: Option<u32>, all_ours: bool) -> Self {
+        Self { subject, all_ours }
+    }
+}
+
+#[async_trait::async_trait]
+impl Probe for Processes {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    async fn read(&mut self, sample: &mut Sample) -> Result<(), HarnessError> {
+        if let Some(service) = self.subject.map(read_process).transpose()? {
+            sample.put(&metrics::SERVICE_RSS_MB, service.rss_bytes as f64 / MIB);
+            sample.put(&metrics::SERVICE_CPU_PERCENT, service.cpu_s);
+            sample.put(&metrics::SERVICE_CPU_US_PER_REQUEST, service.cpu_s * 1e6);
+            sample.count(&metrics::SERVICE_SWITCHES_PER_S, service.switches);
+        }
+        let harness = read_process(std::process::id())?;
+        sample.put(&metrics::HARNESS_RSS_MB, harness.rss_bytes as f64 / MIB);
+        sample.put(&metrics::HARNESS_CPU_PERCENT, harness.cpu_s);
+        sample.count(&metrics::HARNESS_SWITCHES_PER_S, harness.switches);
+        let ours_cpu_s = self.all_ours.then(read_tree).transpose()?;
+        let machine = read_machine()?;
+        sample.put(&metrics::STEAL_PERCENT, machine.stolen_s);
+        if let Some(ours_cpu_s) = ours_cpu_s {
+            // The two are read one after the other, a moment apart.
+            sample.put(&metrics::OTHER_CPU_PERCENT, machine.busy_s - ours_cpu_s);
+        }
+        Ok(())
+    }
+}
 
 /// One process at one moment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ProcessReading {
+struct ProcessReading {
     /// User and system time of all its threads so far, seconds.
-    pub(super) cpu_s: f64,
+    cpu_s: f64,
     /// Resident memory, bytes.
-    pub(super) rss_bytes: u64,
+    rss_bytes: u64,
     /// Context switches of all its threads that live, forced and voluntary.
-    pub(super) switches: u64,
+    switches: u64,
 }
 
 /// Reads a process.
 ///
 /// # Errors
 /// When it is gone.
-pub(super) fn read_process(pid: u32) -> Result<ProcessReading, HarnessError> {
+fn read_process(pid: u32) -> Result<ProcessReading, HarnessError> {
     let unavailable = |error: procfs::ProcError| HarnessError::Probe(format!("probe of process {pid}: {error}"));
     let process = Process::new(pid.cast_signed()).map_err(unavailable)?;
     let stat = process.stat().map_err(unavailable)?;
@@ -39,7 +83,7 @@ pub(super) fn read_process(pid: u32) -> Result<ProcessReading, HarnessError> {
 }
 
 /// CPU time so far of this process and every one below it, children that have ended included, seconds.
-pub(super) fn read_tree() -> Result<f64, HarnessError> {
+fn read_tree() -> Result<f64, HarnessError> {
     let stats: Vec<Stat> = all_processes()
         .map_err(HarnessError::internal)?
         .filter_map(|process| process.ok()?.stat().ok())

@@ -1,9 +1,9 @@
 //! A page in Prometheus' text form: the subject's cache counters, and the metrics that the workload chose.
 
-use std::collections::BTreeMap;
-
+use measure::metrics::{self, Metric};
 use prometheus_parse::{Scrape, Value};
 
+use super::{Probe, sample::Sample};
 use crate::error::HarnessError;
 
 /// Lookups that a cache answered and that it did not, by the names that the reference service gives them.
@@ -16,54 +16,69 @@ const FAULTS: &str = "fault_active";
 /// A page to read.
 pub(super) struct Page {
     url: String,
-    keep: Vec<String>,
+    /// Names on the page, and the metrics under which they are kept.
+    keep: Vec<(String, Metric)>,
     http: reqwest::Client,
 }
 
 /// One moment of it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct PageReading {
+struct PageReading {
     /// Lookups so far, all endpoints and tiers.
-    pub(super) hits: u64,
-    pub(super) misses: u64,
-    /// Chosen metrics, each summed over its labels; absent ones are left out.
-    pub(super) kept: BTreeMap<String, f64>,
+    hits: u64,
+    misses: u64,
+    /// Sums over the labels, by the order of the names; none for absent ones.
+    kept: Vec<Option<f64>>,
 }
 
 impl Page {
-    pub(super) fn new(url: String, keep: Vec<String>) -> Self {
+    pub(super) fn new(url: String, keep: &[String]) -> Self {
+        let names = keep.iter().map(String::as_str).chain([FAULTS]);
         Self {
             url,
-            keep,
+            keep: names.map(|name| (name.to_owned(), Metric::of_page(name))).collect(),
             http: reqwest::Client::new(),
         }
     }
 
-    pub(super) async fn read(&self) -> Result<PageReading, HarnessError> {
-        let unavailable = |error: reqwest::Error| HarnessError::Probe(format!("probe of {}: {error}", self.url));
-        let answer = self
-            .http
-            .get(&self.url)
-            .send()
-            .await
-            .and_then(reqwest::Response::error_for_status);
-        let text = answer.map_err(unavailable)?.text().await.map_err(unavailable)?;
-        reading(&text, &self.keep).map_err(|error| HarnessError::Probe(format!("probe of {}: {error}", self.url)))
+    fn unavailable(&self, error: &dyn std::error::Error) -> HarnessError {
+        HarnessError::Probe(format!("probe of {}: {error}", self.url))
     }
 }
 
-fn reading(text: &str, keep: &[String]) -> Result<PageReading, std::io::Error> {
+#[async_trait::async_trait]
+impl Probe for Page {
+    fn name(&self) -> &'static str {
+        "prometheus"
+    }
+
+    async fn read(&mut self, sample: &mut Sample) -> Result<(), HarnessError> {
+        let answer = self.http.get(&self.url).send().await;
+        let answer = answer.and_then(reqwest::Response::error_for_status);
+        let answer = answer.map_err(|error| self.unavailable(&error))?;
+        let text = answer.text().await.map_err(|error| self.unavailable(&error))?;
+        let names: Vec<&str> = self.keep.iter().map(|(name, _)| name.as_str()).collect();
+        let seen = reading(&text, &names).map_err(|error| self.unavailable(&error))?;
+        sample.part(&metrics::CACHE_HIT_RATIO, seen.hits, seen.hits + seen.misses);
+        for ((_, metric), value) in self.keep.iter().zip(seen.kept) {
+            if let Some(value) = value {
+                sample.chosen(metric, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn reading(text: &str, names: &[&str]) -> Result<PageReading, std::io::Error> {
     let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned())))?;
     let sum = |name: &str| -> Option<f64> {
         let samples = scrape.samples.iter().filter(|sample| sample.metric == name);
         samples.filter_map(|sample| number(&sample.value)).reduce(|a, b| a + b)
     };
-    let names = keep.iter().map(String::as_str).chain([FAULTS]);
-    let kept = names.filter_map(|name| Some((name.to_owned(), sum(name)?)));
     Ok(PageReading {
         hits: whole(sum(HITS)),
         misses: whole(sum(MISSES)),
-        kept: kept.collect(),
+        kept: names.iter().map(|name| sum(name)).collect(),
     })
 }
 
@@ -103,17 +118,18 @@ cache_memory_bytes 1.5e3
 
     #[test]
     fn sums_over_labels_and_keeps_what_was_chosen() {
-        let keep = ["cache_memory_bytes".to_owned(), "not_there".to_owned()];
-        let seen = reading(OPENMETRICS, &keep).unwrap();
+        let seen = reading(OPENMETRICS, &["cache_memory_bytes", "not_there"]).unwrap();
         assert_eq!((seen.hits, seen.misses), (42, 8));
-        assert_eq!(seen.kept, BTreeMap::from([("cache_memory_bytes".to_owned(), 1500.0)]));
+        assert_eq!(seen.kept, [Some(1500.0), None]);
     }
 
     #[test]
     fn a_subject_that_misbehaves_on_purpose_says_so_unasked() {
-        let page = "fault_active{fault=\"sleep:risk:5ms\"} 1\nfault_active{fault=\"error:*:1/9\"} 1\n";
-        let seen = reading(page, &[]).unwrap();
-        assert_eq!(seen.kept, BTreeMap::from([("fault_active".to_owned(), 2.0)]));
+        let page = Page::new("http://nowhere".to_owned(), &[]);
+        let kept: Vec<&str> = page.keep.iter().map(|(_, metric)| metric.name()).collect();
+        assert_eq!(kept, ["prometheus.fault_active"]);
+        let text = "fault_active{fault=\"sleep:risk:5ms\"} 1\nfault_active{fault=\"error:*:1/9\"} 1\n";
+        assert_eq!(reading(text, &[FAULTS]).unwrap().kept, [Some(2.0)]);
     }
 
     #[test]

@@ -1,18 +1,10 @@
 //! Redis as it counts itself, from INFO.
 
+use measure::metrics;
 use redis::{InfoDict, aio::MultiplexedConnection};
 
+use super::{Probe, sample::MIB, sample::Sample};
 use crate::error::HarnessError;
-
-/// One moment of a server.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RedisReading {
-    pub(super) used_bytes: u64,
-    pub(super) commands: u64,
-    pub(super) hits: u64,
-    pub(super) misses: u64,
-    pub(super) evicted: u64,
-}
 
 /// A connection of its own.
 pub(super) struct Redis {
@@ -28,21 +20,27 @@ impl Redis {
             .map_err(|error| unavailable(&error))?;
         Ok(Self { connection })
     }
+}
 
-    pub(super) async fn read(&mut self) -> Result<RedisReading, HarnessError> {
+#[async_trait::async_trait]
+impl Probe for Redis {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn read(&mut self, sample: &mut Sample) -> Result<(), HarnessError> {
         let info: InfoDict = redis::cmd("INFO")
             .arg(&["memory", "stats"])
             .query_async(&mut self.connection)
             .await
             .map_err(|error| unavailable(&error))?;
-        let field = |name: &str| info.get(name).unwrap_or_default();
-        Ok(RedisReading {
-            used_bytes: field("used_memory"),
-            commands: field("total_commands_processed"),
-            hits: field("keyspace_hits"),
-            misses: field("keyspace_misses"),
-            evicted: field("evicted_keys"),
-        })
+        let field = |name: &str| -> u64 { info.get(name).unwrap_or_default() };
+        let (hits, misses) = (field("keyspace_hits"), field("keyspace_misses"));
+        sample.put(&metrics::REDIS_USED_MEMORY_MB, field("used_memory") as f64 / MIB);
+        sample.count(&metrics::REDIS_COMMANDS_PER_S, field("total_commands_processed"));
+        sample.count(&metrics::REDIS_EVICTED_KEYS, field("evicted_keys"));
+        sample.part(&metrics::REDIS_HIT_RATIO, hits, hits + misses);
+        Ok(())
     }
 }
 

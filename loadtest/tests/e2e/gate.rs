@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use measure::record::{CANARY, Comparison, Outcome, Record, Verdict};
+use measure::record::{CANARY, Comparison, Family, Outcome, Record, Verdict};
 use nix::sys::signal::Signal;
 
 use crate::support::{Response, Running, Server, WorkloadText, Workplace, data, even, pause};
@@ -80,7 +80,7 @@ fn gate(place: &Workplace, workload: &Path, arguments: &[&str]) -> Running {
     place.release_loadtest(&[&own[..], &files[..], arguments].concat())
 }
 
-fn comparison<'r>(record: &'r Record, family: &str, endpoint: &str) -> &'r Comparison {
+fn comparison<'r>(record: &'r Record, family: Family, endpoint: &str) -> &'r Comparison {
     let fits = |one: &&Comparison| one.family == family && one.endpoint == endpoint;
     let found = record.comparisons.iter().find(fits);
     found.unwrap_or_else(|| panic!("no {family} of {endpoint} among {:#?}", record.comparisons))
@@ -108,10 +108,10 @@ fn a_slower_endpoint_is_called_by_new_blocks() {
     let record = place.record();
     let gate = record.gate.as_ref().unwrap();
     assert_eq!((gate.stage1_blocks, gate.stage2_blocks), (STAGE, STAGE));
-    let slow = comparison(&record, "latency_p95", "one");
+    let slow = comparison(&record, Family::LatencyP95, "one");
     assert_eq!((slow.outcome, slow.blocks), (Outcome::Regress, STAGE));
     assert!(slow.ratio > 2.0 && slow.mde.is_some(), "{slow:?}");
-    assert_ne!(comparison(&record, "latency_p95", "other").outcome, Outcome::Regress);
+    assert_ne!(comparison(&record, Family::LatencyP95, "other").outcome, Outcome::Regress);
     assert!(finished.text.contains("MDE"), "{}", finished.text);
 
     // What a server is not asked at the end of a slice, when its generator is late, is the only difference there may

@@ -7,8 +7,8 @@ use super::scale::Scale;
 use super::theme::Ink;
 use super::{Figure, Width};
 use crate::ReportError;
-use crate::format::{self, Unit};
 use crate::view::{View, endpoint_title};
+use measure::figures::{self, Unit};
 
 /// Height of a group's heading, of a bar, of the gaps; pixels.
 const HEADING: f64 = 24.0;
@@ -183,7 +183,7 @@ fn limits_text(group: &Group<'_>) -> String {
     let limits: Vec<_> = group
         .limits_ms
         .iter()
-        .map(|limit| format::exact(*limit, Unit::Milliseconds))
+        .map(|limit| figures::exact(*limit, Unit::Milliseconds))
         .collect();
     if limits.is_empty() {
         String::new()
@@ -204,7 +204,7 @@ fn paint_bar(canvas: &Canvas<'_>, bar: &Bar<'_>, layout: &Layout, scale: &Scale,
     if let Some((low, high)) = bar.interval_ms {
         paint_whisker(canvas, (scale.at(low), scale.at(high)), middle)?;
     }
-    let value = format::quantity(bar.p95_ms, Unit::Milliseconds);
+    let value = figures::quantity(bar.p95_ms, Unit::Milliseconds);
     canvas.text(&value, (layout.width, middle), Lettering::value(Align::Right))
 }
 
@@ -231,7 +231,7 @@ fn paint_limits(canvas: &Canvas<'_>, group: &Group<'_>, scale: &Scale, (top, bot
 fn paint_axis(canvas: &Canvas<'_>, layout: &Layout, scale: &Scale) -> Drawn {
     let top = layout.height - AXIS;
     for tick in &scale.ticks {
-        let label = format::exact(*tick, Unit::Plain);
+        let label = figures::exact(*tick, Unit::Plain);
         canvas.text(&label, (scale.at(*tick), top + 11.0), Lettering::label(Align::Center))?;
     }
     let title = if scale.logarithmic {
@@ -251,7 +251,7 @@ fn describe(groups: &[Group<'_>]) -> String {
         let bars: Vec<_> = group
             .bars
             .iter()
-            .map(|bar| format!("{} {}", bar.subject, format::quantity(bar.p95_ms, Unit::Milliseconds)))
+            .map(|bar| format!("{} {}", bar.subject, figures::quantity(bar.p95_ms, Unit::Milliseconds)))
             .collect();
         format!("{}: {}.", endpoint_title(group.endpoint), bars.join(", "))
     };

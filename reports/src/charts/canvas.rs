@@ -11,6 +11,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, ShapeStyle, TextStyle};
 
 use super::Figure;
+use super::scale::Scale;
 use super::theme::{self, Ink};
 use crate::ReportError;
 use crate::words::printable;
@@ -52,34 +53,23 @@ pub(crate) struct Lettering {
 }
 
 impl Lettering {
+    fn new(size: f64, ink: Ink, bold: bool, align: Align) -> Self {
+        Self { size, ink, bold, align }
+    }
+
     /// Axis labels and the like.
     pub(crate) fn label(align: Align) -> Self {
-        Self {
-            size: 11.5,
-            ink: Ink::Muted,
-            bold: false,
-            align,
-        }
+        Self::new(11.5, Ink::Muted, false, align)
     }
 
     /// Values.
     pub(crate) fn value(align: Align) -> Self {
-        Self {
-            size: 12.0,
-            ink: Ink::Text,
-            bold: false,
-            align,
-        }
+        Self::new(12.0, Ink::Text, false, align)
     }
 
     /// Headings.
     pub(crate) fn heading(align: Align) -> Self {
-        Self {
-            size: 12.5,
-            ink: Ink::Text,
-            bold: true,
-            align,
-        }
+        Self::new(12.5, Ink::Text, true, align)
     }
 }
 
@@ -163,6 +153,15 @@ impl Canvas<'_> {
                 self.area.draw(&Polygon::new(corners.map(place), fill))
             }
         }
+    }
+
+    /// A grid line from `left` to `right` at each tick of an upright axis, with what `label` says of its value before it.
+    pub(crate) fn rungs(&self, y: &Scale, (left, right): (f64, f64), label: impl Fn(f64) -> String) -> Drawn {
+        y.ticks.iter().try_for_each(|tick| {
+            let at = y.at(*tick);
+            self.line(&[(left, at), (right, at)], Ink::Grid, 1.0)?;
+            self.text(&label(*tick), (left - 8.0, at), Lettering::label(Align::Right))
+        })
     }
 
     /// An x.

@@ -8,7 +8,7 @@ use super::canvas::{self, Align, Canvas, Drawn, Lettering, Marker};
 use super::scale::Scale;
 use super::theme::Ink;
 use crate::ReportError;
-use crate::format::{self, Unit};
+use measure::figures::{self, Unit};
 
 /// Size of the plot and of its margins; pixels.
 const WIDTH: f64 = 1000.0;
@@ -58,16 +58,11 @@ pub(crate) fn capacity(found: &Capacity) -> Result<Option<String>, ReportError> 
 
 fn paint_frame(canvas: &Canvas<'_>, x: &Scale, y: &Scale) -> Drawn {
     canvas.text("p95, ms", (LEFT - 8.0, TOP - 16.0), Lettering::label(Align::Left))?;
-    for tick in &y.ticks {
-        let at = y.at(*tick);
-        canvas.line(&[(LEFT, at), (WIDTH - RIGHT, at)], Ink::Grid, 1.0)?;
-        let label = format::exact(*tick, Unit::Plain);
-        canvas.text(&label, (LEFT - 8.0, at), Lettering::label(Align::Right))?;
-    }
+    canvas.rungs(y, (LEFT, WIDTH - RIGHT), |tick| figures::exact(tick, Unit::Plain))?;
     for tick in &x.ticks {
         let at = x.at(*tick);
         canvas.line(&[(at, TOP), (at, HEIGHT - BOTTOM)], Ink::Grid, 1.0)?;
-        let label = format!("{}/s", format::exact(*tick, Unit::Plain));
+        let label = format!("{}/s", figures::exact(*tick, Unit::Plain));
         canvas.text(&label, (at, HEIGHT - BOTTOM + 16.0), Lettering::label(Align::Center))?;
     }
     Ok(())
@@ -80,7 +75,7 @@ fn paint_promise(canvas: &Canvas<'_>, found: &Capacity, x: &Scale) -> Drawn {
     };
     let at = x.at(held);
     canvas.line(&[(at, TOP), (at, HEIGHT - BOTTOM)], Ink::Target, 2.0)?;
-    let label = format!("holds {}/s", format::number(held));
+    let label = format!("holds {}/s", figures::number(held));
     canvas.text(&label, (at - 6.0, TOP - 10.0), Lettering::value(Align::Right))
 }
 
@@ -88,7 +83,7 @@ fn describe(found: &Capacity) -> String {
     let missed = found.steps.iter().filter(|step| misses(step)).count();
     let held = found
         .advertised_per_s
-        .map_or_else(String::new, |held| format!(" A soak held {}/s.", format::number(held)));
+        .map_or_else(String::new, |held| format!(" A soak held {}/s.", figures::number(held)));
     format!(
         "{} loads, {missed} of which missed a target (crosses).{held}",
         found.steps.len()

@@ -7,8 +7,8 @@ use super::canvas::{self, Align, Canvas, Drawn, Lettering, Marker, Point, fit, t
 use super::scale::Scale;
 use super::theme::Ink;
 use crate::ReportError;
-use crate::format::{self, Unit};
 use crate::view::{View, endpoint_title};
+use measure::figures::{self, Unit};
 
 /// Size of the plot and of its margins; pixels.
 const WIDTH: f64 = 400.0;
@@ -41,7 +41,7 @@ struct Curve<'a> {
     named: Vec<(f64, f64)>,
 }
 
-/// What a plot is about.
+/// Identity and contents of a plot beside its curves.
 struct About<'a> {
     id: String,
     title: String,
@@ -170,24 +170,17 @@ fn curves<'a>(view: View<'a>, endpoint: &str) -> Vec<Curve<'a>> {
     curves.collect()
 }
 
-fn named_percentiles(latency: &EndpointSummary) -> Vec<(f64, f64)> {
-    drawable(&[
-        (0.5, latency.p50_ms),
-        (0.9, latency.p90_ms),
-        (0.95, latency.p95_ms),
-        (0.99, latency.p99_ms),
-        (0.999, latency.p999_ms),
-    ])
+fn named_percentiles(of: &EndpointSummary) -> Vec<(f64, f64)> {
+    named([of.p50_ms, of.p90_ms, of.p95_ms, of.p99_ms, of.p999_ms])
 }
 
-fn named_service(service: &ServiceTimes) -> Vec<(f64, f64)> {
-    drawable(&[
-        (0.5, service.p50_ms),
-        (0.9, service.p90_ms),
-        (0.95, service.p95_ms),
-        (0.99, service.p99_ms),
-        (0.999, service.p999_ms),
-    ])
+fn named_service(of: &ServiceTimes) -> Vec<(f64, f64)> {
+    named([of.p50_ms, of.p90_ms, of.p95_ms, of.p99_ms, of.p999_ms])
+}
+
+fn named(times_ms: [f64; 5]) -> Vec<(f64, f64)> {
+    let points: Vec<(f64, f64)> = [0.5, 0.9, 0.95, 0.99, 0.999].into_iter().zip(times_ms).collect();
+    drawable(&points)
 }
 
 /// Without what a logarithmic axis cannot show.
@@ -225,15 +218,7 @@ fn paint_frame(canvas: &Canvas<'_>, heading: &str, x: &Scale, y: &Scale) -> Draw
         Lettering::heading(Align::Left),
     )?;
     canvas.text("ms", (LEFT - 8.0, TOP - 16.0), Lettering::label(Align::Right))?;
-    for tick in &y.ticks {
-        let at = y.at(*tick);
-        canvas.line(&[(LEFT, at), (right, at)], Ink::Grid, 1.0)?;
-        canvas.text(
-            &format::exact(*tick, Unit::Plain),
-            (LEFT - 8.0, at),
-            Lettering::label(Align::Right),
-        )?;
-    }
+    canvas.rungs(y, (LEFT, right), |tick| figures::exact(tick, Unit::Plain))?;
     for (tick, (_, label)) in x.ticks.iter().zip(TICKS) {
         let at = x.at(*tick);
         canvas.line(&[(at, TOP), (at, bottom)], Ink::Grid, 1.0)?;
@@ -287,7 +272,7 @@ fn describe(curves: &[Curve<'_>]) -> String {
                 format!(
                     "p{} {}",
                     tick_label(*quantile),
-                    format::quantity(*ms, Unit::Milliseconds)
+                    figures::quantity(*ms, Unit::Milliseconds)
                 )
             })
             .collect();
@@ -296,7 +281,7 @@ fn describe(curves: &[Curve<'_>]) -> String {
     curves.iter().map(of_curve).collect::<Vec<_>>().join(" ")
 }
 
-/// What the tick at a named percentile says.
+/// Label of the tick at a named percentile.
 fn tick_label(quantile: f64) -> &'static str {
     TICKS
         .iter()

@@ -47,9 +47,9 @@ pub(crate) struct Figure {
     pub(crate) id: String,
     /// Class names.
     pub(crate) class: String,
-    /// What it shows, in a few words.
+    /// Its subject in a few words.
     pub(crate) title: String,
-    /// What can be read off it, for those who do not see it.
+    /// Its content in words, for readers who do not see it.
     pub(crate) description: String,
 }
 

@@ -7,9 +7,9 @@ use super::canvas::{self, Align, Canvas, Drawn, Lettering, Point, fit};
 use super::scale::Scale;
 use super::theme::Ink;
 use crate::ReportError;
-use crate::format::{self, Unit};
-use crate::metrics;
 use crate::view::View;
+use measure::figures::{self, Unit};
+use measure::metrics;
 
 /// Size of the plot and of its margins; pixels.
 const WIDTH: f64 = 400.0;
@@ -29,12 +29,12 @@ struct Trace<'a> {
 /// The plot of one metric; none where it has no positive value. `index` makes its identifier unique.
 pub(crate) fn probe_over_time(view: View<'_>, metric: &str, index: usize) -> Result<Option<String>, ReportError> {
     let traces = traces(view, metric);
-    let unit = metrics::describe(metric).unit;
+    let described = metrics::describe(metric);
+    let (title, unit) = (described.title(), described.unit);
     let values: Vec<f64> = traces.iter().flat_map(|trace| &trace.series.values).copied().collect();
     let Some(y) = Scale::covering(&values, (HEIGHT - BOTTOM, TOP), 5) else {
         return Ok(None);
     };
-    let title = metrics::describe(metric).title;
     let figure = Figure {
         id: format!("probe-{index}"),
         class: "chart curve".to_owned(),
@@ -43,7 +43,7 @@ pub(crate) fn probe_over_time(view: View<'_>, metric: &str, index: usize) -> Res
     };
     let x = time_axis(&traces);
     canvas::draw(&figure, (WIDTH, HEIGHT), |canvas| {
-        paint_frame(canvas, &title, unit, (&x, &y))?;
+        paint_frame(canvas, title, unit, (&x, &y))?;
         paint_start(canvas, &traces, &x)?;
         traces.iter().try_for_each(|trace| paint_trace(canvas, trace, &x, &y))
     })
@@ -80,19 +80,11 @@ fn paint_frame(canvas: &Canvas<'_>, title: &str, unit: Unit, (x, y): (&Scale, &S
         (0.0, 10.0),
         Lettering::heading(Align::Left),
     )?;
-    for tick in &y.ticks {
-        let at = y.at(*tick);
-        canvas.line(&[(LEFT, at), (right, at)], Ink::Grid, 1.0)?;
-        canvas.text(
-            &format::exact(*tick, unit),
-            (LEFT - 6.0, at),
-            Lettering::label(Align::Right),
-        )?;
-    }
+    canvas.rungs(y, (LEFT, right), |tick| figures::exact(tick, unit))?;
     for tick in &x.ticks {
         let at = x.at(*tick);
         canvas.text(
-            &format::seconds(*tick),
+            &figures::seconds(*tick),
             (at, bottom + 12.0),
             Lettering::label(Align::Center),
         )?;

@@ -1,13 +1,13 @@
 //! How a plot takes on the page's colours: it is drawn in placeholder colours, each of which becomes a CSS variable.
 //!
-//! The palette is in `templates/style.css` (Okabe and Ito's, which the colour-blind can tell apart, darkened or lightened
-//! for contrast). Lines of different subjects differ in their dashes as well, and their points in shape.
+//! The palette is in `templates/style.css` (Okabe and Ito's, which the colour-blind can tell apart, darkened or
+//! lightened for contrast). Lines of different subjects differ in their dashes as well, and their points in shape.
 
 use plotters::style::RGBColor;
 
 use super::Figure;
 
-/// What a stroke or an area stands for.
+/// Meaning of a stroke or an area, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ink {
     /// Headings and values.
@@ -16,11 +16,11 @@ pub(crate) enum Ink {
     Muted,
     /// Grid lines.
     Grid,
-    /// What lies under a plot.
+    /// The background of a plot.
     Surface,
     /// Intervals.
     Whisker,
-    /// What a target asks.
+    /// The limit of a target.
     Target,
     /// Errors.
     Bad,
@@ -96,7 +96,7 @@ impl Ink {
     }
 }
 
-/// What plotters wrote, as it stands on the page: themed, and with its text alternative.
+/// The SVG of plotters as the page shows it: themed, and with its text alternative.
 pub(crate) fn adapt(svg: &str, figure: &Figure, size: (u32, u32)) -> String {
     let body = svg.split_once('>').map_or("", |(_, body)| body);
     let mut body = body

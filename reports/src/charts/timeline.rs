@@ -7,8 +7,8 @@ use super::scale::Scale;
 use super::theme::Ink;
 use super::{Figure, Width};
 use crate::ReportError;
-use crate::format::{self, Unit};
 use crate::view::View;
+use measure::figures::{self, Unit};
 
 /// Margins; pixels.
 const TOP: f64 = 30.0;
@@ -192,7 +192,7 @@ fn paint_values(canvas: &Canvas<'_>, timeline: &Timeline<'_>, layout: &Layout, y
             canvas.line(&[(left, at), (left + layout.block_width(), at)], Ink::Grid, 1.0)?;
         }
         canvas.text(
-            &format::exact(*tick, Unit::Plain),
+            &figures::exact(*tick, Unit::Plain),
             (LEFT - 8.0, at),
             Lettering::label(Align::Right),
         )?;
@@ -200,7 +200,7 @@ fn paint_values(canvas: &Canvas<'_>, timeline: &Timeline<'_>, layout: &Layout, y
     Ok(())
 }
 
-/// What separates the blocks, and their numbers (from 1, as people count).
+/// Lines between the blocks, and the numbers of the blocks (from 1, as people count).
 fn paint_blocks(canvas: &Canvas<'_>, timeline: &Timeline<'_>, layout: &Layout) -> Drawn {
     let below = layout.height - BOTTOM + 12.0;
     for (index, block) in timeline.blocks.iter().enumerate() {
@@ -217,7 +217,7 @@ fn paint_blocks(canvas: &Canvas<'_>, timeline: &Timeline<'_>, layout: &Layout) -
             )?;
         }
     }
-    let seconds = format::seconds((timeline.block_ms / 1000) as f64);
+    let seconds = figures::seconds((timeline.block_ms / 1000) as f64);
     let title = format!("measured seconds, {seconds} per launch");
     let middle = f64::midpoint(LEFT, layout.width - RIGHT);
     canvas.text(&title, (middle, layout.height - 12.0), Lettering::label(Align::Center))
@@ -240,7 +240,7 @@ fn paint_limits(canvas: &Canvas<'_>, timeline: &Timeline<'_>, layout: &Layout, y
     let limits: Vec<_> = timeline
         .limits_ms
         .iter()
-        .map(|limit| format::exact(*limit, Unit::Milliseconds))
+        .map(|limit| figures::exact(*limit, Unit::Milliseconds))
         .collect();
     if limits.is_empty() {
         return Ok(());
@@ -305,7 +305,7 @@ fn describe(timeline: &Timeline<'_>) -> String {
         let names: Vec<_> = timeline.failing.iter().map(|(_, name)| *name).collect();
         format!("Seconds with errors: {}.", names.join(", "))
     };
-    let seconds = format::seconds((timeline.block_ms / 1000) as f64);
+    let seconds = figures::seconds((timeline.block_ms / 1000) as f64);
     format!(
         "{} blocks of {seconds} each; one line per subject. {errors}",
         timeline.blocks.len()

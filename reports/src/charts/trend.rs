@@ -7,7 +7,7 @@ use super::canvas::{self, Align, Canvas, Drawn, Lettering, Marker, Point};
 use super::scale::Scale;
 use super::theme::Ink;
 use crate::ReportError;
-use crate::format::{self, Unit};
+use measure::figures::{self, Unit};
 
 /// Size of the plot and of its margins; pixels.
 const WIDTH: f64 = 1000.0;
@@ -20,7 +20,7 @@ const RIGHT: f64 = 16.0;
 const SERIES: usize = 1;
 
 /// The plot; none without a positive value. `index` makes its identifier unique.
-pub(crate) fn trend(title: &str, trend: &Trend, index: usize) -> Result<Option<String>, ReportError> {
+pub(crate) fn trend(title: &str, unit: Unit, trend: &Trend, index: usize) -> Result<Option<String>, ReportError> {
     let values: Vec<f64> = trend.points.iter().map(|point| point.value).collect();
     let Some(y) = Scale::covering(&values, (HEIGHT - BOTTOM, TOP), 6) else {
         return Ok(None);
@@ -31,30 +31,32 @@ pub(crate) fn trend(title: &str, trend: &Trend, index: usize) -> Result<Option<S
         id: format!("trend-{index}"),
         class: "chart".to_owned(),
         title: format!("{title} over runs"),
-        description: describe(trend),
+        description: describe(trend, unit),
     };
     canvas::draw(&figure, (WIDTH, HEIGHT), |canvas| {
-        paint_frame(canvas, trend, &x, &y)?;
+        paint_frame(canvas, trend, unit, (&x, &y))?;
         paint_levels(canvas, trend, &x, &y)?;
         paint_points(canvas, &values, &x, &y)
     })
     .map(Some)
 }
 
-fn paint_frame(canvas: &Canvas<'_>, trend: &Trend, x: &Scale, y: &Scale) -> Drawn {
-    canvas.text("ms", (LEFT - 8.0, TOP - 14.0), Lettering::label(Align::Right))?;
-    for tick in &y.ticks {
-        let at = y.at(*tick);
-        canvas.line(&[(LEFT, at), (WIDTH - RIGHT, at)], Ink::Grid, 1.0)?;
-        let label = format::exact(*tick, Unit::Plain);
-        canvas.text(&label, (LEFT - 8.0, at), Lettering::label(Align::Right))?;
-    }
+fn paint_frame(canvas: &Canvas<'_>, trend: &Trend, unit: Unit, (x, y): (&Scale, &Scale)) -> Drawn {
+    canvas.text(
+        unit.suffix().trim(),
+        (LEFT - 8.0, TOP - 14.0),
+        Lettering::label(Align::Right),
+    )?;
+    canvas.rungs(y, (LEFT, WIDTH - RIGHT), |tick| {
+        let label = figures::exact(tick, unit);
+        label.strip_suffix(unit.suffix()).unwrap_or(&label).to_owned()
+    })?;
     let ends = [
         (trend.points.first(), x.at(0.0), Align::Left),
         (trend.points.last(), WIDTH - RIGHT, Align::Right),
     ];
     for (point, at, align) in ends {
-        let label = point.map_or_else(String::new, |point| format::moment(&point.at));
+        let label = point.map_or_else(String::new, |point| figures::moment(&point.at));
         canvas.text(&label, (at, HEIGHT - BOTTOM + 16.0), Lettering::label(align))?;
     }
     Ok(())
@@ -103,15 +105,15 @@ fn paint_points(canvas: &Canvas<'_>, values: &[f64], x: &Scale, y: &Scale) -> Dr
         .try_for_each(|point| canvas.marker(*point, Marker::of(SERIES), 2.5, Ink::Area(SERIES)))
 }
 
-fn describe(trend: &Trend) -> String {
+fn describe(trend: &Trend, unit: Unit) -> String {
     let changes: Vec<String> = trend
         .changes
         .iter()
         .map(|change| {
             format!(
                 "from {} to {} at run {}",
-                format::quantity(change.before, Unit::Milliseconds),
-                format::quantity(change.after, Unit::Milliseconds),
+                figures::quantity(change.before, unit),
+                figures::quantity(change.after, unit),
                 change.index + 1
             )
         })

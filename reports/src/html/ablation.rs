@@ -1,15 +1,15 @@
 //! The ablation: what each feature buys, from the comparison of the subject without it against the whole one.
 
-use measure::record::{ALL_ENDPOINTS, Ablated, Comparison, Outcome};
+use measure::record::{ALL_ENDPOINTS, Ablated, Comparison, Family, Outcome};
 
-use crate::format;
-use crate::view::{View, endpoint_title};
+use crate::document::NONE;
+use crate::rows::Compared;
+use crate::view::View;
 use crate::words::{self, Word};
 
 /// One feature.
-pub(crate) struct Row {
-    pub(crate) feature: String,
-    pub(crate) what: String,
+pub(crate) struct Row<'a> {
+    pub(crate) of: &'a Ablated,
     /// `CACHE_ENABLED=false`, one per variable.
     pub(crate) off: String,
     /// p95 of all requests, and CPU time per request.
@@ -18,44 +18,40 @@ pub(crate) struct Row {
     pub(crate) most: Option<String>,
 }
 
-/// What switching off did to one figure.
+/// Effect of switching off on one figure.
 pub(crate) struct Bought {
     /// Without it ÷ with it.
     pub(crate) ratio: String,
-    /// Its interval; empty where the run allows none.
-    pub(crate) bounds: String,
+    /// Its interval; none where the run allows none.
+    pub(crate) bounds: Option<String>,
     pub(crate) word: Word,
 }
 
 /// One row per feature, in the order of the file; empty for a run that is no ablation.
-pub(crate) fn rows(view: View<'_>) -> Vec<Row> {
+pub(crate) fn rows(view: View<'_>) -> Vec<Row<'_>> {
     view.record.ablation.iter().map(|ablated| row(view, ablated)).collect()
 }
 
-fn row(view: View<'_>, ablated: &Ablated) -> Row {
+fn row<'a>(view: View<'a>, ablated: &'a Ablated) -> Row<'a> {
     let of = |family| bought(view.comparison(family, ALL_ENDPOINTS, &ablated.subject));
     let off = ablated.off.iter().map(|(name, value)| format!("{name}={value}"));
     Row {
-        feature: ablated.feature.clone(),
-        what: ablated.what.clone(),
         off: off.collect::<Vec<_>>().join(" "),
-        bought: [of(words::LATENCY), of(words::CPU)],
+        bought: [of(Family::LatencyP95), of(Family::CpuPerRequest)],
         most: most(view, &ablated.subject),
+        of: ablated,
     }
 }
 
 fn bought(comparison: Option<&Comparison>) -> Bought {
-    let Some(comparison) = comparison else {
-        return Bought {
-            ratio: "–".to_owned(),
-            bounds: String::new(),
-            word: words::ablation(Outcome::InsufficientData),
-        };
-    };
+    let compared = comparison.map(Compared::new);
+    let outcome = comparison.map_or(Outcome::InsufficientData, |comparison| comparison.outcome);
     Bought {
-        ratio: format::number(comparison.ratio),
-        bounds: words::ratio_bounds(comparison).unwrap_or_default(),
-        word: words::ablation(comparison.outcome),
+        ratio: compared
+            .as_ref()
+            .map_or(NONE.to_owned(), |compared| compared.ratio.clone()),
+        bounds: compared.and_then(|compared| compared.bounds),
+        word: words::ablation(outcome),
     }
 }
 
@@ -63,15 +59,10 @@ fn bought(comparison: Option<&Comparison>) -> Bought {
 fn most(view: View<'_>, subject: &str) -> Option<String> {
     let own = view.record.comparisons.iter().filter(|one| {
         one.after == subject
-            && one.family == words::LATENCY
+            && one.family == Family::LatencyP95
             && one.endpoint != ALL_ENDPOINTS
             && one.outcome != Outcome::InsufficientData
     });
-    let most = own.max_by(|a, b| a.ratio.total_cmp(&b.ratio))?;
-    let bounds = words::ratio_bounds(most).map_or(String::new(), |bounds| format!(" ({bounds})"));
-    Some(format!(
-        "{} {}{bounds}",
-        endpoint_title(&most.endpoint),
-        format::number(most.ratio)
-    ))
+    let most = own.max_by(|a, b| a.ratio.total_cmp(&b.ratio)).map(Compared::new)?;
+    Some(format!("{} {}", most.endpoint, most.with_bounds()))
 }

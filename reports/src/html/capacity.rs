@@ -1,30 +1,19 @@
 //! Capacity: what may be promised, where the limit lies, and every load that was driven to find it.
 
+use measure::figures;
 use measure::record::{Capacity, CapacityOutcome, CapacityStep, Record, Scaling, StepKind};
 
 use crate::ReportError;
 use crate::charts;
-use crate::format;
+use crate::document::Kind::{Name, Number, Words};
+use crate::document::Table;
+use crate::rows::share;
 
 /// The section.
 pub(super) struct CapacitySection {
     pub(super) facts: Vec<(&'static str, String)>,
     pub(super) plot: Option<String>,
-    pub(super) steps: Vec<StepRow>,
-}
-
-/// One load.
-pub(super) struct StepRow {
-    pub(super) kind: &'static str,
-    pub(super) rate: String,
-    pub(super) achieved: String,
-    pub(super) p50: String,
-    pub(super) p95: String,
-    pub(super) missed: String,
-    pub(super) goal: String,
-    pub(super) in_flight: String,
-    pub(super) dropped: String,
-    pub(super) lateness: String,
+    pub(super) steps: Table,
 }
 
 /// None where nobody asked.
@@ -33,13 +22,13 @@ pub(super) fn capacity(record: &Record) -> Result<Option<CapacitySection>, Repor
     Ok(Some(CapacitySection {
         facts: facts(found),
         plot: charts::capacity(found)?,
-        steps: found.steps.iter().map(row).collect(),
+        steps: steps(found),
     }))
 }
 
-/// What was found, as name and value.
+/// The findings of a search, as name and value.
 pub(crate) fn facts(found: &Capacity) -> Vec<(&'static str, String)> {
-    let per_s = |value: Option<f64>| value.map(|value| format!("{}/s", format::number(value)));
+    let per_s = |value: Option<f64>| value.map(|value| format!("{}/s", figures::number(value)));
     let outcome = match found.outcome {
         CapacityOutcome::Found => "a soak held",
         CapacityOutcome::BeyondReach => "no rate tried missed a target",
@@ -50,8 +39,8 @@ pub(crate) fn facts(found: &Capacity) -> Vec<(&'static str, String)> {
         format!(
             "{}, 95 % interval {} to {}/s",
             per_s(found.crossing_per_s).unwrap_or_default(),
-            format::number(low),
-            format::number(high)
+            figures::number(low),
+            figures::number(high)
         )
     });
     let rows = [
@@ -63,7 +52,7 @@ pub(crate) fn facts(found: &Capacity) -> Vec<(&'static str, String)> {
             "Soak",
             Some(format!(
                 "{}, {} failed before",
-                format::seconds(found.soak_s),
+                figures::seconds(found.soak_s),
                 found.failed_soaks
             )),
         ),
@@ -79,41 +68,58 @@ fn law(scaling: &Scaling) -> String {
     let peak = match (scaling.peak_n, scaling.peak_per_s) {
         (Some(n), Some((value, low, high))) => format!(
             "largest throughput {}/s ({} to {}) at {} in flight",
-            format::number(value),
-            format::number(low),
-            format::number(high),
-            format::number(n)
+            figures::number(value),
+            figures::number(low),
+            figures::number(high),
+            figures::number(n)
         ),
         _ => format!(
             "no peak that the data support (measured up to {} in flight)",
-            format::number(scaling.largest_n)
+            figures::number(scaling.largest_n)
         ),
     };
     format!(
         "lambda {}/s, sigma {}, kappa {}: {peak}",
-        format::number(scaling.lambda),
-        format::number(scaling.sigma),
-        format::number(scaling.kappa)
+        figures::number(scaling.lambda),
+        figures::number(scaling.sigma),
+        figures::number(scaling.kappa)
     )
 }
 
-fn row(step: &CapacityStep) -> StepRow {
-    let ms = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::number);
-    let share = |part: u64| format::percent(part as f64 / step.of.max(1) as f64);
-    StepRow {
-        kind: match step.kind {
-            StepKind::Doubling => "doubling",
-            StepKind::Round => "round",
-            StepKind::Soak => "soak",
-        },
-        rate: format::number(step.rate_per_s),
-        achieved: format::number(step.achieved_per_s),
-        p50: ms(step.p50_ms),
-        p95: ms(step.p95_ms),
-        missed: format!("{} of {}", share(step.above), format::percent(step.allowed)),
-        goal: step.goal.clone(),
-        in_flight: format::number(step.in_flight),
-        dropped: format::count(step.dropped),
-        lateness: ms(step.lateness_p99_ms),
+fn steps(found: &Capacity) -> Table {
+    let table = Table::of(
+        &found.steps,
+        &[
+            (Name, "Step", |step| kind(step.kind).into()),
+            (Number, "Due/s", |step| figures::number(step.rate_per_s).into()),
+            (Number, "Ended/s", |step| figures::number(step.achieved_per_s).into()),
+            (Number, "p50", |step| step.p50_ms.map(figures::number).into()),
+            (Number, "p95", |step| step.p95_ms.map(figures::number).into()),
+            (Number, "Missed, of what may", |step| missed(step).into()),
+            (Words, "Target", |step| step.goal.as_str().into()),
+            (Number, "In flight", |step| figures::number(step.in_flight).into()),
+            (Number, "Dropped", |step| figures::count(step.dropped).into()),
+            (Number, "Late, p99 ms", |step| {
+                step.lateness_p99_ms.map(figures::number).into()
+            }),
+        ],
+    );
+    table.captioned(
+        "Table of steps",
+        "Every load driven, in order: p50 and p95 of the whole mix, milliseconds",
+    )
+}
+
+fn kind(kind: StepKind) -> &'static str {
+    match kind {
+        StepKind::Doubling => "doubling",
+        StepKind::Round => "round",
+        StepKind::Soak => "soak",
     }
+}
+
+/// `3.00 % of 5.00 %`
+fn missed(step: &CapacityStep) -> String {
+    let missed = step.above as f64 / step.of.max(1) as f64;
+    format!("{} of {}", share(missed), share(step.allowed))
 }

@@ -1,26 +1,26 @@
 //! The table of endpoints: one row per endpoint and subject.
 
-use measure::record::{Comparison, EndpointSummary};
+use measure::figures::{self, Unit};
+use measure::record::{EndpointSummary, Family};
 
 use crate::charts;
-use crate::format::{self, Unit};
+use crate::rows::{Compared, share};
 use crate::view::{View, endpoint_title};
-use crate::words::{self, Word};
 
 /// One endpoint.
-pub(super) struct Group {
+pub(super) struct Group<'a> {
     pub(super) title: String,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<Row<'a>>,
 }
 
 /// One subject's figures of an endpoint.
-pub(super) struct Row {
+pub(super) struct Row<'a> {
     pub(super) subject: String,
     pub(super) role: &'static str,
     pub(super) series: usize,
     /// None when nothing was measured.
     pub(super) latency: Option<Latency>,
-    pub(super) comparison: Option<Compared>,
+    pub(super) comparison: Option<Compared<'a>>,
 }
 
 /// Figures of a subject, as text; times without their unit, which stands in the head of the table.
@@ -41,62 +41,45 @@ pub(super) struct Times {
     pub(super) p99: String,
 }
 
-/// A comparison, as text.
-pub(super) struct Compared {
-    pub(super) ratio: String,
-    pub(super) bounds: Option<String>,
-    pub(super) speed: Option<String>,
-    pub(super) word: Word,
-    pub(super) mde: Option<String>,
-}
-
-pub(super) fn groups(view: View<'_>) -> Vec<Group> {
-    let group = |endpoint: &str| Group {
+pub(super) fn groups(view: View<'_>) -> Vec<Group<'_>> {
+    let group = |endpoint: &'_ str| Group {
         title: endpoint_title(endpoint).to_owned(),
         rows: rows(view, endpoint),
     };
     view.endpoints().into_iter().map(group).collect()
 }
 
-fn rows(view: View<'_>, endpoint: &str) -> Vec<Row> {
+fn rows<'a>(view: View<'a>, endpoint: &str) -> Vec<Row<'a>> {
     let rows = view.numbered().map(|(index, subject)| Row {
         subject: subject.name.clone(),
         role: view.role(index),
         series: charts::series(index),
         latency: view.latency(&subject.name, endpoint).map(latency),
-        comparison: view.comparison(words::LATENCY, endpoint, &subject.name).map(compared),
+        comparison: view
+            .comparison(Family::LatencyP95, endpoint, &subject.name)
+            .map(Compared::new),
     });
     rows.collect()
 }
 
 fn latency(summary: &EndpointSummary) -> Latency {
     Latency {
-        requests: format::count(summary.count),
-        rps: format::number(summary.rps),
-        errors: format::percent(summary.error_rate),
+        requests: figures::count(summary.count),
+        rps: figures::number(summary.rps),
+        errors: share(summary.error_rate),
         failing: summary.error_rate > 0.0,
-        censored: (summary.censored > 0).then(|| format::count(summary.censored)),
+        censored: (summary.censored > 0).then(|| figures::count(summary.censored)),
         times: (summary.count > 0).then(|| times(summary)),
     }
 }
 
 fn times(summary: &EndpointSummary) -> Times {
     Times {
-        p50: format::number(summary.p50_ms),
-        p95: format::number(summary.p95_ms),
+        p50: figures::number(summary.p50_ms),
+        p95: figures::number(summary.p95_ms),
         p95_interval: summary
             .p95_ci_ms
-            .map(|interval| format::interval(interval, Unit::Plain)),
-        p99: format::number(summary.p99_ms),
-    }
-}
-
-pub(super) fn compared(comparison: &Comparison) -> Compared {
-    Compared {
-        ratio: format::number(comparison.ratio),
-        bounds: words::ratio_bounds(comparison),
-        speed: format::speed(comparison.ratio),
-        word: words::outcome(comparison.outcome),
-        mde: comparison.mde.map(format::percent),
+            .map(|interval| figures::interval(interval, Unit::Plain)),
+        p99: figures::number(summary.p99_ms),
     }
 }

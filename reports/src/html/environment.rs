@@ -2,130 +2,102 @@
 
 use std::collections::BTreeMap;
 
-use measure::record::{Model, Record, Server, Subject};
+use measure::figures;
+use measure::record::{Model, Record};
 
-use crate::format;
+use crate::document::Kind::{Code, Hash, Name, Prose, Words};
+use crate::document::{Cell, Table};
 
 /// The section.
 pub(super) struct Environment {
-    pub(super) command: String,
     /// Tables of names and values, each with a heading.
-    pub(super) facts: Vec<Facts>,
-    pub(super) servers: Vec<ServerRow>,
-    pub(super) subjects: Vec<SubjectRow>,
+    pub(super) facts: [Facts; 3],
+    pub(super) servers: Table,
+    pub(super) subjects: Table,
     /// Whether users waited for answers: the guide explains what that means for the times.
     pub(super) closed_model: bool,
-    pub(super) schema_version: u32,
 }
 
-/// Names and values under one heading.
-pub(super) struct Facts {
-    pub(super) heading: &'static str,
-    pub(super) rows: Vec<(&'static str, String)>,
-}
-
-/// One server of the stack.
-pub(super) struct ServerRow {
-    pub(super) name: String,
-    pub(super) provider: String,
-    pub(super) version: String,
-    pub(super) settings: Vec<String>,
-    pub(super) note: Option<String>,
-}
-
-/// One subject.
-pub(super) struct SubjectRow {
-    pub(super) name: String,
-    pub(super) kind: String,
-    pub(super) profile: Option<String>,
-    pub(super) git: Option<String>,
-    pub(super) binary: Option<String>,
-    pub(super) env: Vec<String>,
-}
+/// A heading, and names with their values.
+type Facts = (&'static str, Vec<(&'static str, String)>);
 
 pub(super) fn environment(record: &Record) -> Environment {
     Environment {
-        command: record.command.clone(),
-        facts: vec![machine(record), harness(record), workload(record)],
-        servers: record
-            .stack
-            .iter()
-            .map(|(name, server)| server_row(name, server))
-            .collect(),
-        subjects: record.subjects.iter().map(subject_row).collect(),
+        facts: facts(record),
+        servers: servers(record),
+        subjects: subjects(record),
         closed_model: record.workload.model == Model::Closed,
-        schema_version: record.schema_version,
     }
 }
 
-fn machine(record: &Record) -> Facts {
-    let machine = &record.machine;
-    let rows = vec![
-        ("CPU", machine.cpu.clone()),
-        ("Cores", machine.cores.to_string()),
-        ("Memory", format!("{} MiB", format::count(machine.memory_mb))),
-        ("Kernel", machine.kernel.clone()),
-        ("Virtualisation", machine.virtualisation.clone()),
-    ];
-    Facts {
-        heading: "Machine",
-        rows,
-    }
-}
-
-fn harness(record: &Record) -> Facts {
-    let rows = vec![
-        ("Version", record.tool.version.clone()),
-        ("Git", record.tool.git.clone()),
-        ("Build", record.tool.build.clone()),
-        ("Record", record.id.clone()),
-        ("Started", format::moment(&record.created_at)),
-    ];
-    Facts {
-        heading: "Harness",
-        rows,
-    }
-}
-
-fn workload(record: &Record) -> Facts {
-    let workload = &record.workload;
+fn facts(record: &Record) -> [Facts; 3] {
+    let (machine, workload) = (&record.machine, &record.workload);
     let model = match workload.model {
         Model::Closed => "closed",
         Model::Open => "open",
     };
-    let rows = vec![
+    let of_machine = vec![
+        ("CPU", machine.cpu.clone()),
+        ("Cores", machine.cores.to_string()),
+        ("Memory", format!("{} MiB", figures::count(machine.memory_mb))),
+        ("Kernel", machine.kernel.clone()),
+        ("Virtualisation", machine.virtualisation.clone()),
+    ];
+    let of_harness = vec![
+        ("Version", record.tool.version.clone()),
+        ("Git", record.tool.git.clone()),
+        ("Build", record.tool.build.clone()),
+        ("Record", record.id.clone()),
+        ("Started", figures::moment(&record.created_at)),
+    ];
+    let of_workload = vec![
         ("Name", workload.name.clone()),
         ("Model", model.to_owned()),
         ("Seed", workload.seed.to_string()),
         ("SHA-256", workload.sha256.clone()),
     ];
-    Facts {
-        heading: "Workload",
-        rows,
-    }
+    [
+        ("Machine", of_machine),
+        ("Harness", of_harness),
+        ("Workload", of_workload),
+    ]
 }
 
-fn server_row(name: &str, server: &Server) -> ServerRow {
-    ServerRow {
-        name: name.to_owned(),
-        provider: server.provider.clone(),
-        version: server.version.clone(),
-        settings: assignments(&server.settings),
-        note: server.note.clone(),
-    }
+fn subjects(record: &Record) -> Table {
+    let table = Table::of(
+        &record.subjects,
+        &[
+            (Name, "Subject", |subject| subject.name.as_str().into()),
+            (Words, "Kind", |subject| subject.kind.as_str().into()),
+            (Words, "Profile", |subject| subject.profile.clone().into()),
+            (Words, "Git", |subject| {
+                Cell::code(subject.git.iter().cloned().collect())
+            }),
+            (Hash, "Binary, SHA-256", |subject| {
+                Cell::code(subject.binary_sha256.iter().cloned().collect())
+            }),
+            (Code, "Environment", |subject| assignments(&subject.env)),
+        ],
+    );
+    table.captioned("Table of subjects", "What was measured")
 }
 
-fn subject_row(subject: &Subject) -> SubjectRow {
-    SubjectRow {
-        name: subject.name.clone(),
-        kind: subject.kind.clone(),
-        profile: subject.profile.clone(),
-        git: subject.git.clone(),
-        binary: subject.binary_sha256.clone(),
-        env: assignments(&subject.env),
-    }
+fn servers(record: &Record) -> Table {
+    let table = Table::of(
+        &record.stack,
+        &[
+            (Name, "Server", |(name, _)| name.as_str().into()),
+            (Words, "Provider", |(_, server)| server.provider.as_str().into()),
+            (Words, "Version", |(_, server)| server.version.as_str().into()),
+            (Code, "Settings that bear on the figures", |(_, server)| {
+                assignments(&server.settings)
+            }),
+            (Prose, "Note", |(_, server)| server.note.clone().into()),
+        ],
+    );
+    table.captioned("Table of servers", "The stack under the subjects")
 }
 
-fn assignments(values: &BTreeMap<String, String>) -> Vec<String> {
-    values.iter().map(|(name, value)| format!("{name} = {value}")).collect()
+fn assignments(values: &BTreeMap<String, String>) -> Cell {
+    Cell::code(values.iter().map(|(name, value)| format!("{name} = {value}")).collect())
 }

@@ -1,67 +1,67 @@
-//! The gate: what each family came to, in how many blocks, and what the run could have seen.
+//! The gate: the verdict of each family, in how many blocks, and what the run could have seen.
 
-use measure::record::{Comparison, FamilyVerdict, GateDecision};
+use measure::record::{GateDecision, Record};
 
-use crate::format;
-use crate::view::{View, endpoint_title};
-use crate::words::{self, Word};
+use crate::document::Kind::{Name, Number, Prose, Words};
+use crate::document::Table;
+use crate::rows::{Compared, share};
+use crate::view::View;
+use crate::words;
 
 /// The section.
-pub(super) struct GateSection {
-    pub(super) rows: Vec<FamilyRow>,
-    pub(super) endpoints: Vec<EndpointRow>,
+pub(super) struct GateSection<'a> {
+    pub(super) families: Table,
+    pub(super) endpoints: Table,
     pub(super) how: String,
-    pub(super) oversubscribed: Option<String>,
-}
-
-/// One family.
-pub(super) struct FamilyRow {
-    pub(super) family: String,
-    pub(super) word: Word,
-    pub(super) mde: Option<String>,
-    pub(super) detail: String,
-}
-
-/// One endpoint in one family.
-pub(super) struct EndpointRow {
-    pub(super) family: String,
-    pub(super) endpoint: String,
-    pub(super) ratio: String,
-    /// Empty where the run allows none.
-    pub(super) bounds: String,
-    pub(super) mde: Option<String>,
-    pub(super) word: Word,
+    pub(super) oversubscribed: Option<&'a str>,
 }
 
 /// None for a run that is no gate.
-pub(super) fn gate(view: View<'_>) -> Option<GateSection> {
+pub(super) fn gate(view: View<'_>) -> Option<GateSection<'_>> {
     let gate = view.record.gate.as_ref()?;
     Some(GateSection {
-        rows: gate.families.iter().map(row).collect(),
-        endpoints: view.record.comparisons.iter().map(endpoint).collect(),
+        families: families(gate, "MDE"),
+        endpoints: endpoints(view.record),
         how: how(gate),
-        oversubscribed: gate.oversubscribed.clone(),
+        oversubscribed: gate.oversubscribed.as_deref(),
     })
 }
 
-fn row(family: &FamilyVerdict) -> FamilyRow {
-    FamilyRow {
-        family: words::family(&family.family),
-        word: words::outcome(family.outcome),
-        mde: family.mde.map(format::percent),
-        detail: family.detail.clone(),
-    }
+/// Verdicts of the families; `mde` is the head of the smallest slowdown that could be seen.
+pub(crate) fn families(gate: &GateDecision, mde: &str) -> Table {
+    let table = Table::of(
+        &gate.families,
+        &[
+            (Name, "Family", |family| family.family.title().into()),
+            (Words, "Outcome", |family| words::outcome(family.outcome).into()),
+            (Number, mde, |family| family.mde.map(share).into()),
+            (Prose, "Endpoints", |family| family.detail.as_str().into()),
+        ],
+    );
+    table.captioned(
+        "Table of families",
+        "Each family is judged apart: what users feel, what the code costs, and rare pauses",
+    )
 }
 
-fn endpoint(comparison: &Comparison) -> EndpointRow {
-    EndpointRow {
-        family: words::family(&comparison.family),
-        endpoint: endpoint_title(&comparison.endpoint).to_owned(),
-        ratio: format::number(comparison.ratio),
-        bounds: words::ratio_bounds(comparison).unwrap_or_default(),
-        mde: comparison.mde.map(format::percent),
-        word: words::outcome(comparison.outcome),
-    }
+fn endpoints(record: &Record) -> Table {
+    let table = Table::of(
+        record.comparisons.iter().map(Compared::new),
+        &[
+            (Name, "Endpoint", |compared| compared.endpoint.into()),
+            (Words, "Family", |compared| compared.family.into()),
+            (Number, "After ÷ before", |compared| compared.ratio.clone().into()),
+            (Words, "Bounds", |compared| {
+                compared.bounds.clone().unwrap_or_default().into()
+            }),
+            (Number, "MDE", |compared| compared.mde.clone().into()),
+            (Words, "Outcome", |compared| compared.word.into()),
+        ],
+    );
+    table.captioned(
+        "Table of endpoints of the gate",
+        "After ÷ before with one-sided 95 % bounds; of the share of very slow requests the plain ratio",
+    )
 }
 
 /// How the decision came about, as one sentence.

@@ -21,28 +21,31 @@ use measure::record::{Check, Record};
 
 use crate::ReportError;
 use crate::charts::{self, Marker, Width};
+use crate::document::Kind::{Name, Prose, Words};
+use crate::document::Table;
 use crate::view::View;
-use crate::words::{self, Word};
+use crate::words;
 
 /// Everything on the page.
 #[derive(Template)]
 #[template(path = "page.html")]
-struct Page {
+struct Page<'a> {
+    record: &'a Record,
     banner: banner::Banner,
     /// Absent where no gate was run.
-    gate: Option<gate::GateSection>,
+    gate: Option<gate::GateSection<'a>>,
     /// Absent where no baseline was given.
-    baseline: Option<baseline::BaselineSection>,
+    baseline: Option<baseline::BaselineSection<'a>>,
     /// Absent where nobody asked how much load it takes.
     capacity: Option<capacity::CapacitySection>,
     /// Empty where nothing was switched off.
-    ablation: Vec<ablation::Row>,
+    ablation: Vec<ablation::Row<'a>>,
     keys: Vec<Key>,
     bars: Vec<String>,
-    endpoints: Vec<endpoints::Group>,
+    endpoints: Vec<endpoints::Group<'a>>,
     /// Whether the table of endpoints has columns for a comparison.
     has_comparison: bool,
-    targets: targets::Targets,
+    targets: Vec<targets::Group<'a>>,
     curves: Vec<String>,
     timeline: Vec<String>,
     /// Absent in the closed model.
@@ -51,8 +54,8 @@ struct Page {
     consistency: Option<consistency::Consistency>,
     /// Absent where no probe was kept over time.
     probes: Option<probes::Probes>,
-    resources: resources::Resources,
-    checks: Vec<CheckRow>,
+    resources: resources::Resources<'a>,
+    checks: Table,
     environment: environment::Environment,
 }
 
@@ -65,17 +68,11 @@ struct Key {
     shape: &'static str,
 }
 
-/// One self-check.
-struct CheckRow {
-    name: String,
-    word: Word,
-    detail: String,
-}
-
 /// The whole page.
 pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
     let view = View { record };
     let page = Page {
+        record,
         banner: banner::banner(view),
         gate: gate::gate(view),
         baseline: baseline::baseline(record),
@@ -85,7 +82,7 @@ pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
         bars: both_widths(view, charts::p95_bars)?,
         endpoints: endpoints::groups(view),
         has_comparison: record.subjects.len() != 1,
-        targets: targets::targets(view),
+        targets: targets::groups(view),
         curves: curves(view)?,
         timeline: both_widths(view, charts::latency_over_time)?,
         open_model: open_model::open_model(view)?,
@@ -133,13 +130,19 @@ fn keys(view: View<'_>) -> Vec<Key> {
 }
 
 /// Failed ones first.
-fn checks(record: &Record) -> Vec<CheckRow> {
+fn checks(record: &Record) -> Table {
     let mut checks: Vec<&Check> = record.checks.iter().collect();
     checks.sort_by_key(|check| check.ok);
-    let row = |check: &Check| CheckRow {
-        name: check.name.clone(),
-        word: words::check(check.ok),
-        detail: check.detail.clone(),
-    };
-    checks.into_iter().map(row).collect()
+    let table = Table::of(
+        checks,
+        &[
+            (Words, "State", |check| words::check(check.ok).into()),
+            (Name, "Check", |check| check.name.as_str().into()),
+            (Prose, "Figures", |check| check.detail.as_str().into()),
+        ],
+    );
+    table.captioned(
+        "Table of self-checks",
+        "Checks of the harness and the machine; a failed one makes the run invalid",
+    )
 }

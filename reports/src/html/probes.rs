@@ -2,25 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use measure::figures::{self, Unit};
 use measure::record::ProbeCost;
 
 use crate::ReportError;
 use crate::charts;
-use crate::format::{self, Unit};
+use crate::document::Kind::{Name, Number};
+use crate::document::Table;
 use crate::view::View;
 
 /// The section.
 pub(super) struct Probes {
     pub(super) plots: Vec<String>,
-    pub(super) costs: Vec<CostRow>,
-}
-
-/// What one probe cost in its dearest round.
-pub(super) struct CostRow {
-    pub(super) probe: String,
-    pub(super) readings: String,
-    pub(super) total: String,
-    pub(super) longest: String,
+    pub(super) costs: Option<Table>,
 }
 
 /// None where nothing was kept over time.
@@ -32,8 +26,27 @@ pub(super) fn probes(view: View<'_>) -> Result<Option<Probes>, ReportError> {
         .map(|(index, metric)| charts::probe_over_time(view, metric, index))
         .collect::<Result<Vec<_>, _>>()?;
     let plots: Vec<String> = plots.into_iter().flatten().collect();
-    let costs: Vec<CostRow> = dearest(view).into_values().map(cost_row).collect();
-    Ok((!plots.is_empty() || !costs.is_empty()).then_some(Probes { plots, costs }))
+    let costs = costs(view);
+    Ok((!plots.is_empty() || costs.is_some()).then_some(Probes { plots, costs }))
+}
+
+/// None where nothing was read.
+fn costs(view: View<'_>) -> Option<Table> {
+    let table = Table::of(
+        dearest(view).into_values(),
+        &[
+            (Name, "Probe", |cost| cost.probe.as_str().into()),
+            (Number, "Readings", |cost| figures::count(cost.readings).into()),
+            (Number, "Time in all", |cost| milliseconds(cost.total_us).into()),
+            (Number, "Longest", |cost| milliseconds(cost.longest_us).into()),
+        ],
+    );
+    let about = "What reading the probes cost, in the round in which it cost most";
+    table.captioned("Table of the probes' own cost", about).if_any()
+}
+
+fn milliseconds(us: u64) -> String {
+    figures::quantity(figures::us_to_ms(us), Unit::Milliseconds)
 }
 
 /// By probe, the round in which it cost most.
@@ -46,14 +59,4 @@ fn dearest(view: View<'_>) -> BTreeMap<&str, &ProbeCost> {
         }
     }
     dearest
-}
-
-fn cost_row(cost: &ProbeCost) -> CostRow {
-    let milliseconds = |us: u64| format::quantity(us as f64 / 1000.0, Unit::Milliseconds);
-    CostRow {
-        probe: cost.probe.clone(),
-        readings: format::count(cost.readings),
-        total: milliseconds(cost.total_us),
-        longest: milliseconds(cost.longest_us),
-    }
 }

@@ -1,18 +1,17 @@
-//! What the subjects used: metrics of a subject as a whole, and comparisons that are not about latency.
+//! Resources that the subjects used: metrics of a subject as a whole, and comparisons that are not about latency.
 
-use measure::record::{Comparison, MetricSummary};
+use measure::figures;
+use measure::metrics::{self, Metric};
+use measure::record::{Family, MetricSummary};
 
-use super::endpoints::{Compared, compared};
 use crate::charts;
-use crate::format::{self, Unit};
-use crate::metrics::{self, Metric};
-use crate::view::{View, endpoint_title};
-use crate::words;
+use crate::rows::Compared;
+use crate::view::View;
 
 /// The section.
-pub(super) struct Resources {
+pub(super) struct Resources<'a> {
     pub(super) rows: Vec<Row>,
-    pub(super) comparisons: Vec<ComparisonRow>,
+    pub(super) comparisons: Vec<Compared<'a>>,
 }
 
 /// One metric.
@@ -32,23 +31,12 @@ pub(super) struct Cell {
     pub(super) bar: String,
 }
 
-/// A comparison outside the table of endpoints.
-pub(super) struct ComparisonRow {
-    pub(super) family: String,
-    pub(super) endpoint: String,
-    pub(super) subjects: String,
-    pub(super) compared: Compared,
-}
-
-pub(super) fn resources(view: View<'_>) -> Resources {
-    let others = view
-        .record
-        .comparisons
-        .iter()
-        .filter(|comparison| comparison.family != words::LATENCY);
+pub(super) fn resources(view: View<'_>) -> Resources<'_> {
+    let comparisons = view.record.comparisons.iter();
+    let others = comparisons.filter(|comparison| comparison.family != Family::LatencyP95);
     Resources {
         rows: view.metrics().into_iter().map(|metric| row(view, metric)).collect(),
-        comparisons: others.map(comparison_row).collect(),
+        comparisons: others.map(Compared::new).collect(),
     }
 }
 
@@ -59,7 +47,7 @@ fn row(view: View<'_>, name: &str) -> Row {
         .map(|(number, subject)| (number, view.metric(&subject.name, name)))
         .collect();
     // A share is drawn against 100 %, everything else against the largest value of its row.
-    let least = if metric.unit == Unit::Share { 1.0 } else { 0.0 };
+    let least = if metric.is_share() { 1.0 } else { 0.0 };
     let values = summaries
         .iter()
         .filter_map(|(_, summary)| summary.map(|summary| summary.value));
@@ -69,7 +57,7 @@ fn row(view: View<'_>, name: &str) -> Row {
         .map(|(number, summary)| summary.map(|summary| cell(summary, &metric, longest, *number)));
     Row {
         cells: cells.collect(),
-        title: metric.title.clone(),
+        title: metric.title().to_owned(),
         name: name.to_owned(),
     }
 }
@@ -81,18 +69,9 @@ fn cell(summary: &MetricSummary, metric: &Metric, longest: f64, number: usize) -
         0.0
     };
     Cell {
-        value: format::quantity(summary.value, metric.unit),
-        interval: summary.ci.map(|interval| format::interval(interval, metric.unit)),
+        value: figures::quantity(summary.value, metric.unit),
+        interval: summary.ci.map(|interval| figures::interval(interval, metric.unit)),
         series: charts::series(number),
         bar: format!("{:.1}", share * 100.0),
-    }
-}
-
-fn comparison_row(comparison: &Comparison) -> ComparisonRow {
-    ComparisonRow {
-        family: words::family(&comparison.family),
-        endpoint: endpoint_title(&comparison.endpoint).to_owned(),
-        subjects: format!("{} → {}", comparison.before, comparison.after),
-        compared: compared(comparison),
     }
 }

@@ -1,11 +1,15 @@
 //! The page of trends: every figure over the runs of a history, and since which commit it is what it is.
 
 use askama::Template;
+use measure::figures::{self, Unit};
 use measure::history::Trend;
+use measure::history::change::ChangePoint;
+use measure::metrics;
 
 use crate::ReportError;
 use crate::charts;
-use crate::format::{self, Unit};
+use crate::document::Kind::{Name, Number, Words};
+use crate::document::{Cell, Table};
 use crate::view::endpoint_title;
 
 /// Everything on the page.
@@ -18,21 +22,12 @@ struct Page {
     skipped: Vec<String>,
 }
 
-/// One trend.
+/// One trend: the p95 of an endpoint, or a metric.
 struct Figure {
     title: String,
     plot: Option<String>,
-    changes: Vec<Change>,
-}
-
-/// One change of level.
-struct Change {
-    since: String,
-    when: String,
-    from: String,
-    to: String,
-    speed: String,
-    tone: &'static str,
+    /// None where the level never changed.
+    changes: Option<Table>,
 }
 
 /// The whole page; `skipped` says which lines of the history could not be read.
@@ -48,23 +43,38 @@ pub(crate) fn page(subject: &str, trends: &[Trend], skipped: &[String]) -> Resul
 }
 
 fn figure((index, trend): (usize, &Trend)) -> Result<Figure, ReportError> {
-    let title = format!("p95 of {}", endpoint_title(&trend.name));
+    let (title, unit) = match metrics::find(&trend.name) {
+        Some(metric) => (metric.title().to_owned(), metric.unit),
+        None => (format!("p95 of {}", endpoint_title(&trend.name)), Unit::Milliseconds),
+    };
     Ok(Figure {
-        plot: charts::trend(&title, trend, index)?,
+        plot: charts::trend(&title, unit, trend, index)?,
+        changes: (!trend.changes.is_empty()).then(|| changes(trend, unit)),
         title,
-        changes: trend.changes.iter().map(|change| described(trend, change)).collect(),
     })
 }
 
-fn described(trend: &Trend, change: &measure::history::change::ChangePoint) -> Change {
+fn changes(trend: &Trend, unit: Unit) -> Table {
+    let columns = [
+        (Name, "Since"),
+        (Words, "Run at"),
+        (Number, "From"),
+        (Number, "To"),
+        (Words, "Change"),
+    ];
+    let rows = trend.changes.iter().map(|change| cells(trend, change, unit));
+    Table::new(&columns, rows).captioned("Changes of level", "Changes of level")
+}
+
+fn cells(trend: &Trend, change: &ChangePoint, unit: Unit) -> Vec<Cell> {
     let point = &trend.points[change.index];
+    let quantity = |value| Cell::from(figures::quantity(value, unit));
     let ratio = change.after / change.before;
-    Change {
-        since: point.git.clone().unwrap_or_else(|| point.id.clone()),
-        when: format::moment(&point.at),
-        from: format::quantity(change.before, Unit::Milliseconds),
-        to: format::quantity(change.after, Unit::Milliseconds),
-        speed: format::speed(ratio).unwrap_or_default(),
-        tone: if ratio > 1.0 { "bad" } else { "good" },
-    }
+    vec![
+        Cell::code(vec![point.git.clone().unwrap_or_else(|| point.id.clone())]),
+        figures::moment(&point.at).into(),
+        quantity(change.before),
+        quantity(change.after),
+        Cell::from(figures::speed(ratio).unwrap_or_default()).bad_if(ratio > 1.0),
+    ]
 }

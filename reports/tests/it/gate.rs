@@ -1,4 +1,4 @@
-//! What a gate prints for pull requests, for GitHub Actions and for machines.
+//! Outputs of a gate for pull requests, for GitHub Actions and for machines.
 
 use measure::record::{Outcome, Priority, TargetVerdict};
 use reports::{annotations, markdown, verdict_json};

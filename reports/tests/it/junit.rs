@@ -25,7 +25,7 @@ fn attribute(document: &Document<'_>, name: &str) -> usize {
         .expect("a number")
 }
 
-/// What the head says must be what stands in the body.
+/// Asserts that the counts in the head are those of the body.
 fn assert_counts(document: &Document<'_>) {
     for (name, tag) in [
         ("tests", "testcase"),
@@ -50,7 +50,7 @@ fn message<'a>(document: &'a Document<'a>, case: &str, tag: &str) -> &'a str {
 #[test]
 fn a_passed_run_has_no_failure_and_skips_what_was_not_measured() {
     let record = support::record();
-    let xml = junit(&record);
+    let xml = junit(&record).unwrap();
     let document = Document::parse(&xml).unwrap();
     assert_counts(&document);
     let parts = 1 + record.checks.len() + record.targets.len() + record.comparisons.len();
@@ -74,7 +74,7 @@ fn misses_failed_checks_and_regressions_are_failures_with_their_figures() {
     record.targets[1].verdict = TargetVerdict::Inconclusive;
     record.checks[1].ok = false;
     record.comparisons[1].outcome = Outcome::Regress;
-    let xml = junit(&record);
+    let xml = junit(&record).unwrap();
     let document = Document::parse(&xml).unwrap();
     assert_counts(&document);
     assert_eq!(attribute(&document, "failures"), 3);
@@ -88,13 +88,25 @@ fn misses_failed_checks_and_regressions_are_failures_with_their_figures() {
 }
 
 #[test]
+fn a_message_of_several_lines_stands_whole_in_the_body() {
+    let mut record = support::record();
+    record.checks[0].ok = false;
+    record.checks[0].detail = "first line\nsecond <line>".to_owned();
+    let xml = junit(&record).unwrap();
+    let document = Document::parse(&xml).unwrap();
+    assert_eq!(message(&document, "fsync is on", "failure"), "first line second <line>");
+    let failure = document.descendants().find(|node| node.has_tag_name("failure"));
+    assert_eq!(failure.unwrap().text(), Some("first line\nsecond <line>"));
+}
+
+#[test]
 fn a_run_that_did_not_come_about_is_an_error() {
     for verdict in [Verdict::Unavailable, Verdict::Interrupted, Verdict::Invalid] {
         let record = Record {
             verdict,
             ..support::unavailable()
         };
-        let xml = junit(&record);
+        let xml = junit(&record).unwrap();
         let document = Document::parse(&xml).unwrap();
         assert_counts(&document);
         assert_eq!(attribute(&document, "errors"), 1, "{verdict:?}");
@@ -103,12 +115,12 @@ fn a_run_that_did_not_come_about_is_an_error() {
 
 #[test]
 fn names_are_escaped_and_come_back_as_they_were() {
-    let hostile = "<script a=\"1\" b='2'>&amp; ]]>\nsecond line";
+    let hostile = "<script a=\"1\" b='2'>&amp; ]]> \\ second word";
     let mut record = support::record();
     record.checks[0].name = hostile.to_owned();
     record.checks[1].name = "nul \u{0} and escape \u{1b}".to_owned();
     record.workload.name = hostile.to_owned();
-    let xml = junit(&record);
+    let xml = junit(&record).unwrap();
     let document = Document::parse(&xml).unwrap();
     assert_eq!(suite(&document).attribute("name"), Some(hostile));
     let names: Vec<_> = document
@@ -117,4 +129,45 @@ fn names_are_escaped_and_come_back_as_they_were() {
         .collect();
     assert!(names.contains(&hostile));
     assert!(names.contains(&"nul \u{FFFD} and escape \u{FFFD}"));
+}
+
+#[test]
+fn escape_sequences_and_control_characters_never_break_the_xml() {
+    let controls: String = (0..0x20)
+        .chain(0x7f..0xa0)
+        .chain([0xFFFE, 0xFFFF])
+        .filter_map(char::from_u32)
+        .collect();
+    for hostile in [
+        "\u{1b}[31mred\u{1b}[0m",
+        "\u{1b}]8;;http://x\u{7}link\u{1b}]8;;\u{7}",
+        &controls,
+    ] {
+        let mut record = support::unavailable();
+        record.checks = support::record().checks;
+        record.targets = support::record().targets;
+        record.comparisons = support::record().comparisons;
+        let text = format!("before {hostile} after");
+        record.workload.name.clone_from(&text);
+        record.verdict_reason.clone_from(&text);
+        record.checks[0].ok = false;
+        record.checks[0].name.clone_from(&text);
+        record.checks[0].detail.clone_from(&text);
+        record.targets[0].id.clone_from(&text);
+        record.targets[0].detail.clone_from(&text);
+        record.targets[0].verdict = TargetVerdict::Inconclusive;
+        record.comparisons[0].endpoint.clone_from(&text);
+        record.comparisons[0].outcome = Outcome::Regress;
+        let xml = junit(&record).unwrap();
+        let document = Document::parse(&xml).unwrap_or_else(|error| panic!("{hostile:?}: {error}\n{xml}"));
+        assert_counts(&document);
+        for (case, tag) in [("no subject", "error"), ("before", "failure")] {
+            let message = message(&document, case, tag);
+            assert!(
+                message.starts_with("before ") && message.ends_with(" after"),
+                "{message:?}"
+            );
+            assert!(!message.contains('\u{1b}'), "{message:?}");
+        }
+    }
 }

@@ -105,7 +105,7 @@ fn a_baseline_stands_in_every_output_with_what_it_can_show() {
         &["id=\"baseline\"", "yesterday: phase2 at 4b5edd4", "a &#60;b&#62; note"],
     );
     assert_says(
-        &junit(&record),
+        &junit(&record).expect("it is written"),
         &["classname=\"baseline.latency_p95\"", "type=\"regression\""],
     );
     assert_says(
@@ -165,10 +165,16 @@ fn a_capacity_says_what_is_promised_and_shows_every_step() {
             "3 loads, 1 of which missed",
         ],
     );
-    assert_says(&junit(&record), &["classname=\"capacity\" name=\"fast\"/>"]);
+    assert_says(
+        &junit(&record).expect("it is written"),
+        &["name=\"fast\" classname=\"capacity\"/>"],
+    );
     let document: Value = serde_json::from_str(&verdict_json(&record)).expect("it is JSON");
     assert_eq!(document["capacity"]["advertised_per_s"], 140.0);
     let mut missed = record;
     missed.verdict = Verdict::TargetsMissed;
-    assert_says(&junit(&missed), &["type=\"too little capacity\""]);
+    assert_says(
+        &junit(&missed).expect("it is written"),
+        &["type=\"too little capacity\""],
+    );
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use measure::record::{
     ALL_ENDPOINTS, Ablated, ArrivalSummary, Check, Comparison, Consistency, ConsistencySummary, EndpointSummary,
-    FamilyVerdict, GateDecision, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Purpose, Record,
-    Round, SCHEMA_VERSION, Series, Server, ServiceTimes, Slice, StaleRead, Subject, Summary, TargetResult,
-    TargetVerdict, Tool, Verdict, WorkloadId,
+    Family, FamilyVerdict, GateDecision, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Purpose, Record, Round,
+    SCHEMA_VERSION, Series, Server, ServiceTimes, Slice, StaleRead, Subject, Summary, TargetResult, TargetVerdict,
+    Tool, Verdict, WorkloadId,
 };
 
 /// Blocks of the record.
@@ -89,7 +89,7 @@ pub(crate) fn ablation() -> Record {
         if comparison.endpoint == "risk_current" {
             comparison.ratio = 4.0;
         }
-        if comparison.family != "latency_p95" {
+        if comparison.family != Family::LatencyP95 {
             comparison.outcome = Outcome::Inconclusive;
         }
     }
@@ -112,14 +112,14 @@ pub(crate) fn gate() -> Record {
     record.verdict_reason =
         String::from("slower than before: latency_p95 of risk_current is 1.21 times that of phase1");
     for comparison in &mut record.comparisons {
-        comparison.outcome = match (comparison.family.as_str(), comparison.endpoint.as_str()) {
-            ("latency_p95", "risk_current") => Outcome::Regress,
-            ("latency_p95", "record_trip") => Outcome::Inconclusive,
+        comparison.outcome = match (comparison.family, comparison.endpoint.as_str()) {
+            (Family::LatencyP95, "risk_current") => Outcome::Regress,
+            (Family::LatencyP95, "record_trip") => Outcome::Inconclusive,
             _ => Outcome::Pass,
         };
     }
-    let family = |family: &str, outcome, mde, detail: &str| FamilyVerdict {
-        family: family.to_owned(),
+    let family = |family, outcome, mde, detail: &str| FamilyVerdict {
+        family,
         outcome,
         mde,
         detail: detail.to_owned(),
@@ -133,18 +133,18 @@ pub(crate) fn gate() -> Record {
         canary: true,
         families: vec![
             family(
-                "latency_p95",
+                Family::LatencyP95,
                 Outcome::Regress,
                 Some(0.081),
                 "1 slower, 1 undecided, 3 not slower; MDE = 8.1 %",
             ),
             family(
-                "cpu_per_request",
+                Family::CpuPerRequest,
                 Outcome::Pass,
                 Some(0.021),
                 "1 not slower; MDE = 2.1 %",
             ),
-            family("tail_share", Outcome::Pass, None, "5 not slower"),
+            family(Family::TailShare, Outcome::Pass, None, "5 not slower"),
         ],
         oversubscribed: Some("93 % of the cores were in use".to_owned()),
     });
@@ -496,16 +496,21 @@ fn comparisons() -> Vec<Comparison> {
         } else {
             Outcome::Improved
         };
-        comparison("latency_p95", before.endpoint, after.p95_ms / before.p95_ms, outcome)
+        comparison(
+            Family::LatencyP95,
+            before.endpoint,
+            after.p95_ms / before.p95_ms,
+            outcome,
+        )
     });
-    let cpu = comparison("cpu_per_request", ALL_ENDPOINTS, 0.274, Outcome::Improved);
+    let cpu = comparison(Family::CpuPerRequest, ALL_ENDPOINTS, 0.274, Outcome::Improved);
     latency.chain(std::iter::once(cpu)).collect()
 }
 
 /// Of `phase2` against `phase1`.
-pub(crate) fn comparison(family: &str, endpoint: &str, ratio: f64, outcome: Outcome) -> Comparison {
+pub(crate) fn comparison(family: Family, endpoint: &str, ratio: f64, outcome: Outcome) -> Comparison {
     Comparison {
-        family: family.to_owned(),
+        family,
         endpoint: endpoint.to_owned(),
         before: "phase1".to_owned(),
         after: "phase2".to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::BaselineRules;
-use crate::compare::CPU_PROBE;
+use crate::metrics;
 use crate::percentile;
 use crate::record::ALL_ENDPOINTS;
 use crate::rounds::MeasuredRound;
@@ -71,7 +71,11 @@ impl<'a> Figures<'a> {
     }
 
     fn cpu_by_block(&self) -> Option<Vec<f64>> {
-        let of = |round: &MeasuredRound| round.metric(CPU_PROBE).and_then(logarithm);
+        let of = |round: &MeasuredRound| {
+            round
+                .metric(metrics::SERVICE_CPU_US_PER_REQUEST.name())
+                .and_then(logarithm)
+        };
         self.rounds.iter().map(of).collect()
     }
 }

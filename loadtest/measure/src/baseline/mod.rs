@@ -13,10 +13,10 @@ mod like;
 
 use chrono::TimeDelta;
 
-use crate::compare::{self, CPU_FAMILY, LATENCY_FAMILY};
+use crate::compare;
 use crate::figures::percent;
 use crate::limits::{ALPHA, MARGIN, MIN_ANSWERS};
-use crate::record::{Baseline, BaselineEvidence, BaselineRun, Comparison, Outcome, Record, Verdict};
+use crate::record::{Baseline, BaselineEvidence, BaselineRun, Comparison, Family, Outcome, Record, Verdict};
 use crate::rounds::{MeasuredRound, RoundError, measured};
 use crate::stats::student::{self, ONE_SIDED_95};
 use crate::stats::unpaired::{Difference, holm};
@@ -138,8 +138,8 @@ pub fn compare(
         evidence,
         limit,
     };
-    let mut comparisons = sides.compare(LATENCY_FAMILY, &figures::latency(&before, &after, rules), rules);
-    comparisons.extend(sides.compare(CPU_FAMILY, &figures::cpu(&before, &after), rules));
+    let mut comparisons = sides.compare(Family::LatencyP95, &figures::latency(&before, &after, rules), rules);
+    comparisons.extend(sides.compare(Family::CpuPerRequest, &figures::cpu(&before, &after), rules));
     Ok(Baseline {
         runs: baselines
             .iter()
@@ -237,7 +237,7 @@ struct Sides {
 
 impl Sides {
     /// One line per series; those without enough data stay out of the correction.
-    fn compare(&self, family: &str, series: &[Series], rules: &BaselineRules) -> Vec<Comparison> {
+    fn compare(&self, family: Family, series: &[Series], rules: &BaselineRules) -> Vec<Comparison> {
         let found: Vec<Option<Difference>> = series.iter().map(|one| self.difference(one)).collect();
         let of_tested = |p: fn(&Difference, f64) -> f64, limit: f64| -> Vec<f64> {
             holm(&found.iter().flatten().map(|one| p(one, limit)).collect::<Vec<_>>())
@@ -265,7 +265,7 @@ impl Sides {
 
     fn line(
         &self,
-        family: &str,
+        family: Family,
         series: &Series,
         found: Option<(Difference, (f64, f64))>,
         tested: usize,

@@ -3,7 +3,7 @@
 use chrono::Duration;
 
 use super::*;
-use crate::compare::CPU_PROBE;
+use crate::metrics;
 use crate::record::Server;
 use crate::testing::{assert_close, record, round, some_time};
 
@@ -20,7 +20,10 @@ fn run(hours: i64, blocks: u32, factor: f64) -> Record {
                 "phase2",
                 &[("a", spread(typical_us)), ("b", spread(typical_us * 2.0))],
             )
-            .with_probe(CPU_PROBE, 300.0 * factor * (1.0 + f64::from(block % 2) / 100.0))
+            .with_probe(
+                metrics::SERVICE_CPU_US_PER_REQUEST.name(),
+                300.0 * factor * (1.0 + f64::from(block % 2) / 100.0),
+            )
         })
         .collect();
     run
@@ -50,11 +53,11 @@ fn refused(record: &Record, baseline: Record) -> String {
     try_against(record, &[baseline]).unwrap_err().to_string()
 }
 
-fn outcomes(baseline: &Baseline) -> Vec<(&str, &str, Outcome)> {
+fn outcomes(baseline: &Baseline) -> Vec<(Family, &str, Outcome)> {
     baseline
         .comparisons
         .iter()
-        .map(|one| (one.family.as_str(), one.endpoint.as_str(), one.outcome))
+        .map(|one| (one.family, one.endpoint.as_str(), one.outcome))
         .collect()
 }
 
@@ -70,10 +73,10 @@ fn only_what_other_conditions_cannot_explain_is_called() {
         assert_eq!(
             outcomes(&judged),
             [
-                (LATENCY_FAMILY, "a", expected),
-                (LATENCY_FAMILY, "all", expected),
-                (LATENCY_FAMILY, "b", expected),
-                (CPU_FAMILY, "all", expected),
+                (Family::LatencyP95, "a", expected),
+                (Family::LatencyP95, "all", expected),
+                (Family::LatencyP95, "b", expected),
+                (Family::CpuPerRequest, "all", expected),
             ],
             "factor {factor}"
         );

@@ -4,7 +4,7 @@ use super::queue::{part_of, queue};
 use super::worst::{Shown, check};
 use crate::figures::{figure, percent, us_to_ms};
 use crate::limits::allowed_lateness_us;
-use crate::names;
+use crate::metrics;
 use crate::record::{Arrivals, Check, Machine, Model, Pulse, RateStretch, WorkloadId};
 use crate::rounds::{MeasuredRound, Rounds};
 use crate::steady;
@@ -185,8 +185,8 @@ fn lateness(round: &MeasuredRound) -> Option<Shown> {
 
 /// `U = X S / cores` from the CPU time per request, against the CPU share that was read by itself.
 fn utilisation(round: &MeasuredRound, cores: f64) -> Option<Shown> {
-    let per_request_us = round.metric(names::SERVICE_CPU_US_PER_REQUEST)?;
-    let counted = round.metric(names::SERVICE_CPU_PERCENT)? / 100.0;
+    let per_request_us = round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name())?;
+    let counted = round.metric(metrics::SERVICE_CPU_PERCENT.name())? / 100.0;
     let all = round.all();
     let used = (all.count + all.errors) as f64 / round.seconds * per_request_us / 1e6 / cores;
     let apart = (used - counted).abs() / counted.max(f64::MIN_POSITIVE);

@@ -3,7 +3,7 @@
 use super::worst::{Shown, check, probe};
 use crate::figures::figure;
 use crate::limits::{LATENESS_SHARE, MAX_GENERATOR_CPU};
-use crate::names;
+use crate::metrics;
 use crate::record::Check;
 use crate::rounds::{MeasuredRound, Rounds};
 
@@ -28,19 +28,19 @@ pub(crate) fn of_machine(rounds: &Rounds) -> Vec<Check> {
     vec![
         at_most(
             "the generator was not saturated",
-            names::HARNESS_CPU_PERCENT,
+            metrics::HARNESS_CPU_PERCENT.name(),
             100.0 * MAX_GENERATOR_CPU,
         ),
         checked("the generator's timers were on time", &timer_lag),
         checked("the clock is fine enough", &clock_step),
         at_most(
             "the hypervisor took little time",
-            names::STEAL_PERCENT,
+            metrics::STEAL_PERCENT.name(),
             MAX_STEAL_PERCENT,
         ),
         at_most(
             "no other job used the machine",
-            names::OTHER_CPU_PERCENT,
+            metrics::OTHER_CPU_PERCENT.name(),
             MAX_OTHER_CPU_PERCENT,
         ),
     ]
@@ -50,11 +50,11 @@ pub(crate) fn of_machine(rounds: &Rounds) -> Vec<Check> {
 fn timer_lag(round: &MeasuredRound) -> Option<Shown> {
     let p95_ms = round.all().latency.quantile_ms(0.95).unwrap_or(0.0);
     let allowed_ms = LAG_FLOOR_MS.max(LATENESS_SHARE * p95_ms);
-    probe(round, names::HARNESS_LAG_P99_MS, allowed_ms, "ms late at p99")
+    probe(round, metrics::HARNESS_LAG_P99_MS.name(), allowed_ms, "ms late at p99")
 }
 
 fn clock_step(round: &MeasuredRound) -> Option<Shown> {
-    let value = round.metric(names::CLOCK_STEP_US)?;
+    let value = round.metric(metrics::CLOCK_STEP_US.name())?;
     let medians = round.endpoints.values().filter_map(|one| one.latency.quantile_us(0.5));
     let fastest_us = medians.min()? as f64;
     let allowed = STEP_FLOOR_US.max(STEP_SHARE * fastest_us);

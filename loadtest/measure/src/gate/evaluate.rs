@@ -6,17 +6,15 @@ use super::GateRules;
 use super::decision::{self, Decided, Evidence, Look};
 use super::differences::{self, Block};
 use super::tail::{self, TailShare, TailTest};
-use crate::compare::{CPU_FAMILY, LATENCY_FAMILY, Sides};
+use crate::compare::Sides;
 use crate::figures::percent;
 use crate::limits::RESOLUTION;
-use crate::record::{ALL_ENDPOINTS, CANARY, Comparison, FamilyVerdict, GateDecision, Machine, Outcome, Round};
+use crate::record::{ALL_ENDPOINTS, CANARY, Comparison, Family, FamilyVerdict, GateDecision, Machine, Outcome, Round};
 use crate::rounds::RoundError;
 use crate::stats::power;
 
 mod describe;
 
-/// Family of the shares of very slow requests.
-pub const TAIL_FAMILY: &str = "tail_share";
 
 /// The next step of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +74,8 @@ pub fn evaluate(
 ) -> Result<Evaluation, RoundError> {
     let blocks = differences::blocks(rounds, sides)?;
     let stages = Stages::of(&blocks, rules);
-    let latency = Family::latency(&stages, rules);
-    let cpu = Family::cpu(&stages);
+    let latency = FamilyRows::latency(&stages, rules);
+    let cpu = FamilyRows::cpu(&stages);
     let mut families = vec![latency.decide(sides, rules)];
     families.extend(cpu.map(|cpu| cpu.decide(sides, rules)));
     let open = families.iter().any(|family| family.open);
@@ -133,8 +131,8 @@ struct Row {
 }
 
 /// Rows of one family, the endpoints that are tested and those that are not.
-struct Family {
-    name: &'static str,
+struct FamilyRows {
+    family: Family,
     rows: Vec<Row>,
     /// Endpoints that too few blocks have, or one side alone.
     untested: Vec<String>,
@@ -147,11 +145,11 @@ struct FamilyDecided {
     open: bool,
 }
 
-impl Family {
+impl FamilyRows {
     fn latency(stages: &Stages, rules: &GateRules) -> Self {
         let canary = staged(stages, |block| block.latency(CANARY));
         let mut family = Self {
-            name: LATENCY_FAMILY,
+            family: Family::LatencyP95,
             rows: vec![],
             untested: vec![],
             canary: canary.filter(|canary| !canary.first.is_empty()),
@@ -173,7 +171,7 @@ impl Family {
     fn cpu(stages: &Stages) -> Option<Self> {
         let differences = staged(stages, Block::cpu).filter(|row| !row.first.is_empty())?;
         Some(Self {
-            name: CPU_FAMILY,
+            family: Family::CpuPerRequest,
             rows: vec![Row {
                 endpoint: ALL_ENDPOINTS.to_owned(),
                 differences,
@@ -207,11 +205,11 @@ impl Family {
             .rows
             .iter()
             .zip(decided)
-            .map(|(row, one)| comparison(self.name, &row.endpoint, &one.evidence, row.outcome(one.outcome), sides));
+            .map(|(row, one)| comparison(self.family, &row.endpoint, &one.evidence, row.outcome(one.outcome), sides));
         let rest = self
             .untested
             .iter()
-            .map(|endpoint| Comparison::located(self.name, endpoint, sides, &[]));
+            .map(|endpoint| Comparison::located(self.family, endpoint, sides, &[]));
         judged.chain(rest).collect()
     }
 }
@@ -263,7 +261,7 @@ fn has_requests(blocks: &[&Block], endpoint: &str) -> bool {
     before.len().min(after.len()) as f64 >= needed
 }
 
-fn comparison(family: &str, endpoint: &str, look: &Evidence, outcome: Outcome, sides: Sides) -> Comparison {
+fn comparison(family: Family, endpoint: &str, look: &Evidence, outcome: Outcome, sides: Sides) -> Comparison {
     Comparison {
         p_slower: look.p_slower,
         p_faster: look.p_faster,
@@ -302,12 +300,12 @@ fn tail_comparison(endpoint: &str, share: &TailShare, test: TailTest, sides: Sid
         } else {
             Outcome::Pass
         },
-        ..Comparison::located(TAIL_FAMILY, endpoint, sides, &[])
+        ..Comparison::located(Family::TailShare, endpoint, sides, &[])
     }
 }
 
 fn family_verdicts(comparisons: &[Comparison]) -> Vec<FamilyVerdict> {
-    [LATENCY_FAMILY, CPU_FAMILY, TAIL_FAMILY]
+    Family::ALL
         .into_iter()
         .filter_map(|family| {
             let own: Vec<&Comparison> = comparisons.iter().filter(|one| one.family == family).collect();
@@ -316,10 +314,10 @@ fn family_verdicts(comparisons: &[Comparison]) -> Vec<FamilyVerdict> {
         .collect()
 }
 
-fn family_verdict(family: &str, own: &[&Comparison]) -> FamilyVerdict {
+fn family_verdict(family: Family, own: &[&Comparison]) -> FamilyVerdict {
     let mde = own.iter().filter_map(|one| one.mde).reduce(f64::max);
     FamilyVerdict {
-        family: family.to_owned(),
+        family,
         outcome: decision::overall(own.iter().map(|one| one.outcome)),
         mde,
         detail: describe::family(own, mde),

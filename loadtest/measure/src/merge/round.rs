@@ -6,19 +6,15 @@ use super::{
 };
 use crate::figures::us_to_ms;
 use crate::histogram::HistogramError;
+use crate::metrics::describe;
 use crate::record::{Flow, Pulse};
-
-/// Probes that speak of a generator and its machine: the worst one counts.
-const OF_A_GENERATOR: [&str; 3] = ["harness.", "machine.", "clock."];
-/// Ends the name of a metric that each generator divided by its own requests.
-const PER_REQUEST: &str = "per_request";
 
 /// The rounds of all records, which are known to be alike.
 pub(super) fn merge_all(records: &[Record]) -> Result<Vec<Round>, MergeError> {
     let mut merged = records[0].rounds.clone();
     for (index, sum) in merged.iter_mut().enumerate() {
-        sum.probes.retain(|name, _| !name.ends_with(PER_REQUEST));
-        sum.ratios.retain(|name, _| !name.ends_with(PER_REQUEST));
+        sum.probes.retain(|name, _| !describe(name).is_per_request());
+        sum.ratios.retain(|name, _| !describe(name).is_per_request());
         for record in &records[1..] {
             together(&records[0], record, sum, &record.rounds[index])?;
             add(sum, &record.rounds[index]).map_err(|(place, source)| MergeError::Histogram {
@@ -76,7 +72,7 @@ fn add(sum: &mut Round, other: &Round) -> Result<(), Unreadable> {
         add_slice(sum, slice).map_err(|source| (format!("second at {} ms", slice.start_ms), source))?;
     }
     for (name, value) in &other.probes {
-        if OF_A_GENERATOR.iter().any(|prefix| name.starts_with(prefix)) {
+        if describe(name).is_of_generator() {
             let worst = sum.probes.entry(name.clone()).or_insert(*value);
             *worst = worst.max(*value);
         }

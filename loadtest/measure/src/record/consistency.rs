@@ -2,10 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Metric of [`Consistency::stale_reads`] summed over rounds, as targets name it.
-pub const STALE_READS: &str = "cache.stale_reads";
-/// Metric of the 99th percentile of [`Consistency::propagation_hdr`] over rounds, milliseconds.
-pub const INVALIDATION_P99_MS: &str = "cache.invalidation_p99_ms";
 /// Examples kept per round; the rest is only counted.
 pub const MAX_STALE_EXAMPLES: usize = 20;
 

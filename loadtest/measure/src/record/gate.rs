@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointCounts, Outcome};
+use super::{EndpointCounts, Family, Outcome};
 
 /// Endpoint name under which the canary stands in [`GateSlice::endpoints`].
 pub const CANARY: &str = "canary";
@@ -63,8 +63,8 @@ pub struct GateDecision {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FamilyVerdict {
-    /// `latency_p95`, `cpu_per_request` or `tail_share`.
-    pub family: String,
+    /// The family that was tested.
+    pub family: Family,
     /// Regress if any endpoint regressed, else inconclusive if any is, else pass.
     pub outcome: Outcome,
     /// The smallest slowdown that this run could see in its worst endpoint, as a share; absent where unknown.

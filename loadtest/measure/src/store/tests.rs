@@ -405,7 +405,7 @@ fn judgements() -> (EndpointSummary, MetricSummary, Comparison, TargetResult) {
         rounds: 1,
     };
     let comparison = Comparison {
-        family: "latency_p95".to_owned(),
+        family: crate::record::Family::LatencyP95,
         endpoint: "a".to_owned(),
         before: "phase1".to_owned(),
         after: "phase2".to_owned(),

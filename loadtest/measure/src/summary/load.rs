@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{curve, mean_of_rounds, share, small};
 use crate::histogram::LatencyHistogram;
+use crate::metrics;
 use crate::percentile;
 use crate::record::{
-    ArrivalSummary, Arrivals, Consistency, ConsistencySummary, INVALIDATION_P99_MS, MetricSummary, STALE_READS,
+    ArrivalSummary, Arrivals, Consistency, ConsistencySummary, MetricSummary,
 };
 use crate::rounds::MeasuredRound;
 
@@ -66,17 +67,18 @@ pub(super) fn consistency_metrics(rounds: &[MeasuredRound]) -> BTreeMap<String, 
     let found = followed(rounds);
     let stale = found.iter().map(|(one, _)| one.stale_reads).sum::<u64>() as f64;
     let p99s_ms: Vec<f64> = found.iter().filter_map(|(_, times)| times.quantile_ms(0.99)).collect();
-    let mut metrics = BTreeMap::new();
+    let mut summaries = BTreeMap::new();
     if found.iter().any(|(one, _)| one.reads > 0) {
         let counted = MetricSummary {
             value: stale,
             ci: Some((stale, stale)),
             rounds: small(found.len()),
         };
-        metrics.insert(STALE_READS.to_owned(), counted);
+        summaries.insert(metrics::CACHE_STALE_READS.key(), counted);
     }
-    metrics.extend(mean_of_rounds(&p99s_ms).map(|mean| (INVALIDATION_P99_MS.to_owned(), mean)));
-    metrics
+    let mean = mean_of_rounds(&p99s_ms);
+    summaries.extend(mean.map(|mean| (metrics::CACHE_INVALIDATION_P99_MS.key(), mean)));
+    summaries
 }
 
 fn followed<'r>(rounds: &'r [MeasuredRound]) -> Vec<(&'r Consistency, &'r LatencyHistogram)> {

@@ -10,6 +10,7 @@ mod absolute;
 mod finding;
 mod relative;
 
+use crate::metrics;
 use crate::record::{ALL_ENDPOINTS, Limit, Priority, Summary, TargetResult};
 use crate::rounds::MeasuredRound;
 use finding::Finding;
@@ -21,8 +22,7 @@ pub struct TargetSpec {
     pub id: String,
     /// How much it matters.
     pub priority: Priority,
-    /// `http.p50_ms`, `.p90_ms`, `.p95_ms`, `.p99_ms`, `.p999_ms`, `http.error_rate`, or the name of a probe or ratio
-    /// of the record.
+    /// Name of a metric ([`crate::metrics`]).
     pub metric: String,
     /// Endpoint of an `http.` metric, absent for the whole mix; of another metric see [`metric_key`].
     pub endpoint: Option<String>,
@@ -96,14 +96,13 @@ struct Percentile {
 }
 
 /// Names of the percentiles, each with its quantile and its tail.
-const PERCENTILES: [(&str, f64, f64); 5] = [
-    ("http.p50_ms", 0.5, 0.5),
-    ("http.p90_ms", 0.9, 0.1),
-    ("http.p95_ms", 0.95, 0.05),
-    ("http.p99_ms", 0.99, 0.01),
-    ("http.p999_ms", 0.999, 0.001),
+static PERCENTILES: [(&metrics::Metric, f64, f64); 5] = [
+    (&metrics::HTTP_P50_MS, 0.5, 0.5),
+    (&metrics::HTTP_P90_MS, 0.9, 0.1),
+    (&metrics::HTTP_P95_MS, 0.95, 0.05),
+    (&metrics::HTTP_P99_MS, 0.99, 0.01),
+    (&metrics::HTTP_P999_MS, 0.999, 0.001),
 ];
-const ERROR_RATE: &str = "http.error_rate";
 
 /// The metric that a target is about.
 enum Metric<'a> {
@@ -115,9 +114,9 @@ enum Metric<'a> {
 impl<'a> Metric<'a> {
     fn of(item: &'a TargetSpec) -> Self {
         let endpoint = item.endpoint.as_deref().unwrap_or(ALL_ENDPOINTS);
-        match PERCENTILES.into_iter().find(|(name, ..)| *name == item.metric) {
-            Some((_, quantile, tail)) => Self::Percentile(Percentile { quantile, tail }, endpoint),
-            None if item.metric == ERROR_RATE => Self::ErrorRate(endpoint),
+        match PERCENTILES.iter().find(|(metric, ..)| metric.name() == item.metric) {
+            Some(&(_, quantile, tail)) => Self::Percentile(Percentile { quantile, tail }, endpoint),
+            None if item.metric == metrics::HTTP_ERROR_RATE.name() => Self::ErrorRate(endpoint),
             None => Self::Named(metric_key(&item.metric, item.endpoint.as_deref())),
         }
     }

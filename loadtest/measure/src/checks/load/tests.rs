@@ -217,7 +217,7 @@ fn a_rate_that_was_not_held_is_found() {
         &[open(how)],
         Model::Open,
         RATE,
-        "939/s ended of 1000/s intended: 6.1 % apart, allowed 5 % (block 0, subject s)",
+        "939/s ended of 1,000/s intended: 6.1 % apart, allowed 5 % (block 0, subject s)",
     );
 }
 
@@ -269,8 +269,8 @@ fn late_sends_are_found_where_they_matter() {
 fn cpu_time_that_does_not_fit_the_rate_is_found() {
     let with_cpu = |percent: f64| {
         closed(0)
-            .with_probe(names::SERVICE_CPU_US_PER_REQUEST, 1_000.0)
-            .with_probe(names::SERVICE_CPU_PERCENT, percent)
+            .with_probe(metrics::SERVICE_CPU_US_PER_REQUEST.name(), 1_000.0)
+            .with_probe(metrics::SERVICE_CPU_PERCENT.name(), percent)
     };
     // 200 requests/s of 1 ms on two cores.
     assert_eq!(failed(&[with_cpu(10.2)], Model::Closed).0, Vec::<String>::new());
@@ -409,7 +409,7 @@ fn a_level_that_never_settles_is_found_and_named() {
     let failed = failed_of(&workload, round);
     let names: Vec<&str> = failed.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, [STEADY]);
-    assert!(failed[0].1.contains("the 5 s at 1000/s"), "{failed:?}");
+    assert!(failed[0].1.contains("the 5 s at 1,000/s"), "{failed:?}");
 }
 
 #[test]

@@ -21,31 +21,31 @@ fn checks(probes: &[(&str, f64)]) -> Vec<Check> {
 fn each_probe_over_its_limit_fails_its_own_check() {
     let cases = [
         (
-            names::HARNESS_CPU_PERCENT,
+            metrics::HARNESS_CPU_PERCENT.name(),
             79.0,
             81.0,
             "81 % of all cores, allowed 80 % of all cores (block 1, subject s)",
         ),
         (
-            names::HARNESS_LAG_P99_MS,
+            metrics::HARNESS_LAG_P99_MS.name(),
             4.9,
             5.1,
             "5.1 ms late at p99, allowed 5 ms late at p99 (block 1, subject s)",
         ),
         (
-            names::CLOCK_STEP_US,
+            metrics::CLOCK_STEP_US.name(),
             4.0,
             6.0,
             "steps of 6 us, allowed 5 us where the fastest median is 500 us (block 1, subject s)",
         ),
         (
-            names::STEAL_PERCENT,
+            metrics::STEAL_PERCENT.name(),
             9.0,
             11.0,
             "11 % of all cores, allowed 10 % of all cores (block 1, subject s)",
         ),
         (
-            names::OTHER_CPU_PERCENT,
+            metrics::OTHER_CPU_PERCENT.name(),
             9.0,
             11.0,
             "11 % of all cores, allowed 10 % of all cores (block 1, subject s)",
@@ -70,7 +70,7 @@ fn what_was_not_read_is_said() {
 
 #[test]
 fn slow_answers_allow_a_later_timer() {
-    let slow = round(0, "s", &[("a", vec![100_000; 100])]).with_probe(names::HARNESS_LAG_P99_MS, 19.0);
+    let slow = round(0, "s", &[("a", vec![100_000; 100])]).with_probe(metrics::HARNESS_LAG_P99_MS.name(), 19.0);
     let lag = of_machine(&Rounds::decode(&[slow]).unwrap()).remove(1);
     assert!(lag.ok, "{lag:?}");
 }

@@ -98,7 +98,7 @@ fn evaluated(rounds: &[Round]) -> Evaluation {
     evaluate(rounds, SIDES, &record().machine, &GateRules::default()).unwrap()
 }
 
-fn outcome(evaluation: &Evaluation, family: &str, endpoint: &str) -> Outcome {
+fn outcome(evaluation: &Evaluation, family: Family, endpoint: &str) -> Outcome {
     let fits = |one: &&Comparison| one.family == family && one.endpoint == endpoint;
     evaluation.comparisons.iter().find(fits).unwrap().outcome
 }
@@ -111,14 +111,14 @@ fn equal_subjects_pass_after_one_stage() {
         .gate
         .families
         .iter()
-        .map(|family| (family.family.as_str(), family.outcome))
+        .map(|family| (family.family, family.outcome))
         .collect();
     assert_eq!(
         verdicts,
         [
-            (LATENCY_FAMILY, Outcome::Pass),
-            (CPU_FAMILY, Outcome::Pass),
-            (TAIL_FAMILY, Outcome::Pass)
+            (Family::LatencyP95, Outcome::Pass),
+            (Family::CpuPerRequest, Outcome::Pass),
+            (Family::TailShare, Outcome::Pass)
         ]
     );
     assert!(evaluation.gate.canary);
@@ -130,12 +130,12 @@ fn equal_subjects_pass_after_one_stage() {
 fn a_slow_endpoint_needs_the_second_stage_to_be_convicted() {
     let one_stage = evaluated(&rounds(24, |block| 1.2 * wobble(block)));
     assert_eq!(one_stage.next, Next::Blocks(24));
-    assert_eq!(outcome(&one_stage, LATENCY_FAMILY, "a"), Outcome::Inconclusive);
+    assert_eq!(outcome(&one_stage, Family::LatencyP95, "a"), Outcome::Inconclusive);
     let both = evaluated(&rounds(48, |block| 1.2 * wobble(block)));
     assert_eq!(both.next, Next::Decided);
-    assert_eq!(outcome(&both, LATENCY_FAMILY, "a"), Outcome::Regress);
-    assert_eq!(outcome(&both, LATENCY_FAMILY, "b"), Outcome::Pass);
-    assert_eq!(outcome(&both, CPU_FAMILY, ALL_ENDPOINTS), Outcome::Regress);
+    assert_eq!(outcome(&both, Family::LatencyP95, "a"), Outcome::Regress);
+    assert_eq!(outcome(&both, Family::LatencyP95, "b"), Outcome::Pass);
+    assert_eq!(outcome(&both, Family::CpuPerRequest, ALL_ENDPOINTS), Outcome::Regress);
     assert_eq!(both.gate.families[0].outcome, Outcome::Regress);
     let a = &both.comparisons[0];
     assert_eq!((a.endpoint.as_str(), a.blocks), ("a", 24), "the new blocks decided");
@@ -160,11 +160,11 @@ fn few_requests_do_not_hide_a_large_slowdown() {
     let slow = |blocks| thinned(rounds(blocks, |block| 3.0 * wobble(block)));
     let evaluation = evaluated(&slow(24));
     assert_eq!(evaluation.next, Next::Blocks(24));
-    assert_eq!(outcome(&evaluation, LATENCY_FAMILY, "a"), Outcome::InsufficientData);
+    assert_eq!(outcome(&evaluation, Family::LatencyP95, "a"), Outcome::InsufficientData);
     let evaluation = evaluated(&slow(48));
-    assert_eq!(outcome(&evaluation, LATENCY_FAMILY, "a"), Outcome::Regress);
+    assert_eq!(outcome(&evaluation, Family::LatencyP95, "a"), Outcome::Regress);
     assert_eq!(
-        outcome(&evaluation, LATENCY_FAMILY, "b"),
+        outcome(&evaluation, Family::LatencyP95, "b"),
         Outcome::Pass,
         "its blocks agree"
     );
@@ -204,9 +204,9 @@ fn a_rare_pause_fails_the_tail_alone() {
         pause(&mut round.gate_slices[3], 200_000, 2);
     }
     let evaluation = evaluated(&paused);
-    assert_eq!(outcome(&evaluation, LATENCY_FAMILY, "a"), Outcome::Pass);
-    assert_eq!(outcome(&evaluation, TAIL_FAMILY, "a"), Outcome::Regress);
-    assert_eq!(outcome(&evaluation, TAIL_FAMILY, "b"), Outcome::Pass);
+    assert_eq!(outcome(&evaluation, Family::LatencyP95, "a"), Outcome::Pass);
+    assert_eq!(outcome(&evaluation, Family::TailShare, "a"), Outcome::Regress);
+    assert_eq!(outcome(&evaluation, Family::TailShare, "b"), Outcome::Pass);
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn missing_endpoints_zero_requests_and_errors_alone_are_insufficient_data() {
     let evaluation = evaluated(&odd);
     for endpoint in ["a", "b", "c"] {
         assert_eq!(
-            outcome(&evaluation, LATENCY_FAMILY, endpoint),
+            outcome(&evaluation, Family::LatencyP95, endpoint),
             Outcome::InsufficientData,
             "{endpoint}"
         );
