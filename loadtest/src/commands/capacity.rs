@@ -8,7 +8,7 @@ use measure::{
     record::{ALL_ENDPOINTS, Capacity, Limit, Priority, Record, StepKind},
     targets::TargetSpec,
 };
-use scenarios::{Schedule, Targets, Workload};
+use scenarios::{Schedule, Workload};
 
 use super::{files, session::Session};
 use crate::{
@@ -82,10 +82,7 @@ pub(crate) struct CapacityArgs {
 /// The exit code of what was found.
 pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessError> {
     let workload = Workload::load(&arguments.workload).map_err(HarnessError::usage)?;
-    let targets = Targets {
-        name: SHORTHAND.to_owned(),
-        items: goals(arguments, &workload)?,
-    };
+    let targets = goals(arguments, &workload)?;
     let settings = settings(arguments, &workload);
     let session = Session::open(&arguments.place)?;
     let subject = std::slice::from_ref(&arguments.measured.subject);
@@ -93,7 +90,7 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     let question = Question {
         per_arrival: per_arrival(&plan),
         plan: &plan,
-        targets: &targets.items,
+        targets: &targets,
         settings,
     };
     let search = async |around: Surroundings<'_>| {
@@ -107,7 +104,7 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
         capacity: Some(found),
         ..ended.unjudged(&soaked, soak)
     };
-    ended.conclude(unjudged, Some(&targets))
+    ended.conclude(unjudged, &targets)
 }
 
 /// The targets that load decides; a file with none of them leaves nothing to search for.
@@ -123,8 +120,7 @@ fn goals(arguments: &CapacityArgs, workload: &Workload) -> Result<Vec<TargetSpec
         }]);
     }
     let names = workload.endpoint_names();
-    let file = files::targets(arguments.targets.as_deref(), &names)?;
-    let items = file.map(|targets| targets.items).unwrap_or_default();
+    let items = files::targets(arguments.targets.as_deref(), &names)?.unwrap_or_default();
     let is_driven = |item: &TargetSpec| {
         let endpoint = item.endpoint.as_deref().unwrap_or(ALL_ENDPOINTS);
         endpoint == ALL_ENDPOINTS || names.contains(&endpoint)

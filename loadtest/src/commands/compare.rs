@@ -75,7 +75,7 @@ pub(super) async fn compare(arguments: &CompareArgs) -> Result<u8, HarnessError>
         None if is_gate => plan.into_gate(load)?,
         None => plan,
     };
-    session.execute(&plan, targets.as_ref()).await
+    session.execute(&plan, &targets).await
 }
 
 /// Revisions are compared to find small regressions: the open model, unless something speaks for the closed one.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use measure::record::Record;
+use measure::{record::Record, targets::TargetSpec};
 use scenarios::Targets;
 
 use crate::error::HarnessError;
@@ -19,15 +19,14 @@ pub(super) fn records(files: &[PathBuf]) -> Result<Vec<Record>, HarnessError> {
 }
 
 /// The targets of a file, if one is given, about these endpoints.
-pub(super) fn targets(file: Option<&Path>, endpoints: &[&str]) -> Result<Option<Targets>, HarnessError> {
-    file.map(|file| Targets::load(file, endpoints))
-        .transpose()
-        .map_err(HarnessError::usage)
+pub(super) fn targets(file: Option<&Path>, endpoints: &[&str]) -> Result<Option<Vec<TargetSpec>>, HarnessError> {
+    let targets = file.map(|file| Targets::load(file, endpoints)).transpose();
+    Ok(targets.map_err(HarnessError::usage)?.map(|targets| targets.items))
 }
 
 /// The targets of a file about the endpoints that a record has. A record without any was spoilt before anything was
 /// measured: its checks say so, and no name in the file can be called wrong.
-pub(super) fn targets_for(record: &Record, file: Option<&Path>) -> Result<Option<Targets>, HarnessError> {
+pub(super) fn targets_for(record: &Record, file: Option<&Path>) -> Result<Option<Vec<TargetSpec>>, HarnessError> {
     let summaries = record.summary.values();
     let endpoints = summaries.flat_map(|summary| summary.endpoints.keys().map(String::as_str));
     let endpoints: Vec<&str> = endpoints.collect();

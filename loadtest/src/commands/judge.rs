@@ -69,7 +69,7 @@ pub(super) fn judge(arguments: &JudgeArgs) -> Result<u8, HarnessError> {
     let baselines = files::records(&arguments.baseline)?;
     require_something(&record, arguments)?;
     let question = Question {
-        targets: targets.as_ref().map(|targets| targets.items.as_slice()),
+        targets: targets.as_deref(),
         baselines: (!baselines.is_empty()).then(|| Baselines {
             records: &baselines,
             rules: rules(arguments.max_ratio),

@@ -54,7 +54,7 @@ fn merge_records(arguments: &MergeArgs) -> Result<u8, HarnessError> {
     let targets = files::targets_for(&records[0], arguments.targets.as_deref())?;
     merged.command = command_line();
     let question = Question {
-        targets: targets.as_ref().map(|targets| targets.items.as_slice()),
+        targets: targets.as_deref(),
         ..Question::default()
     };
     judge(&mut merged, &question).map_err(HarnessError::usage)?;

@@ -35,5 +35,5 @@ pub(super) async fn run(arguments: &RunArgs) -> Result<u8, HarnessError> {
     let session = Session::open(&load.place)?;
     let subject = std::slice::from_ref(&arguments.measured.subject);
     let plan = Plan::new(workload, model, session.subjects(subject).await?, load);
-    session.execute(&plan, targets.as_ref()).await
+    session.execute(&plan, &targets).await
 }

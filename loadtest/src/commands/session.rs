@@ -3,8 +3,11 @@
 //! A command loads its input files, opens a session, which finds the subjects, makes its plan, and has the session
 //! drive it. From the end of the session it gets its record.
 
-use measure::record::{Record, Round};
-use scenarios::{Targets, Workload};
+use measure::{
+    record::{Record, Round},
+    targets::TargetSpec,
+};
+use scenarios::Workload;
 use stack::{Stack, StackOptions};
 
 use super::{ending, files};
@@ -24,10 +27,10 @@ use crate::{
 };
 
 /// The workload of `run` and `compare`, and their targets.
-pub(super) fn inputs(arguments: &LoadArgs) -> Result<(Workload, Option<Targets>), HarnessError> {
+pub(super) fn inputs(arguments: &LoadArgs) -> Result<(Workload, Vec<TargetSpec>), HarnessError> {
     let workload = Workload::load(&arguments.workload).map_err(HarnessError::usage)?;
     let targets = files::targets(arguments.targets.as_deref(), &workload.endpoint_names())?;
-    Ok((workload, targets))
+    Ok((workload, targets.unwrap_or_default()))
 }
 
 /// A command that drives load.
@@ -55,7 +58,7 @@ impl<'a> Session<'a> {
     }
 
     /// Runs every round of a plan, judges and prints; the exit code of the verdict.
-    pub(super) async fn execute(self, plan: &Plan, targets: Option<&Targets>) -> Result<u8, HarnessError> {
+    pub(super) async fn execute(self, plan: &Plan, targets: &[TargetSpec]) -> Result<u8, HarnessError> {
         let rounds = async |around: Surroundings<'_>| {
             let mut run = Run::new(plan, around.stack, around.out, around.progress, around.interrupt);
             let outcome = run.execute().await;
@@ -102,9 +105,7 @@ impl<'a> Session<'a> {
     async fn start_stack(&self) -> Result<Stack, HarnessError> {
         let mut announce = |line: &str| self.progress.line(line);
         tokio::select! {
-            started = Stack::start(&self.options, &mut announce) => {
-                started.map_err(HarnessError::from)
-            }
+            started = Stack::start(&self.options, &mut announce) => Ok(started?),
             () = self.interrupt.stop.cancelled() => Err(HarnessError::Interrupted),
         }
     }
@@ -126,9 +127,8 @@ impl Ended {
 
     /// Judges a record, writes everything and prints the summary; a failure is printed after what was kept. The exit
     /// code of the verdict.
-    pub(super) fn conclude(self, unjudged: Record, targets: Option<&Targets>) -> Result<u8, HarnessError> {
-        let items = targets.map_or(&[][..], |targets| &targets.items);
-        let record = judge::conclude(unjudged, items, self.failure.as_ref())?;
+    pub(super) fn conclude(self, unjudged: Record, targets: &[TargetSpec]) -> Result<u8, HarnessError> {
+        let record = judge::conclude(unjudged, targets, self.failure.as_ref())?;
         let report = self.out.write(&record)?;
         ending::verdict(&reports::text(&record), &report);
         if let Some(failure) = self.failure {
