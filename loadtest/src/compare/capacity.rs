@@ -150,8 +150,8 @@ impl<'a> Searching<'a> {
         let round = self.drive(resident, rate_per_s, settings.step_s).await?;
         self.keep(&round, kind, rate_per_s)?.ok_or_else(|| {
             HarnessError::Usage(format!(
-                "at {rate_per_s:.1}/s nothing was due within a step that any target is about: start higher with --start, \
-                 or make steps longer with --step-s"
+                "at {rate_per_s:.1}/s nothing was due within a step that any target is about: start higher with \
+                 --start, or make steps longer with --step-s"
             ))
         })
     }

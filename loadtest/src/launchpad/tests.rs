@@ -164,7 +164,7 @@ async fn one_that_ends_before_it_listens_shows_the_end_of_its_log() {
     let subject = place.subject("shell", "echo out of memory >&2; exit 7");
     let error = subject_error(launchpad.bring_up(&subject, 0).await.err().unwrap());
     assert!(
-        error.starts_with("subject `shell` (bin:/bin/sh:small) did not start: ") && error.contains("exit code 7"),
+        error.starts_with("subject `shell` (bin:/bin/sh:small) did not start: ") && error.contains("exit status: 7\n"),
         "{error}"
     );
     assert!(error.ends_with("out of memory"), "{error}");
@@ -220,8 +220,8 @@ async fn nothing_is_left_of_a_launch_that_the_user_stops() {
     ends(pid).await;
 }
 
-/// 1. Both are launched. 2. One ends instead of listening. 3. The other is ready, and is taken down. 4. The databases of
-/// both are gone.
+/// 1. Both are launched. 2. One ends instead of listening. 3. The other is ready, and is taken down. 4. The databases
+/// of both are gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_neither_is_left_when_one_fails() {
     let place = Place::new();

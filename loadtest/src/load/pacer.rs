@@ -27,7 +27,7 @@ impl Pacer {
     /// A timer on the current runtime.
     #[expect(
         deprecated,
-        reason = "its successor is unsafe because a type may lie about its descriptor; ours owns it and never changes it"
+        reason = "its successor is unsafe because a type may lie about its descriptor; ours owns it and keeps it"
     )]
     pub(crate) fn new(clock: Clock) -> std::io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;

@@ -124,7 +124,8 @@ steps = [{{ endpoint = "one" }}]
     fn a_body_comes_with_its_length_in_bytes() {
         assert_eq!(
             written("path = '/'\nmethod = 'PUT'\nbody = { name = 'é{id}' }", &json!(1)),
-            "PUT / HTTP/1.1\r\nhost: h:1\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n{\"name\":\"é1\"}"
+            "PUT / HTTP/1.1\r\nhost: h:1\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n\
+             {\"name\":\"é1\"}"
         );
     }
 

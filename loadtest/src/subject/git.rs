@@ -314,8 +314,8 @@ mod tests {
         repository.assert_no_checkout_left();
     }
 
-    /// 1. The build runs a script that does not end. 2. The user interrupts. 3. cargo and the script go, and so does the
-    ///    checkout.
+    /// 1. The build runs a script that does not end. 2. The user interrupts. 3. cargo and the script go, and so does
+    /// the checkout.
     #[tokio::test]
     async fn an_interrupted_build_leaves_nothing_running() {
         let repository = Repository::new();

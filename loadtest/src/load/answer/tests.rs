@@ -81,7 +81,8 @@ fn a_body_of_known_length_is_read_to_its_end_and_kept_only_where_asked() {
 fn chunks_are_joined_and_their_trailers_passed_over() {
     assert_reads(
         KEEP,
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nRust\r\nA;x=y\r\n0123456789\r\n0\r\nx-sum: 1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+          4\r\nRust\r\nA;x=y\r\n0123456789\r\n0\r\nx-sum: 1\r\n\r\n",
         (200, "Rust0123456789", 14, true),
     );
     // An encoding outweighs a length.
@@ -121,7 +122,8 @@ fn some_answers_have_no_body_whatever_their_head_says() {
 fn interim_answers_are_passed_over() {
     assert_reads(
         KEEP,
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 201 Made\r\ncontent-length: 1\r\n\r\nx",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\n\
+          HTTP/1.1 201 Made\r\ncontent-length: 1\r\n\r\nx",
         (201, "x", 1, true),
     );
     assert_reads(KEEP, b"HTTP/1.1 101 Switching\r\n\r\n", (101, "", 0, false));
@@ -220,7 +222,8 @@ proptest! {
     /// Chunks of any lengths, read in pieces of any length, are the body that was sent.
     #[test]
     fn a_chunked_body_comes_out_as_it_went_in(
-        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..9_000), 0..12), at_most in 1..40_000_usize,
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..9_000), 0..12),
+        at_most in 1..40_000_usize,
     ) {
         let mut bytes = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nx-version: 3\r\n\r\n".to_vec();
         for chunk in &chunks {
@@ -237,7 +240,10 @@ proptest! {
 
     /// Whatever a server sends, nothing panics, and what is kept stays within its bound.
     #[test]
-    fn any_bytes_are_an_answer_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400), at_most in 1..50_usize) {
+    fn any_bytes_are_an_answer_or_an_error(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        at_most in 1..50_usize,
+    ) {
         for prefix in [&b""[..], b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"] {
             let all = [prefix, &bytes].concat();
             if let Ok(answer) = read(KEEP, &all, at_most) {
