@@ -16,13 +16,13 @@ use crate::lag::Lag;
 
 /// Priority of the threads that send in a record, as the kernel counts and `top` shows it (PR): negative is real-time,
 /// 20 is ordinary.
-pub(crate) const PRIORITY_METRIC: &str = "harness.sender_priority";
+pub const PRIORITY_METRIC: &str = "harness.sender_priority";
 /// Nice value of a thread that sends where real-time priority is not permitted.
 const NICE: i32 = -10;
 
 /// Runs the future that `make` gives on a thread of its own, to its end. What it spawned and did not end is dropped
 /// before its outcome is there.
-pub(super) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
+pub(crate) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
     name: &str,
     lag: Lag,
     make: impl FnOnce() -> F + Send + 'static,
@@ -42,7 +42,7 @@ pub(super) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
 }
 
 /// The priority that threads that send have here, as [`PRIORITY_METRIC`]; none where the kernel does not say.
-pub(crate) fn priority_here() -> Option<i32> {
+pub fn priority_here() -> Option<i32> {
     std::thread::spawn(raise_priority).join().ok()?
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn priority_here() -> Option<i32> {
 /// full preemption lets a thread of the same class run on to its next tick.
 ///
 /// Returns the priority that it then has, as [`PRIORITY_METRIC`]; none where the kernel does not say.
-pub(super) fn raise_priority() -> Option<i32> {
+pub(crate) fn raise_priority() -> Option<i32> {
     let round_robin = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
     let real_time = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, round_robin);
     if real_time.is_err() {
