@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use load::{SliceLoad, Target};
 use scenarios::{OpenModel, Workload};
 use stack::{
     process::{Ending, Output, Supervised},
@@ -26,10 +27,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{
-    error::HarnessError,
-    load::{SliceLoad, Target},
-};
+use crate::error::HarnessError;
 
 /// Name of the hidden subcommand.
 pub(crate) const COMMAND: &str = "canary";

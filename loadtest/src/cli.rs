@@ -4,6 +4,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use load::Wanted;
 use measure::record::Model;
 use stack::StackOptions;
 
@@ -13,7 +14,6 @@ use crate::{
         merge::MergeArgs, report::ReportArgs, run::RunArgs, stack::StackArgs,
     },
     error::HarnessError,
-    load::Wanted,
     subject::SubjectSpec,
 };
 

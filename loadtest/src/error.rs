@@ -63,6 +63,15 @@ impl HarnessError {
     }
 }
 
+impl From<load::LoadError> for HarnessError {
+    fn from(error: load::LoadError) -> Self {
+        match error {
+            load::LoadError::Setup(what) => Self::Subject(what),
+            load::LoadError::Internal(cause) => Self::Internal(cause),
+        }
+    }
+}
+
 impl From<stack::StackError> for HarnessError {
     fn from(error: stack::StackError) -> Self {
         Self::Server(error.to_string())

@@ -47,6 +47,14 @@ impl Interrupt {
         }
     }
 
+    /// The same signals as the load takes them.
+    pub(crate) fn of_load(&self) -> load::Stop {
+        load::Stop {
+            stop: self.stop.clone(),
+            abort: self.abort.clone(),
+        }
+    }
+
     fn signalled(&self) {
         if self.stop.is_cancelled() {
             eprintln!("again: abandoning the requests in flight; stopping the servers");

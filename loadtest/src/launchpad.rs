@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use load::Target;
 use scenarios::Prometheus;
 use stack::{Provider, Stack};
 use tokio::sync::Mutex;
@@ -15,7 +16,6 @@ use crate::{
     compare::output::OutputDir,
     error::HarnessError,
     interrupt::Interrupt,
-    load::Target,
     probes::Access,
     progress::Progress,
     subject::{Binary, Launched, Means, Subject, Value, run_to_end},

@@ -1,8 +1,9 @@
 //! The harness: drives load, probes the system, judges.
 //!
-//! What belongs here: everything that touches processes, sockets and the terminal while a run goes on. What does not:
-//! statistics (`measure`), drawing (`reports`), the reading of workloads (`scenarios`), and any knowledge of the
-//! reference service beyond its binary, its environment variables and its HTTP interface (invariant 1).
+//! What belongs here: everything that touches processes, servers and the terminal while a run goes on. What does not:
+//! the load itself (`load`), statistics (`measure`), drawing (`reports`), the reading of workloads (`scenarios`), and
+//! any knowledge of the reference service beyond its binary, its environment variables and its HTTP interface
+//! (invariant 1).
 
 mod canary;
 mod cli;
@@ -10,9 +11,7 @@ mod commands;
 mod compare;
 mod error;
 mod interrupt;
-mod lag;
 mod launchpad;
-mod load;
 mod machine;
 mod probes;
 mod progress;

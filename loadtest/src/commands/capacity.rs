@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use load::LoadModel;
 use measure::{
     capacity::step::Goal,
     record::{ALL_ENDPOINTS, Capacity, Limit, Priority, Record, StepKind},
@@ -19,7 +20,6 @@ use crate::{
         command_line,
     },
     error::HarnessError,
-    load::LoadModel,
     subject::Subject,
 };
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use load::{LoadModel, Wanted};
 use measure::record::Model;
 use scenarios::Ablation;
 
@@ -12,7 +13,6 @@ use crate::{
     cli::LoadArgs,
     compare::Plan,
     error::HarnessError,
-    load::{LoadModel, Wanted},
     subject::{Subject, SubjectSpec, Variable},
 };
 

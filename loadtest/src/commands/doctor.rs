@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use load::priority_here;
 use stack::doctor::{self, Finding};
 use stack::{Server, StackOptions};
 
-use crate::{error::HarnessError, load::priority_here};
+use crate::error::HarnessError;
 
 /// Say which servers can be had here, by which provider, and what installs what is missing
 #[derive(Debug, Args)]

@@ -1,13 +1,13 @@
 //! `loadtest run`: load on one subject, judged and drawn.
 
 use clap::Args;
+use load::LoadModel;
 
 use super::session::{self, Session};
 use crate::{
     cli::{LoadArgs, SubjectArgs},
     compare::Plan,
     error::HarnessError,
-    load::LoadModel,
 };
 
 /// Drive load at one subject, judge its targets, write the report

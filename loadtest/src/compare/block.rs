@@ -8,6 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use load::{Clock, PRIORITY_METRIC, SliceLoad, SliceReport, SliceTiming, Target, drive_slice, fetch_globals};
 use measure::{
     gate::{
         collect,
@@ -24,7 +25,6 @@ use crate::{
     canary::CanaryLoad,
     error::HarnessError,
     launchpad::{Launchpad, Resident, Surroundings},
-    load::{Clock, SliceLoad, SliceReport, SliceTiming, Target, drive_slice, fetch_globals},
     machine,
     probes::Gauge,
 };
@@ -161,7 +161,7 @@ impl<'a> Block<'a> {
             globals: subject.globals.clone(),
             sequences: Arc::clone(&subject.sequences),
         };
-        let report = drive_slice(load, canary, timing, self.around.interrupt).await?;
+        let report = drive_slice(load, canary, timing, &self.around.interrupt.of_load()).await?;
         // A slice that was stopped half way is none.
         self.around.interrupt.check()?;
         Ok(report)

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use load::Attack;
 use measure::recorder::Windows;
 use tokio::time::sleep_until;
 
 use super::plan::{Plan, PlannedLaunch};
-use crate::{load::Attack, progress::Progress};
+use crate::progress::Progress;
 
 /// How often everything is sampled and progress shown.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use load::LoadModel;
 use measure::{gate::order::SLICES, record::GateDecision};
 use scenarios::{Arrive, OpenModel, Rate};
 
@@ -10,7 +11,6 @@ use super::plan::{Plan, Purpose};
 use crate::{
     cli::LoadArgs,
     error::HarnessError,
-    load::LoadModel,
     subject::{Means, Subject},
 };
 
@@ -172,10 +172,10 @@ pub(super) fn minutes(time: Duration) -> String {
 mod tests {
     use std::path::Path;
 
+    use load::Wanted;
     use scenarios::Workload;
 
     use super::*;
-    use crate::load::Wanted;
 
     fn model(rate: f64) -> LoadModel {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/workloads/gate.toml");

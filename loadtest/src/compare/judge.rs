@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::Utc;
+use load::LoadModel;
 use measure::{
     judge::{Ending, Question},
     record::{self, Ablated, Model, Record, Round, SCHEMA_VERSION, Server, WorkloadId},
@@ -12,7 +13,7 @@ use measure::{
 use stack::{ServerInfo, Stack};
 
 use super::{Plan, Purpose};
-use crate::{error::HarnessError, load::LoadModel, machine};
+use crate::{error::HarnessError, machine};
 
 /// Servers of the stack by name.
 pub(crate) type Servers = BTreeMap<String, Server>;

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use load::LoadModel;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use scenarios::{Feature, OpenModel, Rate, Schedule, Workload};
@@ -10,7 +11,6 @@ use scenarios::{Feature, OpenModel, Rate, Schedule, Workload};
 use crate::{
     cli::LoadArgs,
     error::HarnessError,
-    load::LoadModel,
     subject::{Subject, Variable},
 };
 
@@ -163,11 +163,10 @@ pub(crate) fn command_line() -> String {
 mod tests {
     use std::path::Path;
 
+    use load::Target;
+
     use super::*;
-    use crate::{
-        load::Target,
-        subject::{Environment, Means, SubjectSpec},
-    };
+    use crate::subject::{Environment, Means, SubjectSpec};
 
     fn subject(name: &str) -> Subject {
         let authority = "127.0.0.1:1".to_owned();

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
+use load::{Attack, AttackSpec, Clock, LoadError, LoadReport, fetch_globals};
 use measure::metrics;
 use measure::record::{PHASE_MEASURE, Round};
 use tokio::time::timeout;
@@ -15,7 +16,6 @@ use crate::{
     error::HarnessError,
     interrupt::Interrupt,
     launchpad::{Resident, Surroundings},
-    load::{Attack, AttackSpec, Clock, LoadReport, fetch_globals},
     probes::{Observation, Observed, Probes},
 };
 
@@ -31,6 +31,12 @@ pub(super) struct Unfinished {
 impl From<HarnessError> for Unfinished {
     fn from(error: HarnessError) -> Self {
         Self { error, round: None }
+    }
+}
+
+impl From<LoadError> for Unfinished {
+    fn from(error: LoadError) -> Self {
+        HarnessError::from(error).into()
     }
 }
 
@@ -56,7 +62,7 @@ pub(super) async fn measure(
         seed: plan.block_seed(launch.block),
         slice: None,
     };
-    let attack = Attack::new(spec, around.interrupt)?;
+    let attack = Attack::new(spec, &around.interrupt.of_load())?;
     let running = tokio::spawn({
         let attack = attack.clone();
         Box::pin(async move { attack.run().await })

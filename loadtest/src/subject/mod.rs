@@ -12,11 +12,12 @@ use std::{
     time::Duration,
 };
 
+use load::Target;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{error::HarnessError, load::Target};
+use crate::error::HarnessError;
 use git::Revision;
 
 pub(crate) use launch::{Environment, Launched, run_to_end};

@@ -13,13 +13,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// A timer per request would be set and removed for each. This one stays at the first deadline; when it goes off there,
 /// it is set to that of the request then in flight: once per length of a time-out.
 #[derive(Default)]
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Alarm {
     /// `work`'s outcome; `None` when it is not there at `deadline`.
-    pub(super) async fn before<F: Future>(&mut self, deadline: Instant, work: F) -> Option<F::Output> {
+    pub(crate) async fn before<F: Future>(&mut self, deadline: Instant, work: F) -> Option<F::Output> {
         let mut work = std::pin::pin!(work);
         poll_fn(|context| match work.as_mut().poll(context) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),

@@ -6,43 +6,47 @@ use std::{sync::Arc, time::Duration};
 use measure::recorder::Recorded;
 use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
 
-use super::{Attack, AttackSpec, LoadModel, SliceRules, Target, open};
-use crate::{error::HarnessError, interrupt::Interrupt};
+use crate::{Attack, AttackSpec, LoadError, LoadModel, SliceRules, Stop, Target, open};
 
 /// Load of a slice on one subject, or on the canary.
-pub(crate) struct SliceLoad<'a> {
-    pub(crate) workload: &'a Arc<Workload>,
-    pub(crate) model: &'a OpenModel,
-    pub(crate) target: Target,
+pub struct SliceLoad<'a> {
+    /// What is sent.
+    pub workload: &'a Arc<Workload>,
+    /// When it is sent.
+    pub model: &'a OpenModel,
+    /// Where it goes.
+    pub target: Target,
     /// Variables that the setup left.
-    pub(crate) globals: Vars,
+    pub globals: Vars,
     /// How far its sequences have come.
-    pub(crate) sequences: Arc<Sequences>,
+    pub sequences: Arc<Sequences>,
 }
 
 /// Lengths of a slice, and the seed of its choices.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SliceTiming {
+pub struct SliceTiming {
     /// Before the slice, not recorded.
-    pub(crate) lead: Duration,
-    pub(crate) slice: Duration,
+    pub lead: Duration,
+    /// The slice itself.
+    pub slice: Duration,
     /// What is in flight at its end gets so long.
-    pub(crate) drain: Duration,
+    pub drain: Duration,
     /// Of every random choice: the same for both slices of a pair.
-    pub(crate) seed: u64,
+    pub seed: u64,
 }
 
 /// Recorded times of a slice, and facts about who drove it.
-pub(crate) struct SliceReport {
+pub struct SliceReport {
     /// Of the subject.
-    pub(crate) recorded: Recorded,
-    pub(crate) canary: Option<Recorded>,
+    pub recorded: Recorded,
+    /// Of the canary, if there was one.
+    pub canary: Option<Recorded>,
     /// CPU time of the generator's thread, share of one core.
-    pub(crate) generator_cpu: f64,
+    pub generator_cpu: f64,
     /// What went wrong with the subject, with counts.
-    pub(crate) errors: Vec<String>,
+    pub errors: Vec<String>,
     /// Priority of the generator's thread, as the kernel counts it.
-    pub(crate) sender_priority: Option<i32>,
+    pub sender_priority: Option<i32>,
 }
 
 /// A load under way; what is in flight is given up when nobody waits for it any more.
@@ -61,14 +65,14 @@ impl Drop for Watched<'_> {
 ///
 /// # Errors
 /// When the generator itself cannot run; what the subject answers is counted, never an error.
-pub(crate) async fn drive(
+pub async fn drive(
     subject: SliceLoad<'_>,
     canary: Option<SliceLoad<'_>>,
     timing: SliceTiming,
-    interrupt: &Interrupt,
-) -> Result<SliceReport, HarnessError> {
-    let subject = subject.begin(timing, interrupt)?;
-    let canary = canary.map(|canary| canary.begin(timing, interrupt)).transpose()?;
+    stop: &Stop,
+) -> Result<SliceReport, LoadError> {
+    let subject = subject.begin(timing, stop)?;
+    let canary = canary.map(|canary| canary.begin(timing, stop)).transpose()?;
     let paced = open::run(subject.paced(), canary.as_ref().map(Watched::paced)).await?;
     let report = subject.attack.finish_paced(paced);
     let cpu_s = report.pacer_cpu.unwrap_or_default().as_secs_f64();
@@ -82,7 +86,7 @@ pub(crate) async fn drive(
 }
 
 impl<'a> SliceLoad<'a> {
-    fn begin(self, timing: SliceTiming, interrupt: &Interrupt) -> Result<Watched<'a>, HarnessError> {
+    fn begin(self, timing: SliceTiming, stop: &Stop) -> Result<Watched<'a>, LoadError> {
         let schedule = Schedule {
             warm_up_s: timing.lead.as_secs_f64(),
             measure_s: timing.slice.as_secs_f64(),
@@ -101,7 +105,7 @@ impl<'a> SliceLoad<'a> {
             }),
         };
         Ok(Watched {
-            attack: Attack::new(spec, interrupt)?,
+            attack: Attack::new(spec, stop)?,
             model: self.model,
         })
     }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::io::unix::AsyncFd;
 
-use super::clock::Clock;
+use crate::clock::Clock;
 
 /// Wakes at times of a round's clock.
 pub(crate) struct Pacer {

@@ -98,7 +98,7 @@ enum Framing {
 
 impl Answer {
     /// Room for answers, none yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
             filled: 0,
@@ -118,7 +118,7 @@ impl Answer {
     }
 
     /// Forgets the answer before and waits for the next one.
-    pub(super) fn expect(&mut self, expecting: Expecting) {
+    pub(crate) fn expect(&mut self, expecting: Expecting) {
         (self.filled, self.understood, self.head) = (0, 0, 0..0);
         (self.stage, self.expecting) = (Stage::Head, expecting);
         (self.status, self.bytes, self.keeps_alive) = (0, 0, true);
@@ -126,7 +126,7 @@ impl Answer {
     }
 
     /// Where the next bytes go; never empty.
-    pub(super) fn space(&mut self) -> &mut [u8] {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.stage != Stage::Head {
             self.forget_understood();
         }
@@ -146,7 +146,7 @@ impl Answer {
 
     /// Understands the next `count` bytes, which stand in [`space`](Self::space); none mean that the connection was
     /// closed. Whether the answer is complete.
-    pub(super) fn add(&mut self, count: usize) -> Result<bool, Malformed> {
+    pub(crate) fn add(&mut self, count: usize) -> Result<bool, Malformed> {
         if count == 0 {
             return self.closed();
         }
@@ -290,7 +290,7 @@ impl Answer {
     }
 
     /// Whether the connection can take another request: it stays open, and nothing came behind the answer.
-    pub(super) fn is_reusable(&self) -> bool {
+    pub(crate) fn is_reusable(&self) -> bool {
         self.keeps_alive && self.stage == Stage::Complete && self.understood == self.filled
     }
 

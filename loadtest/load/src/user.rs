@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use scenarios::ThinkTime;
 use tokio::time::sleep_until;
 
-use super::{
+use crate::{
     Shared,
     caller::{Caller, Due},
     timeline::micros,

@@ -7,11 +7,11 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::error::HarnessError;
+use crate::LoadError;
 
 /// Microseconds since a round's start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
+pub struct Clock {
     start: Instant,
     /// The same moment as the kernel's timers count it: `Instant` reads the same clock but does not show its value.
     kernel_start: Duration,
@@ -22,9 +22,9 @@ impl Clock {
     ///
     /// # Errors
     /// On a system without a monotonic clock.
-    pub(crate) fn start() -> Result<Self, HarnessError> {
+    pub(crate) fn start() -> Result<Self, LoadError> {
         let start = Instant::now();
-        let kernel = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(HarnessError::internal)?;
+        let kernel = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(LoadError::internal)?;
         Ok(Self {
             start,
             kernel_start: Duration::from(kernel),
@@ -32,12 +32,12 @@ impl Clock {
     }
 
     /// Microseconds since the start.
-    pub(crate) fn now_us(self) -> u64 {
+    pub fn now_us(self) -> u64 {
         u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The instant at which this clock reads `at_us`, for tokio's timers.
-    pub(crate) fn instant(self, at_us: u64) -> tokio::time::Instant {
+    pub fn instant(self, at_us: u64) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.start + Duration::from_micros(at_us))
     }
 
@@ -47,7 +47,7 @@ impl Clock {
     }
 
     /// The smallest step between two different readings, microseconds: how finely anything can be timed here.
-    pub(crate) fn step_us() -> f64 {
+    pub fn step_us() -> f64 {
         let step = |_| {
             let before = Instant::now();
             loop {

@@ -19,7 +19,7 @@ use measure::{
     record::{self, MAX_STALE_EXAMPLES, StaleRead},
 };
 
-use super::answer::Answer;
+use crate::answer::Answer;
 
 /// Stripes of the table: users of two worker threads rarely meet in one.
 const STRIPES: usize = 16;
@@ -39,10 +39,11 @@ pub(crate) struct Versions {
 
 /// Findings of following versions over a round.
 #[derive(Debug)]
-pub(crate) struct Followed {
-    pub(crate) consistency: record::Consistency,
+pub struct Followed {
+    /// As it stands in the record.
+    pub consistency: record::Consistency,
     /// Reads and writes of entities beyond the bound on memory.
-    pub(crate) not_followed: u64,
+    pub not_followed: u64,
 }
 
 #[derive(Default)]

@@ -11,19 +11,20 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::answer::{Answer, Expecting, Malformed};
+use crate::answer::{Answer, Expecting, Malformed};
 
 /// Where requests go.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
-    pub(crate) address: SocketAddr,
+pub struct Target {
+    /// What is connected to.
+    pub address: SocketAddr,
     /// What stands in the `host` header.
-    pub(crate) host: String,
+    pub host: String,
 }
 
 impl Target {
     /// The address itself is the host.
-    pub(crate) fn at(address: SocketAddr) -> Self {
+    pub fn at(address: SocketAddr) -> Self {
         Self {
             address,
             host: address.to_string(),

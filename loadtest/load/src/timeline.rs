@@ -8,7 +8,7 @@ use measure::{
 };
 use scenarios::{Schedule, Workload};
 
-use super::LoadModel;
+use crate::LoadModel;
 
 /// Share of the warm-up that runs at its faster pace; the rest lets queues that the pace built up drain before anything
 /// is measured.
@@ -19,8 +19,9 @@ const PHASE_RAMP: &str = "ramp";
 
 /// When the phases of a round end, microseconds since its start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeline {
-    pub(crate) windows: Windows,
+pub struct Timeline {
+    /// What is measured: from the end of the warm-up to the end of the measured phase.
+    pub windows: Windows,
     /// Until then users or arrivals increase.
     ramp_end_us: u64,
     /// Until then pauses of the closed model are scaled by `warm_up_think_scale`.
@@ -45,7 +46,7 @@ impl Timeline {
     }
 
     /// Name of the phase that `now_us` falls into.
-    pub(crate) fn phase_at(&self, now_us: u64) -> &'static str {
+    pub fn phase_at(&self, now_us: u64) -> &'static str {
         match now_us {
             now_us if now_us < self.ramp_end_us => PHASE_RAMP,
             now_us if now_us < self.windows.warm_up_end_us => PHASE_WARM_UP,

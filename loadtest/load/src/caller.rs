@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use measure::recorder::{Request, RequestEnd, Unfinished};
 use scenarios::{Endpoint, Extract, Method, Vars};
 
-use super::{
+use crate::{
     Shared,
     alarm::Alarm,
     answer::{Answer, Expecting},
@@ -144,7 +144,7 @@ impl Drop for InFlight<'_> {
 }
 
 /// What of the answer will be looked into.
-pub(super) fn expecting(endpoint: &Endpoint, extract: &[Extract]) -> Expecting {
+pub(crate) fn expecting(endpoint: &Endpoint, extract: &[Extract]) -> Expecting {
     Expecting {
         head_only: endpoint.method == Method::Head,
         body: endpoint.expect.reads_body() || !extract.is_empty(),
@@ -173,7 +173,7 @@ fn counted(outcome: &Result<&Answer, SendError>, as_expected: bool) -> RequestEn
 }
 
 /// Whether an answer is as its endpoint expects; keeps what is to be extracted.
-pub(super) fn look_into(
+pub(crate) fn look_into(
     endpoint: &Endpoint,
     extract: &[Extract],
     answer: &Answer,

@@ -20,18 +20,17 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Shared,
+use crate::{
+    LoadError, Shared,
     sender::{on_own_thread, raise_priority},
     user::User,
 };
-use crate::error::HarnessError;
 
 /// Runs the users to the end of the drain; the priority of the threads that they lived on.
 ///
 /// # Errors
 /// When goose refuses to run.
-pub(super) async fn run(shared: Arc<Shared>, model: ClosedModel) -> Result<Option<i32>, HarnessError> {
+pub(crate) async fn run(shared: Arc<Shared>, model: ClosedModel) -> Result<Option<i32>, LoadError> {
     let configuration = configuration(&shared, model)?;
     let senders = Senders::start(&shared).await?;
     let scenario = Scenario::new("mix").register_transaction(Transaction::new(transaction(shared, &senders)));
@@ -39,19 +38,19 @@ pub(super) async fn run(shared: Arc<Shared>, model: ClosedModel) -> Result<Optio
     // than a second's load and start the users late.
     let unused_client = GooseClientBuilder::new().without_cookies();
     let attack = GooseAttack::initialize_with_config(configuration)
-        .map_err(HarnessError::internal)?
+        .map_err(LoadError::internal)?
         .set_client_builder_without_cookies(unused_client)
-        .map_err(HarnessError::internal)?
+        .map_err(LoadError::internal)?
         .register_scenario(scenario);
     // Boxed: goose's state is 20 KB, too much for the stack of every future around it.
     let executed = Box::pin(attack.execute()).await;
     let priority = senders.priority;
     senders.stop().await?;
-    executed.map(|_| priority).map_err(HarnessError::internal)
+    executed.map(|_| priority).map_err(LoadError::internal)
 }
 
 /// One iteration of one transaction is a user's whole life; goose is quiet, since we draw the progress.
-fn configuration(shared: &Shared, model: ClosedModel) -> Result<GooseConfiguration, HarnessError> {
+fn configuration(shared: &Shared, model: ClosedModel) -> Result<GooseConfiguration, LoadError> {
     let ClosedModel { users, ramp_s } = model;
     let (host, users_text) = (format!("http://{}", shared.target.address), users.to_string());
     let rate = (f64::from(users) / ramp_s.max(0.001)).ceil().to_string();
@@ -69,7 +68,7 @@ fn configuration(shared: &Shared, model: ClosedModel) -> Result<GooseConfigurati
         "--no-metrics",
         "--no-telnet",
     ];
-    GooseConfiguration::parse_args_default(&arguments).map_err(HarnessError::internal)
+    GooseConfiguration::parse_args_default(&arguments).map_err(LoadError::internal)
 }
 
 fn transaction(shared: Arc<Shared>, senders: &Senders) -> TransactionFunction {
@@ -104,7 +103,7 @@ struct Senders {
 }
 
 impl Senders {
-    async fn start(shared: &Shared) -> Result<Self, HarnessError> {
+    async fn start(shared: &Shared) -> Result<Self, LoadError> {
         let stop = CancellationToken::new();
         let (mut handles, mut ends, mut priority) = (Vec::new(), Vec::new(), None);
         for index in 0..shared.shards.len() {
@@ -116,8 +115,8 @@ impl Senders {
                 stopped.cancelled().await;
             };
             let end = on_own_thread(&format!("users-{index}"), shared.lag.clone(), wait);
-            ends.push(end.map_err(HarnessError::internal)?);
-            let (handle, its_priority) = handle.await.map_err(HarnessError::internal)?;
+            ends.push(end.map_err(LoadError::internal)?);
+            let (handle, its_priority) = handle.await.map_err(LoadError::internal)?;
             handles.push(handle);
             priority = its_priority;
         }
@@ -130,12 +129,10 @@ impl Senders {
     }
 
     /// Ends the threads, and with them what still lives there.
-    async fn stop(mut self) -> Result<(), HarnessError> {
+    async fn stop(mut self) -> Result<(), LoadError> {
         self.stop.cancel();
         for end in std::mem::take(&mut self.ends) {
-            end.await
-                .map_err(HarnessError::internal)?
-                .map_err(HarnessError::internal)?;
+            end.await.map_err(LoadError::internal)?.map_err(LoadError::internal)?;
         }
         Ok(())
     }

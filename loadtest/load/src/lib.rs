@@ -2,7 +2,10 @@
 //! times them.
 //!
 //! What belongs here: everything between a workload and recorded times. What does not: what is done with the times
-//! (`measure`), and anything that talks to the subject outside the load (`probes`, `subject`).
+//! (`measure`), and anything that talks to the subject outside the load (`probes` and `subject` of `loadtest`).
+//!
+//! The way of a load: a [`LoadModel`] is chosen, [`fetch_globals`] sends the setup requests, and an [`Attack`] drives a
+//! round to its [`LoadReport`], or [`drive_slice`] a slice of a gate to its [`SliceReport`].
 
 mod alarm;
 mod answer;
@@ -12,8 +15,10 @@ mod caller;
 mod clock;
 mod closed;
 mod connection;
+mod error;
 mod errors;
 mod globals;
+mod lag;
 mod model;
 mod open;
 mod pacer;
@@ -31,16 +36,17 @@ use scenarios::{Mix, Sequences, Vars, Workload};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
-use crate::lag::Lag;
-
-pub(crate) use attack::{Attack, AttackSpec, LoadReport, SliceRules};
-pub(crate) use clock::Clock;
-pub(crate) use connection::Target;
-pub(crate) use globals::fetch_globals;
-pub(crate) use model::{LoadModel, Wanted};
-pub(crate) use sender::priority_here;
-pub(crate) use slice::{SliceLoad, SliceReport, SliceTiming, drive as drive_slice};
-use timeline::Timeline;
+pub use attack::{Attack, AttackSpec, LoadReport, SliceRules, SoFar, Stop};
+pub use clock::Clock;
+pub use connection::Target;
+pub use error::LoadError;
+pub use globals::fetch_globals;
+use lag::Lag;
+pub use model::{LoadModel, Wanted};
+pub use sender::priority_here;
+pub use slice::{SliceLoad, SliceReport, SliceTiming, drive as drive_slice};
+pub use timeline::Timeline;
+pub use versions::Followed;
 
 /// What everybody who sends requests in a round shares.
 struct Shared {

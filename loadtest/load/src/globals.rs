@@ -5,21 +5,24 @@ use std::time::Duration;
 use scenarios::{SetupRequest, Vars, Workload};
 use tokio::time::timeout;
 
-use super::{
+use crate::{
+    LoadError,
     caller::{expecting, look_into},
     connection::{Connection, Target},
     request::RequestText,
 };
-use crate::error::HarnessError;
 
 /// Sends the workload's setup requests in their order; returns the variables that every user starts with.
-pub(crate) async fn fetch_globals(workload: &Workload, target: &Target) -> Result<Vars, HarnessError> {
+///
+/// # Errors
+/// When the subject does not answer one of them as the workload expects.
+pub async fn fetch_globals(workload: &Workload, target: &Target) -> Result<Vars, LoadError> {
     let mut connection = Connection::new(target);
     let mut vars = workload.new_vars();
     for setup in &workload.setup {
         send(&mut connection, &target.host, setup, &mut vars)
             .await
-            .map_err(|error| HarnessError::Subject(format!("setup request `{}`: {error}", setup.request.name)))?;
+            .map_err(|error| LoadError::Setup(format!("setup request `{}`: {error}", setup.request.name)))?;
     }
     Ok(vars)
 }

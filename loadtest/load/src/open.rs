@@ -21,15 +21,14 @@ use rand_chacha::ChaCha8Rng;
 use scenarios::{Arrive, OpenModel};
 use tokio::sync::Notify;
 
-use super::{
-    Shared,
+use crate::{
+    LoadError, Shared,
     arrivals::DueArrivals,
     caller::{Caller, Due},
     pacer::Pacer,
     sender::{on_own_thread, raise_priority},
     timeline::micros,
 };
-use crate::error::HarnessError;
 
 /// Stream of the seed for the times of arrivals; arrival n takes stream n for its own choices.
 const ARRIVALS_STREAM: u64 = u64::MAX - 1;
@@ -41,18 +40,18 @@ const END_GRACE_US: u64 = 100_000;
 
 /// Facts about the thread that paced the arrivals.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paced {
+pub(crate) struct Paced {
     /// Its priority, as the kernel counts it.
-    pub(super) priority: Option<i32>,
+    pub(crate) priority: Option<i32>,
     /// CPU time that it used.
-    pub(super) cpu: Duration,
+    pub(crate) cpu: Duration,
 }
 
 /// A load and its arrivals.
-pub(super) type PacedLoad = (Arc<Shared>, OpenModel);
+pub(crate) type PacedLoad = (Arc<Shared>, OpenModel);
 
 /// Runs the arrivals of a load, and of one that begins beside it, each to the end of its drain, from one thread.
-pub(super) async fn run(judged: PacedLoad, beside: Option<PacedLoad>) -> Result<Paced, HarnessError> {
+pub(crate) async fn run(judged: PacedLoad, beside: Option<PacedLoad>) -> Result<Paced, LoadError> {
     // They share the thread, and so its timers.
     let lag = judged.0.lag.clone();
     let ran = on_own_thread("pacer", lag, move || async move {
@@ -61,11 +60,8 @@ pub(super) async fn run(judged: PacedLoad, beside: Option<PacedLoad>) -> Result<
         let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into();
         Ok(Paced { priority, cpu })
     });
-    let driven = ran
-        .map_err(HarnessError::internal)?
-        .await
-        .map_err(HarnessError::internal)?;
-    driven.flatten().map_err(HarnessError::internal)
+    let driven = ran.map_err(LoadError::internal)?.await.map_err(LoadError::internal)?;
+    driven.flatten().map_err(LoadError::internal)
 }
 
 /// The judged load is the runtime's own future, which is polled before all tasks.

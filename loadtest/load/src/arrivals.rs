@@ -18,20 +18,20 @@ const MAX_AHEAD: usize = 64;
 
 /// One arrival: its number, and when it is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Arrival {
-    pub(super) number: u64,
-    pub(super) due_us: u64,
+pub(crate) struct Arrival {
+    pub(crate) number: u64,
+    pub(crate) due_us: u64,
 }
 
 /// Arrivals in their order, each until it is due.
-pub(super) struct DueArrivals<I> {
+pub(crate) struct DueArrivals<I> {
     times: std::iter::Zip<I, std::ops::RangeFrom<u64>>,
     ahead: VecDeque<Arrival>,
 }
 
 impl<I: Iterator<Item = u64>> DueArrivals<I> {
     /// `times` ascend.
-    pub(super) fn new(times: I) -> Self {
+    pub(crate) fn new(times: I) -> Self {
         Self {
             times: times.zip(0..),
             ahead: VecDeque::with_capacity(MAX_AHEAD),
@@ -40,7 +40,7 @@ impl<I: Iterator<Item = u64>> DueArrivals<I> {
 
     /// When to wake for the next arrivals: when the last of those that go together is due. `None` when there are no
     /// more.
-    pub(super) fn wake_us(&mut self) -> Option<u64> {
+    pub(crate) fn wake_us(&mut self) -> Option<u64> {
         let last_us = self.peek(0)?.due_us + self.together_us();
         let ahead = self.ahead.iter().map(|arrival| arrival.due_us);
         ahead.take_while(|due_us| *due_us <= last_us).last()
@@ -58,7 +58,7 @@ impl<I: Iterator<Item = u64>> DueArrivals<I> {
     }
 
     /// The next arrival, when it is due at `now_us`.
-    pub(super) fn pop_due(&mut self, now_us: u64) -> Option<Arrival> {
+    pub(crate) fn pop_due(&mut self, now_us: u64) -> Option<Arrival> {
         self.peek(0).filter(|first| first.due_us <= now_us)?;
         self.ahead.pop_front()
     }

@@ -10,75 +10,93 @@ use measure::{
     recorder::{Recorded, RoundRecorder},
 };
 use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
+use tokio_util::sync::CancellationToken;
 
-use super::{
-    LoadModel, Shared, Target, Timeline,
+use crate::{
+    LoadError, LoadModel, Shared, Target, Timeline,
     clock::Clock,
     closed,
     errors::ErrorExamples,
+    lag::Lag,
     open::{self, Paced, PacedLoad},
     versions::{Followed, Versions},
 };
-use crate::{error::HarnessError, interrupt::Interrupt, lag::Lag};
+
+/// Signals that stop a load before its end.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// Cancelled: no new requests.
+    pub stop: CancellationToken,
+    /// Cancelled: nobody waits any more for what is in flight.
+    pub abort: CancellationToken,
+}
 
 /// Parts that a round's load is made of.
-pub(crate) struct AttackSpec<'a> {
-    pub(crate) workload: &'a Arc<Workload>,
-    pub(crate) model: &'a LoadModel,
-    pub(crate) schedule: &'a Schedule,
-    pub(crate) target: Target,
+pub struct AttackSpec<'a> {
+    /// What is sent.
+    pub workload: &'a Arc<Workload>,
+    /// Who sends it, and when.
+    pub model: &'a LoadModel,
+    /// How long its phases are.
+    pub schedule: &'a Schedule,
+    /// Where it goes.
+    pub target: Target,
     /// Variables that the setup left.
-    pub(crate) globals: Vars,
+    pub globals: Vars,
     /// Seed of every random choice.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Rules of a slice of a gate; absent in an ordinary round.
-    pub(crate) slice: Option<SliceRules>,
+    pub slice: Option<SliceRules>,
 }
 
 /// What makes a load a slice of a gate: every endpoint equally often, answers that come while it drains count, and its
 /// sequences go on where the slice before ended.
-pub(crate) struct SliceRules {
-    pub(crate) sequences: Arc<Sequences>,
+pub struct SliceRules {
+    /// How far the sequences have come.
+    pub sequences: Arc<Sequences>,
 }
 
 /// The load of one round, to be run once.
 #[derive(Clone)]
-pub(crate) struct Attack {
+pub struct Attack {
     shared: Arc<Shared>,
     recorder: RoundRecorder,
     model: LoadModel,
 }
 
 /// Recorded times of a round, and facts about who drove it.
-pub(crate) struct LoadReport {
-    pub(crate) recorded: Recorded,
+pub struct LoadReport {
+    /// What was counted and timed.
+    pub recorded: Recorded,
     /// What went wrong, with counts.
-    pub(crate) errors: Vec<String>,
+    pub errors: Vec<String>,
     /// What following versions found; absent where none were seen.
-    pub(crate) followed: Option<Followed>,
+    pub followed: Option<Followed>,
     /// Priority of the threads that sent, as the kernel counts it.
-    pub(crate) sender_priority: Option<i32>,
+    pub sender_priority: Option<i32>,
     /// CPU time of the thread that paced the open model.
-    pub(crate) pacer_cpu: Option<Duration>,
+    pub pacer_cpu: Option<Duration>,
     /// 99th percentile of how late the timers of the threads that sent fired, milliseconds.
-    pub(crate) lag_p99_ms: Option<f64>,
+    pub lag_p99_ms: Option<f64>,
 }
 
 /// The measured phase so far, for a display.
 #[derive(Debug, Default)]
-pub(crate) struct SoFar {
-    pub(crate) answers: u64,
-    pub(crate) errors: u64,
+pub struct SoFar {
+    /// Answers as expected.
+    pub answers: u64,
+    /// Errors.
+    pub errors: u64,
     /// Response times.
-    pub(crate) times: LatencyHistogram,
+    pub times: LatencyHistogram,
 }
 
 impl Attack {
-    /// The clock starts now. Its stop signals are children of the interrupt's.
+    /// The clock starts now. Its own signals are children of `stop`'s.
     ///
     /// # Errors
     /// On a system without a monotonic clock.
-    pub(crate) fn new(spec: AttackSpec<'_>, interrupt: &Interrupt) -> Result<Self, HarnessError> {
+    pub fn new(spec: AttackSpec<'_>, stop: &Stop) -> Result<Self, LoadError> {
         let AttackSpec {
             workload,
             model,
@@ -112,8 +130,8 @@ impl Attack {
             versions: versions.map(|follow| Versions::new(follow.bound_ms, &follow.version_header)),
             shards: (0..senders(model)).map(|_| Mutex::new(recorder.shard())).collect(),
             lag: Lag::default(),
-            stop: interrupt.stop.child_token(),
-            abort: interrupt.abort.child_token(),
+            stop: stop.stop.child_token(),
+            abort: stop.abort.child_token(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -123,23 +141,23 @@ impl Attack {
     }
 
     /// The round's clock.
-    pub(crate) fn clock(&self) -> Clock {
+    pub fn clock(&self) -> Clock {
         self.shared.clock
     }
 
     /// The round's phases.
-    pub(crate) fn timeline(&self) -> Timeline {
+    pub fn timeline(&self) -> Timeline {
         self.shared.timeline
     }
 
     /// No new requests, and those in flight are given up: the subject is gone.
-    pub(crate) fn abandon(&self) {
+    pub fn abandon(&self) {
         self.shared.stop.cancel();
         self.shared.abort.cancel();
     }
 
     /// The measured phase so far.
-    pub(crate) fn so_far(&self) -> SoFar {
+    pub fn so_far(&self) -> SoFar {
         let mut sum = SoFar::default();
         for index in 0..self.shared.shards.len() {
             let part = self.shared.shard(index).progress();
@@ -156,7 +174,7 @@ impl Attack {
     ///
     /// # Errors
     /// When the generator itself cannot run; what the subject answers is counted, never an error.
-    pub(crate) async fn run(&self) -> Result<LoadReport, HarnessError> {
+    pub async fn run(&self) -> Result<LoadReport, LoadError> {
         match &self.model {
             LoadModel::Closed(model) => {
                 let priority = closed::run(Arc::clone(&self.shared), *model).await?;
@@ -167,11 +185,11 @@ impl Attack {
     }
 
     /// This load as the pacer takes it.
-    pub(super) fn paced(&self, model: &OpenModel) -> PacedLoad {
+    pub(crate) fn paced(&self, model: &OpenModel) -> PacedLoad {
         (Arc::clone(&self.shared), model.clone())
     }
 
-    pub(super) fn finish_paced(&self, Paced { priority, cpu }: Paced) -> LoadReport {
+    pub(crate) fn finish_paced(&self, Paced { priority, cpu }: Paced) -> LoadReport {
         self.finish(priority, Some(cpu))
     }
 

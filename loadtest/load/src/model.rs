@@ -5,7 +5,7 @@ use scenarios::{Arrive, ClosedModel, OpenModel, Rate, Workload};
 
 /// One model; a record never mixes two (invariant 7).
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum LoadModel {
+pub enum LoadModel {
     /// Users who wait for their answers.
     Closed(ClosedModel),
     /// Arrivals that do not.
@@ -14,11 +14,13 @@ pub(crate) enum LoadModel {
 
 /// Model and figures that the command line gives.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Wanted {
-    pub(crate) model: Option<Model>,
+pub struct Wanted {
+    /// The model, by its name.
+    pub model: Option<Model>,
     /// Arrivals per second, constant.
-    pub(crate) rate_per_s: Option<f64>,
-    pub(crate) users: Option<u32>,
+    pub rate_per_s: Option<f64>,
+    /// Users at once.
+    pub users: Option<u32>,
 }
 
 impl LoadModel {
@@ -27,7 +29,7 @@ impl LoadModel {
     ///
     /// # Errors
     /// In words, when the workload lacks what is wanted.
-    pub(crate) fn choose(workload: &Workload, wanted: Wanted) -> Result<Self, String> {
+    pub fn choose(workload: &Workload, wanted: Wanted) -> Result<Self, String> {
         let by_figure = match (wanted.rate_per_s, wanted.users) {
             (Some(_), Some(_)) => {
                 return Err("--rate is for the open model, --users for the closed one: give one of them".into());
@@ -78,7 +80,7 @@ impl LoadModel {
     }
 
     /// The open model of the file, if it has one, at a constant rate of arrivals.
-    pub(crate) fn open_at(workload: &Workload, rate_per_s: f64) -> OpenModel {
+    pub fn open_at(workload: &Workload, rate_per_s: f64) -> OpenModel {
         let from_file = workload.models.open.clone();
         OpenModel {
             rate: Rate::constant(rate_per_s),
@@ -87,7 +89,7 @@ impl LoadModel {
     }
 
     /// As the record calls it.
-    pub(crate) fn kind(&self) -> Model {
+    pub fn kind(&self) -> Model {
         match self {
             Self::Closed(_) => Model::Closed,
             Self::Open(_) => Model::Open,
@@ -103,7 +105,7 @@ impl LoadModel {
     }
 
     /// "100 users", "200/s poisson requests": for people.
-    pub(crate) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Closed(model) => format!("{} users", model.users),
             Self::Open(model) => format!(
@@ -117,7 +119,7 @@ impl LoadModel {
     }
 
     /// Requests due per second over the mix, the mean over `measure_s`; only the open model has one.
-    pub(crate) fn requests_per_s(&self, workload: &Workload, measure_s: f64) -> Option<f64> {
+    pub fn requests_per_s(&self, workload: &Workload, measure_s: f64) -> Option<f64> {
         match self {
             Self::Closed(_) => None,
             Self::Open(model) => Some(model.rate.mean_per_s(measure_s) * workload.requests_per_arrival(model.arrive)),
@@ -125,12 +127,12 @@ impl LoadModel {
     }
 
     /// Whether what arrives is sessions, so that the number of requests is only expected.
-    pub(crate) fn has_sessions(&self) -> bool {
+    pub fn has_sessions(&self) -> bool {
         matches!(self, Self::Open(model) if model.arrive == Arrive::Sessions)
     }
 
     /// How the rate changes over `measure_s`; nothing where it does not.
-    pub(crate) fn stretches(&self, measure_s: f64) -> Vec<RateStretch> {
+    pub fn stretches(&self, measure_s: f64) -> Vec<RateStretch> {
         match self {
             Self::Closed(_) => Vec::new(),
             Self::Open(model) => model.rate.stretches(measure_s),
@@ -138,7 +140,7 @@ impl LoadModel {
     }
 
     /// How arrivals come, for the record: spacing, what arrives, and the rate's shape.
-    pub(crate) fn arrivals(&self) -> Option<String> {
+    pub fn arrivals(&self) -> Option<String> {
         match self {
             Self::Closed(_) => None,
             Self::Open(model) => Some(match model.arrive {
@@ -156,7 +158,7 @@ mod tests {
     use super::*;
 
     fn phase2_mix() -> Workload {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/workloads/phase2-mix.toml");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/workloads/phase2-mix.toml");
         Workload::load(&file).unwrap()
     }
 

@@ -19,7 +19,7 @@ const NICE: i32 = -10;
 
 /// Runs the future that `make` gives on a thread of its own, to its end. What it spawned and did not end is dropped
 /// before its outcome is there.
-pub(super) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
+pub(crate) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
     name: &str,
     lag: Lag,
     make: impl FnOnce() -> F + Send + 'static,
@@ -38,8 +38,9 @@ pub(super) fn on_own_thread<T: Send + 'static, F: Future<Output = T>>(
     Ok(outcome)
 }
 
-/// The priority that threads that send have here, as [`measure::metrics::HARNESS_SENDER_PRIORITY`]; none where the kernel does not say.
-pub(crate) fn priority_here() -> Option<i32> {
+/// The priority that threads that send have here, as [`measure::metrics::HARNESS_SENDER_PRIORITY`]; none where the
+/// kernel does not say.
+pub fn priority_here() -> Option<i32> {
     std::thread::spawn(raise_priority).join().ok()?
 }
 
@@ -47,8 +48,9 @@ pub(crate) fn priority_here() -> Option<i32> {
 /// the subject's queue and not the generator's place in it. A nice value alone does not achieve that: a kernel without
 /// full preemption lets a thread of the same class run on to its next tick.
 ///
-/// Returns the priority that it then has, as [`measure::metrics::HARNESS_SENDER_PRIORITY`]; none where the kernel does not say.
-pub(super) fn raise_priority() -> Option<i32> {
+/// Returns the priority that it then has, as [`measure::metrics::HARNESS_SENDER_PRIORITY`]; none where the kernel does
+/// not say.
+pub(crate) fn raise_priority() -> Option<i32> {
     let round_robin = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
     let real_time = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, round_robin);
     if real_time.is_err() {
