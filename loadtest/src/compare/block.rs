@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use load::{Clock, PRIORITY_METRIC, SliceLoad, SliceReport, SliceTiming, Target, drive_slice, fetch_globals};
+use load::{Clock, SliceLoad, SliceReport, SliceTiming, Target, drive_slice, fetch_globals};
 use measure::{
     gate::{
         collect,
