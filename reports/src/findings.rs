@@ -3,7 +3,8 @@
 //! Every part of the record that can turn the exit code is a finding, so that no output is green when the run is not.
 
 use measure::record::{
-    Capacity, CapacityOutcome, Check, Comparison, Outcome, Priority, Purpose, Record, TargetResult, TargetVerdict, Verdict,
+    Capacity, CapacityOutcome, Check, Comparison, Outcome, Priority, Purpose, Record, TargetResult, TargetVerdict,
+    Verdict,
 };
 
 use crate::rows::{Compared, Target};

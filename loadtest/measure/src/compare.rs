@@ -61,7 +61,9 @@ fn latency_series(blocks: &[Block]) -> Vec<Series> {
 
 /// The whole mix, if the probe saw any block.
 fn cpu_series(blocks: &[Block]) -> Vec<Series> {
-    let all = series(ALL_ENDPOINTS, blocks, |round| round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name()));
+    let all = series(ALL_ENDPOINTS, blocks, |round| {
+        round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name())
+    });
     if all.differences.is_empty() { vec![] } else { vec![all] }
 }
 

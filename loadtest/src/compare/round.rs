@@ -155,7 +155,10 @@ fn own_metrics(load: &LoadReport) -> BTreeMap<String, f64> {
         (&metrics::CLOCK_STEP_US, Some(Clock::step_us())),
         (&metrics::HARNESS_SENDER_PRIORITY, load.sender_priority.map(f64::from)),
         (&metrics::HARNESS_LAG_P99_MS, load.lag_p99_ms),
-        (&metrics::CONSISTENCY_NOT_FOLLOWED, not_followed.map(|count| count as f64)),
+        (
+            &metrics::CONSISTENCY_NOT_FOLLOWED,
+            not_followed.map(|count| count as f64),
+        ),
     ];
     let known = metrics.into_iter();
     known

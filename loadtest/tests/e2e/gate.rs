@@ -111,7 +111,10 @@ fn a_slower_endpoint_is_called_by_new_blocks() {
     let slow = comparison(&record, Family::LatencyP95, "one");
     assert_eq!((slow.outcome, slow.blocks), (Outcome::Regress, STAGE));
     assert!(slow.ratio > 2.0 && slow.mde.is_some(), "{slow:?}");
-    assert_ne!(comparison(&record, Family::LatencyP95, "other").outcome, Outcome::Regress);
+    assert_ne!(
+        comparison(&record, Family::LatencyP95, "other").outcome,
+        Outcome::Regress
+    );
     assert!(finished.text.contains("MDE"), "{}", finished.text);
 
     // What a server is not asked at the end of a slice, when its generator is late, is the only difference there may

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use measure::record::{
     ALL_ENDPOINTS, Ablated, ArrivalSummary, Check, Comparison, Consistency, ConsistencySummary, EndpointSummary,
-    Family, FamilyVerdict, GateDecision, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Purpose, Record, Round,
-    SCHEMA_VERSION, Series, Server, ServiceTimes, Slice, StaleRead, Subject, Summary, TargetResult, TargetVerdict,
-    Tool, Verdict, WorkloadId,
+    Family, FamilyVerdict, GateDecision, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Purpose,
+    Record, Round, SCHEMA_VERSION, Series, Server, ServiceTimes, Slice, StaleRead, Subject, Summary, TargetResult,
+    TargetVerdict, Tool, Verdict, WorkloadId,
 };
 
 /// Blocks of the record.

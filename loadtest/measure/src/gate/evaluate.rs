@@ -15,7 +15,6 @@ use crate::stats::power;
 
 mod describe;
 
-
 /// The next step of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -201,11 +200,15 @@ impl FamilyRows {
     }
 
     fn comparisons(&self, decided: Vec<Decided>, sides: Sides) -> Vec<Comparison> {
-        let judged = self
-            .rows
-            .iter()
-            .zip(decided)
-            .map(|(row, one)| comparison(self.family, &row.endpoint, &one.evidence, row.outcome(one.outcome), sides));
+        let judged = self.rows.iter().zip(decided).map(|(row, one)| {
+            comparison(
+                self.family,
+                &row.endpoint,
+                &one.evidence,
+                row.outcome(one.outcome),
+                sides,
+            )
+        });
         let rest = self
             .untested
             .iter()

@@ -6,9 +6,7 @@ use super::{curve, mean_of_rounds, share, small};
 use crate::histogram::LatencyHistogram;
 use crate::metrics;
 use crate::percentile;
-use crate::record::{
-    ArrivalSummary, Arrivals, Consistency, ConsistencySummary, MetricSummary,
-};
+use crate::record::{ArrivalSummary, Arrivals, Consistency, ConsistencySummary, MetricSummary};
 use crate::rounds::MeasuredRound;
 
 /// Arrivals of all rounds together; `None` in the closed model.
