@@ -84,10 +84,7 @@ fn document() -> String {
     for metric in METRICS {
         writeln!(text, "{}", row(metric)).expect("a string takes everything");
     }
-    let endings = ENDINGS.map(|(ending, unit)| {
-        let suffix = unit.suffix().trim();
-        format!("`{ending}` ({suffix})")
-    });
+    let endings = ENDINGS.map(|(ending, unit)| format!("- `{ending}`: {}", unit.suffix().trim()));
     writeln!(
         text,
         "
@@ -96,8 +93,10 @@ fn document() -> String {
 What a workload lists under `keep` of `[probes.prometheus]` stands in records as `{PAGE_PREFIX}NAME`, and a target can
 name it so. Its kind and unit follow from its name, by Prometheus' naming conventions: a name that ends in `_total` is a
 counter, of which a round keeps the growth over its measured phase; every other one is a level, of which a round keeps
-the largest reading. The ending, or the one before `_total`, is the unit; values of another ending are shown without one:
-{}.
+the largest reading. The ending, or the one before `_total`, is the unit; values of other endings are shown without
+one:
+
+{}
 
 ## Kinds
 
@@ -110,7 +109,7 @@ the largest reading. The ending, or the one before `_total`, is the unit; values
 | count per request | the count and the requests of the measured phase | | adding the counts |
 | cost per request | the cost by the request of the measured phase | | their mean |
 | percentile, constant | one value | | see docs/STATISTICS.md; the mean |",
-        endings.join(", ")
+        endings.join("\n")
     )
     .expect("a string takes everything");
     text

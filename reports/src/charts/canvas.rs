@@ -155,7 +155,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// A grid line from `left` to `right` at each tick of an upright axis, with what `label` says of its value before it.
+    /// A grid line from `left` to `right` at each tick of an upright axis, with the `label` of its value before it.
     pub(crate) fn rungs(&self, y: &Scale, (left, right): (f64, f64), label: impl Fn(f64) -> String) -> Drawn {
         y.ticks.iter().try_for_each(|tick| {
             let at = y.at(*tick);
