@@ -1,20 +1,13 @@
-//! The command line: its commands, and the arguments that several of them share. The arguments of a single command
-//! stand in that command's file.
+//! The command line: its commands and their former names. The arguments of a command stand in that command's file, those
+//! that several share in `arguments`.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::ffi::OsString;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use load::Wanted;
-use measure::record::Model;
-use stack::StackOptions;
+use clap::{Parser, Subcommand};
 
-use crate::{
-    commands::{
-        capacity::CapacityArgs, compare::CompareArgs, doctor::DoctorArgs, history::HistoryArgs, judge::JudgeArgs,
-        merge::MergeArgs, report::ReportArgs, run::RunArgs, stack::StackArgs,
-    },
-    error::HarnessError,
-    subject::SubjectSpec,
+use crate::commands::{
+    capacity::CapacityArgs, compare::CompareArgs, doctor::DoctorArgs, history::HistoryArgs, judge::JudgeArgs,
+    merge::MergeArgs, report::ReportArgs, run::RunArgs, stack::StackArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -57,116 +50,4 @@ pub(crate) fn renamed(words: impl Iterator<Item = OsString>) -> impl Iterator<It
         };
         Some(format!("note: `{old}` is now called `{new}`"))
     })
-}
-
-/// The one subject of a command.
-#[derive(Debug, Args)]
-pub(crate) struct SubjectArgs {
-    /// What to measure: url:http://HOST for a service that is up, profile:NAME, git:REV[:PROFILE] or bin:PATH[:PROFILE]
-    /// for one to start
-    #[arg(long, value_name = "SUBJECT", alias = "target")]
-    pub(crate) subject: SubjectSpec,
-}
-
-/// What load is driven, for how long, judged by what, and where the results go.
-#[derive(Debug, Args)]
-pub(crate) struct LoadArgs {
-    /// Workload: journeys, think times, feeders, phases
-    #[arg(long, value_name = "FILE")]
-    pub(crate) workload: PathBuf,
-    /// Targets that must hold for the (last) subject
-    #[arg(long, value_name = "FILE")]
-    pub(crate) targets: Option<PathBuf>,
-    /// Load model; two subjects under the open one are a gate [default: open for two git: subjects, else the
-    /// workload's, closed where it has both]
-    #[arg(long, value_enum)]
-    pub(crate) model: Option<ModelArg>,
-    /// Arrivals per second instead of the workload's (open model)
-    #[arg(long, value_name = "PER_S", value_parser = positive)]
-    pub(crate) rate: Option<f64>,
-    /// Users instead of the workload's (closed model)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) users: Option<u32>,
-    /// The workload's short settings
-    #[arg(long)]
-    pub(crate) quick: bool,
-    /// Blocks instead of the workload's, each launching every subject once; of a gate, in a stage (5 to 48) [default:
-    /// 24]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
-    pub(crate) blocks: Option<u32>,
-    /// Seconds measured per launch instead of the workload's; of a gate, seconds of a slice
-    #[arg(long, value_name = "S", value_parser = positive)]
-    pub(crate) measure_s: Option<f64>,
-    /// Seed of every random choice: order of launches, arrivals, journeys, keys, think times
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub(crate) seed: u64,
-    #[command(flatten)]
-    pub(crate) place: PlaceArgs,
-}
-
-impl LoadArgs {
-    /// What the command line says about the load model.
-    pub(crate) fn wanted(&self) -> Wanted {
-        let model = self.model.map(|model| match model {
-            ModelArg::Closed => Model::Closed,
-            ModelArg::Open => Model::Open,
-        });
-        Wanted {
-            model,
-            rate_per_s: self.rate,
-            users: self.users,
-        }
-    }
-}
-
-/// Where a subject that is started and its servers come from, and where the results go.
-#[derive(Debug, Args)]
-pub(crate) struct PlaceArgs {
-    #[command(flatten)]
-    pub(crate) servers: ServerArgs,
-    /// The reference service's binary, instead of the one beside this command
-    #[arg(long, value_name = "PATH", env = "LOADTEST_SERVICE")]
-    pub(crate) service: Option<PathBuf>,
-    /// Where the results go [default: target/loadtest/<id>, with target/loadtest/latest pointing to it]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-/// Where servers come from.
-#[derive(Debug, Args)]
-pub(crate) struct ServerArgs {
-    /// Where the servers come from: auto, external, containers, native or embedded
-    #[arg(long, value_name = "PROVIDER", default_value = "auto", env = "STACK_PROVIDER")]
-    pub(crate) stack: String,
-    /// Directory of Postgres' binaries, where several versions are installed
-    #[arg(long, value_name = "DIR")]
-    pub(crate) postgres_bin: Option<PathBuf>,
-}
-
-impl ServerArgs {
-    /// The options of the stack: what the environment says, and these arguments instead where they speak.
-    pub(crate) fn options(&self) -> Result<StackOptions, HarnessError> {
-        Ok(StackOptions {
-            choice: self.stack.parse().map_err(HarnessError::usage)?,
-            postgres_bin: self.postgres_bin.clone(),
-            ..StackOptions::from_env().map_err(HarnessError::usage)?
-        })
-    }
-}
-
-/// Load models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ModelArg {
-    /// A fixed number of users with think time, driven by goose
-    Closed,
-    /// Arrivals at a rate that does not depend on the answers, driven by our own pacer
-    Open,
-}
-
-/// A finite number above zero.
-pub(crate) fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
-        _ => Err("it must be a number above 0".to_owned()),
-    }
 }

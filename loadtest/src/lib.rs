@@ -5,6 +5,7 @@
 //! any knowledge of the reference service beyond its binary, its environment variables and its HTTP interface
 //! (invariant 1).
 
+mod arguments;
 mod canary;
 mod cli;
 mod commands;

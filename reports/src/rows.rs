@@ -4,8 +4,7 @@ use measure::figures::{self, Unit};
 use measure::metrics;
 use measure::record::{Comparison, Limit, Outcome, TargetResult};
 
-use crate::view::endpoint_title;
-use crate::words::{self, Word};
+use crate::words::{self, Word, endpoint_title};
 
 /// A share as per cent, for a table.
 pub(crate) fn share(share: f64) -> String {

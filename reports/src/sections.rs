@@ -13,8 +13,8 @@ use crate::html::{
     gate::{families, how},
 };
 use crate::rows::Compared;
-use crate::view::{View, endpoint_title};
-use crate::words::{self, mark};
+use crate::view::View;
+use crate::words::{self, endpoint_title, mark};
 
 /// The whole of it, with a link to the report where its address is known.
 pub(crate) fn summary(record: &Record, report: Option<&str>) -> Vec<Block> {

@@ -292,15 +292,6 @@ impl<'a> View<'a> {
     }
 }
 
-/// Name of an endpoint for people.
-pub(crate) fn endpoint_title(endpoint: &str) -> &str {
-    if endpoint == ALL_ENDPOINTS {
-        "all requests"
-    } else {
-        endpoint
-    }
-}
-
 /// The word behind a number of targets.
 pub(crate) fn counted(verdict: TargetVerdict, count: usize) -> &'static str {
     match (verdict, count) {

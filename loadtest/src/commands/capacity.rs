@@ -13,7 +13,7 @@ use scenarios::{Schedule, Workload};
 
 use super::{files, session::Session};
 use crate::{
-    cli::{PlaceArgs, SubjectArgs, positive},
+    arguments::{PlaceArgs, SubjectArgs, positive},
     compare::{
         Plan, Purpose,
         capacity::{Question, SOAK_PARTS, Searching, Settings, Surroundings},

@@ -10,7 +10,7 @@ use scenarios::Ablation;
 
 use super::session::{self, Session};
 use crate::{
-    cli::LoadArgs,
+    arguments::LoadArgs,
     compare::Plan,
     error::HarnessError,
     subject::{Subject, SubjectSpec, Variable},

@@ -5,7 +5,7 @@ use load::LoadModel;
 
 use super::session::{self, Session};
 use crate::{
-    cli::{LoadArgs, SubjectArgs},
+    arguments::{LoadArgs, SubjectArgs},
     compare::Plan,
     error::HarnessError,
 };

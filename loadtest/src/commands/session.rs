@@ -12,7 +12,7 @@ use stack::{Stack, StackOptions};
 
 use super::{ending, files};
 use crate::{
-    cli::{LoadArgs, PlaceArgs},
+    arguments::{LoadArgs, PlaceArgs},
     compare::{
         Plan,
         capacity::Surroundings,

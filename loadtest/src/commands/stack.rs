@@ -27,7 +27,7 @@ use stack::{
     wait::Patience,
 };
 
-use crate::{cli::ServerArgs, error::HarnessError, interrupt::Interrupt};
+use crate::{arguments::ServerArgs, error::HarnessError, interrupt::Interrupt};
 
 /// What the keeper says when everything is up.
 const READY: &str = "up";

@@ -9,7 +9,7 @@ use scenarios::{Arrive, OpenModel, Rate};
 
 use super::plan::{Plan, Purpose};
 use crate::{
-    cli::LoadArgs,
+    arguments::LoadArgs,
     error::HarnessError,
     subject::{Means, Subject},
 };

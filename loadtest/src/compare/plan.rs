@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use scenarios::{Feature, OpenModel, Rate, Schedule, Workload};
 
 use crate::{
-    cli::LoadArgs,
+    arguments::LoadArgs,
     error::HarnessError,
     subject::{Subject, Variable},
 };

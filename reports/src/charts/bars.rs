@@ -7,7 +7,8 @@ use super::scale::Scale;
 use super::theme::Ink;
 use super::{Figure, Width};
 use crate::ReportError;
-use crate::view::{View, endpoint_title};
+use crate::view::View;
+use crate::words::endpoint_title;
 use measure::figures::{self, Unit};
 
 /// Height of a group's heading, of a bar, of the gaps; pixels.

@@ -7,7 +7,8 @@ use super::canvas::{self, Align, Canvas, Drawn, Lettering, Marker, Point, fit, t
 use super::scale::Scale;
 use super::theme::Ink;
 use crate::ReportError;
-use crate::view::{View, endpoint_title};
+use crate::view::View;
+use crate::words::endpoint_title;
 use measure::figures::{self, Unit};
 
 /// Size of the plot and of its margins; pixels.

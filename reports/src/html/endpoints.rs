@@ -5,7 +5,8 @@ use measure::record::{EndpointSummary, Family};
 
 use crate::charts;
 use crate::rows::{Compared, share};
-use crate::view::{View, endpoint_title};
+use crate::view::View;
+use crate::words::endpoint_title;
 
 /// One endpoint.
 pub(super) struct Group<'a> {

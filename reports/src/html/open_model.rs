@@ -6,7 +6,8 @@ use crate::ReportError;
 use crate::charts;
 use crate::document::Kind::{Name, Number, Words};
 use crate::document::{Cell, Table};
-use crate::view::{View, endpoint_title};
+use crate::view::View;
+use crate::words::endpoint_title;
 
 /// The section.
 pub(super) struct OpenModel {

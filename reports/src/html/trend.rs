@@ -10,7 +10,7 @@ use crate::ReportError;
 use crate::charts;
 use crate::document::Kind::{Name, Number, Words};
 use crate::document::{Cell, Table};
-use crate::view::endpoint_title;
+use crate::words::endpoint_title;
 
 /// Everything on the page.
 #[derive(Template)]

@@ -79,9 +79,9 @@ impl Request<'_> {
                 self.core.context.counters.joined.add_one();
                 waiter
             }
-            Admitted::Leads(leader, stamp) => {
-                let mut result = leader.waiter();
-                let flight = fetch::run(Arc::clone(self.core), self.plan(stamp, 0), leader, untyped(loader));
+            Admitted::Leads(first, stamp) => {
+                let mut result = first.waiter();
+                let flight = fetch::run(Arc::clone(self.core), self.plan(stamp, 0), first, untyped(loader));
                 let mut flight = Detachable::new(flight.in_current_span());
                 tokio::select! {
                     biased;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tiered_cache::{Entry, Key, Policy, Tier, TieredCache};
 
 use super::cascade::Question;
-use super::source::{LoadFailed, Loader};
+use super::loader::{LoadFailed, Loader};
 use crate::metrics::QueryCacheMetrics;
 
 /// Keeps results in the cache.

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tiered_cache::{Entry, LoadError, Tier, TieredCache};
 
 use super::cascade::Question;
-use super::source::{Answers, LoadFailed, NO_VERSION};
+use super::loader::{LoadFailed, NO_VERSION};
+use super::source::Answers;
 
 /// An answer, ready to send.
 #[derive(Debug, Clone)]
