@@ -17,8 +17,8 @@ fn main() {
     for path in SOURCES {
         println!("cargo:rerun-if-changed={path}");
     }
-    // Every commit, checkout and reset writes this log; the index would not do, since `git status` rewrites it and a build
-    // would follow each. In a worktree the log is not under `.git`, hence the question to git.
+    // Every commit, checkout and reset writes this log; the index would not do, since `git status` rewrites it and a
+    // build would follow each. In a worktree the log is not under `.git`, hence the question to git.
     if let Some(head_log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo:rerun-if-changed={head_log}");
     }

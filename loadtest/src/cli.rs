@@ -1,5 +1,5 @@
-//! The command line: its commands and their former names. The arguments of a command stand in that command's file, those
-//! that several share in `arguments`.
+//! The command line: its commands and their former names. The arguments of a command stand in that command's file,
+//! those that several share in `arguments`.
 
 use std::ffi::OsString;
 
