@@ -33,7 +33,7 @@ pub struct Stop {
 
 /// Parts that a round's load is made of.
 pub struct AttackSpec<'a> {
-    /// What is sent.
+    /// The requests to send, with their journeys and checks.
     pub workload: &'a Arc<Workload>,
     /// Who sends it, and when.
     pub model: &'a LoadModel,
@@ -66,7 +66,7 @@ pub struct Attack {
 
 /// Recorded times of a round, and facts about who drove it.
 pub struct LoadReport {
-    /// What was counted and timed.
+    /// Counts and times of the round.
     pub recorded: Recorded,
     /// What went wrong, with counts.
     pub errors: Vec<String>,

@@ -16,7 +16,7 @@ use crate::answer::{Answer, Expecting, Malformed};
 /// Where requests go.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// What is connected to.
+    /// The address to connect to.
     pub address: SocketAddr,
     /// What stands in the `host` header.
     pub host: String,

@@ -10,7 +10,7 @@ use crate::{Attack, AttackSpec, LoadError, LoadModel, SliceRules, Stop, Target, 
 
 /// Load of a slice on one subject, or on the canary.
 pub struct SliceLoad<'a> {
-    /// What is sent.
+    /// The requests to send, with their journeys and checks.
     pub workload: &'a Arc<Workload>,
     /// When it is sent.
     pub model: &'a OpenModel,
@@ -29,7 +29,7 @@ pub struct SliceTiming {
     pub lead: Duration,
     /// The slice itself.
     pub slice: Duration,
-    /// What is in flight at its end gets so long.
+    /// Time that requests in flight at its end still get.
     pub drain: Duration,
     /// Of every random choice: the same for both slices of a pair.
     pub seed: u64,
@@ -43,7 +43,7 @@ pub struct SliceReport {
     pub canary: Option<Recorded>,
     /// CPU time of the generator's thread, share of one core.
     pub generator_cpu: f64,
-    /// What went wrong with the subject, with counts.
+    /// Failures of the subject by reason, with counts.
     pub errors: Vec<String>,
     /// Priority of the generator's thread, as the kernel counts it.
     pub sender_priority: Option<i32>,

@@ -20,7 +20,7 @@ const PHASE_RAMP: &str = "ramp";
 /// When the phases of a round end, microseconds since its start.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeline {
-    /// What is measured: from the end of the warm-up to the end of the measured phase.
+    /// The measured phase, from the end of the warm-up on.
     pub windows: Windows,
     /// Until then users or arrivals increase.
     ramp_end_us: u64,
