@@ -23,6 +23,8 @@ const GAP_S: f64 = 0.25;
 const LAUNCH_S: f64 = 5.0;
 /// One in fifty requests that come into a stall fails, on either side.
 const FAILING: f64 = 0.02;
+/// Multiples of it have fractions that are spread evenly.
+const GOLDEN: f64 = 0.618_033_988_749_895;
 /// A request that takes so many times the p95 of both sides is in the tail.
 const TAIL_FACTOR: f64 = 4.0;
 
@@ -480,7 +482,9 @@ impl Change {
         reason = "a share of the requests"
     )]
     pub(crate) fn apply(&self, block: &mut Block) {
-        let add = |shares: &mut Shares| shares.after.0 += (self.size * shares.after.1 as f64).round() as u64;
+        // A share of the requests of one block is no whole number: what is left of it comes in some blocks.
+        let part = (f64::from(block.number) * GOLDEN).fract();
+        let add = |shares: &mut Shares| shares.after.0 += (self.size * shares.after.1 as f64 + part) as u64;
         if self.family == Family::CpuPerRequest {
             block.cpu = block.cpu.map(|cpu| cpu + self.size.ln_1p());
             return;
