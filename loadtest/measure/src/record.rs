@@ -21,7 +21,7 @@ pub use capacity::{Capacity, CapacityOutcome, CapacityStep, Scaling, StepKind};
 pub use consistency::{Consistency, MAX_STALE_EXAMPLES, StaleRead};
 pub use family::Family;
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
-pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice};
+pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice, ResidentCpu};
 pub use series::{ProbeCost, Series};
 
 /// Version of this format. A reader refuses a newer one.
@@ -285,6 +285,9 @@ pub struct Round {
     /// Results of following versions; absent where the workload follows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
+    /// CPU time of the subject over a block of a gate; absent in other runs, and where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident_cpu: Option<ResidentCpu>,
     /// Interleaved slices of the gate, in order; empty in other runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gate_slices: Vec<GateSlice>,
@@ -542,7 +545,8 @@ pub struct Comparison {
     pub p_slower: f64,
     /// Adjusted p of "faster".
     pub p_faster: f64,
-    /// The smallest slowdown that this run could see, as a share (0.1 = 10 %); absent with fewer than two blocks.
+    /// The smallest change for the worse that this run could see, absent with fewer than two blocks: as a share of the
+    /// figure (0.1 = 10 %), or, of families of shares, as the difference of the shares.
     pub mde: Option<f64>,
     /// The conclusion.
     pub outcome: Outcome,
