@@ -16,6 +16,9 @@ use crate::vars::{Scope, VarNames};
 /// Long enough for any answer that is worth waiting for, short enough to end within a phase.
 const DEFAULT_TIMEOUT_MS: u64 = 10_000;
 
+/// Nobody waits longer for an answer.
+const MAX_TIMEOUT_MS: u64 = 3_600_000;
+
 /// HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -46,6 +49,11 @@ impl Method {
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
+    }
+
+    /// Whether sending it twice is meant to have the effect of sending it once (RFC 9110, section 9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        !matches!(self, Self::Post | Self::Patch)
     }
 }
 
@@ -193,7 +201,7 @@ impl RawRequest {
         Endpoint {
             name: scope.findings.not_empty("name", name),
             method: self.method,
-            path: Template::compile(&self.path, Form::Path, scope),
+            path: Template::compile_path(&self.path, scope),
             headers: headers(self.headers, self.body.is_some(), scope),
             body: self.body.map(|body| body::compile(&body, scope)),
             expect: Expect {
@@ -204,11 +212,18 @@ impl RawRequest {
             write: self.write.is_some_and(Spanned::into_inner),
             entity: self.entity.map(|entity| Template::compile(&entity, Form::Plain, scope)),
             timeout_ms: timeout_ms.map_or(DEFAULT_TIMEOUT_MS, |timeout_ms| {
-                scope.findings.at_least_one("timeout_ms", timeout_ms)
+                check_timeout(timeout_ms, scope.findings)
             }),
             feeders: Vec::new(),
         }
     }
+}
+
+fn check_timeout(timeout_ms: &Spanned<u64>, findings: &mut Findings<'_>) -> u64 {
+    findings.require(*timeout_ms.get_ref() <= MAX_TIMEOUT_MS, &timeout_ms.span(), || {
+        format!("`timeout_ms` is {timeout_ms}: it must be at most {MAX_TIMEOUT_MS} (an hour)")
+    });
+    findings.at_least_one("timeout_ms", timeout_ms)
 }
 
 /// Headers that delimit the message: they follow from the body, so a workload cannot give them.

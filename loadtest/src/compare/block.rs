@@ -2,7 +2,7 @@
 //! the other, in the order that the seed draws, with the canary beside both.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use measure::{
         order::{self, Side},
     },
     metrics,
-    record::{GateSlice, Round},
+    record::{FailureGroup, GateSlice, Round},
     recorder::Recorded,
 };
 use scenarios::{OpenModel, Sequences, Vars};
@@ -29,8 +29,8 @@ use crate::{
     probes::Gauge,
 };
 
-/// Kinds of errors that a block shows; the counts of all are in the record.
-const SHOWN_ERRORS: usize = 5;
+/// Kinds of failures that a block shows; all of them are in the record.
+const SHOWN_FAILURES: usize = 5;
 
 /// One block, to be run.
 pub(super) struct Block<'a> {
@@ -55,7 +55,7 @@ struct Loaded {
 struct Counted {
     recorded: Vec<Recorded>,
     slices: Vec<GateSlice>,
-    errors: BTreeSet<String>,
+    failures: Vec<FailureGroup>,
     sender_priority: Option<i32>,
 }
 
@@ -97,9 +97,10 @@ impl<'a> Block<'a> {
 
     async fn loaded(&self, resident: &Resident<'_>) -> Result<Loaded, HarnessError> {
         let workload = &self.plan.workload;
+        let setup = fetch_globals(workload, &resident.target);
         Ok(Loaded {
             target: resident.target.clone(),
-            globals: fetch_globals(workload, &resident.target).await?,
+            globals: self.around.interrupt.unless_stopped(setup).await??,
             sequences: Arc::new(workload.new_sequences()),
             gauge: Gauge::of(resident.pid())?,
         })
@@ -168,9 +169,9 @@ impl<'a> Block<'a> {
     }
 
     fn to_rounds(&self, counted: [Counted; 2], started_at: DateTime<Utc>) -> Result<Vec<Round>, HarnessError> {
-        let errors = counted.iter().flat_map(|side| &side.errors);
-        for error in errors.take(SHOWN_ERRORS) {
-            let line = format!("  error in block {}: {error}", self.number + 1);
+        let failures = counted.iter().flat_map(|side| &side.failures);
+        for group in failures.take(SHOWN_FAILURES) {
+            let line = format!("  error in block {}: {}", self.number + 1, group.describe());
             self.around.progress.line(&line);
         }
         let launches = (self.number * 2..).zip(&self.plan.subjects).zip(counted);
@@ -192,7 +193,7 @@ impl Counted {
         let slice = collect::slice(facts, &report.recorded, report.canary.as_ref());
         self.slices.push(slice.map_err(HarnessError::internal)?);
         self.recorded.push(report.recorded);
-        self.errors.extend(report.errors);
+        FailureGroup::merge(&mut self.failures, &report.failures);
         self.sender_priority = report.sender_priority;
         Ok(())
     }
@@ -201,6 +202,7 @@ impl Counted {
         round.probes = self.probes();
         collect::put_end_to_end(&mut round, &self.recorded).map_err(HarnessError::internal)?;
         round.gate_slices = self.slices;
+        round.failures = self.failures;
         Ok(round)
     }
 

@@ -14,6 +14,7 @@ use stack::Stack;
 use super::{
     block::Block,
     gate::{self, MOST_STAGES, minutes},
+    judge,
     output::OutputDir,
     plan::{Plan, PlannedLaunch, Purpose},
     round::{self, Unfinished},
@@ -122,6 +123,7 @@ impl<'a> Run<'a> {
             let line = format!("block {block}/{blocks} {}: {counts} in {length_s} s", round.subject);
             self.around.progress.line(&line);
             self.rounds.push(round);
+            self.flush();
         }
         failure.map_or(ended, Err)
     }
@@ -206,8 +208,21 @@ impl<'a> Run<'a> {
                 minutes(began.elapsed() * (until - block.number - 1)),
             );
             self.around.progress.line(&line);
+            self.flush();
         }
         ended
+    }
+
+    /// Keeps the rounds so far on disk, for the case that the harness is killed.
+    fn flush(&self) {
+        let Surroundings {
+            stack, out, progress, ..
+        } = self.around;
+        let servers = stack.map(judge::servers).unwrap_or_default();
+        let unjudged = judge::unjudged(self.plan, out.id(), servers, self.rounds.clone());
+        if let Err(error) = out.flush(&unjudged) {
+            progress.line(&format!("warning: what was measured so far is not kept: {error}"));
+        }
     }
 }
 
