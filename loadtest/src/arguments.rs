@@ -36,7 +36,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "PER_S", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// Users instead of the workload's (closed model)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) users: Option<u32>,
     /// The workload's short settings
     #[arg(long)]

@@ -47,7 +47,7 @@ impl RawModels {
         let chained = chained.map(|journey| journey.name.as_str());
         Models {
             closed: self.closed.as_ref().map(|raw| ClosedModel {
-                users: findings.at_least_one("users", &raw.users),
+                users: findings.connections("users", &raw.users),
                 ramp_s: raw
                     .ramp_s
                     .as_ref()

@@ -177,9 +177,31 @@ pub(crate) fn check_endpoints(
         }
         let mut endpoint = raw.check(&name, &mut Scope { names, findings });
         endpoint.feeders = used_feeders(&endpoint, feeders);
+        check_header_values(&endpoint, &name, feeders, findings);
         endpoint
     };
     raw.into_iter().map(check).collect()
+}
+
+/// What no header can hold (RFC 9110, section 5.5).
+fn is_unfit(c: char) -> bool {
+    c.is_control() && c != '\t'
+}
+
+/// Rows of files may hold what no header can.
+fn check_header_values(endpoint: &Endpoint, name: &Spanned<String>, feeders: &[Feeder], findings: &mut Findings<'_>) {
+    for (header, value) in &endpoint.headers {
+        let used = value
+            .slots()
+            .flat_map(|slot| feeders.iter().map(move |feeder| (slot, feeder)));
+        for row in used.filter_map(|(slot, feeder)| feeder.row_with(slot, is_unfit)) {
+            let what = format!(
+                "header `{header}` of endpoint `{name}` takes a value of a file whose row {row} has a line break or a control \
+                 character, which no header can hold"
+            );
+            findings.add(&name.span(), what, Some("take it out of the file".to_owned()));
+        }
+    }
 }
 
 /// Feeders (by index) of which the endpoint uses a variable.
@@ -241,6 +263,11 @@ fn headers(raw: Named<Spanned<String>>, has_body: bool, scope: &mut Scope<'_, '_
         scope.findings.require(!of_the_message, &at, || {
             format!("header `{lower}` follows from the body: leave it out")
         });
+        scope
+            .findings
+            .require(!value.get_ref().contains(is_unfit), &value.span(), || {
+                format!("header `{lower}` has a line break or a control character, which no header can hold")
+            });
         headers.push((lower, Template::compile(&value, Form::Plain, scope)));
     }
     if has_body && headers.iter().all(|(name, _)| name != "content-type") {

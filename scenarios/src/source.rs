@@ -274,6 +274,15 @@ impl<'s> Findings<'s> {
         value
     }
 
+    /// A number of connections: at least one, and no more than any machine can hold.
+    pub(crate) fn connections(&mut self, key: &str, number: &Spanned<u32>) -> u32 {
+        const MOST: u32 = 1_000_000;
+        self.require(*number.get_ref() <= MOST, &number.span(), || {
+            format!("`{key}` is {number}: it must be at most {MOST}")
+        });
+        self.at_least_one(key, number)
+    }
+
     /// A text that must not be empty.
     pub(crate) fn not_empty(&mut self, key: &str, text: &Spanned<String>) -> String {
         self.require(!text.get_ref().trim().is_empty(), &text.span(), || {

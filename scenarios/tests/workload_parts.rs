@@ -174,6 +174,19 @@ fn arrivals_that_cannot_be() {
     );
 }
 
+#[test]
+fn what_no_header_can_hold_is_refused_before_it_is_sent() {
+    let text = edited(
+        &SHOP.to_string(),
+        "path = \"/orders\"",
+        "path = \"/orders\"\nheaders = { x-name = \"{user.name}\", x-line = \"a\\nb\" }",
+    );
+    insta::assert_snapshot!(
+        said_with(&text, "id,name\n1,ada\n2,\"gra\nce\"\n"),
+        @""
+    );
+}
+
 /// A column may be called anything.
 #[test]
 fn a_column_with_a_blank_in_its_name_is_a_variable_everywhere() {

@@ -59,6 +59,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) text: &'a [u8],
     /// It says `connection: close`: no other request may follow it (RFC 9112, section 9.6).
     pub(crate) closes: bool,
+    /// A value of it could not be written: it is not sent at all.
+    pub(crate) is_spoilt: bool,
     /// Whether it may be sent again where no byte of an answer came (RFC 9110, section 9.2.2).
     pub(crate) is_repeatable: bool,
     /// Whether the connection was idle for a while, so that it is looked at before it is used again.
@@ -71,6 +73,7 @@ impl<'a> Outgoing<'a> {
         Self {
             text: written.text,
             closes: written.closes,
+            is_spoilt: written.is_spoilt,
             is_repeatable: endpoint.method.is_idempotent(),
             is_rested: true,
         }
@@ -86,6 +89,8 @@ pub(crate) enum SendError {
     Broken(#[from] io::Error),
     #[error("connection failed: {0}")]
     Malformed(#[from] Malformed),
+    #[error("not sent: a variable has a line break or a control character, which no header can hold")]
+    Spoilt,
     #[error("no answer within {0} ms")]
     Timeout(u64),
 }
@@ -130,6 +135,9 @@ impl Connection {
         expecting: Expecting,
         repeated: &mut bool,
     ) -> Result<&Answer, SendError> {
+        if request.is_spoilt {
+            return Err(SendError::Spoilt);
+        }
         // Taken out and put back only after a whole answer: a request that fails or is dropped half way leaves the
         // connection in an unknown state.
         let idle = self.stream.take().filter(|stream| is_quiet(stream, request.is_rested));

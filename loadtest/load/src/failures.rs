@@ -93,7 +93,8 @@ pub(crate) fn class_of(error: &SendError) -> FailureClass {
         SendError::Connect(_) => FailureClass::Refused,
         SendError::Broken(_) => FailureClass::Reset,
         SendError::Malformed(Malformed::Cut | Malformed::Nothing) => FailureClass::Truncated,
-        SendError::Malformed(_) => FailureClass::Unexpected,
+        // The value came from an answer.
+        SendError::Malformed(_) | SendError::Spoilt => FailureClass::Unexpected,
     }
 }
 

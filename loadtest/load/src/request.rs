@@ -10,6 +10,8 @@ pub(crate) struct Written<'t> {
     pub(crate) text: &'t [u8],
     /// It says `connection: close`.
     pub(crate) closes: bool,
+    /// Whether a value was left out that no header can hold: then it must not be sent.
+    pub(crate) is_spoilt: bool,
 }
 
 /// The text of one request at a time.
@@ -23,7 +25,7 @@ impl RequestText {
     /// The request of `endpoint` to `host` with the values of `vars`. Allocates only while its memory still grows.
     pub(crate) fn write(&mut self, endpoint: &Endpoint, host: &str, vars: &Vars) -> Written<'_> {
         let Self { text, body } = self;
-        let mut closes = false;
+        let (mut closes, mut is_spoilt) = (false, false);
         text.clear();
         text.push_str(endpoint.method.as_str());
         text.push(' ');
@@ -36,10 +38,10 @@ impl RequestText {
             push_all(text, [name, ": "]);
             let begins = text.len();
             template.render(vars, text);
-            // Values from answers or files may hold what no header can: it is left out, and the service says what it
-            // thinks of that.
+            // Values from answers may hold what no header can; those of files were looked at before.
             if !text.as_bytes()[begins..].iter().all(|byte| is_visible(*byte)) {
                 text.truncate(begins);
+                is_spoilt = true;
             }
             closes |= name == "connection" && says_close(&text[begins..]);
             text.push_str("\r\n");
@@ -56,6 +58,7 @@ impl RequestText {
         Written {
             text: text.as_bytes(),
             closes,
+            is_spoilt,
         }
     }
 }

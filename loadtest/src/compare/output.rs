@@ -225,3 +225,34 @@ fn point_latest_to(id: &str) -> std::io::Result<()> {
     std::os::unix::fs::symlink(id, &new)?;
     std::fs::rename(&new, Path::new(ROOT).join("latest"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_not_where_they_should_be_are_an_error_of_a_run_that_passed() {
+        let written = |problems: &[&str]| Written {
+            report: None,
+            problems: problems.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!([0, 6].map(|verdict| written(&[]).exit_code(verdict)), [0, 6]);
+        assert_eq!([0, 6].map(|verdict| written(&["no room"]).exit_code(verdict)), [1, 6]);
+    }
+
+    #[test]
+    fn a_place_that_takes_nothing_is_found_before_it_is_needed() {
+        let directory = tempfile::tempdir().unwrap();
+        try_place(directory.path()).unwrap();
+        assert_eq!(
+            std::fs::read_dir(directory.path()).unwrap().count(),
+            0,
+            "nothing is left of it"
+        );
+        for bad in [directory.path().join("gone"), PathBuf::from("/proc/self")] {
+            let error = try_place(&bad).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("--out"), "{error}");
+        }
+    }
+}

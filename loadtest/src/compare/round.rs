@@ -78,6 +78,9 @@ pub(super) async fn measure(
     if matches!(&watched, Err(error) if !matches!(error, HarnessError::Interrupted)) {
         attack.abandon();
     }
+    if watched.is_ok() {
+        display.phase_begins();
+    }
     let load = running.await.map_err(HarnessError::internal)??;
     // A signal during the drain ends the run as well.
     let watched = watched.and(around.interrupt.check());

@@ -502,6 +502,38 @@ mod tests {
         );
     }
 
+    /// Processes that run a script.
+    fn pids_of(script: &Path) -> Vec<String> {
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let names = all.filter_map(|entry| entry.file_name().into_string().ok());
+        let runs = |pid: &String| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains(&*script.to_string_lossy())
+        };
+        names.filter(|name| name.parse::<u32>().is_ok()).filter(runs).collect()
+    }
+
+    /// 1. A script that passes no argument on is asked for its version, and serves. 2. The user interrupts. 3. It is
+    /// gone, and so is what it started.
+    #[tokio::test]
+    async fn a_script_that_serves_instead_of_telling_its_version_holds_nobody() {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/serves_always.sh");
+        let spec: SubjectSpec = format!("bin:{}", script.display()).parse().unwrap();
+        let stop = CancellationToken::new();
+        let mut unheard = |_: &str| ();
+        let resolving = Subject::resolve_all(std::slice::from_ref(&spec), None, &mut unheard, &stop);
+        let interrupting = async {
+            let mut patience = stack::wait::Patience::new(Duration::from_secs(30));
+            while pids_of(&script).is_empty() {
+                patience.pause().await.unwrap();
+            }
+            stop.cancel();
+        };
+        let (resolved, ()) = tokio::join!(resolving, interrupting);
+        assert!(matches!(resolved, Err(HarnessError::Interrupted)));
+        assert_eq!(pids_of(&script), [""; 0]);
+    }
+
     #[tokio::test]
     async fn a_missing_binary_says_how_to_build_it() {
         let spec = SubjectSpec::Profile("phase1".into());

@@ -67,6 +67,7 @@ fn read_request(stream: &mut impl BufRead) -> Option<()> {
 const GET: Outgoing<'_> = Outgoing {
     text: REQUEST,
     closes: false,
+    is_spoilt: false,
     is_repeatable: true,
     is_rested: true,
 };
