@@ -346,22 +346,100 @@ mod tests {
     }
 
     #[test]
-    fn both_families_see_the_same_change() {
+    fn every_family_of_times_and_costs_sees_the_same_change() {
+        let seeing = [
+            (Family::LatencyP95, "a"),
+            (Family::LatencyP95, "all"),
+            (Family::LatencyP50, "a"),
+            (Family::LatencyP50, "all"),
+            (Family::LatencyMean, "all"),
+            (Family::CpuPerRequest, "all"),
+        ];
         for (factor, expected) in [
             (1.2, Outcome::Regress),
             (1.035, Outcome::SlowerWithinTolerance),
             (1.0, Outcome::Pass),
             (0.25, Outcome::Improved),
         ] {
-            let family = |family: Family, endpoint: &str| (family, endpoint.to_owned(), expected);
+            let found = outcomes(&rounds(6, factor));
+            for (family, endpoint, outcome) in &found {
+                let sees = seeing.contains(&(*family, endpoint.as_str()));
+                let expected = if sees { expected } else { Outcome::Pass };
+                assert_eq!(*outcome, expected, "factor {factor}: {family} of {endpoint}");
+            }
+            assert_eq!(found.len(), seeing.len() + 3, "and throughput, and failures of both");
+        }
+    }
+
+    fn outcome_of(rounds: &[Round], family: Family, endpoint: &str) -> Outcome {
+        let found = compared(rounds);
+        let found = found
+            .into_iter()
+            .find(|one| one.family == family && one.endpoint == endpoint);
+        found.unwrap().outcome
+    }
+
+    /// Five blocks of two sides, whose rounds are made of a block's number.
+    fn blocks(old: impl Fn(u64) -> Round, new: impl Fn(u64) -> Round) -> Vec<Round> {
+        (0..5).flat_map(|block| [old(block), new(block)]).collect()
+    }
+
+    fn of_times(block: u64, side: &str, times: Vec<u64>) -> Round {
+        round(u32::try_from(block).unwrap(), side, &[("a", times)])
+    }
+
+    /// Cache hits four times slower: the 95th percentile is that of the misses, and does not move.
+    #[test]
+    fn a_median_that_moves_under_an_unmoved_p95_is_called() {
+        let side = |side: &'static str, hit_us: u64| {
+            move |block: u64| {
+                of_times(
+                    block,
+                    side,
+                    [vec![hit_us + block; 176], vec![20_000 + block; 24]].concat(),
+                )
+            }
+        };
+        let rounds = blocks(side("old", 300), side("new", 1_200));
+        assert_eq!(outcome_of(&rounds, Family::LatencyP95, "all"), Outcome::Pass);
+        assert_eq!(outcome_of(&rounds, Family::LatencyP50, "all"), Outcome::Regress);
+        assert_eq!(outcome_of(&rounds, Family::LatencyMean, "all"), Outcome::Regress);
+    }
+
+    #[test]
+    fn fewer_answers_in_the_same_time_are_called() {
+        let side = |side: &'static str, answers: usize| {
+            move |block: u64| of_times(block, side, vec![2_000; answers + usize::try_from(block).unwrap()])
+        };
+        let rounds = blocks(side("old", 1_000), side("new", 800));
+        assert_eq!(outcome_of(&rounds, Family::Throughput, "all"), Outcome::Regress);
+        assert_eq!(outcome_of(&rounds, Family::LatencyP95, "all"), Outcome::Pass);
+    }
+
+    /// The slow ones are answered with an error, or never: what is left is quicker, and the side is not.
+    #[test]
+    fn a_side_that_fails_more_is_called_whatever_its_answers_take() {
+        let old = |block| of_times(block, "old", vec![2_000; 1_000]);
+        let spoil: [fn(&mut crate::record::EndpointCounts); 2] =
+            [|counts| counts.errors = 30, |counts| counts.censored = 30];
+        for spoil in spoil {
+            let new = |block| {
+                let mut failing = of_times(block, "new", vec![1_000; 970]);
+                spoil(failing.phases[0].endpoints.get_mut("a").unwrap());
+                failing
+            };
+            let rounds = blocks(old, new);
+            for endpoint in ["a", "all"] {
+                assert_eq!(outcome_of(&rounds, Family::FailedShare, endpoint), Outcome::Regress);
+            }
+            let many = |block| {
+                let mut failing = new(block);
+                failing.phases[0].endpoints.get_mut("a").unwrap().errors = 200;
+                failing
+            };
             assert_eq!(
-                outcomes(&rounds(6, factor)),
-                [
-                    family(Family::LatencyP95, "a"),
-                    family(Family::LatencyP95, "all"),
-                    family(Family::CpuPerRequest, "all")
-                ],
-                "factor {factor}"
+                outcome_of(&blocks(old, many), Family::LatencyP95, "a"),
+                Outcome::Regress
             );
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::checks::DISTURBED_AGAIN;
 use crate::figures::{figure, percent};
 use crate::limits::MIN_BLOCKS;
 use crate::record::{
@@ -91,6 +92,7 @@ fn weigh(record: &Record, held: &str) -> (Verdict, String) {
         passed(&record.targets),
         not_slower(&comparisons),
         too_few(&comparisons),
+        disturbed(&record.checks),
     ];
     let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     (Verdict::Pass, said.join("; "))
@@ -215,7 +217,10 @@ fn undecided<'c>(
                     format!("{} blocks are too few, {MIN_BLOCKS} are needed", one.blocks)
                 }
                 (Outcome::InsufficientData, _) => "too little data".to_owned(),
-                (_, Some(mde)) => format!("this run could only see slowdowns above {}", percent(mde)),
+                (_, Some(mde)) => {
+                    let change = if one.family.is_share() { "rises" } else { "slowdowns" };
+                    format!("this run could only see {change} above {}", percent(mde))
+                }
                 (_, None) => "too few blocks".to_owned(),
             };
             format!("{} of {}: {why}", one.family, one.endpoint)
@@ -226,6 +231,24 @@ fn undecided<'c>(
 /// An endpoint of a report that too few requests ask for: the whole mix, which it is part of, is decided by itself.
 fn is_only_named(purpose: Purpose, one: &Comparison) -> bool {
     purpose != Purpose::Gate && one.endpoint != ALL_ENDPOINTS && one.blocks as usize >= MIN_BLOCKS
+}
+
+/// What a pass says of the machine, where it was not left alone.
+fn disturbed(checks: &[Check]) -> String {
+    let of_machine = || checks.iter().filter(|check| check.about == About::Machine);
+    let failed: Vec<&str> = of_machine()
+        .filter(|check| !check.ok)
+        .map(|check| check.name.as_str())
+        .collect();
+    let repeated = of_machine().find(|check| check.ok && check.name == DISTURBED_AGAIN);
+    match (failed.as_slice(), repeated) {
+        ([], None) => String::new(),
+        ([], Some(check)) => format!("{}: {}", check.name, check.detail),
+        (failed, _) => format!(
+            "in spite of a disturbed machine, of which these failed: {}",
+            failed.join(", ")
+        ),
+    }
 }
 
 fn too_few(comparisons: &[&Comparison]) -> String {
@@ -327,6 +350,12 @@ fn regressions(comparisons: &[&Comparison]) -> Vec<String> {
         .filter(|comparison| comparison.outcome == Outcome::Regress);
     regressed
         .map(|one| {
+            if one.family.is_share() {
+                return format!(
+                    "{} of {} is higher than that of {}",
+                    one.family, one.endpoint, one.before
+                );
+            }
             format!(
                 "{} of {} is {} times that of {}",
                 one.family,

@@ -49,7 +49,11 @@ fn what_a_server_serves_bounds_what_it_is_said_to_hold() {
         assert_eq!((record.rounds.len(), record.workload.rate_per_s), (5, Some(held)));
     }
     let of = |kind| found.steps.iter().filter(|step| step.kind == kind).count();
-    assert_eq!(of(StepKind::Round), 12, "three rounds of four");
+    let rounds = of(StepKind::Round);
+    assert!(
+        rounds >= 12 && rounds % 4 == 0,
+        "three rounds of four, and those that moved: {rounds}"
+    );
     assert!(of(StepKind::Doubling) >= 2 && of(StepKind::Soak) >= 5, "{found:#?}");
     assert_eq!(finished.status.code(), Some(i32::from(record.exit_code)));
     for part in ["Holds", "First target just missed at"] {

@@ -172,7 +172,9 @@ fn the_mark_of_an_interrupted_record_survives_its_merge() {
         let (code, text, record) = merged(&records, &[]);
         assert_eq!(code, Some(4), "{text}");
         assert!(
-            record.verdict_reason.contains("the run came to its end (interrupted)"),
+            record
+                .verdict_reason
+                .contains("the run came to its end (interrupted (record "),
             "{}",
             record.verdict_reason
         );

@@ -554,7 +554,7 @@ pub(crate) fn target(id: &str, priority: Priority, metric: &str, limit: Limit, o
         limit,
         observed,
         interval: observed.map(|value| (value * 0.99, value * 1.01)),
-        not_yet: None,
+        not_yet: observed.is_none().then(|| "no probe".to_owned()),
         verdict,
         hangs: false,
         detail: if observed.is_none() {

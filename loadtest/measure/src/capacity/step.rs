@@ -258,6 +258,23 @@ mod tests {
         assert!(found.kept.lateness_p99_ms.unwrap() < 0.1);
     }
 
+    /// One request in twenty is never answered, and all answers are quick.
+    #[test]
+    fn a_soak_that_was_not_answered_was_not_held() {
+        let targets = [target("http.p95_ms", "a", Limit::Below(5.0))];
+        let soak = |censored: u64| -> Vec<Round> {
+            let part = |block| {
+                let mut one = round(block, "s", &[("a", vec![1_000; 2_000])]);
+                one.phases[0].endpoints.get_mut("a").unwrap().censored = censored;
+                one
+            };
+            (0..5).map(part).collect()
+        };
+        assert!(holds(&soak(0), "s", &targets).unwrap());
+        assert!(!holds(&soak(200), "s", &targets).unwrap());
+        assert!(step(&soak(200)[0]).worst.exceeds());
+    }
+
     #[test]
     fn late_sends_are_told_from_a_slow_subject() {
         let mut late = round(0, "s", &[("a", vec![9_000; 100])]);

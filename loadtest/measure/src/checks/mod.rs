@@ -21,7 +21,7 @@ use crate::targets::{TargetSpec, asked_error_rate};
 
 pub(crate) use load::{of_load, of_slices};
 pub(crate) use machine::of_machine;
-pub(crate) use run::{CAME_TO_ITS_END, FOUND_ONCE, came_to_its_end, enough_slices, of_run, repeated};
+pub(crate) use run::{CAME_TO_ITS_END, DISTURBED_AGAIN, FOUND_ONCE, came_to_its_end, enough_slices, of_run, repeated};
 pub(crate) use samples::of_samples;
 
 /// Largest share of requests of a subject that may fail in its measured phases, over all and at each endpoint, unless a

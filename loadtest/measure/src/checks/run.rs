@@ -18,9 +18,11 @@ pub(crate) fn came_to_its_end(stopped: Option<&str>) -> Check {
 /// The checks that cannot be made again from what was measured: the digest of a record covers them.
 pub(crate) const FOUND_ONCE: [&str; 2] = [CAME_TO_ITS_END, AS_WRITTEN];
 
+/// Name of the check on blocks in which the machine was disturbed.
+pub(crate) const DISTURBED_AGAIN: &str = "disturbed blocks were measured again";
+
 /// Disturbed blocks that were measured again: how many, and whether they are left out.
 pub(crate) fn repeated(left_out: &[(u32, String)], kept: &[(u32, String)], planned: u32) -> Option<Check> {
-    const NAME: &str = "disturbed blocks were measured again";
     let first = left_out.first().or(kept.first())?;
     let more = left_out.len().max(kept.len()) - 1;
     let and_more = if more > 0 {
@@ -40,7 +42,14 @@ pub(crate) fn repeated(left_out: &[(u32, String)], kept: &[(u32, String)], plann
             kept.len()
         )
     };
-    Some(Check::new(NAME, kept.is_empty(), format!("{what} ({}{and_more})", first.1)).about(About::Machine))
+    Some(
+        Check::new(
+            DISTURBED_AGAIN,
+            kept.is_empty(),
+            format!("{what} ({}{and_more})", first.1),
+        )
+        .about(About::Machine),
+    )
 }
 
 /// The build of the harness and the settings of the servers.

@@ -345,11 +345,8 @@ fn the_mark_of_either_generator_survives_the_merge() {
         let mut merged = merge::records(&records).unwrap();
         judge(&mut merged, &Question::default()).unwrap();
         assert_eq!(merged.verdict, Verdict::Invalid);
-        assert!(
-            merged.verdict_reason.contains("the run came to its end (interrupted)"),
-            "{}",
-            merged.verdict_reason
-        );
+        let said = format!("the run came to its end (interrupted (record {}))", records[stopped].id);
+        assert!(merged.verdict_reason.contains(&said), "{}", merged.verdict_reason);
     }
 }
 

@@ -45,7 +45,7 @@ fn recorded(id: &str, requests: &[Sent]) -> Record {
     record.subjects = vec![subject("s")];
     record.rounds = vec![Round {
         subject: "s".to_owned(),
-        started_at: some_time(),
+        started_at: some_time() + chrono::Duration::microseconds(id.bytes().map(i64::from).sum()),
         phases: counted.phases,
         slices: counted.slices,
         probes: BTreeMap::from([
