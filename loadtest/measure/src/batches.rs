@@ -4,7 +4,7 @@
 //! (`stats::cluster`), which say more: batches know the conditions of this run and no other.
 
 use crate::histogram::SliceHistogram;
-use crate::record::Slice;
+use crate::record::{Failures, Slice};
 use crate::rounds::{Measured, MeasuredRound};
 use crate::stats::cluster::ClusterRatio;
 
@@ -56,7 +56,7 @@ fn of_mix(round: &MeasuredRound, bad: Bad) -> Option<Vec<(u64, u64)>> {
             sum(&counted[range])
         })
         .collect();
-    // Seconds do not know what was never answered or never sent: it counts at the end, where it is seen.
+    // Seconds do not know what was never sent: it counts at the end, where it is seen.
     let (all, known) = (round.all().due(), sum(&batches).1);
     if let Some(last) = batches.last_mut() {
         let unknown = all.saturating_sub(known);
@@ -72,7 +72,10 @@ fn of_second(slice: &Slice, bad: Bad) -> Option<(u64, u64)> {
         (Bad::Slower(_), None) if slice.count == 0 => 0,
         (Bad::Slower(_), None) => return None,
     };
-    Some((slow + slice.errors, slice.count + slice.errors))
+    // Records of older builds know only how many errors a second had.
+    let known: u64 = slice.failures.values().map(Failures::total).sum();
+    let failed = known.max(slice.errors);
+    Some((slow + failed, slice.count + failed))
 }
 
 fn sum(counts: &[(u64, u64)]) -> (u64, u64) {

@@ -217,7 +217,7 @@ fn checks_of(
     if !(rounds.all.is_empty() && ending.is_early(record)) {
         made.extend(checks::of_rounds(rounds, record.sides().1, specs));
         if record.purpose == Purpose::Gate {
-            made.extend(checks::of_slices(rounds, &record.workload, &record.machine));
+            made.extend(checks::of_slices(rounds, &record.workload));
         } else {
             made.extend(checks::of_load(rounds, &record.workload, &record.machine));
             made.extend(checks::of_machine(rounds));

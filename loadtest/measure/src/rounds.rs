@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::histogram::{HistogramError, LatencyHistogram, MAX_US};
-use crate::record::{ALL_ENDPOINTS, EndpointCounts, PHASE_MEASURE, Phase, Round};
+use crate::record::{ALL_ENDPOINTS, EndpointCounts, Failures, PHASE_MEASURE, Phase, Round};
 
 /// A histogram of a round that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,10 @@ pub struct Measured {
     /// Arrivals that found no free connection: the subject held all of them. Before it is sent nobody knows what an
     /// arrival would have asked for, so that each endpoint has its part of them, rounded up.
     pub dropped: u64,
+    /// Both by class.
+    pub failures: Failures,
+    /// Sent a second time.
+    pub repeated: u64,
     /// Response times of the answers.
     pub latency: LatencyHistogram,
     /// Their service times; the open model only.
@@ -56,6 +60,8 @@ impl Measured {
             errors: counts.errors,
             censored: counts.censored,
             dropped: 0,
+            failures: counts.failures,
+            repeated: counts.repeated,
             latency,
             service,
         })
@@ -67,6 +73,8 @@ impl Measured {
         self.errors += other.errors;
         self.censored += other.censored;
         self.dropped += other.dropped;
+        self.failures.merge(&other.failures);
+        self.repeated += other.repeated;
         self.latency.merge(&other.latency);
         if let Some(service) = &other.service {
             self.service.get_or_insert_default().merge(service);

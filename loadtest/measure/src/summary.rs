@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::figures::us_to_ms;
 use crate::histogram::LatencyHistogram;
 use crate::percentile;
-use crate::record::{EndpointSummary, MetricSummary, Ratio, ServiceTimes, Summary};
+use crate::record::{EndpointSummary, FailureGroup, MetricSummary, Ratio, ServiceTimes, Summary};
 use crate::rounds::{Measured, MeasuredRound};
 use crate::stats::cluster::ClusterRatio;
 use crate::stats::student;
@@ -28,7 +28,16 @@ pub fn summarise(rounds: &[MeasuredRound]) -> Summary {
         metrics,
         arrivals: load::arrivals(rounds),
         consistency: load::consistency(rounds),
+        failures: failures(rounds),
     }
+}
+
+fn failures(rounds: &[MeasuredRound]) -> Vec<FailureGroup> {
+    let mut sum = Vec::new();
+    for measured in rounds {
+        FailureGroup::merge(&mut sum, &measured.round.failures);
+    }
+    sum
 }
 
 fn endpoints(rounds: &[MeasuredRound]) -> BTreeMap<String, EndpointSummary> {
@@ -58,6 +67,8 @@ fn endpoint(rounds: &[&Measured], seconds: f64) -> EndpointSummary {
         error_rate: share(all.failed() as f64, all.due() as f64),
         censored: all.censored,
         dropped: all.dropped,
+        failures: all.failures,
+        repeated: all.repeated,
         mean_ms: answers.mean_ms,
         p50_ms: response.p50_ms,
         p90_ms: response.p90_ms,

@@ -5,7 +5,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use rand_distr::{Distribution as _, Poisson};
 
 use super::*;
-use crate::record::Round;
+use crate::record::{FailureClass, Round};
 use crate::recorder::{Request, RequestEnd, RoundRecorder, Shard, Windows};
 use crate::testing::{record, some_time};
 
@@ -241,7 +241,7 @@ fn requests_that_time_out_while_the_load_drains_do_not_break_littles_law() {
             let hangs = number % 10 == 0;
             shard.ended(Request {
                 outcome: if hangs {
-                    RequestEnd::Error
+                    RequestEnd::Failed(FailureClass::TimeOut)
                 } else {
                     RequestEnd::Ok { bytes: 1 }
                 },
