@@ -252,7 +252,13 @@ impl<'s> Findings<'s> {
     ) -> f64 {
         let value = self.number(key, number, holds, range);
         self.require(!value.is_finite() || value <= most, &number.span(), || {
-            format!("`{key}` is {value}: it must be at most {most}")
+            // The digits of what is far beyond say nothing.
+            let shown = if value < 1e15 {
+                value.to_string()
+            } else {
+                format!("{value:e}")
+            };
+            format!("`{key}` is {shown}: it must be at most {most}")
         });
         value
     }

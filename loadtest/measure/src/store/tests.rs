@@ -447,6 +447,10 @@ fn the_schema_of_its_judgements() {
         "rps": 20.0,
         "error_rate": 0.0,
         "censored": 3,
+        "failures": {
+          "status": 2
+        },
+        "repeated": 1,
         "mean_ms": 3.5,
         "p50_ms": 3.0,
         "p90_ms": 8.0,
