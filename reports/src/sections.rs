@@ -65,7 +65,7 @@ fn gate(record: &Record) -> Vec<Block> {
     let warning = gate.oversubscribed.as_ref();
     let mut blocks = vec![
         Block::Heading("Gate".to_owned()),
-        Block::Table(families(gate, "Smallest slowdown it could see")),
+        Block::Table(families(gate, "Smallest change it could see")),
         Block::Text(how(gate)),
     ];
     blocks.extend(warning.map(|why| Block::Text(format!("Oversubscribed machine: {why}."))));

@@ -23,7 +23,7 @@ pub use consistency::{Consistency, MAX_STALE_EXAMPLES, StaleRead};
 pub use failures::{FailureClass, FailureGroup, Failures, MAX_FAILURE_EXAMPLES};
 pub use family::Family;
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
-pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice};
+pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice, ResidentCpu};
 pub use series::{ProbeCost, Series};
 
 /// Version of this format. A reader refuses a newer one.
@@ -287,6 +287,9 @@ pub struct Round {
     /// Results of following versions; absent where the workload follows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
+    /// CPU time of the subject over a block of a gate; absent in other runs, and where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident_cpu: Option<ResidentCpu>,
     /// Failures of the whole round, warm-up and drain included, by endpoint and kind, with examples; most frequent
     /// first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -573,7 +576,8 @@ pub struct Comparison {
     pub p_slower: f64,
     /// Adjusted p of "faster".
     pub p_faster: f64,
-    /// The smallest slowdown that this run could see, as a share (0.1 = 10 %); absent with fewer than two blocks.
+    /// The smallest change for the worse that this run could see, absent with fewer than two blocks: as a share of the
+    /// figure (0.1 = 10 %), or, of families of shares, as the difference of the shares.
     pub mde: Option<f64>,
     /// The conclusion.
     pub outcome: Outcome,

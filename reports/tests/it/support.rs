@@ -122,6 +122,7 @@ pub(crate) fn gate() -> Record {
         family,
         outcome,
         mde,
+        would_fail: mde.map(|mde| mde + 0.01),
         detail: detail.to_owned(),
     };
     record.purpose = Purpose::Gate;
@@ -130,7 +131,9 @@ pub(crate) fn gate() -> Record {
         stage2_blocks: 24,
         repeated_blocks: 1,
         dropped_pairs: 7,
+        stage1_lateness_ms: Some(2),
         canary: true,
+        notes: vec![String::from("phase2 makes the machine slower")],
         families: vec![
             family(
                 Family::LatencyP95,
@@ -147,6 +150,7 @@ pub(crate) fn gate() -> Record {
             family(Family::TailShare, Outcome::Pass, None, "5 not slower"),
         ],
         oversubscribed: Some("93 % of the cores were in use".to_owned()),
+        ..GateDecision::default()
     });
     record
 }
