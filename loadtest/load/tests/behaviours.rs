@@ -197,7 +197,8 @@ const BEHAVIOURS: &[Behaviour] = &[
     fine(
         "announces its answer",
         &[Act::Answer(
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\n\
+             HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
         )],
     ),
     fine("speaks 1.0", &[Act::Last("HTTP/1.0 200 OK\r\n\r\n{}")]),

@@ -1,5 +1,5 @@
-//! What must not be lost: whatever ends a run, and whenever, what was measured is on disk or on the screen, and the exit
-//! code says how it ended. The table of docs/RUNNING.md ("What cannot be lost") is made of these cases.
+//! What must not be lost: whatever ends a run, and whenever, what was measured is on disk or on the screen, and the
+//! exit code says how it ended. The table of docs/RUNNING.md ("What cannot be lost") is made of these cases.
 
 use std::{
     fs,
