@@ -232,7 +232,7 @@ impl Resident<'_> {
         Access {
             postgres: servers.map(|room| (room.stack.postgres.admin_url(), room.name.clone())),
             redis: servers.map(|room| room.stack.redis.url()),
-            prometheus: path.map(|path| (format!("http://{}{path}", self.target.address), keep)),
+            prometheus: path.map(|path| (format!("http://{}{path}", self.target.address()), keep)),
             pid: self.pid(),
             all_ours: servers.is_some_and(Room::is_ours),
         }

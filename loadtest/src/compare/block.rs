@@ -2,7 +2,7 @@
 //! the other, in the order that the seed draws, with the canary beside both.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use measure::{
         order::{self, Side},
     },
     metrics,
-    record::{GateSlice, ResidentCpu, Round},
+    record::{FailureClass, FailureGroup, GateSlice, ResidentCpu, Round},
     recorder::Recorded,
 };
 use scenarios::{OpenModel, Sequences, Vars};
@@ -29,11 +29,11 @@ use crate::{
     probes::{Gauge, GaugeReading},
 };
 
-/// Kinds of errors that are shown, each when it comes for the first time; the counts of all are in the record.
-const SHOWN_ERRORS: usize = 5;
+/// Kinds of failures that are shown, each when it comes for the first time; all of them are in the record.
+const SHOWN_FAILURES: usize = 5;
 
-/// Kinds of errors that were shown.
-pub(super) type ShownErrors = BTreeSet<String>;
+/// Endpoint and class of the failures that were shown.
+pub(super) type ShownFailures = BTreeSet<(String, FailureClass)>;
 
 /// One block, to be run.
 pub(super) struct Block<'a> {
@@ -57,7 +57,7 @@ struct Loaded {
 struct Counted {
     recorded: Vec<Recorded>,
     slices: Vec<GateSlice>,
-    errors: BTreeSet<String>,
+    failures: Vec<FailureGroup>,
     sender_priority: Option<i32>,
     /// Absent where the CPU time of the resident cannot be read.
     cpu: Option<ResidentCpu>,
@@ -88,7 +88,7 @@ impl<'a> Block<'a> {
         &self,
         launchpad: &Launchpad<'a>,
         rounds: &mut Vec<Round>,
-        shown: &mut ShownErrors,
+        shown: &mut ShownFailures,
     ) -> Result<(), HarnessError> {
         let started_at = Utc::now();
         let first = self.first();
@@ -100,7 +100,7 @@ impl<'a> Block<'a> {
         let [before, after] = residents;
         let (one, other) = tokio::join!(before.take_down(), after.take_down());
         let counted = counted?;
-        self.show_errors(&counted, shown);
+        self.show_failures(&counted, shown);
         rounds.extend(self.to_rounds(counted, started_at)?);
         one.and(other)
     }
@@ -125,9 +125,10 @@ impl<'a> Block<'a> {
 
     async fn loaded(&self, resident: &Resident<'_>) -> Result<Loaded, HarnessError> {
         let workload = &self.plan.workload;
+        let setup = fetch_globals(workload, &resident.target);
         Ok(Loaded {
             target: resident.target.clone(),
-            globals: fetch_globals(workload, &resident.target).await?,
+            globals: self.around.interrupt.unless_stopped(setup).await??,
             sequences: Arc::new(workload.new_sequences()),
         })
     }
@@ -225,13 +226,12 @@ impl<'a> Block<'a> {
         Ok(report)
     }
 
-    /// Shows the kinds of errors that were not shown before.
-    fn show_errors(&self, counted: &[Counted; 2], shown: &mut ShownErrors) {
-        for error in counted.iter().flat_map(|side| &side.errors) {
-            // "12x GET /a: got 500": how often differs from block to block.
-            let kind = error.split_once("x ").map_or(error.as_str(), |(_, kind)| kind);
-            if shown.len() < SHOWN_ERRORS && shown.insert(kind.to_owned()) {
-                let line = format!("  error in block {}: {error}", self.number + 1);
+    /// Shows the kinds of failures that were not shown before.
+    fn show_failures(&self, counted: &[Counted; 2], shown: &mut ShownFailures) {
+        for group in counted.iter().flat_map(|side| &side.failures) {
+            let kind = (group.endpoint.clone(), group.class);
+            if shown.len() < SHOWN_FAILURES && shown.insert(kind) {
+                let line = format!("  error in block {}: {}", self.number + 1, group.describe());
                 self.around.progress.line(&line);
             }
         }
@@ -258,7 +258,7 @@ impl Counted {
         let slice = collect::slice(facts, &report.recorded, report.canary.as_ref());
         self.slices.push(slice.map_err(HarnessError::internal)?);
         self.recorded.push(report.recorded);
-        self.errors.extend(report.errors);
+        FailureGroup::merge(&mut self.failures, &report.failures);
         self.sender_priority = report.sender_priority;
         Ok(())
     }
@@ -268,6 +268,7 @@ impl Counted {
         round.resident_cpu = self.cpu;
         collect::put_end_to_end(&mut round, &self.recorded).map_err(HarnessError::internal)?;
         round.gate_slices = self.slices;
+        round.failures = self.failures;
         Ok(round)
     }
 

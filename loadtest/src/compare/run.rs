@@ -12,8 +12,9 @@ use scenarios::{OpenModel, Schedule};
 use stack::Stack;
 
 use super::{
-    block::{Block, ShownErrors},
+    block::{Block, ShownFailures},
     gate::{self, minutes},
+    judge,
     output::OutputDir,
     plan::{Plan, PlannedLaunch, Purpose},
     round::{self, Unfinished},
@@ -122,6 +123,7 @@ impl<'a> Run<'a> {
             let line = format!("block {block}/{blocks} {}: {counts} in {length_s} s", round.subject);
             self.around.progress.line(&line);
             self.rounds.push(round);
+            self.flush();
         }
         failure.map_or(ended, Err)
     }
@@ -143,7 +145,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), HarnessError> {
         let (plan, around) = (self.plan, self.around);
         let mut number = 0;
-        let mut shown = ShownErrors::new();
+        let mut shown = ShownFailures::new();
         loop {
             let Some(more) = self.blocks_to_come()? else {
                 return Ok(());
@@ -196,7 +198,7 @@ impl<'a> Run<'a> {
         block: &Block<'_>,
         launchpad: &Launchpad<'_>,
         until: u32,
-        shown: &mut ShownErrors,
+        shown: &mut ShownFailures,
     ) -> Result<(), HarnessError> {
         let (began, before) = (Instant::now(), self.rounds.len());
         let ended = block.run(launchpad, &mut self.rounds, shown).await;
@@ -209,8 +211,21 @@ impl<'a> Run<'a> {
                 minutes(began.elapsed() * (until - block.number - 1)),
             );
             self.around.progress.line(&line);
+            self.flush();
         }
         ended
+    }
+
+    /// Keeps the rounds so far on disk, for the case that the harness is killed.
+    fn flush(&self) {
+        let Surroundings {
+            stack, out, progress, ..
+        } = self.around;
+        let servers = stack.map(judge::servers).unwrap_or_default();
+        let unjudged = judge::unjudged(self.plan, out.id(), servers, self.rounds.clone());
+        if let Err(error) = out.flush(&unjudged) {
+            progress.line(&format!("warning: what was measured so far is not kept: {error}"));
+        }
     }
 }
 
