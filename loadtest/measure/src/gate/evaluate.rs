@@ -412,9 +412,14 @@ impl FamilyDecided {
     fn verdict(&self) -> FamilyVerdict {
         let mde = self.comparisons.iter().filter_map(|one| one.mde).reduce(f64::max);
         let would_fail = self.would_fail.iter().copied().flatten().reduce(f64::max);
+        // A family without a single comparison has not passed.
+        let outcome = match self.undecidable {
+            Some(_) => Outcome::Inconclusive,
+            None => decision::overall(self.comparisons.iter().map(|one| one.outcome)),
+        };
         FamilyVerdict {
             family: self.family,
-            outcome: decision::overall(self.comparisons.iter().map(|one| one.outcome)),
+            outcome,
             mde,
             would_fail,
             detail: describe::family(self, mde, would_fail),
