@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tiered_cache::Strategy;
 
+use super::address;
 use super::profile::{STRATEGIES, Switches};
 use super::reader::{Reader, Secret, one_of, whole_from_0, whole_from_1};
 
@@ -63,7 +64,7 @@ impl CacheConfig {
     pub(super) fn read(reader: &mut Reader<'_>, switches: Switches) -> Self {
         Self {
             redis_url: Secret::new(redis_url(reader, switches.needs_cache())),
-            redis_password: reader.text("REDIS_PASSWORD").map(Secret::new),
+            redis_password: reader.secret("REDIS_PASSWORD"),
             namespace: reader.or("CACHE_NAMESPACE", DEFAULT_NAMESPACE.to_owned(), namespace),
             l1_capacity_bytes: reader.or("CACHE_L1_BYTES", DEFAULT_L1_BYTES, whole_from_1(1 << 40)),
             ttl_default: seconds(reader, "CACHE_TTL_DEFAULT", 300),
@@ -133,10 +134,29 @@ fn redis_url(reader: &mut Reader<'_>, needed: bool) -> String {
         "REDIS_URL",
         "redis://127.0.0.1:6379, or turn the cache off by CACHE_ENABLED=false",
     );
-    if !(url.is_empty() || url.starts_with("redis://") || url.starts_with("rediss://")) {
-        reader.refuse("REDIS_URL", "does not start with redis://".to_owned());
+    if let Some(problem) = url_problem(&url) {
+        reader.refuse("REDIS_URL", problem);
     }
     url
+}
+
+/// The value is never repeated: it may hold a password.
+fn url_problem(url: &str) -> Option<String> {
+    if url.is_empty() {
+        // That it is not set has been said.
+        return None;
+    }
+    if url.starts_with("rediss://") {
+        return Some(
+            "asks for TLS (rediss://), which this build does not have; reach Redis by a private network or a local TLS \
+             proxy (stunnel, a sidecar), with redis://"
+                .to_owned(),
+        );
+    }
+    match url.strip_prefix("redis://") {
+        Some(rest) => address::problem(rest, "REDIS_PASSWORD"),
+        None => Some("does not start with redis://".to_owned()),
+    }
 }
 
 /// Letters, digits, `-`, `_` and `.`: a namespace stands inside Redis keys, where `:` and braces have a meaning.
