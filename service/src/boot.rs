@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use sqlx::PgPool;
-use tiered_cache::{CacheBuilder, Prediction, RedisSettings, Strategy, TieredCache, Tuning};
+use tiered_cache::{RedisSettings, Strategy, TieredCache};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -34,7 +34,8 @@ use crate::store::cache_outbox::TagsOf;
 use crate::store::{self, DatabaseProbe, Phase1Store, Store, StoreError, TunedStore, Writer};
 use crate::usecases::{
     Answers, CacheAdmin, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
-    LoginLimits, QueryCache, Readiness, Reads, RedisProbe, Rescore, Revoking, WarmProgress, Warming, Writes, tag_names,
+    LoginLimits, QueryCache, Readiness, Reads, RedisProbe, Rescore, Revoking, Verifying, WarmProgress, Warming, Writes,
+    tag_names,
 };
 
 /// Probes, scrapes and looks at the document at a time: far more than operators have.
@@ -125,7 +126,7 @@ async fn build(config: &Config, listener: TcpListener, told_to_stop: Cancellatio
     let (pool, cache, writes) = (parts.pool.clone(), parts.cache.clone(), parts.writes.clone());
     let database = parts.database.clone();
     let app = parts.into_app(config, metrics, faults, &stop, told_to_stop.clone())?;
-    let server = serve(listener, router(app), config.http.head_timeout, stop.clone());
+    let server = serve(listener, router(app), config.http.clone(), stop.clone());
     let server = tokio::spawn(server);
     tracing::info!(%address, switches = ?config.switches, "serving");
     Ok(Running {
@@ -185,27 +186,12 @@ async fn open_cache(
         .redis(redis_settings(&config.cache))
         .observer(metrics.cache.observer());
     if config.switches.cache_enabled {
-        builder = with_extras(builder.source(answers.clone()), &config.cache);
+        builder = builder.source(answers.clone());
+        if config.cache.verify_one_in > 0 {
+            builder = builder.sampler(config.cache.verify_one_in, None);
+        }
     }
     Ok(Some(builder.build().await?))
-}
-
-/// What works on the endpoint cache's answers by itself; each is off unless its variable says otherwise.
-fn with_extras(mut builder: CacheBuilder, config: &CacheConfig) -> CacheBuilder {
-    if config.predictive_warming > 0 {
-        let mut prediction = Prediction::default();
-        prediction.budget = config.predictive_warming;
-        builder = builder.predictive_warming(prediction);
-    }
-    if !config.tuning.is_zero() {
-        let mut tuning = Tuning::default();
-        tuning.period = config.tuning;
-        builder = builder.tuning(tuning);
-    }
-    if config.verify_one_in > 0 {
-        builder = builder.sampler(config.verify_one_in, None);
-    }
-    builder
 }
 
 fn redis_settings(config: &CacheConfig) -> RedisSettings {
@@ -275,14 +261,11 @@ impl Parts {
             answers = Arc::new(answers.with_results(results));
         }
         let endpoint_cache = cache.clone().filter(|_| switches.cache_enabled);
-        let strategies = [Some(strategy), config.cache.experiment.map(|other| other.strategy)];
-        let writes_through = endpoint_cache.is_some() && strategies.contains(&Some(Strategy::WriteThrough));
         Ok(Self {
             reads: Reads::new(answers.clone(), endpoint_cache.clone()),
             invalidator: Invalidator {
                 cache: cache.clone(),
                 strategy,
-                reloads: writes_through.then(|| answers.clone()),
                 skipped: faults.skipped_invalidations(),
             },
             warming: Warming {
@@ -334,10 +317,25 @@ impl Parts {
         roles.spawn(role(Role::UntilStop, revoking.run(stop.clone())));
         roles.spawn(role(Role::UntilStop, relay.run(stop.clone())));
         roles.spawn(role(Role::UntilStop, consumer.run(stop.clone())));
+        if let Some(verifying) = self.verifying(config, metrics) {
+            roles.spawn(role(Role::UntilStop, verifying.run(stop.clone())));
+        }
         let warming = self.warming.clone();
         let warming = warming.run(config.switches.warm_drivers, Arc::clone(&self.warm), stop.clone());
         roles.spawn(role(Role::Once, warming));
         Ok(())
+    }
+
+    fn verifying(&self, config: &Config, metrics: &Metrics) -> Option<Verifying> {
+        let every = config.cache.verify_every;
+        let strategy = config.switches.cache_strategy;
+        let keeps_answers = config.switches.cache_enabled && !matches!(strategy, Strategy::Off | Strategy::Planned);
+        let cache = self.cache.clone().filter(|_| keeps_answers && !every.is_zero())?;
+        Some(Verifying {
+            cache,
+            every,
+            metrics: metrics.cache.clone(),
+        })
     }
 
     fn into_app(

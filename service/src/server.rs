@@ -24,6 +24,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::HttpConfig;
+use crate::shares::Shares;
+
 /// How long a connection on which nothing is being answered may go on at a stop: for a head that is on its way, and for
 /// the rest of an answer. A head that does not come must not hold the stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -33,17 +36,27 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct PeerAddress(pub IpAddr);
 
 /// Serves `routes` until `stop`, then until every request in flight is answered. A connection whose next request has
-/// not sent its whole head within `head_timeout` is closed.
-pub async fn serve(listener: TcpListener, routes: Router, head_timeout: Duration, stop: CancellationToken) {
+/// not sent its whole head within the configured time is closed, and so is a new one of an address that has as many as
+/// it may have.
+pub async fn serve(listener: TcpListener, routes: Router, config: HttpConfig, stop: CancellationToken) {
     let mut listener = listener.tap_io(without_delay);
     // Without this the router would be finished anew for each request.
     let service = TowerToHyperService::new(routes.with_state(()));
-    let http = protocol(head_timeout);
+    let http = protocol(config.head_timeout);
+    let shares = Shares::new(config.max_connections_per_address);
     let connections = TaskTracker::new();
     while let Some((stream, peer)) = stop.run_until_cancelled(listener.accept()).await {
+        let Some(share) = shares.take(peer.ip()) else {
+            tracing::debug!(%peer, "one connection too many of its address");
+            continue;
+        };
         let service = service.clone();
         let call = move |request| service.call(request);
-        connections.spawn(answer(http.clone(), stream, peer.ip(), call, stop.clone()));
+        let answering = answer(http.clone(), stream, peer.ip(), call, stop.clone());
+        connections.spawn(async move {
+            let _share = share;
+            answering.await;
+        });
     }
     drop(listener);
     connections.close();

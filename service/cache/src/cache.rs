@@ -6,20 +6,16 @@ use crate::{
     entry::{Entry, Flushed, Invalidated, Served},
     error::{InvalidateError, LoadError, RedisFailure},
     key::Key,
-    policy::{Policy, Strategy},
+    policy::Policy,
     read::Request,
     relay::{self, Outbox},
     state::Core,
     stats::Stats,
     tag::Tag,
-    tuning::{TuningLog, TuningStep},
     upkeep::Tasks,
     verify::Verified,
     warm::Warmed,
 };
-
-/// Answers that a write reloads at the same time.
-const RELOADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 /// The cache. Cloning shares it; the background tasks end with the last clone, or with [`shutdown`](Self::shutdown).
 #[derive(Clone)]
@@ -75,7 +71,7 @@ impl TieredCache {
             tags,
             policy,
             after_seq,
-            started: self.core.context.start_of_read(policy.arm.is_some()),
+            started: self.core.context.start_of_read(),
             renews: false,
         };
         request.get_or_load(loader).await
@@ -87,18 +83,6 @@ impl TieredCache {
     /// it, and the other replicas have not heard of it yet.
     pub async fn invalidate(&self, tags: &[Tag]) -> Result<Invalidated, InvalidateError> {
         self.core.invalidate(tags).await
-    }
-
-    /// Ends every answer that depends on one of `tags`, then loads those of `keys` anew whose policy is
-    /// [`Strategy::WriteThrough`](crate::Strategy::WriteThrough), so that the next reader finds them. The loads run
-    /// after the invalidation; what the writer holds in its hands is never stored, because a slower writer would store
-    /// something older. A load that fails is left to the next reader.
-    pub async fn write_through(&self, tags: &[Tag], keys: Vec<Key>) -> Result<Invalidated, InvalidateError> {
-        let invalidated = self.invalidate(tags).await?;
-        let writes_through = |key: &Key| self.core.source.policy(key).strategy() == Strategy::WriteThrough;
-        let keys = keys.into_iter().filter(writes_through).collect();
-        self.core.warm(keys, RELOADS, |_| {}).await;
-        Ok(invalidated)
     }
 
     /// Empties by pattern: a glob over `endpoint:part:part`. Whole endpoints end, because generations exist for
@@ -129,21 +113,10 @@ impl TieredCache {
         self.core.warm(keys, concurrency, progress).await
     }
 
-    /// One round of [`CacheBuilder::predictive_warming`](crate::CacheBuilder::predictive_warming), now; nothing without
-    /// it.
-    pub async fn warm_popular(&self) -> Warmed {
-        self.core.warm_popular().await
-    }
-
     /// Compares up to `count` cached answers, picked at random, with the source, and removes those that differ and
     /// still do a second later.
     pub async fn verify(&self, count: usize) -> Verified {
         self.core.verify(count).await
-    }
-
-    /// What tuning did of late, oldest first; `None` if nothing is tuned.
-    pub fn tuning_steps(&self) -> Option<Vec<TuningStep>> {
-        self.core.tuning.as_ref().map(TuningLog::steps)
     }
 
     /// The number of the newest invalidation that was applied here.

@@ -208,7 +208,7 @@ impl Flight<'_> {
         let entry = result?;
         let policy = &self.plan.policy;
         let lifetime = match &entry {
-            Some(_) => Some(policy.lifetime(rand::random(), self.plan.endpoint.ttl_factor())),
+            Some(_) => Some(policy.lifetime(rand::random())),
             None => policy.negative_lifetime(rand::random()),
         };
         Ok(lifetime.map(|lifetime| Stored {

@@ -48,10 +48,9 @@
 //! no such thing can be cached too ([`Policy::with_negative_ttl`]); a client that wrote elsewhere reads its own write
 //! ([`TieredCache::get_or_load_after`]); a durable outbox is relayed ([`TieredCache::relay`]).
 //!
-//! With a [`Source`], answers are loaded in advance ([`TieredCache::warm`], [`CacheBuilder::predictive_warming`]),
-//! reloaded after a write ([`TieredCache::write_through`]) and compared with the database ([`TieredCache::verify`],
-//! [`CacheBuilder::sampler`]). TTLs and sizes can follow what is seen ([`CacheBuilder::tuning`]), and two policies can
-//! be tried side by side ([`Experiment`]). The protocol, its proof and what it costs are in `docs/CACHE.md`.
+//! With a [`Source`], answers are loaded in advance ([`TieredCache::warm`]) and compared with the database
+//! ([`TieredCache::verify`], [`CacheBuilder::sampler`]). The protocol, its proof and what it costs are in
+//! `docs/CACHE.md`.
 
 mod builder;
 mod bypass;
@@ -62,7 +61,6 @@ mod detach;
 mod endpoints;
 mod entry;
 mod error;
-mod experiment;
 mod fetch;
 mod flight;
 mod invalidate;
@@ -73,7 +71,6 @@ mod observer;
 mod pattern;
 mod planned;
 mod policy;
-mod popularity;
 mod read;
 mod relay;
 mod source;
@@ -85,8 +82,6 @@ mod sync;
 mod tag;
 #[cfg(test)]
 mod tests;
-mod tuner;
-mod tuning;
 mod upkeep;
 mod verify;
 mod warm;
@@ -97,17 +92,14 @@ pub use crate::{
     clock::{Clock, SystemClock},
     entry::{Entry, Flushed, Invalidated, Served, Tier},
     error::{BuildError, InvalidateError, LoadError, RedisFailure},
-    experiment::Experiment,
     key::Key,
     l2::RedisSettings,
     observer::Observer,
-    policy::{Arm, Policy, Strategy},
-    popularity::Prediction,
+    policy::{Policy, Strategy},
     relay::{Outbox, OutboxRow},
     source::{Source, SourceError},
-    stats::{ArmStats, Stats},
+    stats::Stats,
     tag::Tag,
-    tuning::{Tuning, TuningStep},
     verify::Verified,
     warm::Warmed,
 };

@@ -14,10 +14,8 @@ use crate::{
     flight::Flights,
     l1::L1,
     l2::{L2, message::Place},
-    popularity::Predictor,
     source::{Sampler, Source},
     stats::Stats,
-    tuning::TuningLog,
 };
 
 /// One cache. Clients and background tasks hold it together.
@@ -38,10 +36,6 @@ pub(crate) struct Core {
     pub(crate) source: Arc<dyn Source>,
     /// `None`: hits are not compared with the source.
     pub(crate) sampler: Option<Sampler>,
-    /// `None`: nothing is loaded for being popular, and nothing counts what is.
-    pub(crate) predictor: Option<Predictor>,
-    /// `None`: nothing is tuned, and nothing counts how answers end.
-    pub(crate) tuning: Option<TuningLog>,
     pub(crate) context: Arc<Context>,
 }
 
@@ -79,10 +73,6 @@ impl Core {
             flights: self.flights.count(),
             last_seq: self.cursor.seq(),
             bypassed_tags: self.bypass.len(),
-            popular_keys: self
-                .predictor
-                .as_ref()
-                .map_or(0, |predictor| predictor.popularity.len()),
             ..self.context.counters.stats()
         }
     }

@@ -17,6 +17,8 @@ const DEFAULT_BODY_TIMEOUT_MS: u64 = 5_000;
 const DEFAULT_HEAD_TIMEOUT_MS: u64 = 75_000;
 /// Twenty-five times the database pool: at some 10 ms a statement the last of them waits a quarter of a second.
 const DEFAULT_MAX_IN_FLIGHT: usize = 512;
+/// More than a proxy or a load generator keeps, at some 20 KB each.
+const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 4_096;
 /// A device and an app with a few requests each; less than half of the database pool.
 const DEFAULT_MAX_IN_FLIGHT_PER_DRIVER: usize = 8;
 
@@ -43,6 +45,10 @@ pub struct HttpConfig {
     /// `HTTP_CLIENT_ADDRESS_HEADER`, name of a header, default none: the address of a client is the last one in this
     /// header (`x-forwarded-for`), which the proxy in front MUST set; without it, the address that has connected.
     pub client_address_header: Option<HeaderName>,
+    /// `HTTP_MAX_CONNECTIONS_PER_ADDRESS`, connections, default 4096: beyond it new ones of the address that connects (a
+    /// proxy's, behind one) are closed at once. Below the process's limit of open files (`ulimit -n`), or one client can
+    /// take them all.
+    pub max_connections_per_address: usize,
     /// `HTTP_MAX_IN_FLIGHT_PER_DRIVER`, requests, default 8: beyond it requests with a driver's token about that driver
     /// are refused with 429, so that no single driver takes the places of all.
     pub max_in_flight_per_driver: usize,
@@ -59,6 +65,11 @@ impl HttpConfig {
             lame_duck: Duration::from_millis(reader.or("SHUTDOWN_LAME_DUCK_MS", 0, whole_from_0(600_000))),
             body_timeout: milliseconds(reader, "HTTP_BODY_TIMEOUT_MS", DEFAULT_BODY_TIMEOUT_MS),
             client_address_header: reader.optional("HTTP_CLIENT_ADDRESS_HEADER", header),
+            max_connections_per_address: reader.or(
+                "HTTP_MAX_CONNECTIONS_PER_ADDRESS",
+                DEFAULT_MAX_CONNECTIONS_PER_ADDRESS,
+                whole_from_1(1_000_000),
+            ),
             max_in_flight_per_driver: reader.or(
                 "HTTP_MAX_IN_FLIGHT_PER_DRIVER",
                 DEFAULT_MAX_IN_FLIGHT_PER_DRIVER,

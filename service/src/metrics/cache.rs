@@ -1,6 +1,7 @@
 //! Cache lookups by endpoint and tier, as the cache's observer reports them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -8,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tiered_cache::{Arm, Observer, Stats, Tier};
+use tiered_cache::{Observer, Stats, Tier};
 
 use super::LATENCY_BUCKETS_S;
 use crate::store::Waiting;
@@ -23,14 +24,14 @@ pub struct CacheMetrics {
     hits: Family<Labels<2>, Counter>,
     misses: Family<Labels<1>, Counter>,
     latency: Family<Labels<2>, Histogram, fn() -> Histogram>,
-    /// Only while an experiment runs: looked up at each lookup, which an experiment may cost.
-    arms: Family<Labels<3>, Histogram, fn() -> Histogram>,
     l1_bytes: Gauge,
     memory: Family<Labels<1>, Gauge>,
     redis_max_bytes: Gauge,
     l1_open: Gauge,
     bypassed_tags: Gauge,
     open_invalidations: Gauge,
+    oldest_invalidation_s: Gauge<f64, AtomicU64>,
+    verified: Counter,
     unconfirmed_invalidations: Counter,
     fills_rejected: Counter,
     redis_failures: Counter,
@@ -44,13 +45,14 @@ impl CacheMetrics {
             hits: Family::default(),
             misses: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
-            arms: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
             l1_bytes: memory.get_or_create_owned(&[("tier", "l1")]),
             memory: memory.clone(),
             redis_max_bytes: Gauge::default(),
             l1_open: Gauge::default(),
             bypassed_tags: Gauge::default(),
             open_invalidations: Gauge::default(),
+            oldest_invalidation_s: Gauge::default(),
+            verified: Counter::default(),
             unconfirmed_invalidations: Counter::default(),
             fills_rejected: Counter::default(),
             redis_failures: Counter::default(),
@@ -68,11 +70,6 @@ impl CacheMetrics {
             "cache_latency_seconds",
             "From the question to the cache until its answer, loads included",
             metrics.latency.clone(),
-        );
-        registry.register(
-            "cache_arm_latency_seconds",
-            "As cache_latency_seconds, by the arm of the experiment; its count is the arm's lookups by tier",
-            metrics.arms.clone(),
         );
         registry.register(
             "cache_memory_bytes",
@@ -100,6 +97,11 @@ impl CacheMetrics {
             "Invalidations that no replica has confirmed, of all replicas; counted to 10000",
             &metrics.open_invalidations,
         );
+        registry.register(
+            "cache_outbox_oldest_seconds",
+            "Age of the oldest invalidation that no replica has confirmed: no cached answer is out of date for longer",
+            metrics.oldest_invalidation_s.clone(),
+        );
         let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
         counter(
             "cache_unconfirmed_invalidations",
@@ -115,6 +117,11 @@ impl CacheMetrics {
             "cache_redis_failures",
             "Redis operations that failed or timed out",
             &metrics.redis_failures,
+        );
+        counter(
+            "cache_verified_answers",
+            "Cached answers that were compared with the database now and then (CACHE_VERIFY_EVERY_S)",
+            &metrics.verified,
         );
         counter(
             "cache_inconsistent_answers",
@@ -135,6 +142,7 @@ impl CacheMetrics {
     /// Sets the gauge of the outbox; called when metrics are rendered.
     pub fn set_waiting(&self, waiting: &Waiting) {
         self.open_invalidations.set(waiting.invalidations);
+        self.oldest_invalidation_s.set(waiting.oldest_invalidation_s);
     }
 
     /// Sets what Redis says of its memory.
@@ -143,6 +151,11 @@ impl CacheMetrics {
         let used = self.memory.get_or_create_owned(&[("tier", "l2")]);
         used.set(bytes(memory.used_bytes));
         self.redis_max_bytes.set(bytes(memory.max_bytes));
+    }
+
+    /// Counts answers that were compared with the database.
+    pub fn count_verified(&self, answers: u64) {
+        self.verified.inc_by(answers);
     }
 
     /// The observer to give to the cache. It resolves every endpoint's handles now.
@@ -192,12 +205,6 @@ impl Observer for CacheObserver {
         if let Some(handles) = index.and_then(|index| self.endpoints.get(index)) {
             handles.record(tier, elapsed);
         }
-    }
-
-    fn lookup_in_arm(&self, endpoint: &'static str, arm: Arm, tier: Tier, elapsed: Duration) {
-        let labels = [("endpoint", endpoint), ("arm", arm.as_str()), ("tier", tier.as_str())];
-        let latency = self.metrics.arms.get_or_create_owned(&labels);
-        latency.observe(elapsed.as_secs_f64());
     }
 
     fn fill_rejected(&self, _endpoint: &'static str) {

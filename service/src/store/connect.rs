@@ -77,6 +77,8 @@ pub struct Waiting {
     pub oldest_event_s: f64,
     /// Invalidations that are not confirmed; counted to [`WAITING_COUNTED_MAX`].
     pub invalidations: i64,
+    /// Age of the oldest of them, in seconds; 0 without any.
+    pub oldest_invalidation_s: f64,
 }
 
 /// Rows are counted so far: a scrape must not get slower with what it warns of.
@@ -103,7 +105,9 @@ impl DatabaseProbe {
             "SELECT (SELECT count(*) FROM (SELECT FROM event_outbox LIMIT $1) e) AS events,
                     coalesce(extract(epoch FROM now() - (SELECT created_at FROM event_outbox ORDER BY id LIMIT 1)),
                              0)::float8 AS oldest_event_s,
-                    (SELECT count(*) FROM (SELECT FROM cache_outbox WHERE done_at IS NULL LIMIT $1) i) AS invalidations",
+                    (SELECT count(*) FROM (SELECT FROM cache_outbox WHERE done_at IS NULL LIMIT $1) i) AS invalidations,
+                    coalesce(extract(epoch FROM now() - (SELECT created_at FROM cache_outbox WHERE done_at IS NULL
+                                                          ORDER BY id LIMIT 1)), 0)::float8 AS oldest_invalidation_s",
         )
         .bind(WAITING_COUNTED_MAX)
         .one(&self.pool, "count what waits in the outboxes")

@@ -17,6 +17,7 @@ mod rescore;
 mod revoking;
 mod source;
 mod turns;
+mod verifying;
 mod warming;
 mod writes;
 
@@ -34,5 +35,6 @@ pub use redis_probe::{RedisMemory, RedisProbe};
 pub use rescore::Rescore;
 pub use revoking::Revoking;
 pub use source::Answers;
+pub use verifying::Verifying;
 pub use warming::{WarmProgress, Warming};
 pub use writes::{WriteError, Writes, Written};

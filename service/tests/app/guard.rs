@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{App, Scene};
+use crate::support::{App, Scene, eventually};
 
 const CREDENTIALS: &str = r#"{"username":"admin","password":"admin-password"}"#;
 
@@ -138,6 +138,27 @@ async fn a_head_that_does_not_come_whole_closes_its_connection() {
         .expect("writes");
     assert_eq!(read(&mut slow).await, "", "closed without an answer");
     assert_eq!(app.nobody().get("/health/live").await.status, 200);
+    app.stop().await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn an_address_has_a_share_of_the_connections() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("HTTP_MAX_CONNECTIONS_PER_ADDRESS", "2").start().await;
+    let (first, second) = (half_a_request(&app).await, half_a_request(&app).await);
+    let mut third = TcpStream::connect(app.address()).await.expect("connects");
+    assert_eq!(third.read(&mut [0; 16]).await.expect("readable"), 0, "closed at once");
+    drop((first, second));
+    eventually("there is room again", async || {
+        let mut connection = TcpStream::connect(app.address()).await.expect("connects");
+        let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+        let _closed_already = connection.write_all(request).await;
+        let mut buffer = [0; 64];
+        let read = connection.read(&mut buffer).await.unwrap_or_default();
+        buffer[..read].starts_with(b"HTTP/1.1 200").then_some(())
+    })
+    .await;
     app.stop().await;
     scene.end().await;
 }
