@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::HeaderValue;
+use axum::http::header::IF_NONE_MATCH;
 use axum::http::request::Parts;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -16,6 +17,7 @@ use utoipa::IntoParams;
 
 use crate::app::AppState;
 use crate::domain::ids::{ClaimId, DriverId};
+use crate::encoding;
 use crate::errors::ApiError;
 use crate::server::PeerAddress;
 use crate::store::PageRequest;
@@ -166,6 +168,12 @@ impl FromRequestParts<AppState> for Ask {
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let after_seq = parts.headers.get(X_CACHE_SEQ).map(sequence).transpose()?;
+        if let Some(known) = parts.headers.get(IF_NONE_MATCH) {
+            let is_known_answer = known.to_str().is_ok_and(encoding::is_known_answer);
+            is_known_answer.then_some(()).ok_or_else(|| {
+                ApiError::BadRequest("if-none-match is * or a list of tags in quotes, as etag gives them".to_owned())
+            })?;
+        }
         let app = app.clone();
         Ok(Self { app, after_seq })
     }
