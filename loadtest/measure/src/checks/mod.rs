@@ -203,7 +203,7 @@ mod tests {
         let mut rounds = rounds();
         let counts = rounds[0].phases[0].endpoints.get_mut("a").unwrap();
         counts.failures.generator = 1;
-        let checks = of_rounds(&Rounds::decode(&rounds).unwrap());
+        let checks = of_rounds(&Rounds::decode(&rounds).unwrap(), "new", &[]);
         let failed: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
         assert_eq!(failed.len(), 1);
         assert!(failed[0].detail.starts_with("1 requests were not sent"), "{failed:?}");
