@@ -1,6 +1,7 @@
 //! Cache lookups by endpoint and tier, as the cache's observer reports them.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -8,9 +9,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tiered_cache::{Observer, Tier};
+use tiered_cache::{Observer, Stats, Tier};
 
 use super::LATENCY_BUCKETS_S;
+use crate::store::Waiting;
 use crate::usecases::{Endpoint, RedisMemory};
 
 /// Names and values of `N` labels.
@@ -25,6 +27,11 @@ pub struct CacheMetrics {
     l1_bytes: Gauge,
     memory: Family<Labels<1>, Gauge>,
     redis_max_bytes: Gauge,
+    l1_open: Gauge,
+    bypassed_tags: Gauge,
+    open_invalidations: Gauge,
+    oldest_invalidation_s: Gauge<f64, AtomicU64>,
+    verified: Counter,
     unconfirmed_invalidations: Counter,
     fills_rejected: Counter,
     redis_failures: Counter,
@@ -41,11 +48,18 @@ impl CacheMetrics {
             l1_bytes: memory.get_or_create_owned(&[("tier", "l1")]),
             memory: memory.clone(),
             redis_max_bytes: Gauge::default(),
+            l1_open: Gauge::default(),
+            bypassed_tags: Gauge::default(),
+            open_invalidations: Gauge::default(),
+            oldest_invalidation_s: Gauge::default(),
+            verified: Counter::default(),
             unconfirmed_invalidations: Counter::default(),
             fills_rejected: Counter::default(),
             redis_failures: Counter::default(),
             inconsistent: Counter::default(),
         };
+        // Without a cache nothing is missed.
+        metrics.l1_open.set(1);
         registry.register("cache_hits", "Requests answered by the cache", metrics.hits.clone());
         registry.register(
             "cache_misses",
@@ -67,6 +81,27 @@ impl CacheMetrics {
             "The most that Redis may hold; 0 without a limit",
             metrics.redis_max_bytes.clone(),
         );
+        let mut gauge = |name, help, gauge: &Gauge| registry.register(name, help, gauge.clone());
+        gauge(
+            "cache_l1_open",
+            "1 while answers are served from memory; 0 while invalidations of other replicas may be missed",
+            &metrics.l1_open,
+        );
+        gauge(
+            "cache_bypassed_tags",
+            "Tags for which Redis is not trusted, because an invalidation of them failed",
+            &metrics.bypassed_tags,
+        );
+        gauge(
+            "cache_outbox_rows",
+            "Invalidations that no replica has confirmed, of all replicas; counted to 10000",
+            &metrics.open_invalidations,
+        );
+        registry.register(
+            "cache_outbox_oldest_seconds",
+            "Age of the oldest invalidation that no replica has confirmed: no cached answer is out of date for longer",
+            metrics.oldest_invalidation_s.clone(),
+        );
         let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
         counter(
             "cache_unconfirmed_invalidations",
@@ -84,6 +119,11 @@ impl CacheMetrics {
             &metrics.redis_failures,
         );
         counter(
+            "cache_verified_answers",
+            "Cached answers that were compared with the database now and then (CACHE_VERIFY_EVERY_S)",
+            &metrics.verified,
+        );
+        counter(
             "cache_inconsistent_answers",
             "Answers that differed from the database when they were verified or sampled",
             &metrics.inconsistent,
@@ -91,9 +131,18 @@ impl CacheMetrics {
         metrics
     }
 
-    /// Sets the memory gauge; called when metrics are rendered, so that nothing has to run on a timer.
-    pub fn set_l1_bytes(&self, bytes: u64) {
-        self.l1_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// Sets the gauges of the cache itself; called when metrics are rendered, so that nothing has to run on a timer.
+    pub fn set_state(&self, stats: &Stats) {
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.l1_bytes.set(count(stats.l1_bytes));
+        self.l1_open.set(i64::from(stats.l1_open));
+        self.bypassed_tags.set(count(stats.bypassed_tags));
+    }
+
+    /// Sets the gauge of the outbox; called when metrics are rendered.
+    pub fn set_waiting(&self, waiting: &Waiting) {
+        self.open_invalidations.set(waiting.invalidations);
+        self.oldest_invalidation_s.set(waiting.oldest_invalidation_s);
     }
 
     /// Sets what Redis says of its memory.
@@ -102,6 +151,11 @@ impl CacheMetrics {
         let used = self.memory.get_or_create_owned(&[("tier", "l2")]);
         used.set(bytes(memory.used_bytes));
         self.redis_max_bytes.set(bytes(memory.max_bytes));
+    }
+
+    /// Counts answers that were compared with the database.
+    pub fn count_verified(&self, answers: u64) {
+        self.verified.inc_by(answers);
     }
 
     /// The observer to give to the cache. It resolves every endpoint's handles now.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
+use tokio::time::timeout;
 
 use crate::app::AppState;
 use crate::errors::ApiError;
 use crate::metrics::Format;
 
-/// How long Redis may take to tell its memory: a scrape must not hang because Redis does.
-const REDIS_PATIENCE: Duration = Duration::from_millis(200);
+/// How long a server may take to tell about itself: a scrape must not hang because it does.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Everything counted since the start; `OpenMetrics` for whoever accepts it, else the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "operations",
@@ -21,16 +22,31 @@ pub async fn render(
     State(app): State<AppState>,
     headers: HeaderMap,
 ) -> Result<([(HeaderName, &'static str); 1], String), ApiError> {
+    tokio::join!(ask_redis(&app), ask_database(&app));
     if let Some(cache) = &app.cache {
-        app.metrics.cache.set_l1_bytes(cache.stats().l1_bytes);
+        app.metrics.cache.set_state(&cache.stats());
     }
-    if let Some(redis) = &app.redis
-        && let Ok(Ok(memory)) = tokio::time::timeout(REDIS_PATIENCE, redis.memory()).await
-    {
-        app.metrics.cache.set_redis_memory(memory);
-    }
+    app.metrics.events.set_consumer(app.consumer.partitions());
     app.metrics.http.set_in_flight(app.in_flight.now());
     let format = Format::accepted(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
     let text = app.metrics.render().map_err(ApiError::Internal)?;
     Ok(([(CONTENT_TYPE, format.content_type())], format.write(text)))
+}
+
+async fn ask_redis(app: &AppState) {
+    if let Some(redis) = &app.redis
+        && let Ok(Ok(memory)) = timeout(PATIENCE, redis.memory()).await
+    {
+        app.metrics.cache.set_redis_memory(memory);
+    }
+}
+
+async fn ask_database(app: &AppState) {
+    let waiting = timeout(PATIENCE, app.database.waiting()).await;
+    if let Ok(Ok(waiting)) = &waiting {
+        app.metrics.events.set_waiting(waiting);
+        app.metrics.cache.set_waiting(waiting);
+    }
+    let is_up = matches!(waiting, Ok(Ok(_)));
+    app.metrics.database.set(is_up, &app.pool);
 }

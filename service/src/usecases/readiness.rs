@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::WarmProgress;
@@ -12,13 +14,19 @@ use super::redis_probe::RedisProbe;
 use crate::config::{Profile, Switches};
 use crate::errors::Cause;
 use crate::events::ConsumerState;
-use crate::store::Store;
+use crate::store::DatabaseProbe;
 
 /// How long a dependency may take to answer: a balancer asks every few seconds, and gives up after about two.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a report is handed out again: whoever asks more often gets the same, and costs the dependencies nothing.
+const FRESH: Duration = Duration::from_millis(100);
+/// A replica without its place in the Kafka group takes traffic after this long all the same: scores wait then, and
+/// without traffic they would wait for ever.
+const GROUP_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Answer of the readiness route.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ReadyReport {
     /// Whether to send traffic, and whether something is missing.
     pub status: ReadyStatus,
@@ -49,17 +57,19 @@ pub enum ReadyStatus {
     Degraded,
     /// It cannot answer (no database), or has not come up yet.
     NotReady,
+    /// It was told to stop: it still answers what comes, and asks for nothing more.
+    Stopping,
 }
 
 impl ReadyReport {
     /// Whether to send traffic.
     pub fn is_ready(&self) -> bool {
-        self.status != ReadyStatus::NotReady
+        matches!(self.status, ReadyStatus::Ready | ReadyStatus::Degraded)
     }
 }
 
 /// One dependency, as it answered just now.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Dependency {
     /// Whether the dependency answered.
     pub ok: bool,
@@ -68,7 +78,7 @@ pub struct Dependency {
 }
 
 /// The consumer's place in its group.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ConsumerReport {
     /// Whether the group has assigned partitions to this replica (none of them is an assignment too).
     pub ok: bool,
@@ -77,7 +87,7 @@ pub struct ConsumerReport {
 }
 
 /// How far warming has come.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WarmReport {
     /// Answers tried.
     pub done: u64,
@@ -92,12 +102,17 @@ pub struct Readiness {
     dependencies: Dependencies,
     /// Whether this replica has come up: from then on, what goes away degrades it.
     came_up: AtomicBool,
+    started: Instant,
+    /// Cancelled when the service is told to stop.
+    told_to_stop: CancellationToken,
+    /// The last report. Held while the dependencies are asked: whoever comes meanwhile gets that answer.
+    last: Mutex<Option<(Instant, ReadyReport)>>,
 }
 
 /// Everything that readiness looks at.
 pub struct Dependencies {
     /// The database.
-    pub store: Arc<dyn Store>,
+    pub database: DatabaseProbe,
     /// Redis; `None` while the cache is off.
     pub redis: Option<Arc<RedisProbe>>,
     /// The consumer's place in its group.
@@ -108,19 +123,42 @@ pub struct Dependencies {
 
 impl Readiness {
     /// Of these dependencies, under these faults on purpose.
-    pub fn new(switches: Switches, faults: Vec<String>, dependencies: Dependencies) -> Self {
+    pub fn new(
+        switches: Switches,
+        faults: Vec<String>,
+        dependencies: Dependencies,
+        told_to_stop: CancellationToken,
+    ) -> Self {
         Self {
             profile: switches.profile,
             faults,
             dependencies,
             came_up: AtomicBool::new(false),
+            started: Instant::now(),
+            told_to_stop,
+            last: Mutex::default(),
         }
     }
 
-    /// Asks every dependency, at the same time.
+    /// What every dependency answers, now or just before.
     pub async fn report(&self) -> ReadyReport {
-        let Dependencies { store, redis, warm, .. } = &self.dependencies;
-        let postgres = async { ask("postgres", async { store.ping().await.map_err(Cause::new) }).await };
+        let mut last = self.last.lock().await;
+        if let Some((made, report)) = &*last
+            && made.elapsed() < FRESH
+        {
+            return report.clone();
+        }
+        let report = self.ask().await;
+        *last = Some((Instant::now(), report.clone()));
+        report
+    }
+
+    /// Asks every dependency, at the same time.
+    async fn ask(&self) -> ReadyReport {
+        let Dependencies {
+            database, redis, warm, ..
+        } = &self.dependencies;
+        let postgres = async { ask("postgres", async { database.ping().await.map_err(Cause::new) }).await };
         let redis = async {
             match redis {
                 Some(redis) => Some(ask("redis", async { redis.ping().await.map_err(Cause::new) }).await),
@@ -144,14 +182,18 @@ impl Readiness {
         }
     }
 
-    /// Redis is optional from the start: the cache goes on without it. The Kafka group is waited for once, so that a
-    /// fresh replica is complete when traffic comes. Relaxed: the flag only ever goes up.
+    /// Redis is optional from the start: the cache goes on without it. The Kafka group is waited for once, and
+    /// not for ever, so that a fresh replica is complete when traffic comes. Relaxed: the flag only ever goes up.
     fn status(&self, postgres: bool, redis: bool, consumer: bool) -> ReadyStatus {
+        if self.told_to_stop.is_cancelled() {
+            return ReadyStatus::Stopping;
+        }
         if !postgres {
             return ReadyStatus::NotReady;
         }
-        let complete = consumer && self.dependencies.warm.is_over();
-        if complete {
+        let warm = self.dependencies.warm.is_over();
+        let complete = consumer && warm;
+        if complete || warm && self.started.elapsed() > GROUP_PATIENCE {
             self.came_up.store(true, Ordering::Relaxed);
         }
         match (self.came_up.load(Ordering::Relaxed), complete && redis) {

@@ -1,7 +1,9 @@
 //! Asks Redis whether it is there. Apart from the cache's own connection on purpose: the cache goes on without Redis
 //! and hides its failures, which is right for requests and wrong for a probe.
 
-use redis::{Client, IntoConnectionInfo, RedisError};
+use redis::aio::MultiplexedConnection;
+use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisError};
+use tokio::sync::Mutex;
 
 use crate::config::CacheConfig;
 
@@ -14,9 +16,12 @@ pub struct RedisMemory {
     pub max_bytes: u64,
 }
 
-/// Pings over a connection of its own each time, so that the answer says whether new connections work.
+/// Asks over one connection of its own, which is kept from one question to the next.
 pub struct RedisProbe {
     client: Client,
+    /// Taken out for a question and put back with its answer: after a failure, or a question that was given up, the next
+    /// one connects anew. Held meanwhile, so that questions at the same time do not connect each for itself.
+    connection: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl RedisProbe {
@@ -29,13 +34,13 @@ impl RedisProbe {
         }
         Ok(Self {
             client: Client::open(info)?,
+            connection: Mutex::default(),
         })
     }
 
     /// Memory by Redis's own account. The caller bounds the time.
     pub async fn memory(&self) -> Result<RedisMemory, RedisError> {
-        let mut connection = self.client.get_multiplexed_async_connection().await?;
-        let info: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
+        let info: String = self.ask(redis::cmd("INFO").arg("memory")).await?;
         let number = |name: &str| {
             let mut lines = info.lines();
             let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -49,7 +54,17 @@ impl RedisProbe {
 
     /// Whether Redis answers. The caller bounds the time.
     pub async fn ping(&self) -> Result<(), RedisError> {
-        let mut connection = self.client.get_multiplexed_async_connection().await?;
-        redis::cmd("PING").query_async(&mut connection).await
+        self.ask(&redis::cmd("PING")).await
+    }
+
+    async fn ask<T: FromRedisValue>(&self, question: &Cmd) -> Result<T, RedisError> {
+        let mut kept = self.connection.lock().await;
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => self.client.get_multiplexed_async_connection().await?,
+        };
+        let answer = question.query_async(&mut connection).await?;
+        *kept = Some(connection);
+        Ok(answer)
     }
 }

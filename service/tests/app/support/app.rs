@@ -49,7 +49,7 @@ impl AppBuilder {
 
     /// Starts the service. It answers requests, and joins its Kafka group in the background.
     pub(crate) async fn start(self) -> App {
-        let config = Config::read(&|name| self.variables.get(name).cloned()).expect("a valid environment");
+        let config = Config::read(&|name| self.variables.get(name).map(Into::into)).expect("a valid environment");
         let stop = CancellationToken::new();
         let listener = boot::bind(&config.http).await.expect("a free port");
         let running = boot::start(&config, listener, stop.clone()).await.expect("a service");
@@ -106,8 +106,8 @@ impl App {
         self.stop.cancel();
     }
 
-    /// Stops the service, and checks that it ended well and its listener is gone. Whether its port is free says nothing:
-    /// another test may have been given it already.
+    /// Stops the service, and checks that it ended well and its listener is gone. Whether its port is free says
+    /// nothing: another test may have been given it already.
     pub(crate) async fn stop(mut self) {
         let listener = listener_at(self.address()).expect("it listens");
         self.stop.cancel();
