@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::checks::DISTURBED_AGAIN;
 use crate::figures::{figure, percent};
+use crate::gate::promise;
 use crate::limits::MIN_BLOCKS;
 use crate::record::{
     ALL_ENDPOINTS, About, Capacity, CapacityOutcome, Check, Comparison, Limit, Outcome, Priority, Purpose, Record,
@@ -90,7 +91,7 @@ fn weigh(record: &Record, held: &str) -> (Verdict, String) {
     let parts = [
         held.to_owned(),
         passed(&record.targets),
-        not_slower(&comparisons),
+        not_slower(&comparisons, record.gate.as_ref().and_then(promise)),
         too_few(&comparisons),
         disturbed(&record.checks),
     ];
@@ -263,8 +264,8 @@ fn too_few(comparisons: &[&Comparison]) -> String {
     format!("too few requests to compare: {}", names.join(", "))
 }
 
-/// Passing is said with what the run could have seen.
-fn not_slower(comparisons: &[&Comparison]) -> String {
+/// Passing is said with what would have failed, as a gate promises, or with what the run could have seen.
+fn not_slower(comparisons: &[&Comparison], promised: Option<String>) -> String {
     if comparisons.is_empty() {
         return String::new();
     }
@@ -276,9 +277,10 @@ fn not_slower(comparisons: &[&Comparison]) -> String {
         .iter()
         .filter(|one| one.outcome != Outcome::InsufficientData && !one.family.is_share());
     let mde = decided.filter_map(|one| one.mde).reduce(f64::max);
-    let seen = mde.map_or_else(String::new, |mde| {
-        format!("; slowdowns above {} would have been seen", percent(mde))
-    });
+    let visible = mde.map(|mde| format!("slowdowns above {} would have been seen", percent(mde)));
+    let seen = promised
+        .or(visible)
+        .map_or_else(String::new, |said| format!("; {said}"));
     let slower = if tolerated > 0 {
         format!(
             "{tolerated} of {} comparisons slower within tolerance, none beyond",
@@ -626,6 +628,30 @@ mod tests {
                 Verdict::Inconclusive,
                 "not decided: latency_p95 of all: too little data".to_owned()
             )
+        );
+    }
+
+    #[test]
+    fn a_gate_that_passes_promises_what_would_have_failed() {
+        let mut record = judged(Purpose::Gate, &[], &[], &[comparison(Outcome::Pass)]);
+        let family = |family, would_fail| crate::record::FamilyVerdict {
+            family,
+            outcome: Outcome::Pass,
+            mde: Some(0.01),
+            would_fail: Some(would_fail),
+            detail: String::new(),
+        };
+        record.gate = Some(crate::record::GateDecision {
+            families: vec![
+                family(crate::record::Family::LatencyP95, 0.066),
+                family(crate::record::Family::TailShare, 0.0012),
+            ],
+            ..Default::default()
+        });
+        assert_eq!(
+            of(&record).1,
+            "none of 1 comparisons is slower; a rise of any of these would have failed: p95 latency by 6.6 % at one \
+             endpoint, share of very slow requests by 0.12 points at one endpoint"
         );
     }
 
