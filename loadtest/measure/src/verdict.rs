@@ -634,6 +634,30 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_that_passes_promises_what_would_have_failed() {
+        let mut record = judged(Purpose::Gate, &[], &[], &[comparison(Outcome::Pass)]);
+        let family = |family, would_fail| crate::record::FamilyVerdict {
+            family,
+            outcome: Outcome::Pass,
+            mde: Some(0.01),
+            would_fail: Some(would_fail),
+            detail: String::new(),
+        };
+        record.gate = Some(crate::record::GateDecision {
+            families: vec![
+                family(crate::record::Family::LatencyP95, 0.066),
+                family(crate::record::Family::TailShare, 0.0012),
+            ],
+            ..Default::default()
+        });
+        assert_eq!(
+            of(&record).1,
+            "none of 1 comparisons is slower; a rise of any of these would have failed: p95 latency by 6.6 % at one \
+             endpoint, share of very slow requests by 0.12 points at one endpoint"
+        );
+    }
+
+    #[test]
     fn a_gate_that_passes_says_what_it_could_have_seen() {
         let mut pass = comparison(Outcome::Pass);
         pass.mde = Some(0.06);
