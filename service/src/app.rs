@@ -11,7 +11,7 @@ use crate::auth::TokenKeys;
 use crate::faults::FaultPlan;
 use crate::guard::InFlight;
 use crate::metrics::Metrics;
-use crate::usecases::{CacheAdmin, CursorKey, Login, Readiness, Reads, RedisProbe, Writes};
+use crate::usecases::{CacheAdmin, CursorKey, Login, Readiness, Reads, Writes};
 
 /// Everything that the routes call.
 pub struct App {
@@ -33,8 +33,6 @@ pub struct App {
     pub metrics: Metrics,
     /// The endpoint cache, for its numbers only; `None` while it is off.
     pub cache: Option<TieredCache>,
-    /// The cache's Redis, for its numbers only; `None` while the cache is off.
-    pub redis: Option<Arc<RedisProbe>>,
     /// Requests that are being answered.
     pub in_flight: Arc<InFlight>,
     /// How long an answer may take.

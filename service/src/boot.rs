@@ -33,8 +33,11 @@ use crate::store::cache_outbox::TagsOf;
 use crate::store::{self, Phase1Store, Store, StoreError, TunedStore, Writer};
 use crate::usecases::{
     Answers, CacheAdmin, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
-    QueryCache, Readiness, Reads, RedisProbe, Rescore, WarmProgress, Warming, Writes, tag_names,
+    QueryCache, Question, Readiness, Reads, Rescore, WarmProgress, Warming, Writes, tag_names,
 };
+
+/// Answers that are compared with the database in each round, beside those about the portfolio.
+const VERIFIED_AT_RANDOM: usize = 20;
 
 /// Why the service did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +56,6 @@ pub enum BootError {
     /// The cache's settings are wrong.
     #[error("the cache cannot be built (check REDIS_URL and CACHE_NAMESPACE)")]
     Cache(#[from] tiered_cache::BuildError),
-    /// The Redis address is wrong.
-    #[error("REDIS_URL cannot be used")]
-    Redis(#[from] redis::RedisError),
     /// Kafka's settings are wrong.
     #[error(transparent)]
     Kafka(#[from] KafkaSetupError),
@@ -166,6 +166,10 @@ async fn open_cache(
         .observer(metrics.cache.observer());
     if config.switches.cache_enabled {
         builder = with_extras(builder.source(answers.clone()), &config.cache);
+        if !config.cache.verify_every.is_zero() {
+            let always = Question::ABOUT_ALL.map(|question| answers.key(question));
+            builder = builder.verify_every(config.cache.verify_every, VERIFIED_AT_RANDOM, always.into());
+        }
     }
     Ok(Some(builder.build().await?))
 }
@@ -219,7 +223,6 @@ struct Parts {
     pool: PgPool,
     store: Arc<dyn Store>,
     cache: Option<TieredCache>,
-    redis: Option<Arc<RedisProbe>>,
     cursors: Arc<CursorKey>,
     reads: Reads,
     warming: Warming,
@@ -247,7 +250,6 @@ impl Parts {
         // What the cache itself loads comes from the store, past the cached results of queries, which are in the same
         // cache.
         let cache = open_cache(config, metrics, &answers).await?;
-        let redis = cache.as_ref().map(|_| RedisProbe::new(&config.cache)).transpose()?;
         if let Some(cache) = cache.as_ref().filter(|_| switches.query_cache) {
             let results = QueryCache::new(cache.clone(), config.cache.ttl_dashboard, metrics.queries.clone());
             answers = Arc::new(answers.with_results(results));
@@ -274,7 +276,6 @@ impl Parts {
             writes: TaskTracker::new(),
             consumer: Arc::default(),
             warm: Arc::default(),
-            redis: redis.map(Arc::new),
             cursors,
             pool,
             store,
@@ -333,7 +334,6 @@ impl Parts {
             cursors: self.cursors,
             metrics,
             cache: self.cache,
-            redis: self.redis,
             in_flight: Arc::new(InFlight::new(config.http.max_in_flight)),
             request_timeout: config.http.timeout,
             faults,
@@ -355,7 +355,7 @@ impl Parts {
     fn readiness(&self, switches: Switches, faults: Vec<String>) -> Readiness {
         let dependencies = Dependencies {
             store: Arc::clone(&self.store),
-            redis: self.redis.clone(),
+            cache: self.cache.clone(),
             consumer: Arc::clone(&self.consumer),
             warm: Arc::clone(&self.warm),
         };

@@ -15,6 +15,7 @@ use crate::{
     endpoints::Endpoints,
     error::BuildError,
     flight::Flights,
+    key::Key,
     l1::L1,
     l2::{L2, RedisSettings},
     observer::Observer,
@@ -25,6 +26,7 @@ use crate::{
     subscribe, tuner,
     tuning::{Tuning, TuningLog},
     upkeep::{self, Tasks},
+    verify::{self, Rounds},
     warm,
 };
 
@@ -35,6 +37,10 @@ const MAX_NAMESPACE_BYTES: usize = 64;
 /// Loads side by side while Redis is away: more than a pool of connections has, so that the pool stays the limit of a
 /// healthy database, and few enough that their queue does not.
 const DEFAULT_LOADS_WITHOUT_REDIS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
+/// 1 MiB: some hundred times a usual answer. A larger one costs every replica that misses it milliseconds of everybody's
+/// connection to Redis, where a time-out is 100 ms.
+const DEFAULT_MAX_ENTRY_BYTES: usize = 1 << 20;
 
 /// Refreshes side by side: they must not crowd out the loads that clients wait for.
 const BACKGROUND_LOADS: usize = 16;
@@ -50,8 +56,10 @@ impl TieredCache {
             observer: None,
             clock: Arc::new(SystemClock),
             loads_without_redis: DEFAULT_LOADS_WITHOUT_REDIS,
+            max_entry_bytes: DEFAULT_MAX_ENTRY_BYTES,
             source: Arc::new(NoSource),
             sampler: None,
+            rounds: None,
             prediction: None,
             tuning: None,
             #[cfg(test)]
@@ -69,8 +77,10 @@ pub struct CacheBuilder {
     observer: Option<Arc<dyn Observer>>,
     clock: Arc<dyn Clock>,
     loads_without_redis: NonZeroUsize,
+    max_entry_bytes: usize,
     source: Arc<dyn Source>,
     sampler: Option<Sampler>,
+    rounds: Option<Rounds>,
     prediction: Option<Prediction>,
     tuning: Option<Tuning>,
     #[cfg(test)]
@@ -108,6 +118,13 @@ impl CacheBuilder {
         self
     }
 
+    /// How long a body may be that is kept; a longer one is answered and kept in neither tier, and counted
+    /// ([`Stats::entries_too_large`](crate::Stats::entries_too_large)). Default: 1 MiB.
+    pub fn max_entry_bytes(mut self, bytes: usize) -> Self {
+        self.max_entry_bytes = bytes;
+        self
+    }
+
     /// Where answers come from when no client brings a loader: for [`TieredCache::warm`], [`TieredCache::verify`],
     /// [`TieredCache::write_through`], [`sampler`](Self::sampler) and
     /// [`predictive_warming`](Self::predictive_warming). Without one, their loads fail.
@@ -120,6 +137,20 @@ impl CacheBuilder {
     /// `looks`, if given) before it calls it inconsistent: then it is counted, logged and removed.
     pub fn sampler(mut self, one_in: u32, looks: Option<Vec<Duration>>) -> Self {
         self.sampler = Some(Sampler::new(one_in, looks));
+        self
+    }
+
+    /// Compares cached answers with the source in the background, once in each `period`: `random` of them, picked at
+    /// random out of both tiers, and what is cached under `always` (answers that matter more than others, as those about
+    /// everything). As with [`TieredCache::verify`], what differs and still does a second later is counted, logged and
+    /// removed.
+    pub fn verify_every(mut self, period: Duration, random: usize, always: Vec<Key>) -> Self {
+        self.rounds = Some(Rounds {
+            // A timer of no length would never wait.
+            period: period.max(Duration::from_millis(1)),
+            random,
+            always,
+        });
         self
     }
 
@@ -139,12 +170,15 @@ impl CacheBuilder {
     /// time-out for Redis; a Redis that does not answer is no error: the cache goes on without it and tries again.
     pub async fn build(mut self) -> Result<TieredCache, BuildError> {
         check_namespace(&self.namespace)?;
-        let tuning = self.tuning.take();
+        let (tuning, rounds) = (self.tuning.take(), self.rounds.take());
         let wait_for_redis = self.redis.as_ref().map(|settings| settings.connect_timeout);
         let core = Arc::new(self.into_core(tuning.is_some())?);
         let tasks = Tasks::default();
         if core.predictor.is_some() {
             tasks.spawn(warm::predict(Arc::clone(&core)));
+        }
+        if let Some(rounds) = rounds {
+            tasks.spawn(verify::run(Arc::clone(&core), rounds));
         }
         if let Some(tuning) = tuning {
             tasks.spawn(tuner::run(Arc::clone(&core), tuning));
@@ -181,6 +215,7 @@ impl CacheBuilder {
             endpoints: Endpoints::default(),
             bulkhead: Semaphore::new(self.loads_without_redis.get()),
             background: Arc::new(Semaphore::new(BACKGROUND_LOADS)),
+            max_entry_bytes: self.max_entry_bytes,
             renewals: watch::Sender::new(0),
             source: self.source,
             sampler: self.sampler,

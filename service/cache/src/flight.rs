@@ -16,8 +16,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::{
-    entry::{Entry, Served},
+    entry::Served,
     key::Key,
+    loaded::Loaded,
     stamps::Stamp,
     sync::{AtomicU64, Mutex, MutexGuard, SHARDS},
 };
@@ -39,7 +40,7 @@ pub(crate) enum Failure {
 }
 
 /// A load that has not begun, without the types of its client: what a flight does is compiled once, whoever asks.
-pub(crate) type Load = BoxFuture<'static, Result<Option<Entry>, Failure>>;
+pub(crate) type Load = BoxFuture<'static, Result<Loaded, Failure>>;
 
 /// Where a client waits for the result. It ends without one if the flight is torn down (a panic, or the end of the
 /// runtime).

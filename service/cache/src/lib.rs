@@ -52,6 +52,14 @@
 //! reloaded after a write ([`TieredCache::write_through`]) and compared with the database ([`TieredCache::verify`],
 //! [`CacheBuilder::sampler`]). TTLs and sizes can follow what is seen ([`CacheBuilder::tuning`]), and two policies can
 //! be tried side by side ([`Experiment`]). The protocol, its proof and what it costs are in `docs/CACHE.md`.
+//!
+//! Values of a type of their own are read, kept and removed by key through [`TieredCache::typed`]; a loader may choose
+//! the TTL of what it brings, or that it is not kept ([`Loaded`]).
+
+/// The example of the README is run as a test.
+#[cfg(all(doctest, feature = "json"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod builder;
 mod bypass;
@@ -69,8 +77,10 @@ mod invalidate;
 mod key;
 mod l1;
 mod l2;
+mod loaded;
 mod observer;
 mod pattern;
+mod place;
 mod planned;
 mod policy;
 mod popularity;
@@ -87,10 +97,13 @@ mod tag;
 mod tests;
 mod tuner;
 mod tuning;
+mod typed;
 mod upkeep;
 mod verify;
 mod warm;
 
+#[cfg(feature = "json")]
+pub use crate::typed::Json;
 pub use crate::{
     builder::CacheBuilder,
     cache::TieredCache,
@@ -100,7 +113,9 @@ pub use crate::{
     experiment::Experiment,
     key::Key,
     l2::RedisSettings,
+    loaded::Loaded,
     observer::Observer,
+    place::{NoPlace, Place},
     policy::{Arm, Policy, Strategy},
     popularity::Prediction,
     relay::{Outbox, OutboxRow},
@@ -108,6 +123,7 @@ pub use crate::{
     stats::{ArmStats, Stats},
     tag::Tag,
     tuning::{Tuning, TuningStep},
+    typed::{Codec, CodecError, Typed, TypedError},
     verify::Verified,
     warm::Warmed,
 };

@@ -65,7 +65,7 @@ impl Core {
             key: &key,
             tags: &tags,
             policy: &policy,
-            after_seq: None,
+            after: None,
             started: self.context.now(),
             renews: false,
         };

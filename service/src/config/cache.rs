@@ -11,6 +11,9 @@ const DEFAULT_NAMESPACE: &str = "ins";
 /// 64 MiB holds the details and the score of some 20,000 drivers at about 1.5 KB each with their bookkeeping.
 const DEFAULT_L1_BYTES: u64 = 64 << 20;
 const MAX_TTL_S: u64 = 86_400;
+/// Some thirty loads in five minutes: nothing to the database, and soon enough to find a write that invalidates nothing
+/// before its day is over.
+const DEFAULT_VERIFY_S: u64 = 300;
 /// More loads in a second than the database of the reference service can take.
 const MAX_PREDICTED: u64 = 10_000;
 /// An hour, after which what was observed is old.
@@ -51,6 +54,9 @@ pub struct CacheConfig {
     /// `CACHE_TUNING`, seconds between two decisions, default 0 = off: lifetimes (1 to 4 times the configured ones) and
     /// the size of the in-process tier (a quarter of `CACHE_L1_BYTES` to all of it) follow what is observed.
     pub tuning: Duration,
+    /// `CACHE_VERIFY_EVERY`, seconds, default 300, 0 = off: so often, twenty cached answers and all those about the
+    /// portfolio are compared with the database.
+    pub verify_every: Duration,
     /// `CACHE_VERIFY_ONE_IN`, hits, default 0 = off: one in so many hits in memory is compared with the database.
     pub verify_one_in: u32,
     /// `CACHE_EXPERIMENT`, `STRATEGY:PERCENT` as in `refresh-ahead:50`, default none: this share of the keys is cached
@@ -72,6 +78,11 @@ impl CacheConfig {
             ttl_pricing: seconds(reader, "CACHE_TTL_PRICING", 600),
             predictive_warming: extra(reader, "CACHE_PREDICTIVE_WARMING", MAX_PREDICTED, switches),
             tuning: Duration::from_secs(extra(reader, "CACHE_TUNING", MAX_TUNING_S, switches)),
+            verify_every: Duration::from_secs(reader.or(
+                "CACHE_VERIFY_EVERY",
+                DEFAULT_VERIFY_S,
+                whole_from_0(MAX_TTL_S),
+            )),
             verify_one_in: extra(reader, "CACHE_VERIFY_ONE_IN", u32::MAX.into(), switches),
             experiment: experiment(reader, switches),
         }

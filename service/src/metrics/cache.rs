@@ -1,6 +1,7 @@
 //! Cache lookups by endpoint and tier, as the cache's observer reports them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -8,10 +9,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tiered_cache::{Arm, Observer, Tier};
+use tiered_cache::{Arm, Observer, Stats, Tier};
 
 use super::LATENCY_BUCKETS_S;
-use crate::usecases::{Endpoint, RedisMemory};
+use crate::usecases::Endpoint;
 
 /// Names and values of `N` labels.
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -27,6 +28,15 @@ pub struct CacheMetrics {
     l1_bytes: Gauge,
     memory: Family<Labels<1>, Gauge>,
     redis_max_bytes: Gauge,
+    l1_open: Gauge,
+    l2_open: Gauge,
+    bypassed_tags: Gauge,
+    /// By endpoint, in seconds.
+    ages: Family<Labels<1>, Gauge<f64, AtomicU64>>,
+    verified: Counter,
+    redis_refusals: Counter,
+    entries_too_large: Counter,
+    outbox_applied: Counter,
     unconfirmed_invalidations: Counter,
     fills_rejected: Counter,
     redis_failures: Counter,
@@ -44,6 +54,14 @@ impl CacheMetrics {
             l1_bytes: memory.get_or_create_owned(&[("tier", "l1")]),
             memory: memory.clone(),
             redis_max_bytes: Gauge::default(),
+            l1_open: Gauge::default(),
+            l2_open: Gauge::default(),
+            bypassed_tags: Gauge::default(),
+            ages: Family::default(),
+            verified: Counter::default(),
+            redis_refusals: Counter::default(),
+            entries_too_large: Counter::default(),
+            outbox_applied: Counter::default(),
             unconfirmed_invalidations: Counter::default(),
             fills_rejected: Counter::default(),
             redis_failures: Counter::default(),
@@ -75,6 +93,27 @@ impl CacheMetrics {
             "The most that Redis may hold; 0 without a limit",
             metrics.redis_max_bytes.clone(),
         );
+        registry.register(
+            "cache_aggregate_age_seconds",
+            "Age of the answers about the portfolio that are served from memory",
+            metrics.ages.clone(),
+        );
+        let mut gauge = |name, help, gauge: &Gauge| registry.register(name, help, gauge.clone());
+        gauge(
+            "cache_l1_open",
+            "1 while answers are served from memory, 0 while invalidations of other replicas may be missed",
+            &metrics.l1_open,
+        );
+        gauge(
+            "cache_l2_open",
+            "1 while Redis is used, 0 while it is away or refuses what invalidations need",
+            &metrics.l2_open,
+        );
+        gauge(
+            "cache_bypassed_tags",
+            "Tags for which Redis is not trusted, because an invalidation of them did not get through",
+            &metrics.bypassed_tags,
+        );
         let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
         counter(
             "cache_unconfirmed_invalidations",
@@ -92,6 +131,26 @@ impl CacheMetrics {
             &metrics.redis_failures,
         );
         counter(
+            "cache_redis_refusals",
+            "Redis operations that Redis answered with a refusal of its service",
+            &metrics.redis_refusals,
+        );
+        counter(
+            "cache_outbox_applied",
+            "Committed invalidations that were found unconfirmed in the outbox, and applied here",
+            &metrics.outbox_applied,
+        );
+        counter(
+            "cache_entries_too_large",
+            "Answers that were too large to be kept",
+            &metrics.entries_too_large,
+        );
+        counter(
+            "cache_verified_answers",
+            "Cached answers that were compared with the database, on a timer or on order",
+            &metrics.verified,
+        );
+        counter(
             "cache_inconsistent_answers",
             "Answers that differed from the database when they were verified or sampled",
             &metrics.inconsistent,
@@ -99,17 +158,35 @@ impl CacheMetrics {
         metrics
     }
 
-    /// Sets the memory gauge; called when metrics are rendered, so that nothing has to run on a timer.
-    pub fn set_l1_bytes(&self, bytes: u64) {
-        self.l1_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
-    /// Sets what Redis says of its memory.
-    pub fn set_redis_memory(&self, memory: RedisMemory) {
-        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let used = self.memory.get_or_create_owned(&[("tier", "l2")]);
-        used.set(bytes(memory.used_bytes));
-        self.redis_max_bytes.set(bytes(memory.max_bytes));
+    /// Takes over what the cache says of itself; called when metrics are rendered, so that nothing has to run on a timer.
+    pub fn look_at(&self, stats: &Stats, ages: &[(Endpoint, Duration)]) {
+        // Anew each time: what is no longer served has no age.
+        self.ages.clear();
+        for (endpoint, age) in ages {
+            let gauge = self.ages.get_or_create_owned(&[("endpoint", endpoint.name())]);
+            gauge.set(age.as_secs_f64());
+        }
+        self.verified.inner().store(stats.verified, Ordering::Relaxed);
+        self.redis_refusals
+            .inner()
+            .store(stats.redis_refusals, Ordering::Relaxed);
+        self.entries_too_large
+            .inner()
+            .store(stats.entries_too_large, Ordering::Relaxed);
+        self.outbox_applied
+            .inner()
+            .store(stats.outbox_applied, Ordering::Relaxed);
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.l1_bytes.set(whole(stats.l1_bytes));
+        self.l1_open.set(stats.l1_open.into());
+        self.l2_open.set(stats.l2_open.into());
+        self.bypassed_tags.set(whole(stats.bypassed_tags));
+        // 0 before Redis was asked: a series that begins later is truer than a wrong value.
+        if stats.redis_used_bytes > 0 {
+            let used = self.memory.get_or_create_owned(&[("tier", "l2")]);
+            used.set(whole(stats.redis_used_bytes));
+            self.redis_max_bytes.set(whole(stats.redis_max_bytes));
+        }
     }
 
     /// The observer to give to the cache. It resolves every endpoint's handles now.

@@ -20,6 +20,10 @@ mod entry;
 mod flight;
 #[path = "../../src/key.rs"]
 mod key;
+#[path = "../../src/loaded.rs"]
+mod loaded;
+#[path = "../../src/place.rs"]
+mod place;
 #[path = "../../src/stamps.rs"]
 mod stamps;
 #[path = "../../src/tag.rs"]

@@ -137,7 +137,9 @@ async fn a_loader_that_panics_fails_its_clients_and_leaves_nothing_behind() {
     let replica = server.replica(&clock).await;
     let load = || async { panic!("a fault in the loader") };
     let (key, tags, policy) = (row.key(), row.tags(), policy());
-    let read = replica.cache.get_or_load::<String, _, _>(&key, &tags, &policy, load);
+    let read = replica
+        .cache
+        .get_or_load::<String, Option<Entry>, _, _>(&key, &tags, &policy, load);
     let result = timeout(DEADLINE, read).await.expect("the client does not hang");
     assert!(matches!(result, Err(LoadError::Aborted)), "{result:?}");
     assert_eq!(replica.cache.stats().flights, 0);
@@ -151,10 +153,12 @@ async fn callers_with_another_error_type_load_for_themselves() {
     let replica = server.replica(&clock).await;
     let key = Key::new("rows");
     let policy = policy();
-    let texts = replica
+    let texts = replica.cache.get_or_load(&key, &[], &policy, || async {
+        Err::<Option<Entry>, _>(String::from("text"))
+    });
+    let numbers = replica
         .cache
-        .get_or_load(&key, &[], &policy, || async { Err(String::from("text")) });
-    let numbers = replica.cache.get_or_load(&key, &[], &policy, || async { Err(7_u8) });
+        .get_or_load(&key, &[], &policy, || async { Err::<Option<Entry>, _>(7_u8) });
     let (text, number) = tokio::join!(texts, numbers);
     assert!(matches!(text, Err(LoadError::Loader(error)) if *error == "text"));
     assert!(matches!(number, Err(LoadError::Loader(error)) if *error == 7));
