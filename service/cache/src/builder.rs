@@ -170,6 +170,9 @@ impl CacheBuilder {
     /// time-out for Redis; a Redis that does not answer is no error: the cache goes on without it and tries again.
     pub async fn build(mut self) -> Result<TieredCache, BuildError> {
         check_namespace(&self.namespace)?;
+        if self.redis.as_ref().is_some_and(RedisSettings::asks_for_tls) {
+            return Err(BuildError::Tls);
+        }
         let (tuning, rounds) = (self.tuning.take(), self.rounds.take());
         let wait_for_redis = self.redis.as_ref().map(|settings| settings.connect_timeout);
         let core = Arc::new(self.into_core(tuning.is_some())?);

@@ -74,6 +74,7 @@ struct Shard(Mutex<HashMap<Box<str>, Running>>);
 struct Running {
     id: u64,
     stamp: Stamp,
+    began: Duration,
     error_type: TypeId,
     waiter: Waiter,
 }
@@ -92,8 +93,10 @@ pub(crate) enum Admitted<T> {
 pub(crate) trait Admission {
     /// What [`Admission::look_again`] finds.
     type Found;
-    /// Whether this client may join a flight that started with `stamp`.
-    fn may_join(&self, stamp: &Stamp) -> bool;
+    /// Whether this client may join a flight that started with `stamp`, when [`Admission::now`] was `began`.
+    fn may_join(&self, stamp: &Stamp, began: Duration) -> bool;
+    /// The time, by the cache's monotonic clock.
+    fn now(&self) -> Duration;
     /// The answer, if it is there by now.
     fn look_again(&self) -> Option<Self::Found>;
     /// The stamp of a flight that starts now.
@@ -115,7 +118,7 @@ impl Flights {
         let mut shard = self.shards[shard_index].lock();
         if let Some(running) = shard.get(key.as_str())
             && running.error_type == error_type
-            && rules.may_join(&running.stamp)
+            && rules.may_join(&running.stamp, running.began)
         {
             return Admitted::Joined(running.waiter.clone());
         }
@@ -127,6 +130,7 @@ impl Flights {
         let running = Running {
             id: leader.id,
             stamp: stamp.clone(),
+            began: rules.now(),
             error_type,
             waiter: leader.waiter(),
         };
@@ -225,7 +229,11 @@ mod tests {
 
     impl Admission for TestRules<'_> {
         type Found = ();
-        fn may_join(&self, stamp: &Stamp) -> bool {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn may_join(&self, stamp: &Stamp, _began: Duration) -> bool {
             self.stamps.hold(stamp, self.tags)
         }
         fn look_again(&self) -> Option<()> {

@@ -20,6 +20,7 @@ use crate::{
     source::SourceError,
     stamps::Stamp,
     state::Core,
+    subscribe::LEASE,
     tag::Tag,
 };
 
@@ -313,8 +314,16 @@ impl Request<'_> {
 impl Admission for Request<'_> {
     type Found = Arc<Kept>;
 
-    fn may_join(&self, stamp: &Stamp) -> bool {
-        !self.is_ahead() && self.core.l1.stamps().hold(stamp, self.tags)
+    /// Without a lease, the stamp may be current only because nobody told this replica: then a flight that began long
+    /// ago is as old as what L1 holds.
+    fn may_join(&self, stamp: &Stamp, began: Duration) -> bool {
+        let l1 = &self.core.l1;
+        let is_young = || self.started.saturating_sub(began) < LEASE;
+        !self.is_ahead() && l1.stamps().hold(stamp, self.tags) && (l1.is_open(self.started) || is_young())
+    }
+
+    fn now(&self) -> Duration {
+        self.started
     }
 
     fn look_again(&self) -> Option<Arc<Kept>> {

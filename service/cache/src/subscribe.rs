@@ -38,7 +38,7 @@ const HEARTBEAT_PERIOD: Duration = Duration::from_millis(250);
 
 /// How long L1 may be served after the newest number was asked for, and how long a connection may bring nothing before
 /// it is given up: the bound of what silently lost messages can do.
-const LEASE: Duration = Duration::from_secs(1);
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
 /// By how much the time that hits are judged by may lag: the lease ends so much earlier.
 const COARSE_LAG: Duration = Duration::from_millis(20);

@@ -12,6 +12,7 @@ mod breaker;
 pub(crate) mod codec;
 mod link;
 pub(crate) mod message;
+mod packing;
 mod refusal;
 mod scripts;
 mod settings;
@@ -168,6 +169,7 @@ pub(crate) struct L2 {
     /// Names this cache in the messages it sends.
     pub(crate) origin: Token,
     command_timeout: Duration,
+    compress_from_bytes: usize,
     pub(crate) connect_timeout: Duration,
     breaker: Breaker,
     /// The server's run that this replica was linked to last; empty before the first. Locked for a comparison.
@@ -185,6 +187,7 @@ impl L2 {
             names: Names::new(namespace, origin),
             origin,
             command_timeout: settings.command_timeout,
+            compress_from_bytes: settings.compress_from_bytes,
             connect_timeout: settings.connect_timeout,
             breaker: Breaker::default(),
             last_run: Mutex::default(),
@@ -359,7 +362,7 @@ impl L2 {
         stored: &Stored,
         lock: Option<&LockRequest>,
     ) -> Result<bool, RedisFailure> {
-        let Some(raw) = codec::encode(identity, stored) else {
+        let Some(raw) = codec::encode(identity, stored, self.compress_from_bytes) else {
             return Ok(false);
         };
         let mut script = scripts::STORE.prepare_invoke();

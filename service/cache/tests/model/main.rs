@@ -135,7 +135,7 @@ fn the_protocol_holds() {
 }
 
 /// Each guard with the fault that it is there for.
-fn controls() -> [(&'static str, Guards, Fault); 15] {
+fn controls() -> [(&'static str, Guards, Fault); 16] {
     let (all, without_outbox) = (Guards::ALL, Guards::WITHOUT_OUTBOX);
     [
         (
@@ -203,6 +203,14 @@ fn controls() -> [(&'static str, Guards, Fault); 15] {
             "looking into the outbox (all are refused)",
             Guards { look: false, ..all },
             Fault::RefusedToAll,
+        ),
+        (
+            "leaving old flights alone without a lease",
+            Guards {
+                join_young: false,
+                ..all
+            },
+            Fault::RefusedToOne,
         ),
         (
             "a heartbeat that writes",

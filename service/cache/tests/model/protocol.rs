@@ -32,6 +32,8 @@ pub(crate) struct Guards {
     pub(crate) beat_writes: bool,
     /// A connection is given up when Redis refuses a write, and another is used only after it took one.
     pub(crate) refusal_unlinks: bool,
+    /// Without a lease, a flight that began two seconds ago is not joined, whatever its stamp.
+    pub(crate) join_young: bool,
     /// Each replica applies to itself what it finds unconfirmed in the outbox.
     pub(crate) look: bool,
     /// An entry is stored only if its generations are still current.
@@ -52,6 +54,7 @@ impl Guards {
         renewal: true,
         beat_writes: true,
         refusal_unlinks: true,
+        join_young: true,
         look: true,
         conditional_store: true,
     };
@@ -60,6 +63,7 @@ impl Guards {
     pub(crate) const FIRST_BUILD: Self = Self {
         beat_writes: false,
         refusal_unlinks: false,
+        join_young: false,
         look: false,
         ..Self::ALL
     };
@@ -132,6 +136,8 @@ struct Flight {
     /// Whether the stamp it took is still where the replica's counters are. Counters only grow, so a stamp that is not
     /// current never becomes so again, and nothing else about it matters.
     current: bool,
+    /// It began before the last tick.
+    old: bool,
     nonces: Option<[u8; TWO]>,
     version: u8,
     /// What its replica had processed when its latest client joined.
@@ -506,6 +512,9 @@ impl State {
         self.budget.ticks -= 1;
         for number in 0..TWO {
             self.replicas[number].leased = false;
+            for flight in &mut self.replicas[number].flights {
+                flight.old = true;
+            }
             // What was sent before would renew a lease that has ended by now.
             self.replicas[number]
                 .queue
@@ -583,18 +592,21 @@ impl State {
         }
         let listed = replica.flights.iter_mut().find(|flight| flight.listed);
         if let Some(flight) = listed {
-            if flight.current || !guards.join_check {
+            let is_told = !flight.old || replica.leased || !guards.join_young;
+            if flight.current && is_told || !guards.join_check {
                 flight.floor = flight.floor.max(floor);
                 return Ok(());
             }
             flight.listed = false;
         }
-        if guards.join_check && replica.flights.iter().any(|flight| flight.current) {
+        let is_twin = |flight: &Flight| flight.current && !flight.old;
+        if guards.join_check && replica.flights.iter().any(is_twin) {
             return Err("two flights of one key and stamp".to_owned());
         }
         replica.flights.push(Flight {
             phase: Phase::LookInL2,
             current: true,
+            old: false,
             nonces: None,
             version: 0,
             floor,

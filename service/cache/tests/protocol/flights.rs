@@ -146,6 +146,34 @@ async fn a_loader_that_panics_fails_its_clients_and_leaves_nothing_behind() {
     assert_eq!(replica.read(&row).await.1, Tier::Db);
 }
 
+/// 1. Invalidations cannot arrive here. 2. A client's load reads version 1 and takes long. 3. Version 2 is committed
+/// elsewhere. 4. More than a second later another client asks: the running flight is as old as what L1 holds, which it
+/// must not be served either.
+#[tokio::test]
+async fn a_flight_that_began_long_ago_is_not_joined_while_nobody_tells() {
+    let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
+    let replica = server.replica(&clock).await;
+    server.stop();
+    replica.seen.wait(|seen| seen.gate.last() == Some(&false)).await;
+    row.shut_door();
+    let (cache, source) = (replica.cache.clone(), Arc::clone(&row));
+    let early = tokio::spawn(async move { read(&cache, &source).await });
+    row.loads_reach(1).await;
+    row.write();
+    let (cache, source) = (replica.cache.clone(), Arc::clone(&row));
+    let soon = tokio::spawn(async move { read(&cache, &source).await });
+    eventually("it joins", || replica.cache.stats().joined == 1).await;
+    clock.advance(Duration::from_secs(1));
+    let (cache, source) = (replica.cache.clone(), Arc::clone(&row));
+    let late = tokio::spawn(async move { read(&cache, &source).await });
+    row.loads_reach(2).await;
+    row.open_door();
+    for (client, version) in [(early, 1), (soon, 1), (late, 2)] {
+        let served = client.await.expect("runs").expect("loads");
+        assert_eq!(served.entry.expect("a row").version, version);
+    }
+}
+
 /// Two call sites with different error types and one key: each gets its own type, at the price of a second load.
 #[tokio::test]
 async fn callers_with_another_error_type_load_for_themselves() {

@@ -42,6 +42,26 @@ async fn a_write_in_the_moment_redis_stops_leaves_its_replica_clean() {
 }
 
 #[tokio::test]
+async fn a_redis_url_that_asks_for_tls_is_refused_and_says_what_to_do() {
+    for url in [
+        "rediss://:secret@127.0.0.1:1",
+        "REDISS://127.0.0.1:1",
+        "valkeys://127.0.0.1:1",
+    ] {
+        let built = TieredCache::builder("test")
+            .redis(RedisSettings::new(url))
+            .build()
+            .await;
+        let message = built.expect_err(url).to_string();
+        assert!(
+            message.contains("redis://") && message.contains("TLS tunnel"),
+            "{message}"
+        );
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_cache_can_be_built_while_redis_is_away() {
     let (clock, row) = (Arc::new(ManualClock::new()), Source::new(1));
     let port = {

@@ -343,7 +343,9 @@ async fn the_documented_rights_are_enough_and_none_is_too_many() {
         );
     }
     let log: Vec<redis::Value> = server.command("ACL LOG").await;
-    assert_eq!(log, [], "Redis refused something");
+    // A client names itself if it may; from Redis 7.2 on, that is asked for and refused.
+    let refused = log.iter().filter(|entry| !format!("{entry:?}").contains("setinfo"));
+    assert_eq!(refused.count(), 0, "Redis refused something: {log:?}");
 }
 
 /// The line of rights in the manual, with the namespace of the tests.
