@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use load::Wanted;
 use measure::record::Model;
+use scenarios::{MAX_PER_S, MAX_SECONDS};
 use stack::StackOptions;
 
 use crate::{error::HarnessError, subject::SubjectSpec};
@@ -32,10 +33,10 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_enum)]
     pub(crate) model: Option<ModelArg>,
     /// Arrivals per second instead of the workload's (open model)
-    #[arg(long, value_name = "PER_S", value_parser = positive)]
+    #[arg(long, value_name = "PER_S", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// Users instead of the workload's (closed model)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) users: Option<u32>,
     /// The workload's short settings
     #[arg(long)]
@@ -45,7 +46,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
     pub(crate) blocks: Option<u32>,
     /// Seconds measured per launch instead of the workload's; of a gate, seconds of a slice
-    #[arg(long, value_name = "S", value_parser = positive)]
+    #[arg(long, value_name = "S", value_parser = seconds)]
     pub(crate) measure_s: Option<f64>,
     /// Seed of every random choice: order of launches, arrivals, journeys, keys, think times
     #[arg(long, value_name = "N", default_value_t = 42)]
@@ -118,5 +119,38 @@ pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
         _ => Err("it must be a number above 0".to_owned()),
+    }
+}
+
+/// Seconds of a phase.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    at_most(positive(text)?, MAX_SECONDS)
+}
+
+/// Arrivals or requests per second.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    at_most(positive(text)?, MAX_PER_S)
+}
+
+fn at_most(number: f64, most: f64) -> Result<f64, String> {
+    if number <= most {
+        Ok(number)
+    } else {
+        Err(format!("it must be at most {most}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_beyond_what_can_be_driven_are_refused_with_the_bound() {
+        assert_eq!(seconds("1e300"), Err("it must be at most 86400".to_owned()));
+        assert_eq!(rate("1e12"), Err("it must be at most 1000000".to_owned()));
+        for nothing in ["0", "-1", "nan", "inf", "x"] {
+            assert!(seconds(nothing).is_err() && rate(nothing).is_err(), "{nothing}");
+        }
+        assert_eq!((seconds("0.5"), rate("1e6")), (Ok(0.5), Ok(1e6)));
     }
 }

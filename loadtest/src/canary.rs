@@ -27,7 +27,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::error::HarnessError;
+use crate::{error::HarnessError, say};
 
 /// Name of the hidden subcommand.
 pub(crate) const COMMAND: &str = "canary";
@@ -36,7 +36,7 @@ const SHARE: f64 = 0.1;
 /// It listens within milliseconds.
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// Connections: it answers within a millisecond, so that even a stall of the machine leaves some free.
-const CONNECTIONS: u32 = 64;
+pub(crate) const CONNECTIONS: u32 = 64;
 const LISTENING: &str = "listening on http://";
 const BODY: Bytes = Bytes::from_static(&[b'x'; 600]);
 /// Its requests, in the form of every workload. Only the endpoint matters: a gate gives rate and durations.
@@ -145,7 +145,10 @@ fn beside(workload: &Workload, rate_per_s: f64) -> OpenModel {
 /// Serves until standard input ends.
 pub(crate) async fn serve() -> Result<u8, HarnessError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(HarnessError::internal)?;
-    println!("{LISTENING}{}", listener.local_addr().map_err(HarnessError::internal)?);
+    say::out(format_args!(
+        "{LISTENING}{}",
+        listener.local_addr().map_err(HarnessError::internal)?
+    ));
     let mut over = std::pin::pin!(end_of_input());
     loop {
         tokio::select! {

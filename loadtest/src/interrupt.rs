@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::error::HarnessError;
+use crate::{error::HarnessError, say};
 
 /// Stop signals for one command.
 #[derive(Clone, Debug)]
@@ -47,6 +47,18 @@ impl Interrupt {
         }
     }
 
+    /// The outcome of `work`, unless a signal comes first: then `work` is dropped.
+    ///
+    /// # Errors
+    /// [`HarnessError::Interrupted`] after a signal.
+    pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, HarnessError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(HarnessError::Interrupted),
+            done = work => Ok(done),
+        }
+    }
+
     /// The same signals as the load takes them.
     pub(crate) fn of_load(&self) -> load::Stop {
         load::Stop {
@@ -57,10 +69,10 @@ impl Interrupt {
 
     fn signalled(&self) {
         if self.stop.is_cancelled() {
-            eprintln!("again: abandoning the requests in flight; stopping the servers");
+            say::err("again: abandoning the requests in flight; stopping the servers");
             self.abort.cancel();
         } else {
-            eprintln!("stopping: finishing what is in flight and keeping what was measured (once more to hurry)");
+            say::err("stopping: finishing what is in flight and keeping what was measured (once more to hurry)");
             self.stop.cancel();
         }
     }

@@ -121,19 +121,19 @@ impl<'a> Launchpad<'a> {
         self.settle(subject, number).await
     }
 
-    /// Brings two subjects up side by side, as launches `number` and the next. When one fails, nothing is left of
-    /// either.
+    /// Brings two subjects up side by side, as launches `number` and the next; the first one is cloned and started
+    /// first. When one fails, nothing is left of either.
     ///
     /// # Errors
     /// The first failure, as of [`Self::bring_up`].
     pub(crate) async fn bring_up_both(
         &self,
-        [before, after]: [&'a Subject; 2],
+        [first, second]: [&'a Subject; 2],
         number: u32,
     ) -> Result<[Resident<'a>; 2], HarnessError> {
-        self.empty_cache(before).await?;
-        match tokio::join!(self.settle(before, number), self.settle(after, number + 1)) {
-            (Ok(before), Ok(after)) => Ok([before, after]),
+        self.empty_cache(first).await?;
+        match tokio::join!(self.settle(first, number), self.settle(second, number + 1)) {
+            (Ok(first), Ok(second)) => Ok([first, second]),
             (Ok(up), Err(error)) | (Err(error), Ok(up)) => {
                 // Why the other one did not come up says more than why this one does not end.
                 let _ = up.take_down().await;
@@ -232,7 +232,7 @@ impl Resident<'_> {
         Access {
             postgres: servers.map(|room| (room.stack.postgres.admin_url(), room.name.clone())),
             redis: servers.map(|room| room.stack.redis.url()),
-            prometheus: path.map(|path| (format!("http://{}{path}", self.target.address), keep)),
+            prometheus: path.map(|path| (format!("http://{}{path}", self.target.address()), keep)),
             pid: self.pid(),
             all_ours: servers.is_some_and(Room::is_ours),
         }

@@ -5,6 +5,8 @@
 //! any knowledge of the reference service beyond its binary, its environment variables and its HTTP interface
 //! (invariant 1).
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod arguments;
 mod canary;
 mod cli;
@@ -13,9 +15,11 @@ mod compare;
 mod error;
 mod interrupt;
 mod launchpad;
+mod limits;
 mod machine;
 mod probes;
 mod progress;
+mod say;
 mod subject;
 
 pub use commands::run;

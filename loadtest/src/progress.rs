@@ -3,6 +3,9 @@
 use std::{io::IsTerminal, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use load::printable;
+
+use crate::say;
 
 /// Progress of one command, on stderr.
 pub(crate) struct Progress {
@@ -31,16 +34,18 @@ impl Progress {
 
     /// A line that stays.
     pub(crate) fn line(&self, text: &str) {
+        // It may come from a subject, and acts on no terminal.
+        let text = printable(text);
         match &self.bar {
-            Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.println(&*text),
+            None => say::err(text),
         }
     }
 
     /// A line for those who have no bar to look at.
     pub(crate) fn step(&self, text: &str) {
         if self.bar.is_none() {
-            eprintln!("{text}");
+            say::err(text);
         }
     }
 

@@ -135,6 +135,38 @@ fn servers_stay_up_until_they_are_told_to_go() {
     assert!(room.ok(&["stack", "down"]).contains("nothing was up"));
 }
 
+/// 1. A shell with a file open, as with a lock or a pipe, brings the servers up and ends. 2. They stay up, and nobody has
+/// the file open: who waits for its end waits no longer.
+#[test]
+fn what_the_caller_had_open_ends_with_the_caller() {
+    let room = Room::new();
+    let held = room.0.path().join("held");
+    let (path, binary) = (held.display(), env!("CARGO_BIN_EXE_loadtest"));
+    let script = format!("exec 9>{path} && exec {binary} stack up --stack embedded");
+    let mut shell = room.prepared(Command::new("sh"));
+    let output = shell.args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let holders = holders_of(&held);
+    room.ok(&["stack", "down"]);
+    assert_eq!(holders, [""; 0]);
+    room.assert_nothing_left();
+}
+
+/// The command lines of all who have a file open.
+fn holders_of(file: &Path) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let holds = |process: &Path| {
+        let open = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        let mut targets = open.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        targets.any(|target| target == file)
+    };
+    let holders = all.map(|entry| entry.path()).filter(|process| holds(process));
+    let names = holders.map(|process| std::fs::read(process.join("cmdline")).unwrap_or_default());
+    names
+        .map(|name| String::from_utf8_lossy(&name).replace('\0', " "))
+        .collect()
+}
+
 #[test]
 fn ctrl_c_and_sigterm_end_them_in_order() {
     for sent in [Signal::SIGINT, Signal::SIGTERM] {

@@ -5,16 +5,39 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::ReportError;
 use crate::findings::{End, Finding, findings};
-use crate::words::printable;
+use crate::words::{endpoint_title, printable};
 
 /// The whole document.
 pub(crate) fn suite(record: &Record) -> Result<String, ReportError> {
     let mut suite = TestSuite::new(printable(&record.workload.name));
     suite.set_timestamp(record.created_at.fixed_offset());
-    suite.add_test_cases(findings(record).iter().map(case));
+    let mut cases: Vec<TestCase> = findings(record).iter().map(case).collect();
+    if let (Some(run), Some(failures)) = (cases.first_mut(), failures(record)) {
+        run.set_system_out(printable(&failures));
+    }
+    suite.add_test_cases(cases);
     let mut report = Report::new("loadtest");
     report.add_test_suite(suite);
     Ok(report.to_string()?)
+}
+
+/// Failures of all subjects by class and by kind, as the output of the run; none where nothing failed.
+fn failures(record: &Record) -> Option<String> {
+    let lines = record.summary.iter().flat_map(|(subject, summary)| {
+        let classes = summary.endpoints.iter().filter(|(_, of)| !of.failures.is_empty());
+        let classes = classes.map(move |(endpoint, of)| {
+            let title = endpoint_title(endpoint);
+            format!(
+                "{subject}, {title}: {} failed: {}",
+                of.failures.total(),
+                of.failures.describe()
+            )
+        });
+        let kinds = summary.failures.iter();
+        classes.chain(kinds.map(move |group| format!("{subject}: {}", group.describe())))
+    });
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn case(finding: &Finding) -> TestCase {

@@ -2,13 +2,22 @@
 
 use measure::figures::{self, Unit};
 use measure::metrics;
-use measure::record::{Comparison, Limit, Outcome, TargetResult};
+use measure::record::{Comparison, Family, Limit, Outcome, TargetResult};
 
 use crate::words::{self, Word, endpoint_title};
 
 /// A share as per cent, for a table.
 pub(crate) fn share(share: f64) -> String {
     figures::quantity(share, Unit::Share)
+}
+
+/// A change of what a family compares: per cent of a figure, or points of a share.
+pub(crate) fn change(family: Family, size: f64) -> String {
+    if family.is_share() {
+        format!("{} points", figures::number(100.0 * size))
+    } else {
+        share(size)
+    }
 }
 
 /// A comparison as text.
@@ -23,7 +32,7 @@ pub(crate) struct Compared<'a> {
     /// Its bounds; none where the run allows neither.
     pub(crate) bounds: Option<String>,
     pub(crate) speed: Option<String>,
-    /// The smallest slowdown that could be seen.
+    /// The smallest change for the worse that could be seen.
     pub(crate) mde: Option<String>,
 }
 
@@ -36,7 +45,7 @@ impl<'a> Compared<'a> {
             ratio: figures::number(of.ratio),
             bounds: bounds(of),
             speed: figures::speed(of.ratio),
-            mde: of.mde.map(share),
+            mde: of.mde.map(|mde| change(of.family, mde)),
             of,
         }
     }

@@ -10,6 +10,7 @@ use crate::html::{
     ablation,
     baseline::limit_and_evidence,
     capacity::facts,
+    failures,
     gate::{families, how},
 };
 use crate::rows::Compared;
@@ -28,6 +29,7 @@ pub(crate) fn summary(record: &Record, report: Option<&str>) -> Vec<Block> {
     blocks.extend(ablation(view));
     blocks.extend(targets(view));
     blocks.extend(endpoints(view));
+    blocks.extend(failures(view));
     blocks.extend(footer(view));
     blocks
 }
@@ -63,7 +65,7 @@ fn gate(record: &Record) -> Vec<Block> {
     let warning = gate.oversubscribed.as_ref();
     let mut blocks = vec![
         Block::Heading("Gate".to_owned()),
-        Block::Table(families(gate, "Smallest slowdown it could see")),
+        Block::Table(families(gate, "Smallest change it could see")),
         Block::Text(how(gate)),
     ];
     blocks.extend(warning.map(|why| Block::Text(format!("Oversubscribed machine: {why}."))));
@@ -182,6 +184,21 @@ fn endpoints(view: View<'_>) -> Vec<Block> {
         Block::Heading("Endpoints: p50 / p95 / p99, milliseconds".to_owned()),
         Block::Table(Table::new(&columns, rows)),
     ]
+}
+
+/// Failures by class, and kinds of them with examples; nothing where everything was answered as expected.
+fn failures(view: View<'_>) -> Vec<Block> {
+    let tables: Vec<Table> = [failures::classes(view), failures::examples(view)]
+        .into_iter()
+        .flatten()
+        .collect();
+    if tables.is_empty() {
+        return vec![];
+    }
+    let heading = Block::Heading("Failures".to_owned());
+    std::iter::once(heading)
+        .chain(tables.into_iter().map(Block::Table))
+        .collect()
 }
 
 fn endpoint_row(view: View<'_>, endpoint: &str) -> Vec<Cell> {

@@ -24,6 +24,7 @@ pub(crate) fn table(record: &Record, width: Option<u16>) -> String {
         verdict(record),
         rows(record, width),
         undecided(record),
+        notes(record),
         baseline(record),
         failed_checks(record),
     ];
@@ -97,6 +98,12 @@ fn undecided(record: &Record) -> String {
         .iter()
         .filter(|target| matches!(target.verdict, TargetVerdict::Inconclusive | TargetVerdict::NotMeasured));
     lines(open.map(|target| format!("{}: {}", target.id, target.detail)))
+}
+
+/// What a gate saw of machine, generator and residents.
+fn notes(record: &Record) -> String {
+    let notes = record.gate.iter().flat_map(|gate| &gate.notes);
+    lines(notes.map(|note| format!("note: {note}")))
 }
 
 /// Reach and limits of the comparison with a baseline.

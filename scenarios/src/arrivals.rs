@@ -161,8 +161,8 @@ impl RawOpen {
             ramp_s: self
                 .ramp_s
                 .as_ref()
-                .map_or(0.0, |ramp_s| findings.not_negative("ramp_s", ramp_s)),
-            connections: connections.map_or(DEFAULT_CONNECTIONS, |most| findings.at_least_one("connections", most)),
+                .map_or(0.0, |ramp_s| findings.seconds_or_none("ramp_s", ramp_s)),
+            connections: connections.map_or(DEFAULT_CONNECTIONS, |most| findings.connections("connections", most)),
         }
     }
 }

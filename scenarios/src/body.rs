@@ -1,7 +1,8 @@
 //! JSON bodies with variables.
 //!
 //! A body is written as a TOML table. A string that is exactly `"{var}"` becomes the variable's value as it is (a
-//! number stays a number); a variable inside a longer string is written into that string, escaped.
+//! number stays a number); a variable inside a longer string is written into that string, escaped. `"{null}"` is
+//! `null`, which TOML does not have. Numbers are sent digit for digit as they stand in the file.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,6 +14,9 @@ use toml::Spanned;
 use crate::template::{Form, Piece, Template, pieces};
 use crate::vars::Scope;
 
+/// The name that stands for `null` where a variable could.
+pub(crate) const NULL: &str = "null";
+
 /// Compiles a body; mistakes go to the scope.
 pub(crate) fn compile(body: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) -> Template {
     let mut json = Template::default();
@@ -23,15 +27,33 @@ pub(crate) fn compile(body: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) -> Tem
 fn node(node: &Spanned<RawJson>, json: &mut Template, scope: &mut Scope<'_, '_>) {
     match node.get_ref() {
         RawJson::Scalar(value) => json.push_value(value, Form::Json),
+        RawJson::Number(written) => json.push(&digits(written, scope.findings.text_at(&node.span()))),
         RawJson::Text(text) => self::text(text, &node.span(), json, scope),
         RawJson::List(items) => list(items, json, scope),
         RawJson::Table(entries) => table(entries, json, scope),
     }
 }
 
+/// The digits of a number: of a fraction those of the file, which has more of them than its value may keep. TOML allows
+/// a plus sign and underscores, JSON does not.
+fn digits(value: &str, in_file: &str) -> String {
+    let plain = in_file.trim_start_matches('+').replace('_', "");
+    let is_same = plain
+        .parse::<f64>()
+        .is_ok_and(|written| Ok(written) == value.parse::<f64>());
+    if value.contains(['.', 'e']) && is_same {
+        plain
+    } else {
+        value.to_owned()
+    }
+}
+
 fn text(text: &str, at: &Range<usize>, json: &mut Template, scope: &mut Scope<'_, '_>) {
     let pieces = pieces(text, at, scope);
     if let [Piece::Var(name)] = pieces[..] {
+        if name == NULL {
+            return json.push(NULL);
+        }
         return json.push_variable(scope.slot(name, at), Form::Json);
     }
     json.push("\"");
@@ -73,8 +95,10 @@ fn comma(index: usize, json: &mut Template) {
 /// JSON as it stands in a TOML file, each value with its place.
 #[derive(Debug)]
 pub(crate) enum RawJson {
-    /// Number or boolean.
+    /// A boolean.
     Scalar(Value),
+    /// Its digits: whole ones as they are, those of a fraction as short as its value allows.
+    Number(String),
     Text(String),
     List(Vec<Spanned<RawJson>>),
     Table(Vec<(String, Spanned<RawJson>)>),
@@ -100,12 +124,24 @@ impl<'de> Visitor<'de> for RawJsonVisitor {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<RawJson, E> {
-        Ok(RawJson::Scalar(value.into()))
+        Ok(RawJson::Number(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<RawJson, E> {
+        Ok(RawJson::Number(value.to_string()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<RawJson, E> {
+        Ok(RawJson::Number(value.to_string()))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<RawJson, E> {
+        Ok(RawJson::Number(value.to_string()))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<RawJson, E> {
         let number = serde_json::Number::from_f64(value).ok_or_else(|| E::custom("JSON has no inf and no nan"))?;
-        Ok(RawJson::Scalar(number.into()))
+        Ok(RawJson::Number(number.to_string()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<RawJson, E> {
@@ -188,6 +224,23 @@ mod tests {
         insta::assert_snapshot!(
             render(text, json!(7), json!("q\"\n")).unwrap(),
             @r#"{"n":7,"s":"q\"\n","mixed":"<7|q\"\n>","fixed":[1,2.5,true,"x"],"deep":{"braces":"{}"}}"#
+        );
+    }
+
+    #[test]
+    fn numbers_are_sent_digit_for_digit_and_null_can_be_written() {
+        let text = "[body]\nwhole = 18446744073709551615\nlong = 27333820000000000490001\nlow = -9223372036854775809\n\
+                    hex = 0xFF\nspaced = +1_000\nfraction = 2.50\ndigits = 0.12345678901234567890\npower = 1e06\n\
+                    none = \"{null}\"\nin_list = [\"{null}\", 1_0.5]";
+        insta::assert_snapshot!(
+            render(text, json!(1), json!(2)).unwrap(),
+            @r#"{"whole":18446744073709551615,"long":27333820000000000490001,"low":-9223372036854775809,"hex":255,"spaced":1000,"fraction":2.50,"digits":0.12345678901234567890,"power":1e06,"none":null,"in_list":[null,10.5]}"#
+        );
+        let endless = format!("body = {{ x = {} }}", "9".repeat(60));
+        assert!(
+            render(&endless, json!(1), json!(2))
+                .unwrap_err()
+                .starts_with("t.toml:1: ")
         );
     }
 

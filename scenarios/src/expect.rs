@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 use toml::Spanned;
 
-use crate::body::RawJson;
+use crate::body::{NULL, RawJson};
+use crate::number;
 use crate::source::{Findings, Named};
 use crate::syntax::{check_header_name, check_json_pointer};
 use crate::template::{Piece, pieces};
@@ -19,7 +20,7 @@ const ANYTHING: &str = "*";
 /// Everything that is expected of an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Expect {
-    /// Status codes that count as an answer as expected; at least one.
+    /// Status codes that count as an answer as expected; without any, all from 200 to 299 do.
     pub status: Vec<u16>,
     /// Header, by its name in lower case, and its expected content.
     pub headers: Vec<(String, Expected)>,
@@ -60,9 +61,9 @@ impl Expected {
 /// column know no numbers.
 fn same(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::String(text), number @ Value::Number(_)) | (number @ Value::Number(_), Value::String(text)) => {
-            text.parse::<Value>().is_ok_and(|parsed| parsed == *number)
+        (Value::Number(a), Value::Number(b)) => number::same(a, b),
+        (Value::String(text), Value::Number(wanted)) | (Value::Number(wanted), Value::String(text)) => {
+            number::exact(text).is_some_and(|spelt| number::same(&spelt, wanted))
         }
         (a, b) => a == b,
     }
@@ -83,12 +84,26 @@ impl Expect {
         !self.json.is_empty()
     }
 
+    /// Whether a status is as expected.
+    pub fn allows_status(&self, status: u16) -> bool {
+        if self.status.is_empty() {
+            (200..300).contains(&status)
+        } else {
+            self.status.contains(&status)
+        }
+    }
+
     /// `Err` says in words why the status is not as expected.
     pub fn check_status(&self, status: u16) -> Result<(), String> {
-        if self.status.contains(&status) {
+        if self.allows_status(status) {
             Ok(())
         } else {
-            Err(format!("expected status {:?}, got {status}", self.status))
+            let wanted = if self.status.is_empty() {
+                "200 to 299".to_owned()
+            } else {
+                format!("{:?}", self.status)
+            };
+            Err(format!("expected status {wanted}, got {status}"))
         }
     }
 
@@ -124,11 +139,11 @@ fn different(place: &str, expected: &Expected, found: Option<&Value>, vars: &Var
     format!("expected {} as {place}, got {shown}", expected.wanted(vars))
 }
 
-/// Status codes as they are written; 200 when absent.
+/// Status codes as they are written; any success when absent.
 pub(crate) type RawStatus = Option<Spanned<Vec<Spanned<u16>>>>;
 
 pub(crate) fn check_status(raw: RawStatus, findings: &mut Findings<'_>) -> Vec<u16> {
-    let Some(codes) = raw else { return vec![200] };
+    let Some(codes) = raw else { return Vec::new() };
     findings.require(!codes.get_ref().is_empty(), &codes.span(), || {
         "`expect_status` is empty: every answer would count as an error".to_owned()
     });
@@ -156,13 +171,21 @@ pub(crate) fn check_json(raw: Named<Spanned<RawJson>>, scope: &mut Scope<'_, '_>
     raw.into_iter().filter_map(check).collect()
 }
 
-/// `"*"` is anything, `"{var}"` the value of a variable, everything else itself.
+/// `"*"` is anything, `"{null}"` is null, `"{var}"` the value of a variable, everything else itself.
 fn expected(raw: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) -> Option<Expected> {
     let at = raw.span();
     let (what, hint) = match raw.get_ref() {
         RawJson::Scalar(value) => return Some(Expected::Is(value.clone())),
+        RawJson::Number(written) => match number::exact(written) {
+            Some(number) => return Some(Expected::Is(number.into())),
+            None => (
+                "a number of so many digits cannot be compared exactly",
+                "expect `\"*\"`, or fewer digits",
+            ),
+        },
         RawJson::Text(text) if text == ANYTHING => return Some(Expected::Present),
         RawJson::Text(text) => match &pieces(text, &at, scope)[..] {
+            [Piece::Var(NULL)] => return Some(Expected::Is(Value::Null)),
             [Piece::Var(name)] => return scope.slot(name, &at).map(Expected::Var),
             [Piece::Text(text)] => return Some(Expected::Is(Value::String(text.clone()))),
             [] => return Some(Expected::Is(Value::String(String::new()))),
@@ -206,6 +229,7 @@ mod tests {
             ("/ok", Expected::Is(json!(true))),
             ("/id", Expected::Is(json!(7.0))),
             ("/id", Expected::Var(0)),
+            ("/none", Expected::Is(Value::Null)),
             ("/id", Expected::Present),
         ]);
         assert_eq!(holds.check_json(&body, &vars), Ok(()));

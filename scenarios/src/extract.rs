@@ -3,6 +3,7 @@
 use serde_json::Value;
 use toml::Spanned;
 
+use crate::number;
 use crate::source::Findings;
 use crate::syntax::check_json_pointer;
 use crate::vars::Vars;
@@ -42,6 +43,11 @@ impl Extract {
 pub fn keep(extract: &[Extract], body: &Value, vars: &mut Vars) -> Result<(), String> {
     for Extract { var, slot, pointer } in extract {
         let found = body.pointer(pointer);
+        if found.is_some_and(number::may_be_rounded) {
+            return Err(format!(
+                "a number of more digits than can be handed on exactly at `{pointer}`, which `{var}` is taken from"
+            ));
+        }
         let scalar = found.filter(|value| value.is_string() || value.is_number() || value.is_boolean());
         let value = scalar.ok_or_else(|| {
             let what = if found.is_some() {

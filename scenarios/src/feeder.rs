@@ -104,6 +104,20 @@ impl Feeder {
         vars.set(self.slots[0], value);
     }
 
+    /// The first row, from 1, whose text in the column of `slot` has such a character.
+    pub(crate) fn row_with(&self, slot: usize, is_such: fn(char) -> bool) -> Option<u64> {
+        let Draw::Row { table, .. } = &self.draw else {
+            return None;
+        };
+        let column = self.slots.iter().position(|own| *own == slot)?;
+        let has = |row: &u64| {
+            table.row(row - 1)[column]
+                .as_str()
+                .is_some_and(|text| text.contains(is_such))
+        };
+        (1..=table.len() as u64).find(has)
+    }
+
     fn set_row(&self, row: &[Value], vars: &mut Vars) {
         for (slot, value) in self.slots.iter().zip(row) {
             vars.set(*slot, value.clone());

@@ -46,8 +46,15 @@ pub struct Step {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawJourney {
-    weight: Spanned<u32>,
+    /// 1 when absent.
+    weight: Option<Spanned<u32>>,
     steps: Spanned<Vec<RawStep>>,
+}
+
+impl RawJourney {
+    fn weight(&self) -> u32 {
+        self.weight.as_ref().map_or(1, |weight| *weight.get_ref())
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,7 +95,7 @@ pub(crate) fn define_handed(
 }
 
 pub(crate) fn check(raw: Named<RawJourney>, known: &Known<'_>, findings: &mut Findings<'_>) -> Vec<Journey> {
-    let idle = raw.iter().all(|(_, journey)| *journey.weight.get_ref() == 0);
+    let idle = raw.iter().all(|(_, journey)| journey.weight() == 0);
     match raw.first() {
         None => findings.add(
             &(0..0),
@@ -96,7 +103,7 @@ pub(crate) fn check(raw: Named<RawJourney>, known: &Known<'_>, findings: &mut Fi
             Some("add a table `[journeys.NAME]`".to_owned()),
         ),
         Some((_, first)) if idle => findings.add(
-            &first.weight.span(),
+            &first.weight.as_ref().map(Spanned::span).unwrap_or_default(),
             "every journey has `weight` 0, so nothing would be requested",
             Some("give at least one journey a weight of 1 or more".to_owned()),
         ),
@@ -123,7 +130,7 @@ fn journey(name: Spanned<String>, raw: &RawJourney, known: &Known<'_>, findings:
     }
     Journey {
         name: name.into_inner(),
-        weight: *raw.weight.get_ref(),
+        weight: raw.weight(),
         feeders: feeders(&steps, known),
         steps,
     }

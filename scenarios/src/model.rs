@@ -7,7 +7,7 @@ use crate::arrivals::{OpenModel, RawOpen};
 use crate::journey::Journey;
 use crate::source::Findings;
 
-/// Load models that a file gives; at least one is there.
+/// Load models that a file gives; without any the command line must give one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Models {
     /// A fixed number of users.
@@ -26,7 +26,7 @@ pub struct ClosedModel {
 }
 
 /// The load models as they are written.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawModels {
     closed: Option<RawClosed>,
@@ -37,21 +37,21 @@ pub(crate) struct RawModels {
 #[serde(deny_unknown_fields)]
 struct RawClosed {
     users: Spanned<u32>,
-    ramp_s: Spanned<f64>,
+    /// 0 when absent.
+    ramp_s: Option<Spanned<f64>>,
 }
 
 impl RawModels {
     pub(crate) fn check(&self, journeys: &[Journey], findings: &mut Findings<'_>) -> Models {
-        if self.closed.is_none() && self.open.is_none() {
-            let hint = "add a table `[model.closed]` or `[model.open]`".to_owned();
-            findings.add(&(0..0), "there is no load model", Some(hint));
-        }
         let chained = journeys.iter().find(|journey| journey.hands_values_on());
         let chained = chained.map(|journey| journey.name.as_str());
         Models {
             closed: self.closed.as_ref().map(|raw| ClosedModel {
-                users: findings.at_least_one("users", &raw.users),
-                ramp_s: findings.not_negative("ramp_s", &raw.ramp_s),
+                users: findings.connections("users", &raw.users),
+                ramp_s: raw
+                    .ramp_s
+                    .as_ref()
+                    .map_or(0.0, |ramp_s| findings.seconds_or_none("ramp_s", ramp_s)),
             }),
             open: self.open.as_ref().map(|raw| raw.check(chained, findings)),
         }

@@ -25,6 +25,13 @@ pub fn did_you_mean<'v>(wrong: &str, valid: impl IntoIterator<Item = &'v str>) -
     Some(format!("valid here, nearest first: {}", listed.join(", ")))
 }
 
+/// The one of `valid` that is most like `wrong`.
+pub(crate) fn nearest<'v>(wrong: &str, valid: impl IntoIterator<Item = &'v str>) -> Option<&'v str> {
+    let wrong = wrong.to_lowercase();
+    let ranked = valid.into_iter().map(|name| (similarity(&wrong, name), name));
+    ranked.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
 fn similarity(wrong: &str, name: &str) -> f64 {
     strsim::normalized_damerau_levenshtein(wrong, &name.to_lowercase())
 }

@@ -206,23 +206,23 @@ pub(crate) struct RawLevel {
 impl RawRate {
     pub(crate) fn check(&self, findings: &mut Findings<'_>) -> Rate {
         match self {
-            Self::Constant { per_s } => Rate::constant(findings.positive("per_s", per_s)),
+            Self::Constant { per_s } => Rate::constant(findings.rate("per_s", per_s)),
             Self::Ramp {
                 from_per_s,
                 to_per_s,
                 over_s,
             } => Rate::ramp(
-                findings.not_negative("from_per_s", from_per_s),
-                findings.positive("to_per_s", to_per_s),
-                findings.positive("over_s", over_s),
+                findings.rate_or_none("from_per_s", from_per_s),
+                findings.rate("to_per_s", to_per_s),
+                findings.seconds("over_s", over_s),
             ),
             Self::Steps(steps) => {
                 findings.require(!steps.get_ref().is_empty(), &steps.span(), || {
                     "`steps` is empty".to_owned()
                 });
                 let mut level = |raw: &RawLevel| {
-                    let per_s = findings.not_negative("per_s", &raw.per_s);
-                    (per_s, findings.positive("for_s", &raw.for_s))
+                    let per_s = findings.rate_or_none("per_s", &raw.per_s);
+                    (per_s, findings.seconds("for_s", &raw.for_s))
                 };
                 Rate::steps(&steps.get_ref().iter().map(&mut level).collect::<Vec<_>>())
             }

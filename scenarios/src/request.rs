@@ -16,6 +16,9 @@ use crate::vars::{Scope, VarNames};
 /// Long enough for any answer that is worth waiting for, short enough to end within a phase.
 const DEFAULT_TIMEOUT_MS: u64 = 10_000;
 
+/// Nobody waits longer for an answer.
+const MAX_TIMEOUT_MS: u64 = 3_600_000;
+
 /// HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -46,6 +49,11 @@ impl Method {
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
+    }
+
+    /// Whether sending it twice is meant to have the effect of sending it once (RFC 9110, section 9.2.2).
+    pub fn is_idempotent(self) -> bool {
+        !matches!(self, Self::Post | Self::Patch)
     }
 }
 
@@ -169,9 +177,31 @@ pub(crate) fn check_endpoints(
         }
         let mut endpoint = raw.check(&name, &mut Scope { names, findings });
         endpoint.feeders = used_feeders(&endpoint, feeders);
+        check_header_values(&endpoint, &name, feeders, findings);
         endpoint
     };
     raw.into_iter().map(check).collect()
+}
+
+/// What no header can hold (RFC 9110, section 5.5).
+fn is_unfit(c: char) -> bool {
+    c.is_control() && c != '\t'
+}
+
+/// Rows of files may hold what no header can.
+fn check_header_values(endpoint: &Endpoint, name: &Spanned<String>, feeders: &[Feeder], findings: &mut Findings<'_>) {
+    for (header, value) in &endpoint.headers {
+        let used = value
+            .slots()
+            .flat_map(|slot| feeders.iter().map(move |feeder| (slot, feeder)));
+        for row in used.filter_map(|(slot, feeder)| feeder.row_with(slot, is_unfit)) {
+            let what = format!(
+                "header `{header}` of endpoint `{name}` takes a value of a file whose row {row} has a line break or a control \
+                 character, which no header can hold"
+            );
+            findings.add(&name.span(), what, Some("take it out of the file".to_owned()));
+        }
+    }
 }
 
 /// Feeders (by index) of which the endpoint uses a variable.
@@ -193,7 +223,7 @@ impl RawRequest {
         Endpoint {
             name: scope.findings.not_empty("name", name),
             method: self.method,
-            path: Template::compile(&self.path, Form::Path, scope),
+            path: Template::compile_path(&self.path, scope),
             headers: headers(self.headers, self.body.is_some(), scope),
             body: self.body.map(|body| body::compile(&body, scope)),
             expect: Expect {
@@ -204,11 +234,18 @@ impl RawRequest {
             write: self.write.is_some_and(Spanned::into_inner),
             entity: self.entity.map(|entity| Template::compile(&entity, Form::Plain, scope)),
             timeout_ms: timeout_ms.map_or(DEFAULT_TIMEOUT_MS, |timeout_ms| {
-                scope.findings.at_least_one("timeout_ms", timeout_ms)
+                check_timeout(timeout_ms, scope.findings)
             }),
             feeders: Vec::new(),
         }
     }
+}
+
+fn check_timeout(timeout_ms: &Spanned<u64>, findings: &mut Findings<'_>) -> u64 {
+    findings.require(*timeout_ms.get_ref() <= MAX_TIMEOUT_MS, &timeout_ms.span(), || {
+        format!("`timeout_ms` is {timeout_ms}: it must be at most {MAX_TIMEOUT_MS} (an hour)")
+    });
+    findings.at_least_one("timeout_ms", timeout_ms)
 }
 
 /// Headers that delimit the message: they follow from the body, so a workload cannot give them.
@@ -226,6 +263,11 @@ fn headers(raw: Named<Spanned<String>>, has_body: bool, scope: &mut Scope<'_, '_
         scope.findings.require(!of_the_message, &at, || {
             format!("header `{lower}` follows from the body: leave it out")
         });
+        scope
+            .findings
+            .require(!value.get_ref().contains(is_unfit), &value.span(), || {
+                format!("header `{lower}` has a line break or a control character, which no header can hold")
+            });
         headers.push((lower, Template::compile(&value, Form::Plain, scope)));
     }
     if has_body && headers.iter().all(|(name, _)| name != "content-type") {

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use sha2::{Digest, Sha256};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use crate::error::{InputError, Mistake};
+use crate::mend::{Mender, is_mended};
 use crate::names::did_you_mean;
 
 /// Things by name, in the order of the file. TOML itself refuses a second one of the same name.
@@ -25,6 +26,11 @@ pub(crate) fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(table: D) ->
     entries.sort_by_key(|(name, _)| name.span().start);
     Ok(entries)
 }
+
+/// The longest that any phase, ramp or time-out may be, seconds: a day. The harness keeps counters for every second.
+pub const MAX_SECONDS: f64 = 86_400.0;
+/// The highest rate, per second: several times what a generator on one machine can send.
+pub const MAX_PER_S: f64 = 1_000_000.0;
 
 /// A file that has been read.
 pub(crate) struct Source {
@@ -54,6 +60,12 @@ impl Source {
         }
     }
 
+    /// The file's name without its folder and ending.
+    pub(crate) fn stem(&self) -> String {
+        let stem = self.file.file_stem().unwrap_or_default();
+        stem.to_string_lossy().into_owned()
+    }
+
     /// Hash of the file's bytes, and of those of the files it names, hexadecimal.
     pub(crate) fn sha256_with(&self, files: &[Vec<u8>]) -> String {
         let mut hash = Sha256::new_with_prefix(&self.text);
@@ -74,23 +86,31 @@ impl Source {
         before.split(|byte| *byte == b'\n').count()
     }
 
-    /// Reads the TOML into `T`.
-    ///
-    /// serde stops at the first key it does not know. So that all of them are reported, each is noted, taken out of the
-    /// parsed tree, and the reading starts again; any other mistake ends it.
+    /// Reads the TOML into `T`, or says everything that is wrong with its structure.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, InputError> {
+        let (value, findings) = self.read_into()?;
+        findings.finish(value)
+    }
+
+    /// Reads the TOML into `T`, with what is wrong with its structure so far: for callers who look for more.
+    ///
+    /// serde stops at the first thing that does not fit. So that all of them are reported, each is noted and mended in the
+    /// parsed tree (what is not known is taken out, what is missing or of a wrong type gets something that fits), and the
+    /// reading starts again. What is mended stands nowhere in the file: what is said of it is no mistake of its own.
+    pub(crate) fn read_into<T: DeserializeOwned>(&self) -> Result<(T, Findings<'_>), InputError> {
         let mut findings = Findings::new(self);
         let mut table = self.syntax()?;
+        let mut mender = Mender::default();
         loop {
             match T::deserialize(toml::de::Deserializer::from(table.clone())) {
-                Ok(value) => return findings.finish(value),
+                Ok(_) if mender.has_removed_names => return Err(findings.into_error()),
+                Ok(value) => return Ok((value, findings)),
                 Err(error) => {
                     let span = error.span().unwrap_or_default();
-                    let unknown_key = [UNKNOWN_FIELD, UNEXPECTED_KEYS]
-                        .iter()
-                        .any(|wording| error.message().starts_with(wording));
-                    findings.schema(&span, error.message());
-                    if !(unknown_key && remove_key(table.get_mut(), &span)) {
+                    if !is_mended(&span) {
+                        findings.schema(&span, error.message());
+                    }
+                    if !mender.mend(&mut table, &span, error.message()) {
                         return Err(findings.into_error());
                     }
                 }
@@ -124,13 +144,13 @@ impl Source {
 }
 
 /// serde's wording for a key that a structure does not have.
-const UNKNOWN_FIELD: &str = "unknown field";
+pub(crate) const UNKNOWN_FIELD: &str = "unknown field";
 /// toml's wording for keys that a kind (one variant of an enumeration) does not have.
-const UNEXPECTED_KEYS: &str = "unexpected keys in table: ";
+pub(crate) const UNEXPECTED_KEYS: &str = "unexpected keys in table: ";
 /// serde's wording for a name that an enumeration does not have.
-const UNKNOWN_VARIANT: &str = "unknown variant";
+pub(crate) const UNKNOWN_VARIANT: &str = "unknown variant";
 /// serde's wording for a key that must be there.
-const MISSING_FIELD: &str = "missing field";
+pub(crate) const MISSING_FIELD: &str = "missing field";
 
 /// Everything found wrong in one file so far.
 pub(crate) struct Findings<'s> {
@@ -146,8 +166,11 @@ impl<'s> Findings<'s> {
         }
     }
 
-    /// Notes a mistake at a byte range of the file.
+    /// Notes a mistake at a byte range of the file; one of a mended place has been noted already.
     pub(crate) fn add(&mut self, at: &Range<usize>, what: impl Into<String>, hint: Option<String>) {
+        if is_mended(at) {
+            return;
+        }
         let line = Some(self.source.line(at.start));
         self.mistakes.push(Mistake {
             line,
@@ -199,6 +222,41 @@ impl<'s> Findings<'s> {
         self.number(key, number, |value| value >= 0.0, "0 or more")
     }
 
+    /// A time that must be above zero, and not longer than a day.
+    pub(crate) fn seconds(&mut self, key: &str, number: &Spanned<f64>) -> f64 {
+        self.number_up_to(MAX_SECONDS, key, number, |value| value > 0.0, "above 0")
+    }
+
+    /// A time that may be zero, and not longer than a day.
+    pub(crate) fn seconds_or_none(&mut self, key: &str, number: &Spanned<f64>) -> f64 {
+        self.number_up_to(MAX_SECONDS, key, number, |value| value >= 0.0, "0 or more")
+    }
+
+    /// A rate that must be above zero, and not more than anything here could send.
+    pub(crate) fn rate(&mut self, key: &str, number: &Spanned<f64>) -> f64 {
+        self.number_up_to(MAX_PER_S, key, number, |value| value > 0.0, "above 0")
+    }
+
+    /// A rate that may be zero, and not more than anything here could send.
+    pub(crate) fn rate_or_none(&mut self, key: &str, number: &Spanned<f64>) -> f64 {
+        self.number_up_to(MAX_PER_S, key, number, |value| value >= 0.0, "0 or more")
+    }
+
+    fn number_up_to(
+        &mut self,
+        most: f64,
+        key: &str,
+        number: &Spanned<f64>,
+        holds: fn(f64) -> bool,
+        range: &str,
+    ) -> f64 {
+        let value = self.number(key, number, holds, range);
+        self.require(!value.is_finite() || value <= most, &number.span(), || {
+            format!("`{key}` is {value}: it must be at most {most}")
+        });
+        value
+    }
+
     fn number(&mut self, key: &str, number: &Spanned<f64>, holds: fn(f64) -> bool, range: &str) -> f64 {
         let value = *number.get_ref();
         self.require(value.is_finite() && holds(value), &number.span(), || {
@@ -214,6 +272,15 @@ impl<'s> Findings<'s> {
             format!("`{key}` is 0: it must be 1 or more")
         });
         value
+    }
+
+    /// A number of connections: at least one, and no more than any machine can hold.
+    pub(crate) fn connections(&mut self, key: &str, number: &Spanned<u32>) -> u32 {
+        const MOST: u32 = 1_000_000;
+        self.require(*number.get_ref() <= MOST, &number.span(), || {
+            format!("`{key}` is {number}: it must be at most {MOST}")
+        });
+        self.at_least_one(key, number)
     }
 
     /// A text that must not be empty.
@@ -251,6 +318,11 @@ impl<'s> Findings<'s> {
         self.mistakes
             .iter()
             .any(|mistake| mistake.hint.as_deref() == Some(&suggestion))
+    }
+
+    /// The text of the file at a byte range.
+    pub(crate) fn text_at(&self, at: &Range<usize>) -> &'s str {
+        self.source.text.get(at.clone()).unwrap_or_default()
     }
 
     /// `value`, if nothing is wrong.
@@ -295,27 +367,13 @@ fn plain(message: &str) -> String {
         "i64" => "a whole number",
         "f64" => "a number",
         "a sequence" => "a list in brackets",
+        "a boolean" => "true or false",
+        "a borrowed string" | "a string" | "string" => "a text in quotes",
+        "a map" => "a table",
         other if other.starts_with("struct ") => "a table",
+        other if other.starts_with("enum ") => "a table with one kind",
+        other if other.starts_with("struct variant ") || other.starts_with("newtype variant ") => "a table",
         other => other,
     };
     format!("{what}, expected {wanted}")
-}
-
-/// Takes the key that stands at `span` out of the tree; false if there is none.
-fn remove_key(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
-    let found = table.keys().find(|key| key.span() == *span).cloned();
-    match found {
-        Some(key) => table.remove(&key).is_some(),
-        None => table
-            .iter_mut()
-            .any(|(_, value)| remove_key_within(value.get_mut(), span)),
-    }
-}
-
-fn remove_key_within(value: &mut DeValue<'_>, span: &Range<usize>) -> bool {
-    match value {
-        DeValue::Table(table) => remove_key(table, span),
-        DeValue::Array(items) => items.iter_mut().any(|item| remove_key_within(item.get_mut(), span)),
-        _ => false,
-    }
 }

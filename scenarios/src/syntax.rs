@@ -7,13 +7,27 @@ use crate::source::Findings;
 /// What can stand in the first line of a request.
 pub(crate) fn check_path(path: &Spanned<String>, findings: &mut Findings<'_>) {
     let text = path.get_ref();
-    findings.require(text.starts_with('/'), &path.span(), || {
+    // One variable may stand for the whole path.
+    let is_variable = text.starts_with('{') && text.ends_with('}') && text.matches('{').count() == 1;
+    findings.require(text.starts_with('/') || is_variable, &path.span(), || {
         format!("path `{text}` must start with a slash")
     });
-    let printable = text.chars().all(|c| c.is_ascii_graphic());
+    let outside = without_variables(text);
+    let printable = outside.chars().all(|c| c.is_ascii_graphic());
     findings.require(printable, &path.span(), || {
         format!("path `{text}` must be printable ASCII without spaces: percent-encode everything else")
     });
+}
+
+/// The text without its variables, whose names may hold anything: a column may be called `first name`.
+fn without_variables(text: &str) -> String {
+    let mut outside = String::new();
+    let mut rest = text;
+    while let Some((before, inside)) = rest.split_once('{') {
+        outside.push_str(before);
+        rest = inside.split_once('}').map_or("", |(_, after)| after);
+    }
+    outside + rest
 }
 
 /// A token of RFC 9110, section 5.6.2. Returns the name in lower case, as it is compared.

@@ -29,6 +29,8 @@ pub(crate) enum Form {
     Plain,
     /// Percent-encoded, so that a value can neither end a path segment nor start a query.
     Path,
+    /// A whole path with its query, as an answer may give for the next page; sent as it is.
+    WholePath,
     /// As JSON.
     Json,
     /// As a part of a JSON string: a text is escaped and has no quotes of its own.
@@ -46,6 +48,20 @@ impl Template {
                 Piece::Var(name) => template.push_variable(scope.slot(name, &at), form),
             }
         }
+        template
+    }
+
+    /// Compiles a path; one that is nothing but a variable may be given a whole path.
+    pub(crate) fn compile_path(text: &Spanned<String>, scope: &mut Scope<'_, '_>) -> Self {
+        let at = text.span();
+        let pieces = pieces(text.get_ref(), &at, scope);
+        let name = match &pieces[..] {
+            [Piece::Var(name)] => name,
+            [Piece::Text(slash), Piece::Var(name)] if slash == "/" => name,
+            _ => return Self::compile(text, Form::Path, scope),
+        };
+        let mut template = Self::default();
+        template.push_variable(scope.slot(name, &at), Form::WholePath);
         template
     }
 
@@ -100,6 +116,11 @@ impl Form {
         match (value, self) {
             (Value::String(text), Self::Plain) => out.push_str(text),
             (Value::String(text), Self::Path) => push_percent_encoded(text, out),
+            (Value::String(text), Self::WholePath) => push_whole_path(text, out),
+            (_, Self::WholePath) => {
+                out.push('/');
+                push_json(value, out);
+            }
             (Value::String(_), Self::InJsonString) => {
                 let start = out.len();
                 push_json(value, out);
@@ -158,6 +179,27 @@ fn push_json(value: &Value, out: &mut String) {
     let _ = write!(out, "{value}");
 }
 
+/// A path with its query as it is, but for what no request line can hold. Of a whole address the path is taken; what does
+/// not begin with a slash is no path, and becomes the only segment of one.
+fn push_whole_path(text: &str, out: &mut String) {
+    let without_scheme = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let path = match without_scheme {
+        Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        None => text,
+    };
+    if !path.starts_with('/') {
+        out.push('/');
+        return push_percent_encoded(text, out);
+    }
+    for byte in path.split('#').next().unwrap_or_default().bytes() {
+        if byte.is_ascii_graphic() {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
 /// RFC 3986: everything but unreserved characters becomes %XX.
 fn push_percent_encoded(text: &str, out: &mut String) {
     for byte in text.bytes() {
@@ -213,6 +255,34 @@ mod tests {
         );
         let header = compile("Bearer {a}", Form::Plain).unwrap();
         assert_eq!(render(&header, json!("a b/c"), json!(1)), "Bearer a b/c");
+    }
+
+    #[test]
+    fn a_path_that_is_a_variable_takes_a_whole_path() {
+        let next = |value: Value, text: &str| {
+            let source = Source::from_text(Path::new("t.toml"), String::new());
+            let (mut names, mut findings) = (VarNames::default(), Findings::new(&source));
+            names.define(&Spanned::new(0..0, "next".to_owned()), &mut findings);
+            let mut scope = Scope {
+                names: &names,
+                findings: &mut findings,
+            };
+            let template = Template::compile_path(&Spanned::new(0..0, text.to_owned()), &mut scope);
+            let mut vars = Vars::new(1);
+            vars.set(0, value);
+            let mut out = String::new();
+            template.render(&vars, &mut out);
+            out
+        };
+        for template in ["{next}", "/{next}"] {
+            assert_eq!(next(json!("/items?page=2&q=a%20b"), template), "/items?page=2&q=a%20b");
+            assert_eq!(next(json!("http://shop/items?page=2#top"), template), "/items?page=2");
+            assert_eq!(next(json!("https://shop"), template), "/");
+            assert_eq!(next(json!("a b/c"), template), "/a%20b%2Fc");
+            assert_eq!(next(json!("/a b\r\nx: 1"), template), "/a%20b%0D%0Ax:%201");
+            assert_eq!(next(json!(7), template), "/7");
+        }
+        assert_eq!(next(json!("/items?page=2"), "/x/{next}"), "/x/%2Fitems%3Fpage%3D2");
     }
 
     #[test]

@@ -71,14 +71,15 @@ impl ThinkTime {
         }
     }
 
-    /// The mean pause, milliseconds.
+    /// The mean pause, milliseconds; like every pause at most an hour.
     pub fn mean_ms(&self) -> f64 {
-        match *self {
+        let mean_ms = match *self {
             Self::Constant { ms } => ms,
             Self::Uniform { min_ms, max_ms } => f64::midpoint(min_ms, max_ms),
             Self::Exponential { mean_ms } => mean_ms,
             Self::LogNormal { median_ms, sigma } => median_ms * (sigma * sigma / 2.0).exp(),
-        }
+        };
+        mean_ms.min(MAX_PAUSE_MS)
     }
 }
 

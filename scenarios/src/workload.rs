@@ -107,7 +107,8 @@ impl Workload {
     /// Everything that is wrong in it, with lines.
     pub fn load(file: &Path) -> Result<Self, InputError> {
         let source = Source::read(file)?;
-        check(source.parse()?, &source)
+        let (raw, findings) = source.read_into()?;
+        check(raw, &source, findings)
     }
 
     /// Reads and checks the text of a file, whose name only stands in error messages.
@@ -116,7 +117,8 @@ impl Workload {
     /// Everything that is wrong in it, with lines.
     pub fn parse(file: &Path, text: &str) -> Result<Self, InputError> {
         let source = Source::from_text(file, text.to_owned());
-        check(source.parse()?, &source)
+        let (raw, findings) = source.read_into()?;
+        check(raw, &source, findings)
     }
 
     /// Durations of a full or a quick run.
@@ -165,12 +167,17 @@ impl Workload {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawWorkload {
-    name: Spanned<String>,
+    /// That of the file when absent.
+    name: Option<Spanned<String>>,
+    /// None when absent: the command line may give one.
+    #[serde(default)]
     model: RawModels,
+    #[serde(default)]
     warm_up: RawWarmUp,
-    measure_s: Spanned<f64>,
-    drain_s: Spanned<f64>,
-    blocks: Spanned<u32>,
+    measure_s: Option<Spanned<f64>>,
+    drain_s: Option<Spanned<f64>>,
+    blocks: Option<Spanned<u32>>,
+    #[serde(default)]
     quick: RawQuick,
     #[serde(default)]
     dataset: Dataset,
@@ -189,19 +196,20 @@ struct RawWorkload {
     journeys: Named<RawJourney>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawWarmUp {
-    duration_s: Spanned<f64>,
-    think_time_scale: Spanned<f64>,
+    duration_s: Option<Spanned<f64>>,
+    /// 1 when absent: pauses as they are.
+    think_time_scale: Option<Spanned<f64>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawQuick {
-    warm_up_s: Spanned<f64>,
-    measure_s: Spanned<f64>,
-    blocks: Spanned<u32>,
+    warm_up_s: Option<Spanned<f64>>,
+    measure_s: Option<Spanned<f64>>,
+    blocks: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize)]
@@ -226,8 +234,8 @@ struct RawPrometheus {
     keep: Vec<Spanned<String>>,
 }
 
-fn check(raw: RawWorkload, source: &Source) -> Result<Workload, InputError> {
-    let mut findings = Findings::new(source);
+fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Result<Workload, InputError> {
+    let full = full_schedule(&raw, &mut findings);
     let mut names = VarNames::default();
     // The order matters: a setup request sees what earlier ones extracted, endpoints see everything.
     let setup = request::check_setup(raw.setup, &mut names, &mut findings);
@@ -246,24 +254,20 @@ fn check(raw: RawWorkload, source: &Source) -> Result<Workload, InputError> {
         names: &names,
     };
     let journeys = journey::check(raw.journeys, &known, &mut findings);
-    let drain_s = findings.not_negative("drain_s", &raw.drain_s);
     let workload = Workload {
-        name: findings.not_empty("name", &raw.name),
+        name: raw
+            .name
+            .as_ref()
+            .map_or_else(|| source.stem(), |name| findings.not_empty("name", name)),
         sha256: source.sha256_with(&files),
         models: raw.model.check(&journeys, &mut findings),
-        warm_up_think_scale: think_scale(&raw.warm_up.think_time_scale, &mut findings),
-        full: Schedule {
-            warm_up_s: findings.not_negative("duration_s", &raw.warm_up.duration_s),
-            measure_s: findings.positive("measure_s", &raw.measure_s),
-            drain_s,
-            blocks: findings.at_least_one("blocks", &raw.blocks),
-        },
-        quick: Schedule {
-            warm_up_s: findings.not_negative("warm_up_s", &raw.quick.warm_up_s),
-            measure_s: findings.positive("measure_s", &raw.quick.measure_s),
-            drain_s,
-            blocks: findings.at_least_one("blocks", &raw.quick.blocks),
-        },
+        warm_up_think_scale: raw
+            .warm_up
+            .think_time_scale
+            .as_ref()
+            .map_or(1.0, |scale| think_scale(scale, &mut findings)),
+        quick: quick_schedule(&raw.quick, &full, &mut findings),
+        full,
         dataset: raw.dataset,
         consistency: raw.consistency.as_ref().map(|raw| consistency(raw, &mut findings)),
         prometheus: raw.probes.prometheus.as_ref().map(|raw| prometheus(raw, &mut findings)),
@@ -274,6 +278,51 @@ fn check(raw: RawWorkload, source: &Source) -> Result<Workload, InputError> {
         slots: names.len(),
     };
     findings.finish(workload)
+}
+
+/// Durations of a file that does not say.
+const DEFAULT: Schedule = Schedule {
+    warm_up_s: 5.0,
+    measure_s: 30.0,
+    // As long as the longest wait for an answer of a file that does not say. It ends when nothing is in flight.
+    drain_s: 10.0,
+    // Fewer give no interval.
+    blocks: 5,
+};
+/// At most, of a quick run of a file that does not say.
+const DEFAULT_QUICK: Schedule = Schedule {
+    warm_up_s: 2.0,
+    measure_s: 5.0,
+    blocks: 2,
+    ..DEFAULT
+};
+
+fn full_schedule(raw: &RawWorkload, findings: &mut Findings<'_>) -> Schedule {
+    let warm_up_s = raw.warm_up.duration_s.as_ref();
+    let (measure_s, drain_s, blocks) = (raw.measure_s.as_ref(), raw.drain_s.as_ref(), raw.blocks.as_ref());
+    Schedule {
+        warm_up_s: warm_up_s.map_or(DEFAULT.warm_up_s, |s| findings.seconds_or_none("duration_s", s)),
+        measure_s: measure_s.map_or(DEFAULT.measure_s, |s| findings.seconds("measure_s", s)),
+        drain_s: drain_s.map_or(DEFAULT.drain_s, |s| findings.seconds_or_none("drain_s", s)),
+        blocks: blocks.map_or(DEFAULT.blocks, |blocks| findings.at_least_one("blocks", blocks)),
+    }
+}
+
+/// What a file does not say of a quick run is that of a full one, but not more than [`DEFAULT_QUICK`].
+fn quick_schedule(raw: &RawQuick, full: &Schedule, findings: &mut Findings<'_>) -> Schedule {
+    let (warm_up_s, measure_s, blocks) = (raw.warm_up_s.as_ref(), raw.measure_s.as_ref(), raw.blocks.as_ref());
+    Schedule {
+        warm_up_s: warm_up_s.map_or(full.warm_up_s.min(DEFAULT_QUICK.warm_up_s), |s| {
+            findings.seconds_or_none("warm_up_s", s)
+        }),
+        measure_s: measure_s.map_or(full.measure_s.min(DEFAULT_QUICK.measure_s), |s| {
+            findings.seconds("measure_s", s)
+        }),
+        drain_s: full.drain_s,
+        blocks: blocks.map_or(full.blocks.min(DEFAULT_QUICK.blocks), |blocks| {
+            findings.at_least_one("blocks", blocks)
+        }),
+    }
 }
 
 fn think_scale(raw: &Spanned<f64>, findings: &mut Findings<'_>) -> f64 {

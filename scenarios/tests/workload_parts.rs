@@ -172,14 +172,45 @@ fn arrivals_that_cannot_be() {
         said("connections = 64", "connections = 0"),
         @"w.toml:9: `connections` is 0: it must be 1 or more"
     );
-    insta::assert_snapshot!(
-        said(
-            "[model.open]\narrive = \"sessions\"\nspacing = \"even\"\nramp_s = 1\nconnections = 64\nrate = { steps = \
-             [{ per_s = 10, for_s = 5 }, { per_s = 20, for_s = 5 }] }\n",
-            "[model]\n",
-        ),
-        @"w.toml:1: there is no load model; add a table `[model.closed]` or `[model.open]`"
+}
+
+#[test]
+fn what_no_header_can_hold_is_refused_before_it_is_sent() {
+    let text = edited(
+        &SHOP.to_string(),
+        "path = \"/orders\"",
+        "path = \"/orders\"\nheaders = { x-name = \"{user.name}\", x-line = \"a\\nb\" }",
     );
+    insta::assert_snapshot!(
+        said_with(&text, "id,name\n1,ada\n2,\"gra\nce\"\n"),
+        @""
+    );
+}
+
+/// A column may be called anything.
+#[test]
+fn a_column_with_a_blank_in_its_name_is_a_variable_everywhere() {
+    let text = edited(
+        &SHOP.to_string(),
+        "path = \"/orders\"",
+        "path = \"/orders/{user.full name}\"",
+    );
+    let text = edited(
+        &text,
+        "body = { user",
+        "headers = { x-name = \"{user.full name}\" }\nbody = { n = \"{user.full name}\", user",
+    );
+    let text = edited(&text, "\"{user.name}\"", "\"{user.full name}\"");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(directory.path().join("users.csv"), "id,full name\n1,\"Zo\u{eb}  B\"\n")
+        .expect("a writable directory");
+    let workload = Workload::parse(&directory.path().join("w.toml"), &text).unwrap_or_else(|error| panic!("{error}"));
+    let (order, mut vars, mut out) = (&workload.endpoints[0], workload.new_vars(), String::new());
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    workload.draw(&order.feeders, &workload.new_sequences(), &mut rng, &mut vars);
+    order.path.render(&vars, &mut out);
+    order.headers[0].1.render(&vars, &mut out);
+    assert_eq!(out, "/orders/Zo%C3%AB%20%20BZo\u{eb}  B");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use sqlx::PgPool;
-use tiered_cache::{CacheBuilder, Prediction, RedisSettings, Strategy, TieredCache, Tuning};
+use tiered_cache::{RedisSettings, Strategy, TieredCache};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -165,31 +165,16 @@ async fn open_cache(
         .redis(redis_settings(&config.cache))
         .observer(metrics.cache.observer());
     if config.switches.cache_enabled {
-        builder = with_extras(builder.source(answers.clone()), &config.cache);
+        builder = builder.source(answers.clone());
         if !config.cache.verify_every.is_zero() {
             let always = Question::ABOUT_ALL.map(|question| answers.key(question));
             builder = builder.verify_every(config.cache.verify_every, VERIFIED_AT_RANDOM, always.into());
         }
+        if config.cache.verify_one_in > 0 {
+            builder = builder.sampler(config.cache.verify_one_in, None);
+        }
     }
     Ok(Some(builder.build().await?))
-}
-
-/// What works on the endpoint cache's answers by itself; each is off unless its variable says otherwise.
-fn with_extras(mut builder: CacheBuilder, config: &CacheConfig) -> CacheBuilder {
-    if config.predictive_warming > 0 {
-        let mut prediction = Prediction::default();
-        prediction.budget = config.predictive_warming;
-        builder = builder.predictive_warming(prediction);
-    }
-    if !config.tuning.is_zero() {
-        let mut tuning = Tuning::default();
-        tuning.period = config.tuning;
-        builder = builder.tuning(tuning);
-    }
-    if config.verify_one_in > 0 {
-        builder = builder.sampler(config.verify_one_in, None);
-    }
-    builder
 }
 
 fn redis_settings(config: &CacheConfig) -> RedisSettings {
@@ -255,14 +240,11 @@ impl Parts {
             answers = Arc::new(answers.with_results(results));
         }
         let endpoint_cache = cache.clone().filter(|_| switches.cache_enabled);
-        let strategies = [Some(strategy), config.cache.experiment.map(|other| other.strategy)];
-        let writes_through = endpoint_cache.is_some() && strategies.contains(&Some(Strategy::WriteThrough));
         Ok(Self {
             reads: Reads::new(answers.clone(), endpoint_cache.clone()),
             invalidator: Invalidator {
                 cache: cache.clone(),
                 strategy,
-                reloads: writes_through.then(|| answers.clone()),
                 skipped: faults.skipped_invalidations(),
             },
             warming: Warming {

@@ -1,12 +1,10 @@
-//! The documents name files that exist.
+//! What is named exists: files in documents, documents in all files, and the targets of links.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+mod tree;
+
+use std::{collections::BTreeSet, path::Path};
 
 /// What a name must end in to be that of a file kept in this repository. `json` is left out: most are written by a run.
 const KINDS: [&str; 7] = ["rs", "toml", "md", "html", "yml", "sh", "py"];
@@ -14,33 +12,12 @@ const KINDS: [&str; 7] = ["rs", "toml", "md", "html", "yml", "sh", "py"];
 /// Names of files that a run writes, or that stand for any file of the kind.
 const NOT_OURS: [&str; 4] = ["report.html", "summary.md", "x/a.rs", "x/b.rs"];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// Every file and folder of the repository, from its root, without what is built.
+/// Every file of the repository and every folder that holds one, from its root.
 fn tree() -> BTreeSet<String> {
-    let root = root();
-    let (mut found, mut folders) = (BTreeSet::new(), vec![root.clone()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap().flatten() {
-            let path = entry.path();
-            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            if name != "target" && !name.starts_with(".git") {
-                folders.extend(path.is_dir().then_some(path));
-                found.insert(name);
-            }
-        }
-    }
-    found
-}
-
-fn documents() -> Vec<PathBuf> {
-    let docs = fs::read_dir(root().join("docs")).unwrap().flatten();
-    let pages = docs
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|kind| kind == "md"));
-    pages.chain([root().join("README.md")]).collect()
+    let files = tree::names(".");
+    let folders = files.iter().flat_map(|file| Path::new(file).ancestors().skip(1));
+    let folders: BTreeSet<String> = folders.map(|folder| folder.display().to_string()).collect();
+    files.iter().cloned().chain(folders).collect()
 }
 
 /// `x/{a,b}.rs` stands for two names.
@@ -77,8 +54,8 @@ fn exists(name: &str, tree: &BTreeSet<String>) -> bool {
 fn every_file_that_a_document_names_exists() {
     let tree = tree();
     let mut missing = Vec::new();
-    for document in documents() {
-        let text = fs::read_to_string(&document).unwrap();
+    let documents = [tree::files("docs", &[".md"]), tree::files("README.md", &[".md"])].concat();
+    for (document, text) in documents {
         // A fenced block is code, whose backquotes would turn the rest inside out.
         let prose: String = text.split("```").step_by(2).collect();
         for name in names(&prose) {
@@ -98,4 +75,69 @@ fn the_check_finds_what_it_looks_for() {
     let text = "see `x/{a,b}.rs`, `cargo test -p x`, `GET /path`, and `docs/`";
     assert_eq!(names(text), ["x/a.rs", "x/b.rs", "docs"]);
     assert!(exists("measure/src/lib.rs", &tree()) && !exists("measure/src/no_such.rs", &tree()));
+}
+
+/// In code, comments, help texts, documents and configuration.
+#[test]
+fn every_document_that_is_named_exists() {
+    let own = Path::new(file!()).file_name().unwrap();
+    let mut missing = BTreeSet::new();
+    for (path, text) in tree::files(".", &[".rs", ".md", ".toml", ".yml", ".yaml", ".html", "Dockerfile"]) {
+        for named in documents_named(&text) {
+            if !path.ends_with(own) && !tree::root().join(named).exists() {
+                missing.insert(format!("{} names {named}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Every `docs/X.md` in a text.
+fn documents_named(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    text.match_indices("docs/").filter_map(move |(start, _)| {
+        let rest = &text[start..];
+        let word = &rest[..rest.find(|c| !is_of_name(c)).unwrap_or(rest.len())];
+        let name = word.trim_end_matches('.');
+        let in_a_longer_path = text[..start].ends_with(is_of_name);
+        let is_document = Path::new(name).extension().is_some_and(|ending| ending == "md");
+        (is_document && !in_a_longer_path).then_some(name)
+    })
+}
+
+#[test]
+fn documents_are_found_among_words() {
+    let text = "see docs/A-B.md, `docs/C.md` (docs/d/E.md). Not https://host/docs/F.md or docs/*.md or docs/.";
+    let found: Vec<&str> = documents_named(text).collect();
+    assert_eq!(found, ["docs/A-B.md", "docs/C.md", "docs/d/E.md"]);
+}
+
+/// Links without a scheme, from the place of the document.
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    for (path, text) in tree::files(".", &[".md"]) {
+        let place = tree::root().join(path.parent().unwrap_or(Path::new("")));
+        for link in links(&text).filter(|link| !place.join(link).exists()) {
+            broken.push(format!("{} links to {link}", path.display()));
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split([')', ' ']).next());
+    let files = targets.filter(|target| !target.contains(':'));
+    files
+        .map(|target| target.split('#').next().unwrap_or_default())
+        .filter(|file| !file.is_empty())
+}
+
+#[test]
+fn links_are_told_from_addresses() {
+    let found: Vec<&str> = links("[a](B.md#c) [d](https://e) [f](#g) [h](../i.md \"title\")").collect();
+    assert_eq!(found, ["B.md", "../i.md"]);
 }

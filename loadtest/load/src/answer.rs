@@ -289,6 +289,11 @@ impl Answer {
         }
     }
 
+    /// Whether no byte of it has come.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.filled == 0
+    }
+
     /// Whether the connection can take another request: it stays open, and nothing came behind the answer.
     pub(crate) fn is_reusable(&self) -> bool {
         self.keeps_alive && self.stage == Stage::Complete && self.understood == self.filled
@@ -357,7 +362,7 @@ fn values<'h>(headers: &'h [Header<'_>], name: &'static str) -> impl Iterator<It
     named.map(|header| header.value)
 }
 
-/// An encoding outweighs a length; several lengths must agree.
+/// An encoding outweighs a length; several lengths must agree, on lines of their own or in a list (RFC 9112, 6.3).
 fn framing(headers: &[Header<'_>]) -> Result<Framing, Malformed> {
     if let Some(encodings) = values(headers, "transfer-encoding").last() {
         let is_chunked = tokens(encodings)
@@ -371,11 +376,13 @@ fn framing(headers: &[Header<'_>]) -> Result<Framing, Malformed> {
     }
     let mut framing = Framing::UntilClosed;
     for value in values(headers, "content-length") {
-        let length = Framing::Length(whole_number(value).ok_or(Malformed::Length)?);
-        if framing != Framing::UntilClosed && framing != length {
-            return Err(Malformed::Length);
+        for member in tokens(value) {
+            let length = Framing::Length(whole_number(member).ok_or(Malformed::Length)?);
+            if framing != Framing::UntilClosed && framing != length {
+                return Err(Malformed::Length);
+            }
+            framing = length;
         }
-        framing = length;
     }
     Ok(framing)
 }

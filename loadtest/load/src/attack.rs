@@ -7,6 +7,7 @@ use std::{
 
 use measure::{
     histogram::LatencyHistogram,
+    record::FailureGroup,
     recorder::{Recorded, RoundRecorder},
 };
 use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
@@ -16,7 +17,7 @@ use crate::{
     LoadError, LoadModel, Shared, Target, Timeline,
     clock::Clock,
     closed,
-    errors::ErrorExamples,
+    failures::FailureExamples,
     lag::Lag,
     open::{self, Paced, PacedLoad},
     versions::{Followed, Versions},
@@ -68,8 +69,8 @@ pub struct Attack {
 pub struct LoadReport {
     /// Counts and times of the round.
     pub recorded: Recorded,
-    /// What went wrong, with counts.
-    pub errors: Vec<String>,
+    /// Failures of the whole round by kind, with examples.
+    pub failures: Vec<FailureGroup>,
     /// What following versions found; absent where none were seen.
     pub followed: Option<Followed>,
     /// Priority of the threads that sent, as the kernel counts it.
@@ -126,7 +127,7 @@ impl Attack {
             sequences: slice.map_or_else(|| Arc::new(workload.new_sequences()), |slice| slice.sequences),
             timeline,
             clock: Clock::start()?,
-            errors: ErrorExamples::default(),
+            failures: FailureExamples::default(),
             versions: versions.map(|follow| Versions::new(follow.bound_ms, &follow.version_header)),
             shards: (0..senders(model)).map(|_| Mutex::new(recorder.shard())).collect(),
             lag: Lag::default(),
@@ -200,7 +201,7 @@ impl Attack {
             recorded: self
                 .recorder
                 .finish(shards.iter().map(|shard| &**shard), shared.clock.now_us()),
-            errors: shared.errors.lines(),
+            failures: shared.failures.groups(&shared.workload.endpoint_names()),
             followed: shared.versions.as_ref().and_then(Versions::finish),
             sender_priority,
             pacer_cpu,

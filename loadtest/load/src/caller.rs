@@ -3,14 +3,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use measure::recorder::{Request, RequestEnd, Unfinished};
+use measure::{
+    record::FailureClass,
+    recorder::{Request, RequestEnd, Unfinished},
+};
 use scenarios::{Endpoint, Extract, Method, Vars};
 
 use crate::{
     Shared,
     alarm::Alarm,
     answer::{Answer, Expecting},
-    connection::{Connection, SendError},
+    connection::{Connection, Outgoing, SendError},
+    failures::{Kind, Wrong, class_of},
     request::RequestText,
     timeline::micros,
     versions::Versions,
@@ -36,6 +40,10 @@ pub(crate) struct Ended {
     pub(crate) as_expected: bool,
 }
 
+/// A connection that was idle for this long is looked at before it is used again: a server may have closed it. Sooner,
+/// the look would cost more than it finds.
+const RESTED_US: u64 = 100;
+
 /// Someone with a connection and variables of its own.
 pub(crate) struct Caller {
     shared: Arc<Shared>,
@@ -44,6 +52,8 @@ pub(crate) struct Caller {
     connection: Connection,
     alarm: Alarm,
     request: RequestText,
+    /// When its last request ended.
+    ended_us: u64,
     /// Reused for every entity.
     entity: String,
 }
@@ -54,9 +64,10 @@ impl Caller {
         Self {
             own_shard: shared.shard_of(index),
             vars: shared.globals.clone(),
-            connection: Connection::new(&shared.target),
+            connection: Connection::new(&shared.target, index),
             alarm: Alarm::default(),
             request: RequestText::default(),
+            ended_us: 0,
             entity: String::new(),
             shared,
         }
@@ -66,25 +77,32 @@ impl Caller {
     pub(crate) async fn call(&mut self, due: Due<'_>) -> Ended {
         let shared = &*self.shared;
         let endpoint = &shared.workload.endpoints[due.endpoint];
-        let text = self.request.write(endpoint, &shared.target.host, &self.vars);
+        let written = self.request.write(endpoint, &shared.target.host, &self.vars);
         let expecting = expecting(endpoint, due.extract);
         let in_flight = InFlight::begin(shared, self.own_shard, due);
         let sent_us = in_flight.request.sent_us;
         let deadline = shared
             .clock
             .instant(sent_us + micros(Duration::from_millis(endpoint.timeout_ms)));
-        let outcome = self.alarm.before(deadline, self.connection.send(text, expecting)).await;
+        let outgoing = Outgoing {
+            is_rested: sent_us.saturating_sub(self.ended_us) >= RESTED_US,
+            ..Outgoing::of(endpoint, written)
+        };
+        let mut repeated = false;
+        let sending = self.connection.send(outgoing, expecting, &mut repeated);
+        let outcome = self.alarm.before(deadline, sending).await;
         let outcome = outcome.unwrap_or(Err(SendError::Timeout(endpoint.timeout_ms)));
         let at_us = shared.clock.now_us();
+        self.ended_us = at_us;
         let judged = judge(endpoint, due.extract, outcome.as_ref().copied(), &mut self.vars);
-        in_flight.end(at_us, counted(&outcome, judged.is_ok()));
+        in_flight.end(at_us, repeated, counted(&outcome, judged.as_ref().err()));
         if let (Ok(answer), Ok(()), Some(versions)) = (&outcome, &judged, &shared.versions) {
             let entity = rendered_entity(&mut self.entity, endpoint, &self.vars);
             follow_version(versions, endpoint, entity, answer, (sent_us, at_us));
         }
         let as_expected = judged.is_ok();
-        if let Err(why) = judged {
-            shared.errors.add(why);
+        if let Err(why) = &judged {
+            why.keep(shared, due.endpoint, outcome.as_ref().ok().copied());
         }
         Ended { at_us, as_expected }
     }
@@ -116,7 +134,7 @@ impl<'s> InFlight<'s> {
         }
     }
 
-    fn end(mut self, ended_us: u64, outcome: RequestEnd) {
+    fn end(mut self, ended_us: u64, repeated: bool, outcome: RequestEnd) {
         self.has_ended = true;
         let Unfinished {
             endpoint,
@@ -124,7 +142,11 @@ impl<'s> InFlight<'s> {
             sent_us,
             ..
         } = self.request;
-        self.shared.shard(self.own_shard).ended(Request {
+        let mut shard = self.shared.shard(self.own_shard);
+        if repeated {
+            shard.repeated(endpoint, intended_us);
+        }
+        shard.ended(Request {
             endpoint,
             intended_us,
             sent_us,
@@ -151,24 +173,74 @@ pub(crate) fn expecting(endpoint: &Endpoint, extract: &[Extract]) -> Expecting {
     }
 }
 
-/// Keeps what the workload extracts. `Err` says in words what was not as it expects.
-fn judge(
-    endpoint: &Endpoint,
-    extract: &[Extract],
-    outcome: Result<&Answer, &SendError>,
-    vars: &mut Vars,
-) -> Result<(), String> {
-    let judged = match outcome {
-        Err(error) => Err(error.to_string()),
-        Ok(answer) => look_into(endpoint, extract, answer, vars),
-    };
-    judged.map_err(|why| format!("{} {}: {why}", endpoint.method.as_str(), endpoint.name))
+/// Why a request counts as a failure.
+enum Failure<'a> {
+    /// No whole answer.
+    Send(&'a SendError),
+    Answer(Wrong),
 }
 
-fn counted(outcome: &Result<&Answer, SendError>, as_expected: bool) -> RequestEnd {
-    match outcome {
-        Ok(answer) if as_expected => RequestEnd::Ok { bytes: answer.bytes() },
-        _ => RequestEnd::Error,
+impl Failure<'_> {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Send(error) => class_of(error),
+            Self::Answer(Wrong::Status(_)) => FailureClass::Status,
+            Self::Answer(Wrong::Content(_)) => FailureClass::Unexpected,
+        }
+    }
+
+    /// Counts it among the kinds of its round, with the text where examples are still wanted.
+    fn keep(&self, shared: &Shared, index: usize, answer: Option<&Answer>) {
+        let status = match self {
+            Self::Answer(Wrong::Status(status)) => Some(*status),
+            _ => None,
+        };
+        let kind = Kind {
+            endpoint: index,
+            class: self.class(),
+            status,
+        };
+        let endpoint = &shared.workload.endpoints[index];
+        shared.failures.add(kind, || {
+            let why = match self {
+                Self::Send(error) => error.to_string(),
+                Self::Answer(wrong) => wrong.describe(endpoint, answer),
+            };
+            format!("{} {}: {why}", endpoint.method.as_str(), endpoint.name)
+        });
+    }
+}
+
+impl Wrong {
+    /// What was expected and what came instead.
+    pub(crate) fn describe(&self, endpoint: &Endpoint, answer: Option<&Answer>) -> String {
+        match self {
+            Self::Status(status) => {
+                let excerpt = answer.map(Answer::excerpt).unwrap_or_default();
+                let why = endpoint.expect.check_status(*status).err().unwrap_or_default();
+                format!("{why} {excerpt}").trim_end().to_owned()
+            }
+            Self::Content(why) => why.clone(),
+        }
+    }
+}
+
+/// Keeps what the workload extracts; what was not as it expects.
+fn judge<'a>(
+    endpoint: &Endpoint,
+    extract: &[Extract],
+    outcome: Result<&Answer, &'a SendError>,
+    vars: &mut Vars,
+) -> Result<(), Failure<'a>> {
+    let answer = outcome.map_err(Failure::Send)?;
+    look_into(endpoint, extract, answer, vars).map_err(Failure::Answer)
+}
+
+fn counted(outcome: &Result<&Answer, SendError>, failure: Option<&Failure<'_>>) -> RequestEnd {
+    match (outcome, failure) {
+        (Ok(answer), None) => RequestEnd::Ok { bytes: answer.bytes() },
+        (Err(error), None) => RequestEnd::Failed(class_of(error)),
+        (_, Some(failure)) => RequestEnd::Failed(failure.class()),
     }
 }
 
@@ -178,11 +250,17 @@ pub(crate) fn look_into(
     extract: &[Extract],
     answer: &Answer,
     vars: &mut Vars,
-) -> Result<(), String> {
+) -> Result<(), Wrong> {
     let expect = &endpoint.expect;
-    expect
-        .check_status(answer.status())
-        .map_err(|why| format!("{why} {}", answer.excerpt()))?;
+    if !expect.allows_status(answer.status()) {
+        return Err(Wrong::Status(answer.status()));
+    }
+    look_inside(endpoint, extract, answer, vars).map_err(Wrong::Content)
+}
+
+/// As [`look_into`], behind the status.
+fn look_inside(endpoint: &Endpoint, extract: &[Extract], answer: &Answer, vars: &mut Vars) -> Result<(), String> {
+    let expect = &endpoint.expect;
     expect.check_headers(|name| answer.header(name), vars)?;
     if !expect.reads_body() && extract.is_empty() {
         return Ok(());

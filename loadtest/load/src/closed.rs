@@ -52,7 +52,7 @@ pub(crate) async fn run(shared: Arc<Shared>, model: ClosedModel) -> Result<Optio
 /// One iteration of one transaction is a user's whole life; goose is quiet, since we draw the progress.
 fn configuration(shared: &Shared, model: ClosedModel) -> Result<GooseConfiguration, LoadError> {
     let ClosedModel { users, ramp_s } = model;
-    let (host, users_text) = (format!("http://{}", shared.target.address), users.to_string());
+    let (host, users_text) = (format!("http://{}", shared.target.address()), users.to_string());
     let rate = (f64::from(users) / ramp_s.max(0.001)).ceil().to_string();
     let arguments = [
         "--host",

@@ -16,7 +16,7 @@ mod clock;
 mod closed;
 mod connection;
 mod error;
-mod errors;
+mod failures;
 mod globals;
 mod lag;
 mod model;
@@ -40,6 +40,7 @@ pub use attack::{Attack, AttackSpec, LoadReport, SliceRules, SoFar, Stop};
 pub use clock::Clock;
 pub use connection::Target;
 pub use error::LoadError;
+pub use failures::printable;
 pub use globals::fetch_globals;
 use lag::Lag;
 pub use model::{LoadModel, Wanted};
@@ -61,7 +62,7 @@ struct Shared {
     sequences: Arc<Sequences>,
     timeline: Timeline,
     clock: Clock,
-    errors: errors::ErrorExamples,
+    failures: failures::FailureExamples,
     /// Present when the workload follows versions.
     versions: Option<versions::Versions>,
     /// One per thread that sends; whoever sends always writes into the same one.
@@ -84,11 +85,24 @@ impl Shared {
         index % self.shards.len()
     }
 
-    /// Completes when nobody waits any more for what is in flight: at the end of the drain, or at the second interrupt.
+    /// Completes when nobody waits any more for what is in flight: at the end of the drain, a drain's length after the
+    /// load was stopped, or at the second interrupt.
     async fn given_up(&self) {
         tokio::select! {
             () = sleep_until(self.clock.instant(self.timeline.drain_end_us)) => (),
+            () = self.drained_after_stop() => (),
             () = self.abort.cancelled() => (),
+        }
+    }
+
+    /// A load that is stopped in its measured phase drains then. One that drains already is over at once: what is still
+    /// in flight is censored, whether it ends or not.
+    async fn drained_after_stop(&self) {
+        self.stop.cancelled().await;
+        let (now_us, end_us) = (self.clock.now_us(), self.timeline.windows.measure_end_us);
+        if now_us < end_us {
+            let drain_us = self.timeline.drain_end_us - end_us;
+            sleep_until(self.clock.instant(now_us + drain_us)).await;
         }
     }
 

@@ -43,12 +43,19 @@ impl LoadModel {
         {
             return Err("--rate is for the open model, --users for the closed one".into());
         }
-        let in_file = if workload.models.closed.is_some() {
-            Model::Closed
-        } else {
-            Model::Open
+        let in_file = match (&workload.models.closed, &workload.models.open) {
+            (Some(_), _) => Some(Model::Closed),
+            (None, Some(_)) => Some(Model::Open),
+            (None, None) => None,
         };
-        match wanted.model.or(by_figure).unwrap_or(in_file) {
+        let chosen = wanted.model.or(by_figure).or(in_file).ok_or_else(|| {
+            format!(
+                "workload `{}` has no load model: give --users N or --rate REQUESTS_PER_SECOND, or add a table \
+                 [model.closed] or [model.open] to it",
+                workload.name
+            )
+        })?;
+        match chosen {
             Model::Closed => Self::closed(workload, wanted.users),
             Model::Open => Self::open(workload, wanted.rate_per_s),
         }
@@ -85,6 +92,14 @@ impl LoadModel {
         OpenModel {
             rate: Rate::constant(rate_per_s),
             ..from_file.unwrap_or_else(|| workload.open_model_at(rate_per_s))
+        }
+    }
+
+    /// Connections that may be open at once.
+    pub fn most_connections(&self) -> u64 {
+        match self {
+            Self::Closed(model) => model.users.into(),
+            Self::Open(model) => model.connections.into(),
         }
     }
 

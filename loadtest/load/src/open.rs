@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use crate::{
     LoadError, Shared,
-    arrivals::DueArrivals,
+    arrivals::{Arrival, DueArrivals},
     caller::{Caller, Due},
     pacer::Pacer,
     sender::{on_own_thread, raise_priority},
@@ -34,6 +34,8 @@ use crate::{
 const ARRIVALS_STREAM: u64 = u64::MAX - 1;
 /// Arrivals that may be sent off in one go when the schedule has been missed, before the slots get their turn.
 const MAX_BURST: usize = 64;
+/// Missed arrivals that are counted before the next look at what else happens.
+const MISSED_AT_ONCE: usize = 1_024;
 /// How long after the end of the measured phase an arrival that was due within it is still sent: the pacer is a little
 /// late at the end as anywhere else. Beyond it the generator has lost its schedule, and what is left of it is dropped.
 const END_GRACE_US: u64 = 100_000;
@@ -99,7 +101,7 @@ async fn drive(shared: Arc<Shared>, model: &OpenModel) -> io::Result<()> {
         tokio::task::yield_now().await;
     }
     if !shared.stop.is_cancelled() {
-        arrivals.for_each(|missed| pool.miss(missed.due_us));
+        pool.miss_all(arrivals).await;
         pool.miss_steps();
     }
     tokio::select! {
@@ -238,6 +240,19 @@ impl Pool {
         let mut shard = self.shared.shard(0);
         shard.arrival(intended_us);
         shard.dropped(intended_us);
+    }
+
+    /// Counts all arrivals that are left, unless it is stopped meanwhile: a rate far too high leaves many.
+    async fn miss_all(&self, arrivals: impl Iterator<Item = Arrival>) {
+        for (count, missed) in (1_usize..).zip(arrivals) {
+            self.miss(missed.due_us);
+            if count.is_multiple_of(MISSED_AT_ONCE) {
+                tokio::task::yield_now().await;
+                if self.shared.stop.is_cancelled() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Counts the steps of sessions that the measured phase ended before.

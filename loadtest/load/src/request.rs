@@ -4,6 +4,16 @@ use std::fmt::Write as _;
 
 use scenarios::{Endpoint, Method, Vars};
 
+/// A request as it was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written<'t> {
+    pub(crate) text: &'t [u8],
+    /// It says `connection: close`.
+    pub(crate) closes: bool,
+    /// Whether a value was left out that no header can hold: then it must not be sent.
+    pub(crate) is_spoilt: bool,
+}
+
 /// The text of one request at a time.
 #[derive(Debug, Default)]
 pub(crate) struct RequestText {
@@ -13,8 +23,9 @@ pub(crate) struct RequestText {
 
 impl RequestText {
     /// The request of `endpoint` to `host` with the values of `vars`. Allocates only while its memory still grows.
-    pub(crate) fn write(&mut self, endpoint: &Endpoint, host: &str, vars: &Vars) -> &[u8] {
+    pub(crate) fn write(&mut self, endpoint: &Endpoint, host: &str, vars: &Vars) -> Written<'_> {
         let Self { text, body } = self;
+        let (mut closes, mut is_spoilt) = (false, false);
         text.clear();
         text.push_str(endpoint.method.as_str());
         text.push(' ');
@@ -27,11 +38,12 @@ impl RequestText {
             push_all(text, [name, ": "]);
             let begins = text.len();
             template.render(vars, text);
-            // Values from answers or files may hold what no header can: it is left out, and the service says what it
-            // thinks of that.
+            // Values from answers may hold what no header can; those of files were looked at before.
             if !text.as_bytes()[begins..].iter().all(|byte| is_visible(*byte)) {
                 text.truncate(begins);
+                is_spoilt = true;
             }
+            closes |= name == "connection" && says_close(&text[begins..]);
             text.push_str("\r\n");
         }
         body.clear();
@@ -43,7 +55,11 @@ impl RequestText {
             let _ = write!(text, "content-length: {}\r\n", body.len());
         }
         push_all(text, ["\r\n", body]);
-        text.as_bytes()
+        Written {
+            text: text.as_bytes(),
+            closes,
+            is_spoilt,
+        }
     }
 }
 
@@ -53,9 +69,15 @@ fn push_all<const N: usize>(text: &mut String, parts: [&str; N]) {
     }
 }
 
-/// What a header value may hold: neither control characters nor a line's end.
+/// What a header value may hold: no control characters, and so no line's end. Beyond ASCII it goes out as UTF-8 (the
+/// `obs-text` of RFC 9110, section 5.5).
 fn is_visible(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~' | b'\t')
+    matches!(byte, b' '..=b'~' | b'\t' | 0x80..)
+}
+
+/// Whether a `connection` header ends the connection.
+fn says_close(value: &str) -> bool {
+    value.split(',').any(|token| token.trim().eq_ignore_ascii_case("close"))
 }
 
 /// Methods whose length is given also when there is no body (RFC 9110, section 8.6).
@@ -105,7 +127,7 @@ steps = [{{ endpoint = "one" }}]
         let mut request = RequestText::default();
         request.write(&workload.endpoints[0], "h:1", &vars);
         let again = request.write(&workload.endpoints[0], "h:1", &vars);
-        String::from_utf8(again.to_vec()).unwrap()
+        String::from_utf8(again.text.to_vec()).unwrap()
     }
 
     #[test]
@@ -143,6 +165,7 @@ steps = [{{ endpoint = "one" }}]
             sorted(written(endpoint, &json!("a\r\nx-evil: 1"))),
             sorted(expected(""))
         );
-        assert_eq!(sorted(written(endpoint, &json!("é"))), sorted(expected("")));
+        assert_eq!(sorted(written(endpoint, &json!("Zoë"))), sorted(expected("Zoë")));
+        assert_eq!(sorted(written(endpoint, &json!("a\u{7f}"))), sorted(expected("")));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use measure::recorder::Recorded;
+use measure::{record::FailureGroup, recorder::Recorded};
 use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
 
 use crate::{Attack, AttackSpec, LoadError, LoadModel, SliceRules, Stop, Target, open};
@@ -43,8 +43,8 @@ pub struct SliceReport {
     pub canary: Option<Recorded>,
     /// CPU time of the generator's thread, share of one core.
     pub generator_cpu: f64,
-    /// Failures of the subject by reason, with counts.
-    pub errors: Vec<String>,
+    /// Failures of the subject by kind, with examples.
+    pub failures: Vec<FailureGroup>,
     /// Priority of the generator's thread, as the kernel counts it.
     pub sender_priority: Option<i32>,
 }
@@ -80,7 +80,7 @@ pub async fn drive(
         recorded: report.recorded,
         canary: canary.map(|canary| canary.attack.finish_paced(paced).recorded),
         generator_cpu: cpu_s / (timing.lead + timing.slice).as_secs_f64(),
-        errors: report.errors,
+        failures: report.failures,
         sender_priority: report.sender_priority,
     })
 }

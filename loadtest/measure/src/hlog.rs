@@ -34,7 +34,8 @@ pub struct Hlog {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interval {
     /// `SUBJECT/ENDPOINT` for response times, with `/service` behind it for service times, and with `/bBLOCK/pPOSITION`
-    /// for a slice of a gate. Empty for an untagged line of another tool.
+    /// for a slice of a gate. What would end a part or the tag within a name is percent-encoded, so that no two names
+    /// give one tag. Empty for an untagged line of another tool.
     pub tag: String,
     /// Since the start of the log, whole milliseconds.
     pub start: Duration,
@@ -229,7 +230,8 @@ fn of_round(round: &Round, offset: Duration) -> Result<Vec<Interval>, RoundError
 }
 
 fn slice_tag(round: &Round, slice: &GateSlice, endpoint: &str) -> String {
-    format!("{}/{endpoint}/b{}/p{}", round.subject, round.block, slice.position)
+    let tag = endpoint_tag(round, endpoint);
+    format!("{tag}/b{}/p{}", round.block, slice.position)
 }
 
 /// When the histograms of one phase or slice were counted.
@@ -243,7 +245,7 @@ impl Span {
     fn of(self, round: &Round, tag: &str, hdr: &str, endpoint: &str) -> Result<Interval, RoundError> {
         let times = LatencyHistogram::decode(hdr).map_err(|source| unreadable(round, endpoint, source))?;
         Ok(Interval {
-            tag: printable(tag),
+            tag: tag.to_owned(),
             start: self.start,
             length: self.length,
             times,
@@ -251,7 +253,7 @@ impl Span {
     }
 
     fn of_endpoint(self, round: &Round, endpoint: &str, counts: &EndpointCounts) -> Result<Vec<Interval>, RoundError> {
-        let tag = format!("{}/{endpoint}", round.subject);
+        let tag = endpoint_tag(round, endpoint);
         let mut intervals = vec![self.of(round, &tag, &counts.hdr, endpoint)?];
         if let Some(service) = &counts.service_hdr {
             intervals.push(self.of(round, &format!("{tag}/service"), service, endpoint)?);
@@ -260,7 +262,27 @@ impl Span {
     }
 }
 
-/// Characters that end a tag become underscores.
+fn endpoint_tag(round: &Round, endpoint: &str) -> String {
+    format!("{}/{}", tag_part(&round.subject), tag_part(endpoint))
+}
+
+/// A name as a part of a tag: what would end the part or the tag, and the sign of an escape itself, percent-encoded.
+fn tag_part(name: &str) -> String {
+    let mut part = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_whitespace() || c.is_control() || matches!(c, '/' | ',' | '%') {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                part.push_str(&format!("%{byte:02X}"));
+            }
+        } else {
+            part.push(c);
+        }
+    }
+    part
+}
+
+/// Characters that no tag can hold, which come only from elsewhere, become underscores.
 fn printable(tag: &str) -> String {
     tag.replace([',', ' ', '\r', '\n'], "_")
 }

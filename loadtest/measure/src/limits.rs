@@ -16,6 +16,9 @@ pub const ALPHA: f64 = 0.05;
 /// Blocks below which nothing is judged: with n blocks no p of the sign-flip test is below 2^-n, so four never reach 5
 /// %.
 pub const MIN_BLOCKS: usize = 5;
+/// Blocks with which the strictest level of a gate can be reached: of eight, one sign pattern in 256 is below half a
+/// hundredth (STATISTICS section 1).
+pub const ENOUGH_BLOCKS: usize = 8;
 /// Answers that an endpoint needs per block: a 95th percentile of fewer is its largest time.
 pub const MIN_ANSWERS: u64 = 20;
 /// Share of its cores above which a generator measures its own queue (STATISTICS section 1, "a slice is invalid").

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 mod baseline;
 mod capacity;
 mod consistency;
+mod failures;
 mod family;
 mod flow;
 mod gate;
@@ -19,9 +20,10 @@ mod series;
 pub use baseline::{Baseline, BaselineEvidence, BaselineRun};
 pub use capacity::{Capacity, CapacityOutcome, CapacityStep, Scaling, StepKind};
 pub use consistency::{Consistency, MAX_STALE_EXAMPLES, StaleRead};
+pub use failures::{FailureClass, FailureGroup, Failures, MAX_FAILURE_EXAMPLES};
 pub use family::Family;
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
-pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice};
+pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice, ResidentCpu};
 pub use series::{ProbeCost, Series};
 
 /// Version of this format. A reader refuses a newer one.
@@ -285,6 +287,13 @@ pub struct Round {
     /// Results of following versions; absent where the workload follows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
+    /// CPU time of the subject over a block of a gate; absent in other runs, and where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident_cpu: Option<ResidentCpu>,
+    /// Failures of the whole round, warm-up and drain included, by endpoint and kind, with examples; most frequent
+    /// first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailureGroup>,
     /// Interleaved slices of the gate, in order; empty in other runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gate_slices: Vec<GateSlice>,
@@ -340,6 +349,14 @@ pub struct EndpointCounts {
     pub errors: u64,
     /// Still in flight at the deadline of the phase (invariant 8).
     pub censored: u64,
+    /// The errors and the censored by class; absent where there is none, and in records of builds that did not count
+    /// them.
+    #[serde(default, skip_serializing_if = "Failures::is_empty")]
+    pub failures: Failures,
+    /// Requests that were sent a second time: the server had closed the idle connection before a byte of the answer
+    /// came, and the method may be repeated (RFC 9110, 9.2.2). Each is one request, and counted above by how it ended.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated: u64,
     /// Bytes of bodies.
     pub bytes: u64,
     /// Response times of the `count` answers, from the intended start to the last byte of the body (in the closed model
@@ -348,6 +365,11 @@ pub struct EndpointCounts {
     /// Service times of the `count` answers, from the actual send: as `hdr`; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_hdr: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl EndpointCounts {
@@ -365,8 +387,11 @@ pub struct Slice {
     pub start_ms: u64,
     /// Answers as expected to requests that started in this second.
     pub count: u64,
-    /// Answers not as expected; censored requests stand in the phase only.
+    /// Answers not as expected; the censored stand in `failures`.
     pub errors: u64,
+    /// Requests of this second without an answer as expected, by endpoint and class; endpoints without any are absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failures: BTreeMap<String, Failures>,
     /// Median, absent without answers.
     pub p50_ms: Option<f64>,
     /// 95th percentile, absent without answers.
@@ -394,6 +419,9 @@ pub struct Summary {
     /// Results of following versions over all rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencySummary>,
+    /// Failures of all rounds, warm-up and drain included, by endpoint and kind, with examples; most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailureGroup>,
 }
 
 /// Arrivals of the open model over all rounds of a subject.
@@ -460,6 +488,12 @@ pub struct EndpointSummary {
     pub error_rate: f64,
     /// Requests still in flight at a deadline.
     pub censored: u64,
+    /// Errors and censored requests by class.
+    #[serde(default, skip_serializing_if = "Failures::is_empty")]
+    pub failures: Failures,
+    /// Requests that were sent a second time, see `repeated` of the rounds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repeated: u64,
     /// Mean, milliseconds.
     pub mean_ms: f64,
     /// Median, milliseconds.
@@ -542,7 +576,8 @@ pub struct Comparison {
     pub p_slower: f64,
     /// Adjusted p of "faster".
     pub p_faster: f64,
-    /// The smallest slowdown that this run could see, as a share (0.1 = 10 %); absent with fewer than two blocks.
+    /// The smallest change for the worse that this run could see, absent with fewer than two blocks: as a share of the
+    /// figure (0.1 = 10 %), or, of families of shares, as the difference of the shares.
     pub mde: Option<f64>,
     /// The conclusion.
     pub outcome: Outcome,

@@ -5,8 +5,8 @@
 //! clocks (times come in as microseconds since the round's start), judging what an answer was worth (the driver), and
 //! judging the sums (`checks`).
 //!
-//! Memory of a [`Shard`], fixed when it is made: 70 KB per endpoint and phase (three of them) and 10 KB per measured
-//! second; the open model adds 70 KB per endpoint, 70 KB in all and 10 KB per second. Four endpoints and 60 s make
+//! Memory of a [`Shard`], fixed when it is made: 70 KB per endpoint and phase (three of them), 10 KB per measured
+//! second and 64 B per endpoint in it; the open model adds 70 KB per endpoint, 70 KB in all and 10 KB per second. Four endpoints and 60 s make
 //! 1.5 MB closed, 2.5 MB open. The caller bounds the number of shards (one per worker thread).
 
 mod cells;
@@ -149,7 +149,7 @@ impl RoundRecorder {
         total.describe_measured(&mut phases[MEASURE], measured_us);
         Recorded {
             phases,
-            slices: total.slices(measured_us),
+            slices: total.slices(measured_us, &self.endpoints),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::histogram::{HistogramError, LatencyHistogram};
-use crate::record::{ALL_ENDPOINTS, EndpointCounts, PHASE_MEASURE, Phase, Round};
+use crate::record::{ALL_ENDPOINTS, EndpointCounts, Failures, PHASE_MEASURE, Phase, Round};
 
 /// A histogram of a round that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,10 @@ pub struct Measured {
     pub errors: u64,
     /// Still in flight at the end.
     pub censored: u64,
+    /// Both by class.
+    pub failures: Failures,
+    /// Sent a second time.
+    pub repeated: u64,
     /// Response times of the answers.
     pub latency: LatencyHistogram,
     /// Their service times; the open model only.
@@ -51,6 +55,8 @@ impl Measured {
             count: counts.count,
             errors: counts.errors,
             censored: counts.censored,
+            failures: counts.failures,
+            repeated: counts.repeated,
             latency,
             service,
         })
@@ -61,6 +67,8 @@ impl Measured {
         self.count += other.count;
         self.errors += other.errors;
         self.censored += other.censored;
+        self.failures.merge(&other.failures);
+        self.repeated += other.repeated;
         self.latency.merge(&other.latency);
         if let Some(service) = &other.service {
             self.service.get_or_insert_default().merge(service);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::figures::us_to_ms;
 use crate::histogram::LatencyHistogram;
 use crate::percentile;
-use crate::record::{EndpointSummary, MetricSummary, Ratio, ServiceTimes, Summary};
+use crate::record::{EndpointSummary, FailureGroup, MetricSummary, Ratio, ServiceTimes, Summary};
 use crate::rounds::{Measured, MeasuredRound};
 use crate::stats::cluster::ClusterRatio;
 use crate::stats::student;
@@ -28,7 +28,16 @@ pub fn summarise(rounds: &[MeasuredRound]) -> Summary {
         metrics,
         arrivals: load::arrivals(rounds),
         consistency: load::consistency(rounds),
+        failures: failures(rounds),
     }
+}
+
+fn failures(rounds: &[MeasuredRound]) -> Vec<FailureGroup> {
+    let mut sum = Vec::new();
+    for measured in rounds {
+        FailureGroup::merge(&mut sum, &measured.round.failures);
+    }
+    sum
 }
 
 fn endpoints(rounds: &[MeasuredRound]) -> BTreeMap<String, EndpointSummary> {
@@ -55,6 +64,8 @@ fn endpoint(rounds: &[&Measured], seconds: f64) -> EndpointSummary {
         rps: share(all.count as f64, seconds),
         error_rate: share(all.errors as f64, all.sent() as f64),
         censored: all.censored,
+        failures: all.failures,
+        repeated: all.repeated,
         mean_ms: response.mean_ms,
         p50_ms: response.p50_ms,
         p90_ms: response.p90_ms,

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use measure::record::Model;
+use measure::record::{FailureClass, Model};
 use measure::recorder::{Request, RequestEnd, Shard, Unfinished, Windows};
 
 thread_local! {
@@ -43,7 +43,7 @@ fn drive(shard: &mut Shard) {
         let (endpoint, intended_us) = (usize::try_from(request % 4).unwrap_or(0), request * 130);
         let sent_us = intended_us + request % 3_000;
         let outcome = if request % 50 == 0 {
-            RequestEnd::Error
+            RequestEnd::Failed(FailureClass::Status)
         } else {
             RequestEnd::Ok { bytes: 600 }
         };
@@ -62,6 +62,7 @@ fn drive(shard: &mut Shard) {
             sent_us,
             given_up_us: ended_us,
         });
+        shard.repeated(endpoint, intended_us);
         shard.dropped(intended_us);
         shard.pause(intended_us, 1_000, ended_us);
     }

@@ -13,7 +13,7 @@ use scenarios::{Schedule, Workload};
 
 use super::{files, session::Session};
 use crate::{
-    arguments::{PlaceArgs, SubjectArgs, positive},
+    arguments::{PlaceArgs, SubjectArgs, positive, rate, seconds},
     compare::{
         Plan, Purpose,
         capacity::{Question, SOAK_PARTS, Searching, Settings, Surroundings},
@@ -54,11 +54,11 @@ pub(crate) struct CapacityArgs {
     #[arg(long, value_name = "MS", value_parser = positive, conflicts_with = "targets")]
     p95_ms: Option<f64>,
     /// Pass only if it holds at least so many requests per second
-    #[arg(long, value_name = "PER_S", value_parser = positive)]
+    #[arg(long, value_name = "PER_S", value_parser = rate)]
     at_least: Option<f64>,
     /// First rate, requests per second; it is doubled until a target is missed [default: the workload's open model,
     /// else 20]
-    #[arg(long, value_name = "PER_S", value_parser = positive)]
+    #[arg(long, value_name = "PER_S", value_parser = rate)]
     start: Option<f64>,
     /// Short steps and a short soak: shows where the limit is about, proves nothing
     #[arg(long)]
@@ -67,10 +67,10 @@ pub(crate) struct CapacityArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=50))]
     rounds: Option<u32>,
     /// Seconds of a step that count [default: 12, quick: 4]
-    #[arg(long, value_name = "S", value_parser = positive)]
+    #[arg(long, value_name = "S", value_parser = seconds)]
     step_s: Option<f64>,
     /// Seconds at the rate that is to be promised [default: 600, quick: 20]
-    #[arg(long, value_name = "S", value_parser = positive)]
+    #[arg(long, value_name = "S", value_parser = seconds)]
     soak_s: Option<f64>,
     /// Seed of every random choice: order of loads, arrivals, keys
     #[arg(long, value_name = "N", default_value_t = 42)]
@@ -104,7 +104,7 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
         capacity: Some(found),
         ..ended.unjudged(&soaked, soak)
     };
-    ended.conclude(unjudged, &targets)
+    ended.conclude(unjudged, &targets).await
 }
 
 /// The targets that load decides; a file with none of them leaves nothing to search for.

@@ -7,7 +7,7 @@ use load::priority_here;
 use stack::doctor::{self, Finding};
 use stack::{Server, StackOptions};
 
-use crate::error::HarnessError;
+use crate::{error::HarnessError, say};
 
 /// Say which servers can be had here, by which provider, and what installs what is missing
 #[derive(Debug, Args)]
@@ -27,9 +27,9 @@ pub(super) async fn doctor(arguments: &DoctorArgs) -> Result<u8, HarnessError> {
     let findings = doctor::examine(&options).await;
     let servers = [Server::Postgres, Server::Redis, Server::Kafka];
     for server in servers {
-        println!("{}", section(&findings, server));
+        say::out(section(&findings, server));
     }
-    println!("{}", generator(priority_here()));
+    say::out(generator(priority_here()));
     let lacking = servers
         .into_iter()
         .find(|server| doctor::taken(&findings, *server).is_none());

@@ -21,7 +21,7 @@ use measure::{
 };
 
 use super::{ending, files};
-use crate::error::HarnessError;
+use crate::{error::HarnessError, say};
 
 /// Keep figures of runs in a file, and say since when they are what they are
 #[derive(Debug, Args)]
@@ -89,11 +89,11 @@ fn append(file: &Path, arguments: &AddArgs) -> Result<u8, HarnessError> {
     for record in files::records(&arguments.records)? {
         let entries = Entry::of_record(&record);
         if entries.is_empty() {
-            println!("{}: nothing was measured, nothing added", record.id);
+            say::out(format_args!("{}: nothing was measured, nothing added", record.id));
             continue;
         }
         let added = file::append(file, &entries).map_err(HarnessError::usage)?;
-        println!("{}", added_line(&record, &entries, added));
+        say::out(added_line(&record, &entries, added));
     }
     ending::path("history", file);
     Ok(0)
@@ -118,7 +118,7 @@ fn print(file: &Path, arguments: &ShowArgs) -> Result<u8, HarnessError> {
     let passed_over = |(number, why): &(usize, String)| format!("{}:{number}: passed over: {why}", file.display());
     let skipped: Vec<String> = skipped.iter().map(passed_over).collect();
     for line in &skipped {
-        eprintln!("warning: {line}");
+        say::err(format_args!("warning: {line}"));
     }
     keep_named("subject", arguments.subject.as_deref(), &mut entries, |entry| {
         &entry.subject
@@ -127,9 +127,9 @@ fn print(file: &Path, arguments: &ShowArgs) -> Result<u8, HarnessError> {
         .last()
         .ok_or_else(|| HarnessError::Usage(format!("{} holds no runs yet", file.display())))?;
     let trends = chosen(&entries, arguments)?;
-    println!("{}", series_line(&entries, newest));
+    say::out(series_line(&entries, newest));
     for trend in &trends {
-        println!("{}", described(trend, unit(arguments)));
+        say::out(described(trend, unit(arguments)));
     }
     if let Some(page) = &arguments.html {
         let html = reports::trends(&newest.subject, &trends, &skipped).map_err(HarnessError::internal)?;

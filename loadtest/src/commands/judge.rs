@@ -15,7 +15,7 @@ use measure::{
 };
 
 use super::{ending, files};
-use crate::{compare::output, error::HarnessError};
+use crate::{compare::output, error::HarnessError, say};
 
 /// Where the judgement goes without `--out`: beside the record.
 const DIRECTORY: &str = "gate";
@@ -79,17 +79,24 @@ pub(super) fn judge(arguments: &JudgeArgs) -> Result<u8, HarnessError> {
     measure::judge::judge(&mut record, &question).map_err(HarnessError::usage)?;
 
     let directory = output_directory(arguments)?;
-    let report = output::write_all(&record, &directory)?;
-    let summary = reports::pull_request(&record, &link(arguments));
-    output::write_text(&directory, output::SUMMARY, &summary)?;
-    output::write_text(&directory, VERDICT, &reports::verdict_json(&record))?;
+    let (summary, verdict) = (
+        reports::pull_request(&record, &link(arguments)),
+        reports::verdict_json(&record),
+    );
     if arguments.json {
-        print!("{}", reports::verdict_json(&record));
+        say::out(verdict.trim_end());
     } else {
-        ending::verdict(&reports::table(&record, terminal_width()), &report);
+        ending::verdict(&reports::table(&record, terminal_width()));
     }
-    tell_github(&record, &summary, arguments.json)?;
-    Ok(record.exit_code)
+    let own = [(output::SUMMARY, summary.clone()), (VERDICT, verdict)];
+    let mut written = output::write_all(&record, &directory, &own);
+    if arguments.json {
+        // Standard output is the verdict alone.
+        written.report = None;
+    }
+    let told = tell_github(&record, &summary, arguments.json);
+    written.problems.extend(told.err().map(|error| error.to_string()));
+    Ok(ending::files(&written, record.exit_code))
 }
 
 fn rules(max_ratio: Option<f64>) -> BaselineRules {
@@ -152,10 +159,11 @@ fn link(arguments: &JudgeArgs) -> String {
 fn tell_github(record: &Record, summary: &str, json: bool) -> Result<(), HarnessError> {
     if variable("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
         let annotations = reports::annotations(record);
-        if json {
-            eprint!("{annotations}");
-        } else {
-            print!("{annotations}");
+        let annotations = annotations.trim_end();
+        match json {
+            true if !annotations.is_empty() => say::err(annotations),
+            false if !annotations.is_empty() => say::out(annotations),
+            _ => {}
         }
     }
     let Some(file) = variable("GITHUB_STEP_SUMMARY") else {

@@ -58,9 +58,9 @@ fn merge_records(arguments: &MergeArgs) -> Result<u8, HarnessError> {
         ..Question::default()
     };
     judge(&mut merged, &question).map_err(HarnessError::usage)?;
-    let report = output::write_all(&merged, &arguments.out)?;
-    ending::verdict(&reports::text(&merged), &report);
-    Ok(merged.exit_code)
+    ending::verdict(&reports::text(&merged));
+    let written = output::write_all(&merged, &arguments.out, &[]);
+    Ok(ending::files(&written, merged.exit_code))
 }
 
 fn merge_logs(arguments: &MergeArgs) -> Result<u8, HarnessError> {

@@ -15,7 +15,7 @@ pub(crate) mod run;
 mod session;
 pub(crate) mod stack;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 
@@ -23,21 +23,30 @@ use crate::{
     canary,
     cli::{self, Cli, Command},
     error::HarnessError,
+    say,
 };
+
+/// What was left to threads that wait for the system gets so long at the end.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Parses the command line and runs its command. What the command returns is the exit code; errors are printed.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     for notice in cli::renamed(std::env::args_os()) {
-        eprintln!("{notice}");
+        say::err(notice);
     }
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(HarnessError::internal)
-        .and_then(|runtime| runtime.block_on(dispatch(cli.command)));
+    if matches!(&cli.command, Command::Stack(arguments) if arguments.is_keeper()) {
+        stack::close_inherited();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(HarnessError::internal).and_then(|runtime| {
+        let outcome = runtime.block_on(dispatch(cli.command));
+        // A name that is being looked up, or a disk that hangs, holds nobody back who has interrupted.
+        runtime.shutdown_timeout(SHUTDOWN_LIMIT);
+        outcome
+    });
     let code = outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        say::err(format_args!("error: {}", load::printable(&error.to_string())));
         error.exit_code()
     });
     ExitCode::from(code)

@@ -13,8 +13,9 @@ use stack::{Stack, StackOptions};
 use super::{ending, files};
 use crate::{
     arguments::{LoadArgs, PlaceArgs},
+    canary,
     compare::{
-        Plan,
+        Plan, Purpose,
         capacity::Surroundings,
         judge::{self, Servers},
         output::OutputDir,
@@ -22,7 +23,9 @@ use crate::{
     },
     error::HarnessError,
     interrupt::Interrupt,
+    limits,
     progress::Progress,
+    say,
     subject::{Subject, SubjectSpec},
 };
 
@@ -66,7 +69,7 @@ impl<'a> Session<'a> {
         };
         let (ended, rounds) = self.drive(plan, &plan.announcement(), rounds).await?;
         let unjudged = ended.unjudged(plan, rounds);
-        ended.conclude(unjudged, targets)
+        ended.conclude(unjudged, targets).await
     }
 
     /// Makes the output directory, says what is about to happen, starts the servers that the plan needs, has `work`
@@ -78,6 +81,7 @@ impl<'a> Session<'a> {
         work: impl AsyncFnOnce(Surroundings<'_>) -> (Result<(), HarnessError>, T),
     ) -> Result<(Ended, T), HarnessError> {
         let out = OutputDir::create(self.place.out.as_deref())?;
+        limits::allow_connections(most_connections(plan))?;
         self.progress.line(announcement);
         let stack = if plan.needs_stack() {
             Some(self.start_stack().await?)
@@ -97,8 +101,15 @@ impl<'a> Session<'a> {
             None => Ok(()),
         };
         self.progress.finish();
-        let failure = outcome.and(stopped).err();
-        Ok((Ended { out, servers, failure }, found))
+        // An interrupt that came after the last round, while things were taken down, is one all the same.
+        let failure = outcome.and(stopped).and(self.interrupt.check()).err();
+        let ended = Ended {
+            out,
+            servers,
+            interrupt: self.interrupt,
+            failure,
+        };
+        Ok((ended, found))
     }
 
     /// An interrupt while the servers start drops those that are up already, which stops them.
@@ -111,10 +122,20 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Connections of the load that may be open at once.
+fn most_connections(plan: &Plan) -> u64 {
+    let beside = match plan.purpose {
+        Purpose::Gate(_) => u64::from(canary::CONNECTIONS),
+        _ => 0,
+    };
+    plan.model().most_connections() + beside
+}
+
 /// A session whose load is over and whose servers are gone.
 pub(super) struct Ended {
     out: OutputDir,
     servers: Servers,
+    interrupt: Interrupt,
     /// What ended it early.
     pub(super) failure: Option<HarnessError>,
 }
@@ -125,15 +146,26 @@ impl Ended {
         judge::unjudged(plan, self.out.id(), self.servers.clone(), rounds)
     }
 
-    /// Judges a record, writes everything and prints the summary; a failure is printed after what was kept. The exit
-    /// code of the verdict.
-    pub(super) fn conclude(self, unjudged: Record, targets: &[TargetSpec]) -> Result<u8, HarnessError> {
-        let record = judge::conclude(unjudged, targets, self.failure.as_ref())?;
-        let report = self.out.write(&record)?;
-        ending::verdict(&reports::text(&record), &report);
-        if let Some(failure) = self.failure {
-            eprintln!("error: {failure}");
+    /// Judges a record, prints the summary, then what ended the run early, and writes everything. The exit code of the
+    /// verdict, unless the files could not be written where they should, or an interrupt came meanwhile.
+    pub(super) async fn conclude(self, unjudged: Record, targets: &[TargetSpec]) -> Result<u8, HarnessError> {
+        // Kept before it is judged: whatever is wrong with it can be looked at then.
+        if let Err(error) = self.out.flush(&unjudged) {
+            say::err(format_args!("warning: {error}"));
         }
-        Ok(record.exit_code)
+        let record = judge::conclude(unjudged, targets, self.failure.as_ref())?;
+        ending::verdict(&reports::text(&record));
+        if let Some(failure) = &self.failure {
+            say::err(format_args!("error: {}", load::printable(&failure.to_string())));
+        }
+        let (out, verdict) = (self.out, record.exit_code);
+        let writing = tokio::task::spawn_blocking(move || out.write(&record));
+        let written = tokio::select! {
+            written = writing => written.map_err(HarnessError::internal)?,
+            () = self.interrupt.abort.cancelled() => return Err(HarnessError::Interrupted),
+        };
+        let code = ending::files(&written, verdict);
+        // The verdict stands in the record; that it was written while the user wanted to stop is told by the code.
+        Ok(self.interrupt.check().map_or_else(|error| error.exit_code(), |()| code))
     }
 }

@@ -27,7 +27,7 @@ use stack::{
     wait::Patience,
 };
 
-use crate::{arguments::ServerArgs, error::HarnessError, interrupt::Interrupt};
+use crate::{arguments::ServerArgs, error::HarnessError, interrupt::Interrupt, say};
 
 /// What the keeper says when everything is up.
 const READY: &str = "up";
@@ -71,6 +71,32 @@ struct UpArgs {
     /// Stay in the foreground until Ctrl-C
     #[arg(long)]
     foreground: bool,
+}
+
+impl StackArgs {
+    /// Whether this process is to own servers, maybe for a long time.
+    pub(super) fn is_keeper(&self) -> bool {
+        matches!(&self.action, StackAction::Up(up) if up.foreground)
+    }
+}
+
+/// Closes what was inherited beyond the three standard streams. A keeper and its servers outlive whoever started them: a
+/// lock file, or a pipe whose end somebody waits for, would stay open with them.
+///
+/// To be called before anything else of this process is open.
+pub(super) fn close_inherited() {
+    const STANDARD_STREAMS: i32 = 3;
+    let Ok(open) = fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers: Vec<i32> = open
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    for number in numbers.into_iter().filter(|number| *number >= STANDARD_STREAMS) {
+        // That of the listing itself is closed already.
+        let _ = nix::unistd::close(number);
+    }
 }
 
 /// Exit code 0, or 3 when nothing is up where something should be.
@@ -188,7 +214,7 @@ impl StateDir {
 /// Starts the keeper and passes on what it says until everything is up.
 async fn start_keeper(state: &StateDir, servers: &ServerArgs) -> Result<(), HarnessError> {
     if state.up()?.is_some() {
-        println!("already up:");
+        say::out("already up:");
         return status(state);
     }
     let interrupt = Interrupt::install()?;
@@ -197,7 +223,7 @@ async fn start_keeper(state: &StateDir, servers: &ServerArgs) -> Result<(), Harn
     let up = keeper.line(&patience, |line| match line {
         READY => Some(()),
         said => {
-            println!("{said}");
+            say::out(said);
             None
         }
     });
@@ -209,7 +235,7 @@ async fn start_keeper(state: &StateDir, servers: &ServerArgs) -> Result<(), Harn
         }
     }
     keeper.detach();
-    println!("they stay up until `loadtest stack down`; for a shell: eval \"$(loadtest stack env)\"");
+    say::out("they stay up until `loadtest stack down`; for a shell: eval \"$(loadtest stack env)\"");
     Ok(())
 }
 
@@ -254,14 +280,14 @@ async fn keep(state: &StateDir, servers: &ServerArgs) -> Result<(), HarnessError
     // Of a keeper that was killed.
     file.set_len(0).map_err(failed)?;
     let options = servers.options()?;
-    let mut announce = |line: &str| println!("{line}");
+    let mut announce = |line: &str| say::out(line);
     let stack = tokio::select! {
         started = Stack::start(&options, &mut announce) => started?,
         () = interrupt.stop.cancelled() => return Err(HarnessError::Interrupted),
     };
     let up = serde_json::to_vec(&Up::of(&stack)).map_err(HarnessError::internal)?;
     file.write_all(&up).map_err(failed)?;
-    println!("{READY}");
+    say::out(READY);
     interrupt.stop.cancelled().await;
     file.set_len(0).map_err(failed)?;
     stack.stop().await.map_err(HarnessError::internal)
@@ -276,20 +302,20 @@ async fn down(state: &StateDir) -> Result<(), HarnessError> {
             let waited = patience.pause().await;
             waited.map_err(|error| HarnessError::Server(format!("the servers do not end: {error}")))?;
         }
-        println!("the servers are down");
+        say::out("the servers are down");
     } else {
-        println!("nothing was up");
+        say::out("nothing was up");
     }
     let options = StackOptions::from_env().map_err(HarnessError::usage)?;
     for left in stack::sweep(&options).await {
-        println!("removed what a killed run left: {left}");
+        say::out(format_args!("removed what a killed run left: {left}"));
     }
     Ok(())
 }
 
 fn status(state: &StateDir) -> Result<(), HarnessError> {
     for line in &state.required()?.servers {
-        println!("{line}");
+        say::out(line);
     }
     Ok(())
 }
@@ -298,9 +324,9 @@ fn status(state: &StateDir) -> Result<(), HarnessError> {
 /// over it.
 fn environment(state: &StateDir) -> Result<(), HarnessError> {
     for (name, value) in &state.required()?.variables {
-        println!("export {name}={}", quoted(value));
+        say::out(format_args!("export {name}={}", quoted(value)));
     }
-    println!("unset REDIS_PASSWORD");
+    say::out("unset REDIS_PASSWORD");
     Ok(())
 }
 

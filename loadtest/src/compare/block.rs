@@ -2,7 +2,7 @@
 //! the other, in the order that the seed draws, with the canary beside both.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use measure::{
         order::{self, Side},
     },
     metrics,
-    record::{GateSlice, Round},
+    record::{FailureClass, FailureGroup, GateSlice, ResidentCpu, Round},
     recorder::Recorded,
 };
 use scenarios::{OpenModel, Sequences, Vars};
@@ -26,11 +26,14 @@ use crate::{
     error::HarnessError,
     launchpad::{Launchpad, Resident, Surroundings},
     machine,
-    probes::Gauge,
+    probes::{Gauge, GaugeReading},
 };
 
-/// Kinds of errors that a block shows; the counts of all are in the record.
-const SHOWN_ERRORS: usize = 5;
+/// Kinds of failures that are shown, each when it comes for the first time; all of them are in the record.
+const SHOWN_FAILURES: usize = 5;
+
+/// Endpoint and class of the failures that were shown.
+pub(super) type ShownFailures = BTreeSet<(String, FailureClass)>;
 
 /// One block, to be run.
 pub(super) struct Block<'a> {
@@ -47,7 +50,6 @@ struct Loaded {
     target: Target,
     globals: Vars,
     sequences: Arc<Sequences>,
-    gauge: Gauge,
 }
 
 /// The slices of one side.
@@ -55,8 +57,10 @@ struct Loaded {
 struct Counted {
     recorded: Vec<Recorded>,
     slices: Vec<GateSlice>,
-    errors: BTreeSet<String>,
+    failures: Vec<FailureGroup>,
     sender_priority: Option<i32>,
+    /// Absent where the CPU time of the resident cannot be read.
+    cpu: Option<ResidentCpu>,
 }
 
 fn index(side: Side) -> usize {
@@ -66,30 +70,54 @@ fn index(side: Side) -> usize {
     }
 }
 
+/// Swaps the two where the judged side comes first; the same again puts them back.
+fn in_order<T>(mut pair: [T; 2], first: Side) -> [T; 2] {
+    if first == Side::After {
+        pair.swap(0, 1);
+    }
+    pair
+}
+
 impl<'a> Block<'a> {
     /// Runs the block and adds its two rounds to `rounds`, unless it ends early. Subjects that were started are taken
     /// down whatever happens.
     ///
     /// # Errors
     /// When a subject, a server or the generator fails, and after an interrupt.
-    pub(super) async fn run(&self, launchpad: &Launchpad<'a>, rounds: &mut Vec<Round>) -> Result<(), HarnessError> {
+    pub(super) async fn run(
+        &self,
+        launchpad: &Launchpad<'a>,
+        rounds: &mut Vec<Round>,
+        shown: &mut ShownFailures,
+    ) -> Result<(), HarnessError> {
         let started_at = Utc::now();
+        let first = self.first();
         let subjects = &self.plan.subjects;
-        let both = [&subjects[0], &subjects[1]];
-        let mut residents = launchpad.bring_up_both(both, self.number * 2).await?;
+        let both = in_order([&subjects[0], &subjects[1]], first);
+        let residents = launchpad.bring_up_both(both, self.number * 2).await?;
+        let mut residents = in_order(residents, first);
         let counted = self.watched(&mut residents).await;
         let [before, after] = residents;
         let (one, other) = tokio::join!(before.take_down(), after.take_down());
-        rounds.extend(self.to_rounds(counted?, started_at)?);
+        let counted = counted?;
+        self.show_failures(&counted, shown);
+        rounds.extend(self.to_rounds(counted, started_at)?);
         one.and(other)
     }
 
+    /// The side that is cloned, launched and warmed up first.
+    fn first(&self) -> Side {
+        order::first(self.plan.seed, self.number)
+    }
+
     /// Warm-up and slices, watched for the end of either subject.
-    async fn watched(&self, [before, after]: &mut [Resident<'_>; 2]) -> Result<[Counted; 2], HarnessError> {
+    async fn watched(&self, residents: &mut [Resident<'_>; 2]) -> Result<[Counted; 2], HarnessError> {
+        let gauge = Gauge::of([residents[0].pid(), residents[1].pid()]);
+        let [before, after] = residents;
         let loaded = [self.loaded(before).await?, self.loaded(after).await?];
         let when = || format!("during block {}", self.number + 1);
         tokio::select! {
-            counted = self.slices(&loaded) => counted,
+            counted = self.measured(&loaded, &gauge) => counted,
             error = before.lost(when) => Err(error),
             error = after.lost(when) => Err(error),
         }
@@ -97,23 +125,40 @@ impl<'a> Block<'a> {
 
     async fn loaded(&self, resident: &Resident<'_>) -> Result<Loaded, HarnessError> {
         let workload = &self.plan.workload;
+        let setup = fetch_globals(workload, &resident.target);
         Ok(Loaded {
             target: resident.target.clone(),
-            globals: fetch_globals(workload, &resident.target).await?,
+            globals: self.around.interrupt.unless_stopped(setup).await??,
             sequences: Arc::new(workload.new_sequences()),
-            gauge: Gauge::of(resident.pid())?,
         })
     }
 
-    async fn slices(&self, loaded: &[Loaded; 2]) -> Result<[Counted; 2], HarnessError> {
+    async fn measured(&self, loaded: &[Loaded; 2], gauge: &Gauge) -> Result<[Counted; 2], HarnessError> {
+        let [first, second] = in_order([&loaded[0], &loaded[1]], self.first());
+        let warm = [self.warmed(first, gauge).await?, self.warmed(second, gauge).await?];
+        self.slices(loaded, gauge, in_order(warm, self.first())).await
+    }
+
+    /// Warms a subject up; the reading at the end of it.
+    async fn warmed(&self, subject: &Loaded, gauge: &Gauge) -> Result<GaugeReading, HarnessError> {
         let warm_up = Duration::from_secs_f64(self.plan.schedule.warm_up_s);
-        for subject in loaded {
-            self.slice(subject, None, self.timing(warm_up, 0)).await?;
-        }
+        self.slice(subject, None, self.timing(warm_up, 0)).await?;
+        gauge.read()
+    }
+
+    /// The slices, after the readings at the end of either warm-up.
+    async fn slices(
+        &self,
+        loaded: &[Loaded; 2],
+        gauge: &Gauge,
+        warm: [GaugeReading; 2],
+    ) -> Result<[Counted; 2], HarnessError> {
         let began = Instant::now();
         let slice = Duration::from_secs_f64(self.plan.schedule.measure_s);
         let cores = machine::describe().cores;
         let mut counted = [Counted::default(), Counted::default()];
+        let mut idle = [ResidentCpu::default(), ResidentCpu::default()];
+        let mut last = gauge.read()?;
         for (position, side) in (0..).zip(order::slices(self.plan.seed, self.number)) {
             let place = format!("block {} slice {}", self.number + 1, position + 1);
             let done_ms = gate::done_ms(self.plan, self.number, position);
@@ -121,20 +166,34 @@ impl<'a> Block<'a> {
             let subject = &loaded[index(side)];
             // Both slices of a pair replay the same requests at the same times.
             let timing = self.timing(slice, 1 + u64::from(position / 2));
-            let (at, before) = (began.elapsed() + timing.lead, subject.gauge.read()?);
+            let at = began.elapsed() + timing.lead;
             let report = self.slice(subject, Some(self.canary.slice()), timing).await?;
-            let used = subject.gauge.read()?.since(&before, cores);
+            let now = gauge.read()?;
+            let used = now.since(&last, cores);
+            let other = 1 - index(side);
+            idle[other].idle_us += used.resident_us[other].unwrap_or(0);
+            idle[other].idle_ms += millis(used.time);
             let facts = GateSlice {
                 position,
                 start_ms: millis(at),
                 length_ms: millis(slice),
-                service_cpu_us: used.subject_us,
+                service_cpu_us: used.resident_us[index(side)],
                 generator_cpu: report.generator_cpu,
                 steal: Some(used.stolen),
                 busy: Some(used.busy),
+                failed_as_ms: self.plan.workload.endpoints.iter().map(|of| of.timeout_ms).max(),
                 ..GateSlice::default()
             };
             counted[index(side)].add(facts, report)?;
+            last = now;
+        }
+        for (index, side) in counted.iter_mut().enumerate() {
+            let used = last.since(&warm[index], cores).resident_us[index];
+            side.cpu = used.map(|cpu_us| ResidentCpu {
+                cpu_us,
+                requests: collect::requests(&side.recorded),
+                ..idle[index]
+            });
         }
         Ok(counted)
     }
@@ -167,14 +226,21 @@ impl<'a> Block<'a> {
         Ok(report)
     }
 
-    fn to_rounds(&self, counted: [Counted; 2], started_at: DateTime<Utc>) -> Result<Vec<Round>, HarnessError> {
-        let errors = counted.iter().flat_map(|side| &side.errors);
-        for error in errors.take(SHOWN_ERRORS) {
-            let line = format!("  error in block {}: {error}", self.number + 1);
-            self.around.progress.line(&line);
+    /// Shows the kinds of failures that were not shown before.
+    fn show_failures(&self, counted: &[Counted; 2], shown: &mut ShownFailures) {
+        for group in counted.iter().flat_map(|side| &side.failures) {
+            let kind = (group.endpoint.clone(), group.class);
+            if shown.len() < SHOWN_FAILURES && shown.insert(kind) {
+                let line = format!("  error in block {}: {}", self.number + 1, group.describe());
+                self.around.progress.line(&line);
+            }
         }
-        let launches = (self.number * 2..).zip(&self.plan.subjects).zip(counted);
-        let rounds = launches.map(|((order, subject), counted)| {
+    }
+
+    fn to_rounds(&self, counted: [Counted; 2], started_at: DateTime<Utc>) -> Result<Vec<Round>, HarnessError> {
+        let launches = in_order([self.number * 2, self.number * 2 + 1], self.first());
+        let sides = launches.into_iter().zip(&self.plan.subjects).zip(counted);
+        let rounds = sides.map(|((order, subject), counted)| {
             counted.into_round(Round {
                 block: self.number,
                 order,
@@ -192,21 +258,23 @@ impl Counted {
         let slice = collect::slice(facts, &report.recorded, report.canary.as_ref());
         self.slices.push(slice.map_err(HarnessError::internal)?);
         self.recorded.push(report.recorded);
-        self.errors.extend(report.errors);
+        FailureGroup::merge(&mut self.failures, &report.failures);
         self.sender_priority = report.sender_priority;
         Ok(())
     }
 
     fn into_round(self, mut round: Round) -> Result<Round, HarnessError> {
         round.probes = self.probes();
+        round.resident_cpu = self.cpu;
         collect::put_end_to_end(&mut round, &self.recorded).map_err(HarnessError::internal)?;
         round.gate_slices = self.slices;
+        round.failures = self.failures;
         Ok(round)
     }
 
     /// The figures that a summary shows beside the times.
     fn probes(&self) -> BTreeMap<String, f64> {
-        let cpu_us = collect::cpu_us_per_request(&self.slices);
+        let cpu_us = self.cpu.and_then(|cpu| cpu.us_per_request());
         let figures = [
             (&metrics::HARNESS_SENDER_PRIORITY, self.sender_priority.map(f64::from)),
             (&metrics::SERVICE_CPU_US_PER_REQUEST, cpu_us),

@@ -18,10 +18,9 @@ use crate::{
 const STAGE_BLOCKS: u32 = 24;
 /// Blocks of a stage with `--quick`: they show only large effects.
 const QUICK_STAGE_BLOCKS: u32 = 8;
-/// With fewer no adjusted p could be small enough, with more a machine is said to be too noisy.
-const ALLOWED_BLOCKS: RangeInclusive<u32> = 5..=48;
-/// Blocks run at most, in stages: two stages, and as many again where the generator was not itself.
-pub(super) const MOST_STAGES: u32 = 4;
+/// With fewer no p could be as small as the strictest level (`measure::limits::ENOUGH_BLOCKS`), so that nothing could
+/// pass; with more a machine is said to be too noisy.
+const ALLOWED_BLOCKS: RangeInclusive<u32> = 8..=48;
 /// Before a slice, not recorded: the subject's connections are made and its threads awake.
 const LEAD: Duration = Duration::from_millis(250);
 /// Slices shorter than a second, which only try things out, have a lead of this part of them.
@@ -151,10 +150,10 @@ pub(super) fn done_ms(plan: &Plan, block: u32, position: u32) -> u64 {
 
 /// Why there are `more` blocks after the first ones.
 pub(super) fn why_more(gate: &GateDecision, stage_blocks: u32, more: u32) -> String {
-    if gate.stage2_blocks == 0 && gate.stage1_blocks == stage_blocks {
+    if gate.stage2_blocks == 0 && gate.stage1_blocks + gate.late_blocks == stage_blocks {
         format!("stage 1 left something in doubt: {more} new blocks decide it")
     } else {
-        format!("in place of blocks in which the generator was late or saturated in too many slices: {more} more")
+        format!("in place of blocks in which the generator was saturated in too many slices: {more} more")
     }
 }
 
@@ -211,16 +210,17 @@ mod tests {
 
     #[test]
     fn more_blocks_have_their_reason() {
-        let after = |stage1_blocks, stage2_blocks| {
+        let after = |stage1_blocks, stage2_blocks, late_blocks| {
             let gate = GateDecision {
                 stage1_blocks,
                 stage2_blocks,
+                late_blocks,
                 ..GateDecision::default()
             };
             why_more(&gate, 8, 3)
         };
-        assert!(after(8, 0).contains("in doubt"));
-        assert!(after(5, 0).contains("late") && after(8, 5).contains("late"));
+        assert!(after(8, 0, 0).contains("in doubt") && after(6, 0, 2).contains("in doubt"));
+        assert!(after(5, 0, 0).contains("saturated") && after(8, 5, 0).contains("saturated"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use chrono::Utc;
 use load::LoadModel;
 use measure::{
     judge::{Ending, Question},
-    record::{self, Ablated, Model, Record, Round, SCHEMA_VERSION, Server, WorkloadId},
+    record::{self, Ablated, Model, Record, Round, SCHEMA_VERSION, Server, Verdict, WorkloadId},
     targets::TargetSpec,
 };
 use stack::{ServerInfo, Stack};
@@ -57,6 +57,8 @@ pub(crate) fn unjudged(plan: &Plan, id: &str, servers: Servers, rounds: Vec<Roun
         subjects: plan.subjects.iter().map(crate::subject::Subject::to_record).collect(),
         rounds,
         ablation: ablated(plan),
+        exit_code: Verdict::default().exit_code(),
+        verdict_reason: "nobody has judged it: the harness still measures, or was killed".to_owned(),
         ..Record::default()
     }
 }

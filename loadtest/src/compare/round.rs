@@ -22,7 +22,10 @@ use crate::{
 /// A probe may notice that the subject is gone before its end is reported: how long to wait for that.
 const END_GRACE: Duration = Duration::from_millis(500);
 
-/// A round that ended early: why, and what was measured when it was the user who ended it.
+/// Kinds of failures that a round shows; all of them are in the record.
+const SHOWN_FAILURES: usize = 8;
+
+/// A round that ended early: why, and what was measured when neither the subject nor a server failed.
 pub(super) struct Unfinished {
     pub(super) error: HarnessError,
     pub(super) round: Option<Box<Round>>,
@@ -50,8 +53,10 @@ pub(super) async fn measure(
     around: Surroundings<'_>,
     resident: &mut Resident<'_>,
 ) -> Result<Round, Unfinished> {
-    let globals = fetch_globals(&plan.workload, &resident.target).await?;
-    let mut probes = Probes::connect(resident.access(plan.workload.prometheus.as_ref())).await?;
+    let setup = fetch_globals(&plan.workload, &resident.target);
+    let globals = around.interrupt.unless_stopped(setup).await??;
+    let connecting = Probes::connect(resident.access(plan.workload.prometheus.as_ref()));
+    let mut probes = around.interrupt.unless_stopped(connecting).await??;
     let started_at = Utc::now();
     let spec = AttackSpec {
         workload: &plan.workload,
@@ -73,9 +78,14 @@ pub(super) async fn measure(
     if matches!(&watched, Err(error) if !matches!(error, HarnessError::Interrupted)) {
         attack.abandon();
     }
+    if watched.is_ok() {
+        display.phase_begins();
+    }
     let load = running.await.map_err(HarnessError::internal)??;
-    for line in &load.errors {
-        around.progress.line(&format!("  error: {line}"));
+    // A signal during the drain ends the run as well.
+    let watched = watched.and(around.interrupt.check());
+    for group in load.failures.iter().take(SHOWN_FAILURES) {
+        around.progress.line(&format!("  error: {}", group.describe()));
     }
     let mut round = Round {
         block: launch.block,
@@ -87,7 +97,7 @@ pub(super) async fn measure(
     match watched {
         Ok(()) => Ok(round),
         Err(error) => {
-            let keeps = matches!(error, HarnessError::Interrupted) && was_measured(&round);
+            let keeps = matches!(error, HarnessError::Interrupted | HarnessError::Probe(_)) && was_measured(&round);
             let round = keeps.then(|| Box::new(round));
             Err(Unfinished { error, round })
         }
@@ -149,6 +159,7 @@ fn to_round(started_at: DateTime<Utc>, load: LoadReport) -> Round {
         probes: own_metrics(&load),
         phases: load.recorded.phases,
         slices: load.recorded.slices,
+        failures: load.failures,
         consistency: load.followed.map(|followed| followed.consistency),
         ..Round::default()
     }

@@ -12,8 +12,9 @@ use scenarios::{OpenModel, Schedule};
 use stack::Stack;
 
 use super::{
-    block::Block,
-    gate::{self, MOST_STAGES, minutes},
+    block::{Block, ShownFailures},
+    gate::{self, minutes},
+    judge,
     output::OutputDir,
     plan::{Plan, PlannedLaunch, Purpose},
     round::{self, Unfinished},
@@ -122,6 +123,7 @@ impl<'a> Run<'a> {
             let line = format!("block {block}/{blocks} {}: {counts} in {length_s} s", round.subject);
             self.around.progress.line(&line);
             self.rounds.push(round);
+            self.flush();
         }
         failure.map_or(ended, Err)
     }
@@ -143,8 +145,9 @@ impl<'a> Run<'a> {
     ) -> Result<(), HarnessError> {
         let (plan, around) = (self.plan, self.around);
         let mut number = 0;
+        let mut shown = ShownFailures::new();
         loop {
-            let Some(more) = self.blocks_to_come(number)? else {
+            let Some(more) = self.blocks_to_come()? else {
                 return Ok(());
             };
             let until = number + more;
@@ -158,14 +161,14 @@ impl<'a> Run<'a> {
                     around,
                     number,
                 };
-                self.block(&block, launchpad, until).await?;
+                self.block(&block, launchpad, until, &mut shown).await?;
                 number += 1;
             }
         }
     }
 
-    /// How many more blocks are needed after `done`, if any. Asked between stages only.
-    fn blocks_to_come(&self, done: u32) -> Result<Option<u32>, HarnessError> {
+    /// How many more blocks are needed, if any. Asked between stages only.
+    fn blocks_to_come(&self) -> Result<Option<u32>, HarnessError> {
         let Plan {
             subjects,
             seed,
@@ -182,11 +185,7 @@ impl<'a> Run<'a> {
             return Ok(None);
         };
         let more = u32::try_from(more).unwrap_or(u32::MAX);
-        if done.saturating_add(more) > schedule.blocks * MOST_STAGES {
-            // What there is gets judged, and a check says why there is no more.
-            return Ok(None);
-        }
-        if done > 0 {
+        if !self.rounds.is_empty() {
             let why = gate::why_more(&evaluation.gate, schedule.blocks, more);
             self.around.progress.line(&why);
         }
@@ -194,9 +193,15 @@ impl<'a> Run<'a> {
     }
 
     /// Runs one block, and says that it is over: nothing that could be compared.
-    async fn block(&mut self, block: &Block<'_>, launchpad: &Launchpad<'_>, until: u32) -> Result<(), HarnessError> {
+    async fn block(
+        &mut self,
+        block: &Block<'_>,
+        launchpad: &Launchpad<'_>,
+        until: u32,
+        shown: &mut ShownFailures,
+    ) -> Result<(), HarnessError> {
         let (began, before) = (Instant::now(), self.rounds.len());
-        let ended = block.run(launchpad, &mut self.rounds).await;
+        let ended = block.run(launchpad, &mut self.rounds, shown).await;
         if self.rounds.len() > before {
             let line = format!(
                 "block {} of {until}: {} in {} s; {} of this stage left",
@@ -206,8 +211,21 @@ impl<'a> Run<'a> {
                 minutes(began.elapsed() * (until - block.number - 1)),
             );
             self.around.progress.line(&line);
+            self.flush();
         }
         ended
+    }
+
+    /// Keeps the rounds so far on disk, for the case that the harness is killed.
+    fn flush(&self) {
+        let Surroundings {
+            stack, out, progress, ..
+        } = self.around;
+        let servers = stack.map(judge::servers).unwrap_or_default();
+        let unjudged = judge::unjudged(self.plan, out.id(), servers, self.rounds.clone());
+        if let Err(error) = out.flush(&unjudged) {
+            progress.line(&format!("warning: what was measured so far is not kept: {error}"));
+        }
     }
 }
 

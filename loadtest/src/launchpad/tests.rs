@@ -127,7 +127,7 @@ async fn a_subject_is_up_when_it_is_ready_and_gone_when_it_is_taken_down() {
     let place = Place::new();
     let (launchpad, subject) = (place.launchpad().await, place.subject("shell", STAYS));
     let resident = launchpad.bring_up(&subject, 3).await.unwrap();
-    assert_eq!(resident.target.address, place.ready);
+    assert_eq!(resident.target.address(), place.ready);
     let access = resident.access(None);
     assert_eq!(access.prometheus.unwrap().0, format!("http://{}/metrics", place.ready));
     let pid = resident.pid().unwrap();

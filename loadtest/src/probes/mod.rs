@@ -27,7 +27,7 @@ use crate::error::HarnessError;
 
 use self::{postgres::Database, process::Processes, prometheus::Page, redis::Redis, sample::Sample};
 
-pub(crate) use gauge::Gauge;
+pub(crate) use gauge::{Gauge, GaugeReading};
 pub(crate) use observation::{Observation, Observed};
 
 /// Addresses of everything that can be read.

@@ -1,8 +1,12 @@
 //! CPU time, memory and context switches of the subject, the harness and the machine, from /proc.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use measure::metrics;
+use nix::{
+    time::{ClockId, clock_getcpuclockid},
+    unistd::Pid,
+};
 use procfs::process::{Process, Stat, all_processes};
 
 use super::{Probe, machine::read_machine, sample::MIB, sample::Sample};
@@ -82,18 +86,67 @@ fn read_process(pid: u32) -> Result<ProcessReading, HarnessError> {
     })
 }
 
-/// CPU time so far of this process and every one below it, children that have ended included, seconds.
-fn read_tree() -> Result<f64, HarnessError> {
-    let stats: Vec<Stat> = all_processes()
+/// Every process there is, as far as they can be read.
+///
+/// # Errors
+/// When /proc cannot be listed.
+fn read_all() -> Result<Vec<Stat>, HarnessError> {
+    Ok(all_processes()
         .map_err(HarnessError::internal)?
         .filter_map(|process| process.ok()?.stat().ok())
-        .collect();
-    let parents: BTreeMap<i32, i32> = stats.iter().map(|stat| (stat.pid, stat.ppid)).collect();
+        .collect())
+}
+
+/// CPU time so far of this process and every one below it, children that have ended included, seconds.
+fn read_tree() -> Result<f64, HarnessError> {
+    let stats = read_all()?;
+    let parents = parents(&stats);
     let own = std::process::id().cast_signed();
     let ours = stats.iter().filter(|stat| descends_from(stat.pid, own, &parents));
     Ok(ours
-        .map(|stat| seconds(stat.utime + stat.stime) + seconds((stat.cutime + stat.cstime).unsigned_abs()))
+        .map(|stat| seconds(stat.utime + stat.stime) + ended_children(stat).as_secs_f64())
         .sum())
+}
+
+/// CPU time so far of the process trees that begin at `roots`, those of which that are gone left out. A process that
+/// left its parents but not the group of its root is part of the tree, and so are children that have ended.
+///
+/// # Errors
+/// When /proc cannot be listed.
+pub(super) fn read_trees(roots: [Option<u32>; 2]) -> Result<[Option<Duration>; 2], HarnessError> {
+    if roots == [None, None] {
+        return Ok([None, None]);
+    }
+    let stats = read_all()?;
+    let parents = parents(&stats);
+    let tree = |root: u32| {
+        let root = root.cast_signed();
+        stats.iter().any(|stat| stat.pid == root).then(|| {
+            let own = stats
+                .iter()
+                .filter(|stat| stat.pgrp == root || descends_from(stat.pid, root, &parents));
+            own.map(|stat| lived(stat) + ended_children(stat)).sum()
+        })
+    };
+    Ok(roots.map(|root| root.and_then(tree)))
+}
+
+/// CPU time of the threads of a process, from a clock that is finer than the ticks of `stat` where it still runs.
+fn lived(stat: &Stat) -> Duration {
+    let clock = clock_getcpuclockid(Pid::from_raw(stat.pid)).and_then(ClockId::now);
+    clock.map_or_else(
+        |_| Duration::from_secs_f64(seconds(stat.utime + stat.stime)),
+        Duration::from,
+    )
+}
+
+/// CPU time of its children that have ended and were waited for.
+fn ended_children(stat: &Stat) -> Duration {
+    Duration::from_secs_f64(seconds((stat.cutime + stat.cstime).unsigned_abs()))
+}
+
+fn parents(stats: &[Stat]) -> BTreeMap<i32, i32> {
+    stats.iter().map(|stat| (stat.pid, stat.ppid)).collect()
 }
 
 fn descends_from(pid: i32, ancestor: i32, parents: &BTreeMap<i32, i32>) -> bool {
@@ -115,6 +168,35 @@ mod tests {
         let reading = read_process(std::process::id()).unwrap();
         assert!(reading.rss_bytes > 100_000 && reading.switches > 0, "{reading:?}");
         assert!(read_process(u32::MAX / 4).is_err());
+    }
+
+    /// A shell that does nothing itself: one child works and ends, another one works and stays.
+    #[test]
+    fn work_of_children_is_that_of_the_tree() {
+        use std::os::unix::process::CommandExt as _;
+        const WORK: &str = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+        let script = format!("sh -c '{WORK}'; sh -c '{WORK}; echo done; read stay' & wait $!");
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = std::io::BufReader::new(shell.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+        let [tree, nobody] = read_trees([Some(shell.id()), Some(u32::MAX / 4)]).unwrap();
+        let own = lived(&Process::new(shell.id().cast_signed()).unwrap().stat().unwrap());
+        let group = Pid::from_raw(-shell.id().cast_signed());
+        nix::sys::signal::kill(group, nix::sys::signal::Signal::SIGKILL).unwrap();
+        shell.wait().unwrap();
+        assert_eq!((line.trim(), nobody), ("done", None));
+        let tree = tree.unwrap();
+        assert!(
+            tree > 2 * own && tree > Duration::from_millis(20),
+            "{tree:?} of which the shell {own:?}"
+        );
     }
 
     #[test]

@@ -24,6 +24,8 @@ use crate::error::HarnessError;
 
 /// Package that a revision is built for, and the name of its binary.
 const PACKAGE: &str = REFERENCE.package;
+/// Where everything of the harness goes, from the top of the repository.
+const OWN: &str = "target/loadtest";
 /// Where builds are kept, from the top of the repository.
 const BUILDS: &str = "target/loadtest/builds";
 /// A binary has some 60 MB; a bisection over more revisions than this builds the oldest again.
@@ -75,6 +77,7 @@ impl Revision {
             return Ok(kept);
         }
         fs::create_dir_all(&builds).map_err(HarnessError::internal)?;
+        keep_out_of_git(&self.repository.join(OWN)).map_err(HarnessError::internal)?;
         let _alone = lock(&builds.join("lock"), announce).await?;
         // Whoever held the lock may have built it.
         if !kept.is_file() {
@@ -139,7 +142,23 @@ impl Worktree {
         let place = path.to_string_lossy();
         git(repository, &["worktree", "add", "--quiet", "--detach", &place, sha])
             .map_err(|error| HarnessError::Subject(format!("cannot check out {sha} into {place}: {error}")))?;
+        if path.join(".gitmodules").is_file() {
+            tree.fetch_submodules()?;
+        }
         Ok(tree)
+    }
+
+    /// A worktree begins without its submodules. Local ones are allowed: what is checked out is about to be built and
+    /// run, so it is trusted already.
+    fn fetch_submodules(&self) -> Result<(), HarnessError> {
+        let update = ["submodule", "--quiet", "update", "--init", "--recursive"];
+        let arguments = [&["-c", "protocol.file.allow=always"], &update[..]].concat();
+        git(&self.path, &arguments).map(drop).map_err(|error| {
+            HarnessError::Subject(format!(
+                "cannot fetch the submodules of {}: {error}",
+                self.path.display()
+            ))
+        })
     }
 
     /// Whatever of it there is.
@@ -193,7 +212,24 @@ fn forget_oldest(builds: &Path) {
     }
 }
 
+/// Makes git pass over everything in `directory`, wherever it stands: what the harness keeps in somebody's repository is
+/// not theirs to commit.
+pub(crate) fn keep_out_of_git(directory: &Path) -> std::io::Result<()> {
+    let ignore = directory.join(".gitignore");
+    if ignore.exists() {
+        return Ok(());
+    }
+    fs::write(ignore, "*\n")
+}
+
 fn no_such_revision(repository: &Path, name: &str) -> HarnessError {
+    if git(repository, &["rev-parse", "--is-shallow-repository"]).as_deref() == Ok("true") {
+        return HarnessError::Usage(format!(
+            "subject git:{name}: {} knows no such revision, and is a shallow clone, without its history: run `git \
+             fetch --unshallow` there (in CI, check out with fetch-depth: 0)",
+            repository.display()
+        ));
+    }
     let names = git(repository, &["for-each-ref", "--format=%(refname:short)"]).unwrap_or_default();
     let hint = scenarios::did_you_mean(name, names.lines()).map_or_else(String::new, |hint| format!("; {hint}"));
     HarnessError::Usage(format!(
@@ -361,6 +397,57 @@ mod tests {
         let nowhere = tempfile::tempdir().unwrap();
         let error = Revision::find(nowhere.path(), "main").unwrap_err();
         assert!(error.to_string().contains("not inside a git repository"), "{error}");
+    }
+
+    /// A repository that does not ignore `target`: what the harness keeps there is not the user's to commit.
+    #[tokio::test]
+    async fn nothing_untracked_is_left_in_the_users_repository() {
+        let repository = Repository::new();
+        repository.write(".gitignore", "");
+        let revision = repository.commit(&says("x"));
+        build(&revision).await.0.unwrap();
+        assert_eq!(repository.git(&["status", "--porcelain", "--untracked-files=all"]), "");
+    }
+
+    #[tokio::test]
+    async fn submodules_are_there_when_it_is_built() {
+        let (repository, other) = (Repository::new(), Repository::new());
+        other.write("word.txt", "from the submodule");
+        other.commit(&says("other"));
+        let address = other.path().to_str().unwrap();
+        repository.git(&[
+            "-c",
+            "protocol.file.allow=always",
+            "submodule",
+            "--quiet",
+            "add",
+            address,
+            "part",
+        ]);
+        let revision = repository.commit("fn main() { println!(include_str!(\"../part/word.txt\")); }");
+        let built = build(&revision).await.0.unwrap();
+        assert_eq!(output(&built), "from the submodule\n");
+        repository.assert_no_checkout_left();
+    }
+
+    #[test]
+    fn a_shallow_clone_says_how_to_get_its_history() {
+        let (repository, clones) = (Repository::new(), tempfile::tempdir().unwrap());
+        repository.commit(&says("old"));
+        repository.commit(&says("new"));
+        let (from, to) = (
+            format!("file://{}", repository.path().display()),
+            clones.path().join("clone"),
+        );
+        git(
+            clones.path(),
+            &["clone", "--quiet", "--depth", "1", &from, to.to_str().unwrap()],
+        )
+        .unwrap();
+        assert!(Revision::find(&to, "HEAD").is_ok());
+        let error = Revision::find(&to, "HEAD~1").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("git fetch --unshallow"), "{error}");
     }
 
     #[test]

@@ -16,6 +16,9 @@ use stack::{
 use super::Binary;
 use crate::error::HarnessError;
 
+/// Printing a version takes milliseconds.
+const VERSION_WITHIN: Duration = Duration::from_secs(5);
+
 /// Variables of a process, beside PATH all that it gets, so that a run repeats.
 pub(crate) type Environment = BTreeMap<String, String>;
 
@@ -93,16 +96,37 @@ pub(crate) async fn run_to_end(
     ended.map_err(|error| HarnessError::Subject(format!("{} {} {error}", binary.display(), arguments.join(" "))))
 }
 
-/// What `--version` prints in brackets, when the binary prints any.
-pub(crate) fn version_of(binary: &Path) -> Option<String> {
-    let output = Command::new(binary)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (_, after) = text.split_once('(')?;
-    after.split_once(')').map(|(revision, _)| revision.to_owned())
+/// What `--version` prints in brackets, when the binary prints any. One that starts to serve instead, as a script in
+/// front of a server may, is ended.
+pub(crate) async fn version_of(binary: &Path) -> Option<String> {
+    let mut command = Command::new(binary);
+    command.arg("--version").stderr(Stdio::null());
+    let output = Output::Lines { errors: None };
+    let process = Supervised::spawn(bare(command, &Environment::new()), output, Ending::default()).ok()?;
+    let mut version = None;
+    let mut look = |line: &str| {
+        if version.is_none() {
+            version = in_brackets(line);
+        }
+    };
+    // What it said until then is its word, however it ends.
+    let _ = process.finish(&Patience::new(VERSION_WITHIN), &mut look).await;
+    version
+}
+
+fn in_brackets(line: &str) -> Option<String> {
+    let (_, after) = line.split_once('(')?;
+    after.split_once(')').map(|(inside, _)| inside.to_owned())
+}
+
+/// With no environment but PATH and these variables, and with nothing to read.
+fn bare(mut command: Command, env: &Environment) -> Command {
+    command
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .envs(env)
+        .stdin(Stdio::null());
+    command
 }
 
 fn spawn(
@@ -113,13 +137,8 @@ fn spawn(
     ending: Ending,
 ) -> Result<Supervised, ProcessError> {
     let mut command = Command::new(binary);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-        .envs(env)
-        .stdin(Stdio::null());
-    Supervised::spawn(command, Output::Lines { errors: Some(log) }, ending)
+    command.args(arguments);
+    Supervised::spawn(bare(command, env), Output::Lines { errors: Some(log) }, ending)
 }
 
 /// Waits until the service listens, and then until it is ready.

@@ -6,7 +6,7 @@ mod service;
 
 use std::{
     fmt,
-    net::{TcpStream, ToSocketAddrs},
+    net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -14,12 +14,14 @@ use std::{
 
 use load::Target;
 use sha2::{Digest, Sha256};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::error::HarnessError;
 use git::Revision;
 
+pub(crate) use git::keep_out_of_git;
 pub(crate) use launch::{Environment, Launched, run_to_end};
 pub(crate) use service::{REFERENCE, Service, Value};
 
@@ -83,6 +85,13 @@ impl SubjectSpec {
     fn url(rest: &str) -> Result<Self, String> {
         let url =
             Url::parse(rest).map_err(|error| format!("`{rest}` is no address: {error}; write url:http://HOST:PORT"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(format!(
+                "`{}` has a user or a password, which would stand in the record: write them into the workload, as \
+                 `headers = {{ authorization = \"Basic ...\" }}` of its requests (the base64 of user:password)",
+                without_credentials(url.clone())
+            ));
+        }
         if url.scheme() != "http" {
             return Err(format!("`{rest}`: only http is spoken here, not {}", url.scheme()));
         }
@@ -122,6 +131,14 @@ impl fmt::Display for SubjectSpec {
         let (kind, name, profile) = self.parts();
         write!(f, "{kind}:{name}{}", suffix(profile))
     }
+}
+
+/// An address as it may be shown.
+fn without_credentials(mut url: Url) -> Url {
+    // These fail only for addresses that have no host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
 }
 
 /// What stands before the last colon, and the profile after it.
@@ -200,13 +217,17 @@ enum Found {
 }
 
 impl Found {
-    fn find(spec: &SubjectSpec, service: Option<&Path>) -> Result<Self, HarnessError> {
+    async fn find(
+        spec: &SubjectSpec,
+        service: Option<&Path>,
+        announce: &mut dyn FnMut(&str),
+    ) -> Result<Self, HarnessError> {
         Ok(Self::Means(match spec {
-            SubjectSpec::Url { authority } => Means::Running(reach(authority)?),
-            SubjectSpec::Binary { path, .. } => Means::Launch(binary(spec, path.clone())?),
+            SubjectSpec::Url { authority } => Means::Running(reach(authority, announce).await?),
+            SubjectSpec::Binary { path, .. } => Means::Launch(binary(spec, path.clone()).await?),
             SubjectSpec::Profile(_) => {
                 let path = service.map_or_else(beside_this_binary, |path| Ok(path.to_owned()))?;
-                Means::Launch(binary(spec, path)?)
+                Means::Launch(binary(spec, path).await?)
             }
             SubjectSpec::Git { revision, .. } => return Ok(Self::Revision(Revision::find(Path::new("."), revision)?)),
         }))
@@ -220,7 +241,10 @@ impl Found {
     ) -> Result<Means, HarnessError> {
         match self {
             Self::Means(means) => Ok(means),
-            Self::Revision(revision) => Ok(Means::Launch(binary(spec, revision.binary(announce, stop).await?)?)),
+            Self::Revision(revision) => {
+                let path = revision.binary(announce, stop).await?;
+                Ok(Means::Launch(binary(spec, path).await?))
+            }
         }
     }
 }
@@ -228,6 +252,9 @@ impl Found {
 impl Subject {
     /// Finds the binaries and addresses of all subjects, builds those of revisions, and gives each a name that no other
     /// has.
+    ///
+    /// # Errors
+    /// When one is not there or does not build, and once `stop` is cancelled.
     pub(crate) async fn resolve_all(
         specs: &[SubjectSpec],
         service: Option<&Path>,
@@ -236,7 +263,7 @@ impl Subject {
     ) -> Result<Vec<Self>, HarnessError> {
         let mut found = Vec::with_capacity(specs.len());
         for spec in specs {
-            found.push(Found::find(spec, service)?);
+            found.push(unless_stopped(Found::find(spec, service, announce), stop).await?);
         }
         // Building takes minutes: only after every name was found to mean something.
         let mut subjects: Vec<Self> = Vec::with_capacity(specs.len());
@@ -245,7 +272,7 @@ impl Subject {
             if subjects.iter().any(|other| other.name == name) {
                 name = format!("{name}#{}", subjects.len() + 1);
             }
-            let means = found.means(spec, announce, stop).await?;
+            let means = unless_stopped(found.means(spec, announce, stop), stop).await?;
             let spec = spec.clone();
             subjects.push(Self {
                 name,
@@ -302,6 +329,17 @@ impl Subject {
     }
 }
 
+/// The outcome of `work`. A signal drops it, and with it what it started.
+async fn unless_stopped<T>(
+    work: impl Future<Output = Result<T, HarnessError>>,
+    stop: &CancellationToken,
+) -> Result<T, HarnessError> {
+    tokio::select! {
+        done = work => done,
+        () = stop.cancelled() => Err(HarnessError::Interrupted),
+    }
+}
+
 fn name(spec: &SubjectSpec) -> String {
     match spec {
         SubjectSpec::Url { authority } => authority.clone(),
@@ -311,33 +349,46 @@ fn name(spec: &SubjectSpec) -> String {
     }
 }
 
-fn binary(spec: &SubjectSpec, path: PathBuf) -> Result<Binary, HarnessError> {
+async fn binary(spec: &SubjectSpec, path: PathBuf) -> Result<Binary, HarnessError> {
     let bytes = std::fs::read(&path).map_err(|error| missing_binary(spec, &path, &error))?;
     Ok(Binary {
         service: &REFERENCE,
         sha256: hex::encode(Sha256::digest(&bytes)),
-        git: launch::version_of(&path),
+        git: launch::version_of(&path).await,
         path,
     })
 }
 
-/// The address that a host's name stands for, if something answers there.
-fn reach(authority: &str) -> Result<Target, HarnessError> {
+/// The addresses that a host's name stands for, those where something answers; the others are announced.
+async fn reach(authority: &str, announce: &mut dyn FnMut(&str)) -> Result<Target, HarnessError> {
     let unavailable = |why: String| HarnessError::Subject(format!("subject url:http://{authority}: {why}"));
     let port = authority.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
     let with_port = port.map_or_else(|| format!("{authority}:80"), |_| authority.to_owned());
-    let addresses = with_port
-        .to_socket_addrs()
-        .map_err(|error| unavailable(error.to_string()))?;
-    let host = authority.to_owned();
-    let mut last = "its name stands for no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(_) => return Ok(Target { address, host }),
-            Err(error) => last = format!("nothing answers at {address}: {error}; is it up?"),
+    let found = tokio::net::lookup_host(with_port).await;
+    let (mut addresses, mut silent) = (Vec::new(), Vec::new());
+    for address in found.map_err(|error| unavailable(error.to_string()))? {
+        match connects(address).await {
+            Ok(()) => addresses.push(address),
+            Err(why) => silent.push(format!("nothing answers at {address}: {why}")),
         }
     }
-    Err(unavailable(last))
+    match (addresses.is_empty(), silent.is_empty()) {
+        (true, true) => return Err(unavailable("its name stands for no address".to_owned())),
+        (true, false) => return Err(unavailable(format!("{}; is it up?", silent.join("; ")))),
+        _ => silent.iter().for_each(|line| announce(line)),
+    }
+    Ok(Target {
+        addresses,
+        host: authority.to_owned(),
+    })
+}
+
+async fn connects(address: SocketAddr) -> Result<(), String> {
+    let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
+    let connected = connecting
+        .await
+        .map_err(|_| format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))?;
+    connected.map(drop).map_err(|error| error.to_string())
 }
 
 /// The service is built into the same directory as this command.
@@ -357,6 +408,8 @@ fn missing_binary(spec: &SubjectSpec, binary: &Path, error: &std::io::Error) -> 
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpSocket;
+
     use super::*;
 
     async fn resolve(specs: &[SubjectSpec], service: Option<&Path>) -> Result<Vec<Subject>, HarnessError> {
@@ -396,6 +449,12 @@ mod tests {
         assert!(said("url:https://shop.test").contains("only http is spoken here"));
         assert!(said("url:http://shop.test/api").contains("paths belong into the workload"));
         assert!(said("url:shop.test").contains("url:http://HOST:PORT"));
+        let secret = said("url:http://ann:pass%20word@shop.test");
+        assert!(
+            secret.contains("authorization = \"Basic ...\"") && !secret.contains("pass"),
+            "{secret}"
+        );
+        assert!(said("url:http://ann@shop.test").contains("has a user or a password"));
     }
 
     #[test]
@@ -428,17 +487,51 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_is_not_up_is_unavailable() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let spec: SubjectSpec = format!("url:http://{}", taken.local_addr().unwrap()).parse().unwrap();
+        // Held until the end, so that nobody else is given the port; it listens only for a while.
+        let held = TcpSocket::new_v4().unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let spec: SubjectSpec = format!("url:http://{}", held.local_addr().unwrap()).parse().unwrap();
+        let error = resolve(std::slice::from_ref(&spec), None).await.unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        assert!(error.to_string().contains("is it up?"), "{error}");
+        let _listening = held.listen(8).unwrap();
         let up = resolve(std::slice::from_ref(&spec), None).await.unwrap();
         assert_eq!(
             (up[0].to_record().kind.as_str(), up[0].to_record().binary_sha256),
             ("url", None)
         );
-        drop(taken);
-        let error = resolve(&[spec], None).await.unwrap_err();
-        assert_eq!(error.exit_code(), 3);
-        assert!(error.to_string().contains("is it up?"), "{error}");
+    }
+
+    /// Processes that run a script.
+    fn pids_of(script: &Path) -> Vec<String> {
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let names = all.filter_map(|entry| entry.file_name().into_string().ok());
+        let runs = |pid: &String| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains(&*script.to_string_lossy())
+        };
+        names.filter(|name| name.parse::<u32>().is_ok()).filter(runs).collect()
+    }
+
+    /// 1. A script that passes no argument on is asked for its version, and serves. 2. The user interrupts. 3. It is
+    /// gone, and so is what it started.
+    #[tokio::test]
+    async fn a_script_that_serves_instead_of_telling_its_version_holds_nobody() {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/serves_always.sh");
+        let spec: SubjectSpec = format!("bin:{}", script.display()).parse().unwrap();
+        let stop = CancellationToken::new();
+        let mut unheard = |_: &str| ();
+        let resolving = Subject::resolve_all(std::slice::from_ref(&spec), None, &mut unheard, &stop);
+        let interrupting = async {
+            let mut patience = stack::wait::Patience::new(Duration::from_secs(30));
+            while pids_of(&script).is_empty() {
+                patience.pause().await.unwrap();
+            }
+            stop.cancel();
+        };
+        let (resolved, ()) = tokio::join!(resolving, interrupting);
+        assert!(matches!(resolved, Err(HarnessError::Interrupted)));
+        assert_eq!(pids_of(&script), [""; 0]);
     }
 
     #[tokio::test]

@@ -113,11 +113,10 @@ fn an_answer_that_is_not_as_expected_is_an_error_with_its_reason() {
 #[test]
 fn a_service_that_is_not_there_is_unavailable() {
     let place = Workplace::new();
-    let gone = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let arguments = place.arguments("run", &repository(WORKLOAD), gone, &[]);
+    // Bound and never listening, for as long as it is held.
+    let silent = tokio::net::TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let arguments = place.arguments("run", &repository(WORKLOAD), silent.local_addr().unwrap(), &[]);
     let finished = place.loadtest(&arguments).finish();
     finished.assert_code(3);
     finished.assert_says("is it up?");

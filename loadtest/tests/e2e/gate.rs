@@ -8,13 +8,12 @@ use std::{
     time::Duration,
 };
 
-use measure::record::{CANARY, Comparison, Family, Outcome, Record, Verdict};
+use measure::record::{CANARY, Comparison, EndpointCounts, Family, Outcome, Phase, Record, Verdict};
 use nix::sys::signal::Signal;
 
 use crate::support::{Response, Running, Server, WorkloadText, Workplace, data, even, pause};
 
-/// Blocks of a stage, few but not the fewest: taking out what the canary shares with five blocks may take out the
-/// effect.
+/// Blocks of a stage, the fewest that can convict at every level.
 const STAGE: u32 = 8;
 
 /// Two endpoints, one asked for twice as often.
@@ -107,7 +106,10 @@ fn a_slower_endpoint_is_called_by_new_blocks() {
 
     let record = place.record();
     let gate = record.gate.as_ref().unwrap();
-    assert_eq!((gate.stage1_blocks, gate.stage2_blocks), (STAGE, STAGE));
+    assert_eq!(
+        (gate.stage1_blocks, gate.stage2_blocks, gate.late_blocks),
+        (STAGE, STAGE, 0)
+    );
     let slow = comparison(&record, Family::LatencyP95, "one");
     assert_eq!((slow.outcome, slow.blocks), (Outcome::Regress, STAGE));
     assert!(slow.ratio > 2.0 && slow.mde.is_some(), "{slow:?}");
@@ -122,7 +124,8 @@ fn a_slower_endpoint_is_called_by_new_blocks() {
     let (before, after) = (sorted(&asked_before), sorted(&asked_after));
     assert_eq!(before.len(), after.len());
     assert_eq!(before, after, "both sides replay one plan");
-    let blocks = usize::try_from(gate.stage1_blocks + gate.stage2_blocks + gate.repeated_blocks).unwrap();
+    let entered = gate.stage1_blocks + gate.stage2_blocks;
+    let blocks = usize::try_from(entered + gate.repeated_blocks + gate.late_blocks).unwrap();
     assert_eq!(record.rounds.len(), 2 * blocks);
     for round in &record.rounds {
         assert_eq!(round.gate_slices.len(), 8, "block {} of {}", round.block, round.subject);
@@ -158,8 +161,13 @@ fn an_interrupted_gate_keeps_its_blocks_and_leaves_nothing() {
         record.comparisons.is_empty() && record.gate.is_none(),
         "a look before the end of a stage"
     );
-    let cpu = record.rounds.iter().flat_map(|round| &round.gate_slices);
-    assert!(cpu.map(|slice| slice.service_cpu_us.unwrap()).sum::<u64>() > 0);
+    for round in &record.rounds {
+        let (cpu, sent) = (round.resident_cpu.unwrap(), |phase: &Phase| {
+            phase.endpoints.values().map(EndpointCounts::sent).sum::<u64>()
+        });
+        assert!(cpu.cpu_us > cpu.idle_us && cpu.idle_ms > 0, "{cpu:?}");
+        assert_eq!(cpu.requests, round.phases.iter().map(sent).sum::<u64>());
+    }
 }
 
 /// Refused before anything starts.
@@ -169,7 +177,7 @@ fn what_cannot_be_gated_is_refused() {
     let up = format!("url:http://{}", server.address);
     let cases = [
         (vec![up.as_str(), "profile:phase2"], "are unlike"),
-        (vec![&up, &up, "--blocks", "4"], "5 to 48 blocks in a stage"),
+        (vec![&up, &up, "--blocks", "7"], "8 to 48 blocks in a stage"),
         (vec![&up, &up, "--after-env", "FAULTS=cpu:*:1ms"], "cannot be set"),
         (vec![&up, &up, "--after-env", "REDIS_URL=x"], "given by the harness"),
     ];

@@ -14,6 +14,7 @@ mod gate;
 mod ground_truth;
 mod history;
 mod judge;
+mod lost;
 mod merge;
 mod names;
 mod run;

@@ -4,7 +4,7 @@ use measure::record::{GateDecision, Record};
 
 use crate::document::Kind::{Name, Number, Prose, Words};
 use crate::document::Table;
-use crate::rows::{Compared, share};
+use crate::rows::{Compared, change};
 use crate::view::View;
 use crate::words;
 
@@ -27,26 +27,32 @@ pub(super) fn gate(view: View<'_>) -> Option<GateSection<'_>> {
     })
 }
 
-/// Verdicts of the families; `mde` is the head of the smallest slowdown that could be seen.
+/// Verdicts of the families; `mde` is the head of the smallest change that could be seen.
 pub(crate) fn families(gate: &GateDecision, mde: &str) -> Table {
     let table = Table::of(
         &gate.families,
         &[
             (Name, "Family", |family| family.family.title().into()),
             (Words, "Outcome", |family| words::outcome(family.outcome).into()),
-            (Number, mde, |family| family.mde.map(share).into()),
+            (Number, mde, |family| {
+                family.mde.map(|size| change(family.family, size)).into()
+            }),
+            (Number, "Would have failed", |family| {
+                family.would_fail.map(|size| change(family.family, size)).into()
+            }),
             (Prose, "Endpoints", |family| family.detail.as_str().into()),
         ],
     );
     table.captioned(
         "Table of families",
-        "Each family is judged apart: what users feel, what the code costs, and rare pauses",
+        "Each family is judged apart: what users feel, what the code costs, slow stretches, rare pauses, and failures",
     )
 }
 
 fn endpoints(record: &Record) -> Table {
+    let canary = record.gate.iter().filter_map(|gate| gate.canary_row.as_ref());
     let table = Table::of(
-        record.comparisons.iter().map(Compared::new),
+        record.comparisons.iter().chain(canary).map(Compared::new),
         &[
             (Name, "Endpoint", |compared| compared.endpoint.into()),
             (Words, "Family", |compared| compared.family.into()),
@@ -60,7 +66,7 @@ fn endpoints(record: &Record) -> Table {
     );
     table.captioned(
         "Table of endpoints of the gate",
-        "After ÷ before with one-sided 95 % bounds; of the share of very slow requests the plain ratio",
+        "After ÷ before with one-sided 95 % bounds; of shares the plain ratio",
     )
 }
 
@@ -76,8 +82,29 @@ pub(crate) fn how(gate: &GateDecision) -> String {
     } else {
         "no canary, or a block without one that answered on both sides: nothing was taken out"
     };
+    let late = if gate.late_blocks > 0 {
+        format!(", {} blocks left out as too late", gate.late_blocks)
+    } else {
+        String::new()
+    };
+    let notes: String = gate.notes.iter().map(|note| format!(" {note}.")).collect();
     format!(
-        "{} blocks in stage 1, {second}; {} slice pairs dropped as invalid, {} blocks run again; {canary}.",
-        gate.stage1_blocks, gate.dropped_pairs, gate.repeated_blocks
+        "{} blocks in stage 1, {second}; {} slice pairs dropped{late}, {} blocks run again; {}; {canary}.{notes}",
+        gate.stage1_blocks,
+        gate.dropped_pairs,
+        gate.repeated_blocks,
+        limits(gate)
     )
+}
+
+/// How late a slice could be.
+fn limits(gate: &GateDecision) -> String {
+    let limit = |ms: Option<u32>| ms.map_or_else(|| "no limit".to_owned(), |ms| format!("{ms} ms"));
+    let first = limit(gate.stage1_lateness_ms);
+    if gate.stage2_blocks > 0 {
+        let second = limit(gate.stage2_lateness_ms);
+        format!("sends could be late by {first} in stage 1, by {second} in stage 2 (p99 of a slice)")
+    } else {
+        format!("sends could be late by {first} (p99 of a slice)")
+    }
 }

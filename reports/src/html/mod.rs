@@ -9,6 +9,7 @@ pub(crate) mod capacity;
 mod consistency;
 mod endpoints;
 mod environment;
+pub(crate) mod failures;
 pub(crate) mod gate;
 mod open_model;
 mod probes;
@@ -45,6 +46,8 @@ struct Page<'a> {
     endpoints: Vec<endpoints::Group<'a>>,
     /// Whether the table of endpoints has columns for a comparison.
     has_comparison: bool,
+    /// Absent where nothing failed.
+    failures: Option<failures::Failures>,
     targets: Vec<targets::Group<'a>>,
     curves: Vec<String>,
     timeline: Vec<String>,
@@ -82,6 +85,7 @@ pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
         bars: both_widths(view, charts::p95_bars)?,
         endpoints: endpoints::groups(view),
         has_comparison: record.subjects.len() != 1,
+        failures: failures::failures(view),
         targets: targets::groups(view),
         curves: curves(view)?,
         timeline: both_widths(view, charts::latency_over_time)?,

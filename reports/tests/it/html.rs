@@ -458,7 +458,7 @@ fn a_gate_shows_each_family_with_what_it_could_have_seen() {
         "8.10 %",
         "Oversubscribed machine: 93 % of the cores were in use.",
         "Every endpoint: after ÷ before, and what could have been seen",
-        "24 blocks in stage 1, 24 new blocks in stage 2; 7 slice pairs dropped as invalid, 1 blocks run again",
+        "24 blocks in stage 1, 24 new blocks in stage 2; 7 slice pairs dropped, 1 blocks run again",
     ] {
         position(section, text);
     }

@@ -1,6 +1,7 @@
 //! The outputs, drawn from one fixture (`support`). One binary, so that the fixture is built once.
 
 mod contrast;
+mod failures;
 mod gate;
 mod html;
 mod junit;

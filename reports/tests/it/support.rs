@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use measure::record::{
     ALL_ENDPOINTS, Ablated, ArrivalSummary, Check, Comparison, Consistency, ConsistencySummary, EndpointSummary,
-    Family, FamilyVerdict, GateDecision, Limit, Machine, MetricSummary, Model, Outcome, Priority, ProbeCost, Purpose,
-    Record, Round, SCHEMA_VERSION, Series, Server, ServiceTimes, Slice, StaleRead, Subject, Summary, TargetResult,
-    TargetVerdict, Tool, Verdict, WorkloadId,
+    FailureClass, FailureGroup, Failures, Family, FamilyVerdict, GateDecision, Limit, Machine, MetricSummary, Model,
+    Outcome, Priority, ProbeCost, Purpose, Record, Round, SCHEMA_VERSION, Series, Server, ServiceTimes, Slice,
+    StaleRead, Subject, Summary, TargetResult, TargetVerdict, Tool, Verdict, WorkloadId,
 };
 
 /// Blocks of the record.
@@ -122,6 +122,7 @@ pub(crate) fn gate() -> Record {
         family,
         outcome,
         mde,
+        would_fail: mde.map(|mde| mde + 0.01),
         detail: detail.to_owned(),
     };
     record.purpose = Purpose::Gate;
@@ -130,7 +131,9 @@ pub(crate) fn gate() -> Record {
         stage2_blocks: 24,
         repeated_blocks: 1,
         dropped_pairs: 7,
+        stage1_lateness_ms: Some(2),
         canary: true,
+        notes: vec![String::from("phase2 makes the machine slower")],
         families: vec![
             family(
                 Family::LatencyP95,
@@ -147,6 +150,7 @@ pub(crate) fn gate() -> Record {
             family(Family::TailShare, Outcome::Pass, None, "5 not slower"),
         ],
         oversubscribed: Some("93 % of the cores were in use".to_owned()),
+        ..GateDecision::default()
     });
     record
 }
@@ -429,6 +433,8 @@ fn endpoint(shape: &Shape) -> EndpointSummary {
             .map(|step| 1.0 - 10_f64.powf(-f64::from(step) / 24.0))
             .map(|q| (q, at(q)))
             .collect(),
+        failures: Failures::default(),
+        repeated: 0,
         service: None,
     }
 }
@@ -505,6 +511,43 @@ fn comparisons() -> Vec<Comparison> {
     });
     let cpu = comparison(Family::CpuPerRequest, ALL_ENDPOINTS, 0.274, Outcome::Improved);
     latency.chain(std::iter::once(cpu)).collect()
+}
+
+/// The record with requests of `phase2` that failed, one of them with what acts on a terminal in its text.
+pub(crate) fn with_failures(mut record: Record) -> Record {
+    let failures = Failures {
+        status: 52,
+        time_out: 3,
+        unanswered: 2,
+        ..Failures::default()
+    };
+    let summary = record.summary.get_mut("phase2").expect("phase2");
+    for endpoint in [ALL_ENDPOINTS, "risk_current"] {
+        let of = summary.endpoints.get_mut(endpoint).expect("the endpoint");
+        (of.failures, of.repeated) = (failures, 4);
+    }
+    let group = |class, status, count, example: &str| FailureGroup {
+        endpoint: "risk_current".to_owned(),
+        class,
+        status,
+        count,
+        examples: vec![example.to_owned()],
+    };
+    summary.failures = vec![
+        group(
+            FailureClass::Status,
+            Some(500),
+            61,
+            "GET risk_current: got 500 <b>\u{1b}[31m|no|",
+        ),
+        group(
+            FailureClass::TimeOut,
+            None,
+            3,
+            "GET risk_current: no answer within 100 ms",
+        ),
+    ];
+    record
 }
 
 /// Of `phase2` against `phase1`.

@@ -19,15 +19,12 @@ use crate::{
     l1::L1,
     l2::{L2, RedisSettings},
     observer::Observer,
-    popularity::{Popularity, Prediction, Predictor},
     source::{NoSource, Sampler, Source},
     state::{Core, Cursor},
     stats::Counters,
-    subscribe, tuner,
-    tuning::{Tuning, TuningLog},
+    subscribe,
     upkeep::{self, Tasks},
     verify::{self, Rounds},
-    warm,
 };
 
 /// 64 MiB: some ten thousand answers of a few kilobytes.
@@ -60,8 +57,6 @@ impl TieredCache {
             source: Arc::new(NoSource),
             sampler: None,
             rounds: None,
-            prediction: None,
-            tuning: None,
             #[cfg(test)]
             pauses: None,
         }
@@ -81,8 +76,6 @@ pub struct CacheBuilder {
     source: Arc<dyn Source>,
     sampler: Option<Sampler>,
     rounds: Option<Rounds>,
-    prediction: Option<Prediction>,
-    tuning: Option<Tuning>,
     #[cfg(test)]
     pub(crate) pauses: Option<Arc<crate::tests::Pauses>>,
 }
@@ -126,8 +119,7 @@ impl CacheBuilder {
     }
 
     /// Where answers come from when no client brings a loader: for [`TieredCache::warm`], [`TieredCache::verify`],
-    /// [`TieredCache::write_through`], [`sampler`](Self::sampler) and
-    /// [`predictive_warming`](Self::predictive_warming). Without one, their loads fail.
+    /// [`verify_every`](Self::verify_every) and [`sampler`](Self::sampler). Without one, their loads fail.
     pub fn source(mut self, source: Arc<dyn Source>) -> Self {
         self.source = source;
         self
@@ -154,18 +146,6 @@ impl CacheBuilder {
         self
     }
 
-    /// Loads popular keys again when their answers end, before somebody asks. Only then is popularity counted.
-    pub fn predictive_warming(mut self, prediction: Prediction) -> Self {
-        self.prediction = Some(prediction);
-        self
-    }
-
-    /// Lets TTLs and the size of L1 follow what is observed. Only then is it counted how answers end.
-    pub fn tuning(mut self, tuning: Tuning) -> Self {
-        self.tuning = Some(tuning);
-        self
-    }
-
     /// Builds the cache and starts its background tasks; must be called inside a tokio runtime. Waits up to the connect
     /// time-out for Redis; a Redis that does not answer is no error: the cache goes on without it and tries again.
     pub async fn build(mut self) -> Result<TieredCache, BuildError> {
@@ -173,18 +153,12 @@ impl CacheBuilder {
         if self.redis.as_ref().is_some_and(RedisSettings::asks_for_tls) {
             return Err(BuildError::Tls);
         }
-        let (tuning, rounds) = (self.tuning.take(), self.rounds.take());
+        let rounds = self.rounds.take();
         let wait_for_redis = self.redis.as_ref().map(|settings| settings.connect_timeout);
-        let core = Arc::new(self.into_core(tuning.is_some())?);
+        let core = Arc::new(self.into_core()?);
         let tasks = Tasks::default();
-        if core.predictor.is_some() {
-            tasks.spawn(warm::predict(Arc::clone(&core)));
-        }
         if let Some(rounds) = rounds {
             tasks.spawn(verify::run(Arc::clone(&core), rounds));
-        }
-        if let Some(tuning) = tuning {
-            tasks.spawn(tuner::run(Arc::clone(&core), tuning));
         }
         if let Some(limit) = wait_for_redis {
             start_redis(&core, &tasks, limit).await;
@@ -195,7 +169,7 @@ impl CacheBuilder {
         })
     }
 
-    fn into_core(self, is_tuned: bool) -> Result<Core, BuildError> {
+    fn into_core(self) -> Result<Core, BuildError> {
         let context = Arc::new(Context {
             clock: self.clock,
             observer: self.observer,
@@ -222,11 +196,6 @@ impl CacheBuilder {
             renewals: watch::Sender::new(0),
             source: self.source,
             sampler: self.sampler,
-            predictor: self.prediction.map(|prediction| Predictor {
-                prediction,
-                popularity: Popularity::default(),
-            }),
-            tuning: is_tuned.then(TuningLog::default),
             context,
         })
     }

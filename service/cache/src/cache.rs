@@ -8,20 +8,16 @@ use crate::{
     key::Key,
     loaded::Loaded,
     place::Place,
-    policy::{Policy, Strategy},
+    policy::Policy,
     read::Request,
     relay::{self, Outbox},
     state::Core,
     stats::Stats,
     tag::Tag,
-    tuning::{TuningLog, TuningStep},
     upkeep::Tasks,
     verify::Verified,
     warm::Warmed,
 };
-
-/// Answers that a write reloads at the same time.
-const RELOADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(3);
 
 /// The cache. Cloning shares it; the background tasks end with the last clone, or with [`shutdown`](Self::shutdown).
 #[derive(Clone)]
@@ -79,7 +75,7 @@ impl TieredCache {
             tags,
             policy,
             after,
-            started: self.core.context.start_of_read(policy.arm.is_some()),
+            started: self.core.context.start_of_read(),
             renews: false,
         };
         request.get_or_load(loader).await
@@ -94,7 +90,7 @@ impl TieredCache {
             tags,
             policy,
             after: None,
-            started: self.core.context.start_of_read(false),
+            started: self.core.context.start_of_read(),
             renews: false,
         };
         request.peek().await
@@ -106,18 +102,6 @@ impl TieredCache {
     /// it, and the other replicas have not heard of it yet.
     pub async fn invalidate(&self, tags: &[Tag]) -> Result<Invalidated, InvalidateError> {
         self.core.invalidate(tags).await
-    }
-
-    /// Ends every answer that depends on one of `tags`, then loads those of `keys` anew whose policy is
-    /// [`Strategy::WriteThrough`](crate::Strategy::WriteThrough), so that the next reader finds them. The loads run
-    /// after the invalidation; what the writer holds in its hands is never stored, because a slower writer would store
-    /// something older. A load that fails is left to the next reader.
-    pub async fn write_through(&self, tags: &[Tag], keys: Vec<Key>) -> Result<Invalidated, InvalidateError> {
-        let invalidated = self.invalidate(tags).await?;
-        let writes_through = |key: &Key| self.core.source.policy(key).strategy() == Strategy::WriteThrough;
-        let keys = keys.into_iter().filter(writes_through).collect();
-        self.core.warm(keys, RELOADS, |_| {}).await;
-        Ok(invalidated)
     }
 
     /// Empties by pattern: a glob over `endpoint:part:part`. Whole endpoints end, because generations exist for
@@ -148,12 +132,6 @@ impl TieredCache {
         self.core.warm(keys, concurrency, progress).await
     }
 
-    /// One round of [`CacheBuilder::predictive_warming`](crate::CacheBuilder::predictive_warming), now; nothing without
-    /// it.
-    pub async fn warm_popular(&self) -> Warmed {
-        self.core.warm_popular().await
-    }
-
     /// Compares up to `count` cached answers, picked at random, with the source, and removes those that differ and
     /// still do a second later.
     pub async fn verify(&self, count: usize) -> Verified {
@@ -166,11 +144,6 @@ impl TieredCache {
         let kept = self.core.l1.get(key, tags, context.now()).ok()?;
         let age_ms = context.clock.wall_ms().saturating_sub(kept.times.created_ms);
         kept.is_fresh(context.now()).then(|| Duration::from_millis(age_ms))
-    }
-
-    /// What tuning did of late, oldest first; `None` if nothing is tuned.
-    pub fn tuning_steps(&self) -> Option<Vec<TuningStep>> {
-        self.core.tuning.as_ref().map(TuningLog::steps)
     }
 
     /// The place of the newest invalidation that was applied here.

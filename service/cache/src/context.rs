@@ -31,9 +31,9 @@ impl Context {
         self.clock.monotonic()
     }
 
-    /// The time that a read starts: coarse, unless somebody wants to know how long it takes.
-    pub(crate) fn start_of_read(&self, is_timed: bool) -> Duration {
-        if is_timed || self.observer.is_some() {
+    /// The time that a read starts: coarse, unless an observer wants to know how long it takes.
+    pub(crate) fn start_of_read(&self) -> Duration {
+        if self.observer.is_some() {
             self.now()
         } else {
             self.clock.coarse()

@@ -1,5 +1,4 @@
-//! What is known about each endpoint: how long its loads take, how its answers end. Nothing here is touched by an L1
-//! hit.
+//! What is known about each endpoint: how long its loads take. Nothing here is touched by an L1 hit.
 
 use std::{
     collections::HashMap,
@@ -10,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::as_micros, stats::Counter};
+use crate::clock::as_micros;
 
 /// More endpoints than a service has routes; beyond it, further ones share the statistics of the last.
 const MAX_ENDPOINTS: usize = 1_024;
@@ -38,54 +37,6 @@ pub(crate) struct Endpoints {
 pub(crate) struct Endpoint {
     pub(crate) name: &'static str,
     slowest_us: AtomicU64,
-    loads: Counter,
-    load_us: Counter,
-    /// Misses of entries that were there and had expired.
-    pub(crate) expired: Counter,
-    /// Misses of entries that were there and had been invalidated.
-    pub(crate) invalidated: Counter,
-    /// Misses of what was not there: never asked for, or evicted.
-    pub(crate) absent: Counter,
-    /// What tuning adds to the TTL, in thousandths.
-    added_ttl_permille: AtomicU64,
-}
-
-/// How the answers of one endpoint, or of all, ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Endings {
-    pub(crate) loads: u64,
-    pub(crate) load_us: u64,
-    pub(crate) expired: u64,
-    pub(crate) invalidated: u64,
-    pub(crate) absent: u64,
-}
-
-impl Endings {
-    pub(crate) fn since(self, before: Self) -> Self {
-        self.with(before, |now, before| now - before)
-    }
-
-    pub(crate) fn plus(self, other: Self) -> Self {
-        self.with(other, |one, other| one + other)
-    }
-
-    pub(crate) fn misses(self) -> u64 {
-        self.expired + self.invalidated + self.absent
-    }
-
-    pub(crate) fn mean_load_us(self) -> u64 {
-        self.load_us / self.loads.max(1)
-    }
-
-    fn with(self, other: Self, join: fn(u64, u64) -> u64) -> Self {
-        Self {
-            loads: join(self.loads, other.loads),
-            load_us: join(self.load_us, other.load_us),
-            expired: join(self.expired, other.expired),
-            invalidated: join(self.invalidated, other.invalidated),
-            absent: join(self.absent, other.absent),
-        }
-    }
 }
 
 impl Endpoint {
@@ -99,8 +50,6 @@ impl Endpoint {
     /// A load took so long.
     pub(crate) fn note_load(&self, elapsed: Duration) {
         let load_us = as_micros(elapsed).max(1);
-        self.loads.add_one();
-        self.load_us.add(load_us);
         // Two loads that end together may lose one of the two: it is an estimate.
         let slowest = self.slowest_us.load(Ordering::Relaxed);
         self.slowest_us
@@ -114,32 +63,6 @@ impl Endpoint {
             slowest_us => Duration::from_micros(slowest_us),
         };
         (slowest * LOCK_LOADS).clamp(MIN_LOCK, MAX_LOCK)
-    }
-
-    /// How answers ended since the start; while nothing is tuned, only loads are counted.
-    pub(crate) fn endings(&self) -> Endings {
-        Endings {
-            loads: self.loads.get(),
-            load_us: self.load_us.get(),
-            expired: self.expired.get(),
-            invalidated: self.invalidated.get(),
-            absent: self.absent.get(),
-        }
-    }
-
-    /// What the TTL is multiplied with.
-    pub(crate) fn ttl_factor(&self) -> f64 {
-        self.ttl_permille() as f64 / 1_000.0
-    }
-
-    pub(crate) fn ttl_permille(&self) -> u64 {
-        1_000 + self.added_ttl_permille.load(Ordering::Relaxed)
-    }
-
-    /// Tuning never shortens a TTL: less than 1,000 counts as that.
-    pub(crate) fn set_ttl_permille(&self, permille: u64) {
-        let added = permille.saturating_sub(1_000);
-        self.added_ttl_permille.store(added, Ordering::Relaxed);
     }
 }
 
@@ -199,9 +122,9 @@ mod tests {
     #[test]
     fn endpoints_are_remembered_by_name() {
         let endpoints = Endpoints::default();
-        endpoints.get("a").loads.add_one();
-        assert_eq!(endpoints.get("a").loads.get(), 1);
-        assert_eq!(endpoints.get("b").loads.get(), 0);
+        endpoints.get("a").note_load(Duration::from_secs(2));
+        assert_eq!(endpoints.get("a").lock_ttl(), Duration::from_secs(6));
+        assert_eq!(endpoints.get("b").lock_ttl(), UNKNOWN_LOAD * LOCK_LOADS);
         assert_eq!(endpoints.names().len(), 2);
     }
 }

@@ -245,7 +245,7 @@ impl Flight<'_> {
         }
         let policy = &self.plan.policy;
         match &loaded.value {
-            Some(_) => Some(policy.lifetime(loaded.ttl, rand::random(), self.plan.endpoint.ttl_factor())),
+            Some(_) => Some(policy.lifetime(loaded.ttl, rand::random())),
             None => policy.negative_lifetime(loaded.ttl, rand::random()),
         }
     }

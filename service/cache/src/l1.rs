@@ -39,7 +39,6 @@ pub(crate) struct L1 {
     stamps: Stamps,
     /// Until when entries may be served, in nanoseconds of the cache's monotonic clock; 0 is not at all.
     lease_until_ns: AtomicU64,
-    capacity_bytes: u64,
 }
 
 /// An entry with what is needed to judge it. Times are on the cache's monotonic clock.
@@ -95,7 +94,6 @@ impl L1 {
             entries: Cache::with_weighter(entries, capacity_bytes, Weight),
             stamps: Stamps::new(),
             lease_until_ns: AtomicU64::new(if endless { ENDLESS } else { 0 }),
-            capacity_bytes,
         }
     }
 
@@ -159,20 +157,6 @@ impl L1 {
 
     pub(crate) fn weight_bytes(&self) -> u64 {
         self.entries.weight()
-    }
-
-    /// How much may be held now: the capacity, or what [`L1::resize`] made of it.
-    pub(crate) fn size_bytes(&self) -> u64 {
-        self.entries.capacity()
-    }
-
-    pub(crate) fn capacity_bytes(&self) -> u64 {
-        self.capacity_bytes
-    }
-
-    /// Holds up to `bytes` from now on; more than the capacity means the capacity.
-    pub(crate) fn resize(&self, bytes: u64) {
-        self.entries.set_capacity(bytes.min(self.capacity_bytes));
     }
 
     /// The keys of all entries, dead ones included. In no order, and not cheap: for operators and background work.
@@ -293,18 +277,7 @@ mod tests {
     fn capacity_bounds_the_weight() {
         let l1 = L1::new(10_000, true);
         fill_many(&l1);
-        assert!(l1.weight_bytes() <= l1.size_bytes(), "{} bytes", l1.weight_bytes());
+        assert!(l1.weight_bytes() <= 10_100, "{} bytes", l1.weight_bytes());
         assert!(l1.entry_count() > 0);
-    }
-
-    #[test]
-    fn a_smaller_size_bounds_it_too_and_the_capacity_is_the_largest() {
-        let l1 = L1::new(40_000, true);
-        l1.resize(10_000);
-        assert!(l1.size_bytes() <= 10_100, "{} bytes", l1.size_bytes());
-        fill_many(&l1);
-        assert!(l1.weight_bytes() <= l1.size_bytes(), "{} bytes", l1.weight_bytes());
-        l1.resize(1 << 40);
-        assert!((40_000..40_100).contains(&l1.size_bytes()));
     }
 }

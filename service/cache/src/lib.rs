@@ -48,10 +48,9 @@
 //! no such thing can be cached too ([`Policy::with_negative_ttl`]); a client that wrote elsewhere reads its own write
 //! ([`TieredCache::get_or_load_after`]); a durable outbox is relayed ([`TieredCache::relay`]).
 //!
-//! With a [`Source`], answers are loaded in advance ([`TieredCache::warm`], [`CacheBuilder::predictive_warming`]),
-//! reloaded after a write ([`TieredCache::write_through`]) and compared with the database ([`TieredCache::verify`],
-//! [`CacheBuilder::sampler`]). TTLs and sizes can follow what is seen ([`CacheBuilder::tuning`]), and two policies can
-//! be tried side by side ([`Experiment`]). The protocol, its proof and what it costs are in `docs/CACHE.md`.
+//! With a [`Source`], answers are loaded in advance ([`TieredCache::warm`]) and compared with the database
+//! ([`TieredCache::verify`], [`CacheBuilder::verify_every`], [`CacheBuilder::sampler`]). The protocol, its proof and what
+//! it costs are in `docs/CACHE.md`.
 //!
 //! Values of a type of their own are read, kept and removed by key through [`TieredCache::typed`]; a loader may choose
 //! the TTL of what it brings, or that it is not kept ([`Loaded`]).
@@ -70,7 +69,6 @@ mod detach;
 mod endpoints;
 mod entry;
 mod error;
-mod experiment;
 mod fetch;
 mod flight;
 mod invalidate;
@@ -83,7 +81,6 @@ mod pattern;
 mod place;
 mod planned;
 mod policy;
-mod popularity;
 mod read;
 mod relay;
 mod source;
@@ -95,8 +92,6 @@ mod sync;
 mod tag;
 #[cfg(test)]
 mod tests;
-mod tuner;
-mod tuning;
 mod typed;
 mod upkeep;
 mod verify;
@@ -110,19 +105,16 @@ pub use crate::{
     clock::{Clock, SystemClock},
     entry::{Entry, Flushed, Invalidated, Served, Tier},
     error::{BuildError, InvalidateError, LoadError, RedisFailure},
-    experiment::Experiment,
     key::Key,
     l2::RedisSettings,
     loaded::Loaded,
     observer::Observer,
     place::{NoPlace, Place},
-    policy::{Arm, Policy, Strategy},
-    popularity::Prediction,
+    policy::{Policy, Strategy},
     relay::{Outbox, OutboxRow},
     source::{Source, SourceError},
-    stats::{ArmStats, Stats},
+    stats::Stats,
     tag::Tag,
-    tuning::{Tuning, TuningStep},
     typed::{Codec, CodecError, Typed, TypedError},
     verify::Verified,
     warm::Warmed,

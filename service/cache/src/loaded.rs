@@ -40,7 +40,7 @@ impl<T> Loaded<T> {
         self
     }
 
-    /// Serves this answer for `ttl` instead of the policy's TTL; jitter and tuning apply all the same.
+    /// Serves this answer for `ttl` instead of the policy's TTL; jitter applies all the same.
     #[must_use]
     pub const fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{entry::Tier, policy::Arm};
+use crate::entry::Tier;
 
 /// Is told what happens inside the cache.
 ///
@@ -14,11 +14,6 @@ pub trait Observer: Send + Sync + 'static {
     /// client's load was shared), every other tier a hit.
     fn lookup(&self, endpoint: &'static str, tier: Tier, elapsed: Duration) {
         let _ = (endpoint, tier, elapsed);
-    }
-
-    /// A read whose policy belongs to an arm of an experiment was answered; called after [`Observer::lookup`].
-    fn lookup_in_arm(&self, endpoint: &'static str, arm: Arm, tier: Tier, elapsed: Duration) {
-        let _ = (endpoint, arm, tier, elapsed);
     }
 
     /// Redis refused a loaded answer, because one of its tags was invalidated during the load.

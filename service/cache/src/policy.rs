@@ -26,9 +26,6 @@ pub enum Strategy {
     ReadThrough,
     /// Each client that misses loads for itself, then offers the answer to the cache.
     CacheAside,
-    /// As read-through; and a write reloads what it changed, by
-    /// [`TieredCache::write_through`](crate::TieredCache::write_through).
-    WriteThrough,
     /// As read-through; and what is asked for late in its TTL is loaded anew in the background.
     RefreshAhead,
     /// No cache: every read loads.
@@ -41,10 +38,9 @@ pub enum Strategy {
 
 impl Strategy {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 5] = [
         Self::ReadThrough,
         Self::CacheAside,
-        Self::WriteThrough,
         Self::RefreshAhead,
         Self::Off,
         Self::Planned,
@@ -55,29 +51,9 @@ impl Strategy {
         match self {
             Self::ReadThrough => "read-through",
             Self::CacheAside => "cache-aside",
-            Self::WriteThrough => "write-through",
             Self::RefreshAhead => "refresh-ahead",
             Self::Off => "off",
             Self::Planned => "planned",
-        }
-    }
-}
-
-/// One side of an experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Arm {
-    /// What there was.
-    A,
-    /// What is tried.
-    B,
-}
-
-impl Arm {
-    /// The name in metrics: `a` or `b`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::A => "a",
-            Self::B => "b",
         }
     }
 }
@@ -95,7 +71,6 @@ pub struct Policy {
     pub(crate) serves_disconnected: bool,
     pub(crate) fleet_lock: bool,
     pub(crate) strategy: Strategy,
-    pub(crate) arm: Option<Arm>,
 }
 
 impl Policy {
@@ -112,7 +87,6 @@ impl Policy {
             serves_disconnected: false,
             fleet_lock: true,
             strategy: Strategy::ReadThrough,
-            arm: None,
         }
     }
 
@@ -186,28 +160,21 @@ impl Policy {
         self
     }
 
-    /// Reads with this policy are counted under this arm of an experiment (see [`Experiment`](crate::Experiment)).
-    #[must_use]
-    pub const fn with_arm(mut self, arm: Arm) -> Self {
-        self.arm = Some(arm);
-        self
-    }
-
     /// The strategy.
     pub const fn strategy(&self) -> Strategy {
         self.strategy
     }
 
-    /// The TTL, before jitter and tuning.
+    /// The TTL, before jitter.
     pub const fn base_ttl(&self) -> Duration {
         self.ttl
     }
 
     /// The limits of one entry. `ttl` is what its loader wants instead of the policy's, `draw` a random number from 0 to
-    /// 1, `factor` what tuning says about the TTL.
-    pub(crate) fn lifetime(&self, ttl: Option<Duration>, draw: f64, factor: f64) -> Lifetime {
+    /// 1.
+    pub(crate) fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Lifetime {
         let ttl = ttl.map_or(self.ttl, |ttl| at_most(ttl, MAX_TTL));
-        let soft = ttl.mul_f64((1.0 - self.jitter * draw) * factor).min(MAX_TTL);
+        let soft = ttl.mul_f64(1.0 - self.jitter * draw).min(MAX_TTL);
         let hard = self.hard_ttl.unwrap_or(soft).max(soft);
         Lifetime {
             soft_ms: as_millis(soft),
@@ -272,15 +239,15 @@ mod tests {
     #[test]
     fn jitter_only_shortens_and_stays_within_its_share() {
         let policy = Policy::ttl(Duration::from_secs(100)).with_jitter(0.1);
-        assert_eq!(policy.lifetime(None, 0.0, 1.0).soft_ms, 100_000);
-        assert_eq!(policy.lifetime(None, 1.0, 1.0).soft_ms, 90_000);
+        assert_eq!(policy.lifetime(None, 0.0).soft_ms, 100_000);
+        assert_eq!(policy.lifetime(None, 1.0).soft_ms, 90_000);
     }
 
     #[test]
     fn endless_limits_are_cut_to_a_year() {
         let lifetime = Policy::ttl(Duration::MAX)
             .with_hard_ttl(Duration::MAX)
-            .lifetime(None, 0.0, 4.0);
+            .lifetime(None, 0.0);
         assert_eq!(
             (lifetime.soft_ms, lifetime.hard_ms),
             (as_millis(MAX_TTL), as_millis(MAX_TTL))
@@ -290,11 +257,11 @@ mod tests {
     #[test]
     fn the_hard_limit_is_never_below_the_soft_one() {
         let policy = Policy::ttl(Duration::from_secs(10)).with_jitter(0.0);
-        assert_eq!(policy.lifetime(None, 0.5, 1.0).hard_ms, 10_000);
+        assert_eq!(policy.lifetime(None, 0.5).hard_ms, 10_000);
         let shorter = policy.with_hard_ttl(Duration::from_secs(1));
-        assert_eq!(shorter.lifetime(None, 0.5, 1.0).hard_ms, 10_000);
+        assert_eq!(shorter.lifetime(None, 0.5).hard_ms, 10_000);
         let longer = policy.with_hard_ttl(Duration::from_mins(1));
-        assert_eq!(longer.lifetime(None, 0.5, 1.0).hard_ms, 60_000);
+        assert_eq!(longer.lifetime(None, 0.5).hard_ms, 60_000);
     }
 
     #[test]

@@ -6,14 +6,13 @@ use std::{any::TypeId, sync::Arc, time::Duration};
 use tracing::Instrument as _;
 
 use crate::{
-    clock::as_micros,
     detach::Detachable,
     entry::{Served, Tier},
     error::LoadError,
     fetch::{self, Plan},
     flight::{Admission, Admitted, Failure, Load, Waiter},
     key::Key,
-    l1::{Kept, Missing},
+    l1::Kept,
     loaded::Loaded,
     place::Place,
     policy::{Policy, Strategy},
@@ -23,9 +22,6 @@ use crate::{
     subscribe::LEASE,
     tag::Tag,
 };
-
-/// One hit in so many tells the popularity table, chosen by the low bits of the clock.
-const POPULARITY_SAMPLE: u32 = 64;
 
 /// What one client asks for.
 #[derive(Clone, Copy)]
@@ -218,11 +214,6 @@ impl Request<'_> {
     fn answer(&self, kept: &Kept) -> Served {
         self.count(Tier::L1);
         self.core.sample_hit(self.key, kept);
-        if let Some(predictor) = &self.core.predictor
-            && self.started.subsec_nanos().is_multiple_of(POPULARITY_SAMPLE)
-        {
-            predictor.popularity.note(self.key, POPULARITY_SAMPLE);
-        }
         Served::new(kept.entry.clone(), Tier::L1)
     }
 
@@ -268,17 +259,9 @@ impl Request<'_> {
     fn count(&self, tier: Tier) {
         let context = &self.core.context;
         context.observe(|observer| observer.lookup(self.key.endpoint(), tier, context.since(self.started)));
-        if let Some(arm) = self.policy.arm {
-            let elapsed = context.since(self.started);
-            context.counters.arm(arm).count(tier, as_micros(elapsed));
-            context.observe(|observer| observer.lookup_in_arm(self.key.endpoint(), arm, tier, elapsed));
-        }
     }
 
     fn note_miss(&self, tier: Tier) {
-        if let Some(predictor) = &self.core.predictor {
-            predictor.popularity.note(self.key, 1);
-        }
         if tier == Tier::Stale {
             self.core.context.counters.stale_served.add_one();
         }
@@ -296,17 +279,6 @@ impl Request<'_> {
             newer_than_ms,
             after: self.after,
             endpoint: self.core.endpoints.get(self.key.endpoint()),
-        }
-    }
-
-    /// Why L1 has no answer; for tuning.
-    fn note_why(&self) {
-        let endpoint = self.core.endpoints.get(self.key.endpoint());
-        match self.core.l1.get(self.key, self.tags, self.started) {
-            Ok(_) => endpoint.expired.add_one(),
-            Err(Missing::Invalidated) => endpoint.invalidated.add_one(),
-            Err(Missing::Absent) => endpoint.absent.add_one(),
-            Err(Missing::NoLease) => {}
         }
     }
 }
@@ -331,9 +303,6 @@ impl Admission for Request<'_> {
     }
 
     fn stamp(&self) -> Stamp {
-        if self.core.tuning.is_some() && !self.renews {
-            self.note_why();
-        }
         self.core.l1.stamps().take(self.tags, self.key.endpoint_stripe())
     }
 }

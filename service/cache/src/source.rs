@@ -1,5 +1,4 @@
-//! Where answers come from when no client brings a loader: what warming, prediction, verification and write-through
-//! ask.
+//! Where answers come from when no client brings a loader: for warming and verification.
 
 use std::{error::Error, sync::Arc, time::Duration};
 

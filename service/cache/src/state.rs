@@ -15,10 +15,8 @@ use crate::{
     l1::L1,
     l2::L2,
     place::{Place, Token},
-    popularity::Predictor,
     source::{Sampler, Source},
     stats::Stats,
-    tuning::TuningLog,
 };
 
 /// One cache. Clients and background tasks hold it together.
@@ -41,10 +39,6 @@ pub(crate) struct Core {
     pub(crate) source: Arc<dyn Source>,
     /// `None`: hits are not compared with the source.
     pub(crate) sampler: Option<Sampler>,
-    /// `None`: nothing is loaded for being popular, and nothing counts what is.
-    pub(crate) predictor: Option<Predictor>,
-    /// `None`: nothing is tuned, and nothing counts how answers end.
-    pub(crate) tuning: Option<TuningLog>,
     pub(crate) context: Arc<Context>,
 }
 
@@ -108,10 +102,6 @@ impl Core {
             l2_open: self.l2.as_ref().is_some_and(L2::is_usable),
             last_seq: self.cursor.place().seq,
             bypassed_tags: self.bypass.len(),
-            popular_keys: self
-                .predictor
-                .as_ref()
-                .map_or(0, |predictor| predictor.popularity.len()),
             ..self.context.counters.stats()
         }
     }

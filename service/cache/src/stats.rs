@@ -3,8 +3,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{entry::Tier, policy::Arm};
-
 /// Defines [`Stats`] and the counters behind those of its fields that are counted.
 macro_rules! stats {
     (looked_up { $($(#[$doc:meta])* $field:ident: $type:ty,)+ } counted { $($(#[$about:meta])* $count:ident,)+ }) => {
@@ -20,7 +18,6 @@ macro_rules! stats {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(pub(crate) $count: Counter,)+
-            arms: [ArmCounters; 2],
         }
 
         impl Counters {
@@ -28,8 +25,6 @@ macro_rules! stats {
             pub(crate) fn stats(&self) -> Stats {
                 Stats {
                     $($count: self.$count.get(),)+
-                    arm_a: self.arm(Arm::A).stats(),
-                    arm_b: self.arm(Arm::B).stats(),
                     ..Stats::default()
                 }
             }
@@ -55,12 +50,6 @@ stats! {
         last_seq: u64,
         /// Tags for which Redis is not trusted here, because an invalidation of them failed.
         bypassed_tags: u64,
-        /// Keys whose popularity is counted; 0 without predictive warming.
-        popular_keys: u64,
-        /// What was read by the policy that an experiment compares with.
-        arm_a: ArmStats,
-        /// What was read by the policy that an experiment tries.
-        arm_b: ArmStats,
     }
     counted {
         /// Loader runs since the start.
@@ -83,10 +72,8 @@ stats! {
         replayed,
         /// Answers that were loaded anew before they expired.
         refreshed,
-        /// Loads that no client asked for: at the start, on order, of popular keys, and after a write.
+        /// Loads that no client asked for: at the start, and on order.
         warmed,
-        /// How many of these were of popular keys.
-        predicted,
         /// Aged answers that were served because the loader failed or was slow.
         stale_served,
         /// Loads that waited for another replica's load of the same key.
@@ -108,18 +95,6 @@ stats! {
     }
 }
 
-/// What one arm did since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ArmStats {
-    /// Reads that a tier answered, aged answers included.
-    pub hits: u64,
-    /// Reads that needed the loader.
-    pub misses: u64,
-    /// Time that clients waited for these reads, in microseconds.
-    pub waited_us: u64,
-}
-
 /// What Redis says of its memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
@@ -138,10 +113,6 @@ impl Memory {
 }
 
 impl Counters {
-    pub(crate) fn arm(&self, arm: Arm) -> &ArmCounters {
-        &self.arms[arm as usize]
-    }
-
     pub(crate) fn note_heartbeat(&self, elapsed_us: u64) {
         self.redis_heartbeat_us.set(elapsed_us);
     }
@@ -172,29 +143,5 @@ impl Counter {
 
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The counters behind [`ArmStats`].
-#[derive(Debug, Default)]
-pub(crate) struct ArmCounters {
-    hits: Counter,
-    misses: Counter,
-    waited_us: Counter,
-}
-
-impl ArmCounters {
-    pub(crate) fn count(&self, tier: Tier, waited_us: u64) {
-        let counter = if tier == Tier::Db { &self.misses } else { &self.hits };
-        counter.add_one();
-        self.waited_us.add(waited_us);
-    }
-
-    pub(crate) fn stats(&self) -> ArmStats {
-        ArmStats {
-            hits: self.hits.get(),
-            misses: self.misses.get(),
-            waited_us: self.waited_us.get(),
-        }
     }
 }

@@ -15,7 +15,7 @@ mod reader;
 mod tests;
 
 pub use auth::{AuthConfig, TokenAlgorithm};
-pub use cache::{CacheConfig, CacheExperiment};
+pub use cache::CacheConfig;
 pub use database::DatabaseConfig;
 pub use faults::{Fault, FaultConfig};
 pub use http::HttpConfig;

@@ -47,9 +47,8 @@ pub enum Queries {
 
 const QUERIES: &[(&str, Queries)] = &[("phase1", Queries::Phase1), ("tuned", Queries::Tuned)];
 
-pub(super) const STRATEGIES: &[(&str, Strategy)] = &[
+const STRATEGIES: &[(&str, Strategy)] = &[
     (Strategy::ReadThrough.as_str(), Strategy::ReadThrough),
-    (Strategy::WriteThrough.as_str(), Strategy::WriteThrough),
     (Strategy::CacheAside.as_str(), Strategy::CacheAside),
     (Strategy::RefreshAhead.as_str(), Strategy::RefreshAhead),
     (Strategy::Off.as_str(), Strategy::Off),
@@ -69,7 +68,6 @@ pub struct Switches {
     /// `CACHE_STRATEGY`, default from the profile (planned `planned`, the others `read-through`): how the cache and the
     /// store work together. Means nothing while the cache is off.
     /// - `read-through`: the cache loads, once for all who miss together; a write ends what it changed.
-    /// - `write-through`: as read-through, and a write loads the answers about its driver anew before it is answered.
     /// - `cache-aside`: each request that misses loads for itself.
     /// - `refresh-ahead`: as read-through, and what is read late in its lifetime is loaded anew in the background.
     /// - `off`: every request loads.

@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tiered_cache::{Arm, Observer, Stats, Tier};
+use tiered_cache::{Observer, Stats, Tier};
 
 use super::LATENCY_BUCKETS_S;
 use crate::usecases::Endpoint;
@@ -23,8 +23,6 @@ pub struct CacheMetrics {
     hits: Family<Labels<2>, Counter>,
     misses: Family<Labels<1>, Counter>,
     latency: Family<Labels<2>, Histogram, fn() -> Histogram>,
-    /// Only while an experiment runs: looked up at each lookup, which an experiment may cost.
-    arms: Family<Labels<3>, Histogram, fn() -> Histogram>,
     l1_bytes: Gauge,
     memory: Family<Labels<1>, Gauge>,
     redis_max_bytes: Gauge,
@@ -50,7 +48,6 @@ impl CacheMetrics {
             hits: Family::default(),
             misses: Family::default(),
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
-            arms: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_S)),
             l1_bytes: memory.get_or_create_owned(&[("tier", "l1")]),
             memory: memory.clone(),
             redis_max_bytes: Gauge::default(),
@@ -77,11 +74,6 @@ impl CacheMetrics {
             "cache_latency_seconds",
             "From the question to the cache until its answer, loads included",
             metrics.latency.clone(),
-        );
-        registry.register(
-            "cache_arm_latency_seconds",
-            "As cache_latency_seconds, by the arm of the experiment; its count is the arm's lookups by tier",
-            metrics.arms.clone(),
         );
         registry.register(
             "cache_memory_bytes",
@@ -236,12 +228,6 @@ impl Observer for CacheObserver {
         if let Some(handles) = index.and_then(|index| self.endpoints.get(index)) {
             handles.record(tier, elapsed);
         }
-    }
-
-    fn lookup_in_arm(&self, endpoint: &'static str, arm: Arm, tier: Tier, elapsed: Duration) {
-        let labels = [("endpoint", endpoint), ("arm", arm.as_str()), ("tier", tier.as_str())];
-        let latency = self.metrics.arms.get_or_create_owned(&labels);
-        latency.observe(elapsed.as_secs_f64());
     }
 
     fn fill_rejected(&self, _endpoint: &'static str) {

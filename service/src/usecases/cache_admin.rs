@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
-use tiered_cache::{ArmStats, Place, Stats, TieredCache, TuningStep};
+use tiered_cache::{Place, TieredCache};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,74 +55,10 @@ pub struct CacheReport {
     pub warmed: u64,
     /// See `warmed`.
     pub to_warm: u64,
-    /// Loads of popular answers that had ended (`CACHE_PREDICTIVE_WARMING`).
-    pub predicted: u64,
-    /// Answers whose popularity is counted; 0 without predictive warming.
-    pub popular: u64,
     /// Hits that were compared with the database (`CACHE_VERIFY_ONE_IN`).
     pub sampled: u64,
     /// Answers that differed from the database at every look, sampled or verified on order; they were removed.
     pub inconsistent: u64,
-    /// What tuning did of late, oldest first (`CACHE_TUNING`); absent without it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tuning: Option<Vec<TuningReport>>,
-    /// Both arms of the experiment (`CACHE_EXPERIMENT`); absent without one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub experiment: Option<ExperimentReport>,
-}
-
-/// One step of tuning.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct TuningReport {
-    /// `ttl:ENDPOINT` or `l1`.
-    pub what: String,
-    /// Before, in thousandths of the configured TTL or in bytes.
-    pub from: u64,
-    /// After, in the same unit.
-    pub to: u64,
-    /// What was observed.
-    pub reason: String,
-}
-
-impl From<TuningStep> for TuningReport {
-    fn from(step: TuningStep) -> Self {
-        Self {
-            what: step.what,
-            from: step.from,
-            to: step.to,
-            reason: step.reason,
-        }
-    }
-}
-
-/// How the arms of an experiment do.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ExperimentReport {
-    /// What there was: `CACHE_STRATEGY`.
-    pub a: ArmReport,
-    /// What is tried.
-    pub b: ArmReport,
-}
-
-/// What one arm did since the start.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ArmReport {
-    /// Reads that a tier answered.
-    pub hits: u64,
-    /// Reads that needed the database.
-    pub misses: u64,
-    /// How long clients waited for all of these reads, in microseconds.
-    pub waited_us: u64,
-}
-
-impl From<ArmStats> for ArmReport {
-    fn from(arm: ArmStats) -> Self {
-        Self {
-            hits: arm.hits,
-            misses: arm.misses,
-            waited_us: arm.waited_us,
-        }
-    }
 }
 
 /// How cache and database compare.
@@ -192,23 +128,10 @@ impl CacheAdmin {
             outbox_applied: stats.outbox_applied,
             last_seq: stats.last_seq,
             bypassed_tags: stats.bypassed_tags,
-            predicted: stats.predicted,
-            popular: stats.popular_keys,
             sampled: stats.sampled,
             inconsistent: stats.inconsistent,
-            tuning: cache
-                .tuning_steps()
-                .map(|steps| steps.into_iter().map(TuningReport::from).collect()),
-            experiment: self.experiment(&stats),
             ..warming
         }
-    }
-
-    fn experiment(&self, stats: &Stats) -> Option<ExperimentReport> {
-        self.warming.answers.has_experiment().then(|| ExperimentReport {
-            a: stats.arm_a.into(),
-            b: stats.arm_b.into(),
-        })
     }
 
     /// Ends all answers of `target`, on all replicas. The result is the invalidation's place among all.

@@ -187,17 +187,6 @@ impl Question {
         Self::DriverList(PageRequest::first(PageLimit::DEFAULT)),
     ];
 
-    /// Every question about one driver; of the trips, the newest.
-    pub const fn about(id: DriverId) -> [Self; 5] {
-        [
-            Self::DriverDetails(id),
-            Self::CurrentRisk(id),
-            Self::Premium(id),
-            Self::DriverStatistics(id),
-            Self::DriverTrips(id, PageRequest::first(PageLimit::DEFAULT)),
-        ]
-    }
-
     /// The question whose answer is kept under `key`, if there is one and `signer` signs its cursors.
     pub(super) fn of(key: &Key, signer: &str) -> Option<Self> {
         let driver = |id: &str| id.parse().ok().map(DriverId);
@@ -490,8 +479,19 @@ mod tests {
                 },
             ),
         ];
-        let all = Question::ABOUT_ALL.into_iter().chain(Question::about(id));
+        let all = Question::ABOUT_ALL.into_iter().chain(about(id));
         all.chain(pages).collect()
+    }
+
+    /// Every question about one driver; of the trips, the newest.
+    fn about(id: DriverId) -> [Question; 5] {
+        [
+            Question::DriverDetails(id),
+            Question::CurrentRisk(id),
+            Question::Premium(id),
+            Question::DriverStatistics(id),
+            Question::DriverTrips(id, PageRequest::first(PageLimit::DEFAULT)),
+        ]
     }
 
     #[test]
@@ -555,7 +555,7 @@ mod tests {
             Change::DriverUpdated(id),
         ];
         let ended: HashSet<Tag> = changes.into_iter().flat_map(Change::tags).collect();
-        let questions: Vec<_> = Question::ABOUT_ALL.into_iter().chain(Question::about(id)).collect();
+        let questions: Vec<_> = Question::ABOUT_ALL.into_iter().chain(about(id)).collect();
         assert_eq!(questions.len(), Endpoint::ALL.len());
         for question in questions {
             let tags = question.tags();

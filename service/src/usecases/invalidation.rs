@@ -3,10 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use tiered_cache::{InvalidateError, Key, Place, Strategy, Tag, TieredCache};
+use tiered_cache::{InvalidateError, Place, Strategy, Tag, TieredCache};
 
-use super::cascade::{Change, Ended, Question};
-use super::source::Answers;
+use super::cascade::{Change, Ended};
 use crate::faults::EveryNth;
 
 /// What became of an invalidation.
@@ -42,8 +41,6 @@ pub struct Invalidator {
     pub cache: Option<TieredCache>,
     /// How it is told: by tag, or by name with the strategy as planned.
     pub strategy: Strategy,
-    /// Knows what to reload after a write; `None` when no answer is written through.
-    pub reloads: Option<Arc<Answers>>,
     /// Faults on purpose: invalidations that are not made. Usually none.
     pub skipped: Vec<Arc<EveryNth>>,
 }
@@ -52,29 +49,20 @@ impl Invalidator {
     /// Invalidates everything that `changes` touch, in one call. When this returns, this replica serves nothing older,
     /// whatever Redis said. What Redis did not take, the cache repeats by itself, and after a crash out of the outbox.
     ///
-    /// With write-through, the answers about the changed drivers are loaded anew before this returns. Those about the
-    /// portfolio are left to their readers: every write touches them, and adding them up again costs more than the
-    /// write.
-    ///
     /// With the strategy as planned there is neither a place nor that promise: entries are deleted by pattern.
     pub async fn apply(&self, changes: impl IntoIterator<Item = Change>) -> Applied {
         if self.skipped.iter().any(|count| count.is_due()) {
             return Applied::NOTHING_TO_DO;
         }
-        let changes: Vec<Change> = changes.into_iter().collect();
-        let reloads = self
-            .reloads
-            .as_ref()
-            .map_or_else(Vec::new, |answers| keys_about(&changes, answers));
-        self.end(changes.into_iter().map(Ended::By).collect(), reloads).await
+        self.end(changes.into_iter().map(Ended::By).collect()).await
     }
 
     /// Ends what an operator orders; faults on purpose do not hold here.
     pub(super) async fn end_on_order(&self, ended: Ended) -> Applied {
-        self.end(vec![ended], Vec::new()).await
+        self.end(vec![ended]).await
     }
 
-    async fn end(&self, ended: Vec<Ended>, reloads: Vec<Key>) -> Applied {
+    async fn end(&self, ended: Vec<Ended>) -> Applied {
         let Some(cache) = &self.cache else {
             return Applied::NOTHING_TO_DO;
         };
@@ -87,16 +75,9 @@ impl Invalidator {
         }
         let tags: HashSet<Tag> = ended.iter().flat_map(Ended::tags).collect();
         let tags: Vec<Tag> = tags.into_iter().collect();
-        let done = cache.write_through(&tags, reloads).await;
+        let done = cache.invalidate(&tags).await;
         Applied::of(done.map(|invalidated| invalidated.place))
     }
-}
-
-/// Where the answers about the changed drivers are kept.
-fn keys_about(changes: &[Change], answers: &Answers) -> Vec<Key> {
-    let drivers: HashSet<_> = changes.iter().map(|change| change.driver()).collect();
-    let questions = drivers.into_iter().flat_map(Question::about);
-    questions.map(|question| answers.key(question)).collect()
 }
 
 /// One scan of all names per pattern, as the plan's `flush_pattern`.

@@ -92,7 +92,7 @@ impl Reads {
         // The load owns what it needs, since it outlives a client that goes away.
         let loader = move || answers.load(question);
         let key = self.answers.key(question);
-        let policy = self.answers.policy_of(question.endpoint(), &key);
+        let policy = self.answers.policy_of(question.endpoint());
         let served = cache
             .get_or_load_after(known, &key, &question.tags(), policy, loader)
             .await?;

@@ -1,21 +1,17 @@
 //! The source of truth behind every cached answer: what it is, how long it lives, and how it is cached. Clients' reads
-//! bring the question; the cache's own work (warming, prediction, verification) brings the key.
+//! bring the question; the cache's own work (warming, verification) brings the key.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tiered_cache::{Entry, Experiment, Key, Policy, SourceError, Strategy, Tag};
+use tiered_cache::{Entry, Key, Policy, SourceError, Strategy, Tag};
 
 use super::cascade::{Endpoint, Question};
 use super::cursors::CursorKey;
 use super::loader::{LoadFailed, Loader};
 use super::query_cache::QueryCache;
-use crate::config::{CacheConfig, CacheExperiment};
+use crate::config::CacheConfig;
 use crate::store::Store;
-
-/// Divides the keys between the arms of an experiment: the same on every replica and at every start, so that an arm
-/// keeps its keys.
-const EXPERIMENT_SALT: u64 = 1;
 
 /// Loads answers from a store, and knows how each is cached.
 pub struct Answers {
@@ -24,25 +20,16 @@ pub struct Answers {
     results: Option<QueryCache>,
     /// By endpoint, in their order.
     policies: [Policy; Endpoint::ALL.len()],
-    /// Policies with a second strategy for a share of the keys, if there is an experiment.
-    experiments: Option<[Experiment; Endpoint::ALL.len()]>,
 }
 
 impl Answers {
     /// Answers from `store`, cached in the manner of `strategy`.
     pub fn new(store: Arc<dyn Store>, cursors: Arc<CursorKey>, strategy: Strategy, config: &CacheConfig) -> Self {
-        let policy = |endpoint: Endpoint, strategy| Policy::ttl(endpoint.ttl(config)).with_strategy(strategy);
-        let split = |endpoint, other: CacheExperiment| {
-            let (a, b) = (policy(endpoint, strategy), policy(endpoint, other.strategy));
-            Experiment::new(a, b, other.share, EXPERIMENT_SALT)
-        };
+        let policy = |endpoint: Endpoint| Policy::ttl(endpoint.ttl(config)).with_strategy(strategy);
         Self {
             loader: Loader::new(store, cursors),
             results: None,
-            policies: Endpoint::ALL.map(|endpoint| policy(endpoint, strategy)),
-            experiments: config
-                .experiment
-                .map(|other| Endpoint::ALL.map(|endpoint| split(endpoint, other))),
+            policies: Endpoint::ALL.map(policy),
         }
     }
 
@@ -53,7 +40,6 @@ impl Answers {
             loader: self.loader.clone(),
             results: Some(results),
             policies: self.policies,
-            experiments: self.experiments,
         }
     }
 
@@ -77,17 +63,9 @@ impl Answers {
         question.key(self.loader.signer())
     }
 
-    /// How the answer under `key` is cached.
-    pub(super) fn policy_of(&self, endpoint: Endpoint, key: &Key) -> &Policy {
-        match &self.experiments {
-            Some(experiments) => experiments[endpoint as usize].policy(key),
-            None => &self.policies[endpoint as usize],
-        }
-    }
-
-    /// Whether a share of the keys is cached by another strategy.
-    pub(super) const fn has_experiment(&self) -> bool {
-        self.experiments.is_some()
+    /// How the answers of an endpoint are cached.
+    pub(super) fn policy_of(&self, endpoint: Endpoint) -> &Policy {
+        &self.policies[endpoint as usize]
     }
 
     fn question(&self, key: &Key) -> Option<Question> {
@@ -107,7 +85,7 @@ impl tiered_cache::Source for Answers {
 
     fn policy(&self, key: &Key) -> Policy {
         // Keys of no endpoint are none of these answers: nothing is loaded for them.
-        let policy = Endpoint::named(key.endpoint()).map(|endpoint| self.policy_of(endpoint, key));
+        let policy = Endpoint::named(key.endpoint()).map(|endpoint| self.policy_of(endpoint));
         policy.map_or_else(|| Policy::ttl(std::time::Duration::ZERO), |policy| *policy)
     }
 }

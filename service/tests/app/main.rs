@@ -3,7 +3,6 @@
 
 mod auth;
 mod cache_admin;
-mod cache_extras;
 mod contract;
 mod crash;
 mod events;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::Executor;
 use stack::{External, Kafka, Postgres, Provider, Redis, StackError, StackOptions};
+use tokio::net::TcpSocket;
 use url::Url;
 
 use crate::support::{Room, connect, embedded, external, ok, redis_command};
@@ -183,18 +184,18 @@ async fn kafka_brokers_are_asked_who_they_are() {
     ok(server.stop().await);
 }
 
-/// A port where nothing listens: bound for a moment to be sure of it.
-fn silent_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+/// A place where connections are refused for as long as the socket is held: bound, so that nobody else is given the
+/// port, and never listening.
+fn silent_place() -> (TcpSocket, String) {
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let place = held.local_addr().unwrap().to_string();
+    (held, place)
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_said_with_its_variable_and_soon() {
-    let place = format!("127.0.0.1:{}", silent_port());
+    let (_held, place) = silent_place();
     let options = external(External {
         database_url: Some(format!("postgres://u:p@{place}/postgres")),
         redis_url: Some(format!("redis://{place}")),

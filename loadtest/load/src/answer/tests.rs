@@ -1,6 +1,8 @@
 //! Answers as servers send them, cut in every possible way.
 
 use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
@@ -249,6 +251,98 @@ proptest! {
             if let Ok(answer) = read(KEEP, &all, at_most) {
                 prop_assert!(answer.body().len() as u64 <= answer.bytes());
             }
+        }
+    }
+}
+
+/// RFC 9110, sections 5.5 and 8.6; RFC 9112, sections 6.3 and 7.1.1.
+#[test]
+fn what_the_standards_allow_is_understood() {
+    for length in ["\t2\t", "2 \t", "2, 2", "2,2", " 2 ,\t2"] {
+        let bytes = format!("HTTP/1.1 200 OK\r\ncontent-length:{length}\r\n\r\nok");
+        assert_reads(KEEP, bytes.as_bytes(), (200, "ok", 2, true));
+    }
+    for unlike in ["2, 3", "2,", ",2", "", "+2", "2 2", "0x2", "-2"] {
+        let bytes = format!("HTTP/1.1 200 OK\r\ncontent-length: {unlike}\r\n\r\nok");
+        assert_refuses(bytes.as_bytes(), Malformed::Length);
+    }
+    for extension in [
+        ";a=\"b\"",
+        "; a = \"b;c\"",
+        " ;a=\"say \\\"hi\\\"\"",
+        ";a=\"\t é\";b",
+        "\t;x",
+        ";a=\"2,2\"",
+        " ",
+    ] {
+        let bytes = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2{extension}\r\nok\r\n0\r\n\r\n");
+        assert_reads(KEEP, bytes.as_bytes(), (200, "ok", 2, true));
+    }
+}
+
+/// Answers that were kept because they are odd, or were once read wrongly.
+fn corpus() -> Vec<Vec<u8>> {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/answers");
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+/// A text with a few random changes: bytes that servers get wrong, pieces left out, doubled, or taken from another.
+fn changed(corpus: &[Vec<u8>], rng: &mut ChaCha8Rng) -> Vec<u8> {
+    const TELLING: &[&[u8]] = &[
+        b"\r\n", b"\n", b"\r", b"\0", b"0", b"f", b";", b"\"", b",", b":", b" ", b"\t", b"\xff", b"chunked",
+    ];
+    let mut text = corpus[rng.random_range(0..corpus.len())].clone();
+    for _ in 0..rng.random_range(0..5) {
+        let at = rng.random_range(0..=text.len());
+        let to = (at + rng.random_range(0..8)).min(text.len());
+        let piece = match rng.random_range(0..4) {
+            0 => Vec::new(),
+            1 => text[at..to].repeat(2),
+            2 => TELLING[rng.random_range(0..TELLING.len())].to_vec(),
+            _ => {
+                let other = &corpus[rng.random_range(0..corpus.len())];
+                other[rng.random_range(0..=other.len())..].to_vec()
+            }
+        };
+        text.splice(at..to, piece);
+    }
+    text
+}
+
+/// Whatever is done to an answer, it is read or refused, the same however it is cut, and within its memory.
+#[test]
+fn answers_changed_at_random_are_read_alike_however_they_are_cut() {
+    let (corpus, mut rng) = (corpus(), ChaCha8Rng::seed_from_u64(20));
+    for round in 0..20_000 {
+        let text = changed(&corpus, &mut rng);
+        let expecting = Expecting {
+            head_only: round % 7 == 0,
+            body: round % 2 == 0,
+        };
+        let seen = |at_most: usize| {
+            read(expecting, &text, at_most).map(|answer| {
+                assert!(answer.body().len() as u64 <= answer.bytes());
+                (
+                    answer.status(),
+                    answer.bytes(),
+                    answer.body().to_vec(),
+                    answer.header("x-version").map(str::to_owned),
+                )
+            })
+        };
+        let whole = seen(usize::MAX);
+        for at_most in [1, 3, rng.random_range(2..40)] {
+            assert_eq!(
+                seen(at_most),
+                whole,
+                "in pieces of {at_most}: {:?}",
+                String::from_utf8_lossy(&text)
+            );
         }
     }
 }

@@ -10,6 +10,14 @@ use super::*;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+/// An address where connections are refused for as long as the socket is held: bound, and never listening.
+fn silent() -> (tokio::net::TcpSocket, SocketAddr) {
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
+    (held, address)
+}
+
 /// More than any test here sends.
 const MOST_REQUESTS: usize = 10;
 const PLAIN: Expecting = Expecting {
@@ -40,7 +48,7 @@ fn serve(connections: Vec<Vec<&'static str>>) -> (Connection, Receiver<usize>) {
             }
         }
     });
-    (Connection::new(&target), requests)
+    (Connection::new(&target, 0), requests)
 }
 
 /// To the empty line; `None` when the peer has gone.
@@ -55,8 +63,24 @@ fn read_request(stream: &mut impl BufRead) -> Option<()> {
     }
 }
 
+/// A GET, after a pause.
+const GET: Outgoing<'_> = Outgoing {
+    text: REQUEST,
+    closes: false,
+    is_spoilt: false,
+    is_repeatable: true,
+    is_rested: true,
+};
+
 async fn status(connection: &mut Connection) -> Result<u16, SendError> {
-    connection.send(REQUEST, PLAIN).await.map(Answer::status)
+    send(connection, GET).await.0
+}
+
+/// The status, and whether it was sent twice.
+async fn send(connection: &mut Connection, request: Outgoing<'_>) -> (Result<u16, SendError>, bool) {
+    let mut repeated = false;
+    let answered = connection.send(request, PLAIN, &mut repeated).await.map(Answer::status);
+    (answered, repeated)
 }
 
 #[tokio::test]
@@ -107,7 +131,7 @@ async fn a_request_that_was_given_up_takes_its_connection_with_it() {
     let (mut connection, requests) = serve(vec![vec![], vec![OK]]);
     let arrived = tokio::task::spawn_blocking(move || requests.recv().map(|number| (number, requests)));
     let (number, requests) = tokio::select! {
-        answered = connection.send(REQUEST, PLAIN) => panic!("{:?}", answered.map(Answer::status)),
+        answered = status(&mut connection) => panic!("{answered:?}"),
         arrived = arrived => arrived.unwrap().unwrap(),
     };
     assert_eq!((number, connection.stream.is_none()), (0, true));
@@ -117,7 +141,129 @@ async fn a_request_that_was_given_up_takes_its_connection_with_it() {
 
 #[tokio::test]
 async fn nobody_there_is_an_error_with_its_reason() {
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = status(&mut Connection::new(&Target::at(gone))).await.unwrap_err();
+    let (_held, silent) = silent();
+    let error = status(&mut Connection::new(&Target::at(silent), 0)).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot connect: "), "{error}");
+}
+
+/// RFC 9112, section 9.6: who said that it closes must not send another request.
+#[tokio::test]
+async fn a_request_that_closes_its_connection_is_the_last_on_it() {
+    let (mut connection, requests) = serve(vec![vec![OK, OK], vec![OK]]);
+    let closing = Outgoing { closes: true, ..GET };
+    assert_eq!(send(&mut connection, closing).await.0.unwrap(), 200);
+    assert!(connection.stream.is_none());
+    assert_eq!(status(&mut connection).await.unwrap(), 200);
+    drop(connection);
+    assert_eq!(requests.iter().take(2).collect::<Vec<_>>(), [0, 1]);
+}
+
+/// 1. The server answers and keeps the connection. 2. It closes it while it is idle; the runtime has not looked since. 3.
+/// The next request goes out on a new connection, whatever its method: nothing was sent on the old one.
+#[tokio::test]
+async fn an_end_that_only_the_kernel_knows_of_is_seen_before_the_next_request() {
+    for is_repeatable in [true, false] {
+        let (mut connection, requests) = serve(vec![vec![OK], vec![OK]]);
+        let request = Outgoing { is_repeatable, ..GET };
+        assert_eq!(send(&mut connection, request).await.0.unwrap(), 200);
+        let stream = connection.stream.as_ref().unwrap();
+        // The end has come, and no await has let the runtime know.
+        while is_quiet(stream, true) {
+            std::thread::yield_now();
+        }
+        let (answered, repeated) = send(&mut connection, request).await;
+        assert_eq!((answered.unwrap(), repeated), (200, false));
+        assert_eq!(requests.iter().take(2).collect::<Vec<_>>(), [0, 1]);
+    }
+}
+
+/// The server reads the second request of a connection and closes it without a byte.
+#[tokio::test]
+async fn a_request_without_any_answer_is_sent_once_more_where_its_method_allows_it() {
+    let closes_at_second = || serve(vec![vec![OK, ""], vec![OK]]);
+    let (mut connection, requests) = closes_at_second();
+    assert_eq!(status(&mut connection).await.unwrap(), 200);
+    let (answered, repeated) = send(&mut connection, GET).await;
+    assert_eq!((answered.unwrap(), repeated), (200, true));
+    assert_eq!(requests.iter().take(3).collect::<Vec<_>>(), [0, 0, 1]);
+
+    let (mut connection, _requests) = closes_at_second();
+    assert_eq!(status(&mut connection).await.unwrap(), 200);
+    let post = Outgoing {
+        is_repeatable: false,
+        ..GET
+    };
+    let (answered, repeated) = send(&mut connection, post).await;
+    assert!(answered.is_err() && !repeated);
+}
+
+/// Neither on a connection that was just made, nor after a part of an answer, nor a third time.
+#[tokio::test]
+async fn nothing_else_is_sent_twice() {
+    let (mut connection, _requests) = serve(vec![vec![""], vec![OK]]);
+    let (answered, repeated) = send(&mut connection, GET).await;
+    assert!(answered.is_err() && !repeated, "the connection was new");
+
+    let (mut connection, _requests) = serve(vec![vec![OK, "HTTP/1.1 200 OK\r\n"], vec![OK]]);
+    assert_eq!(status(&mut connection).await.unwrap(), 200);
+    let (answered, repeated) = send(&mut connection, GET).await;
+    assert!(answered.is_err() && !repeated, "an answer had begun");
+
+    let (mut connection, requests) = serve(vec![vec![OK, ""], vec![""], vec![OK]]);
+    assert_eq!(status(&mut connection).await.unwrap(), 200);
+    let (answered, repeated) = send(&mut connection, GET).await;
+    assert!(answered.is_err() && repeated, "both were closed");
+    assert_eq!(requests.iter().take(3).collect::<Vec<_>>(), [0, 0, 1]);
+}
+
+/// The server answers after the head of the request and reads nothing of a body that fits into no buffer.
+#[tokio::test]
+async fn an_answer_that_comes_before_the_body_is_sent_is_read() {
+    let too_large = "HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n";
+    for closes in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::at(listener.local_addr().unwrap());
+        let (done, until) = sync_channel::<()>(1);
+        let server = std::thread::spawn(move || {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            read_request(&mut stream).unwrap();
+            stream.get_mut().write_all(too_large.as_bytes()).unwrap();
+            if closes {
+                stream.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            let _ = until.recv();
+        });
+        let body = vec![b'x'; 64 * 1024 * 1024];
+        let head = format!("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n", body.len());
+        let text = [head.as_bytes(), &body].concat();
+        let mut connection = Connection::new(&target, 0);
+        let post = Outgoing {
+            text: &text,
+            is_repeatable: false,
+            ..GET
+        };
+        assert_eq!(send(&mut connection, post).await.0.unwrap(), 413);
+        assert!(connection.stream.is_none(), "half a request was sent on it");
+        done.send(()).unwrap();
+        server.join().unwrap();
+    }
+}
+
+/// A name may stand for several addresses, not all of which answer.
+#[tokio::test]
+async fn all_addresses_of_a_name_are_used_and_a_silent_one_is_passed_over() {
+    let listeners = [(); 2].map(|()| tokio::net::TcpListener::bind("127.0.0.1:0"));
+    let [one, other] = listeners;
+    let (one, other) = (one.await.unwrap(), other.await.unwrap());
+    let (_held, silent) = silent();
+    let target = Target {
+        addresses: vec![silent, one.local_addr().unwrap(), other.local_addr().unwrap()],
+        host: "shop".to_owned(),
+    };
+    // Each begins at its own address; the first finds nobody there and goes on to the next.
+    for (number, listener) in [(0, &one), (1, &one), (2, &other), (3, &one)] {
+        let connecting = Connection::new(&target, number);
+        let (connected, accepted) = tokio::join!(connecting.connect(), listener.accept());
+        assert!(connected.is_ok() && accepted.is_ok(), "{number}");
+    }
 }

@@ -50,10 +50,14 @@ pub(crate) fn of_load(rounds: &Rounds, workload: &WorkloadId, machine: &Machine)
     checks
 }
 
-/// The checks of the arrivals of a gate. Its slices are judged one by one (`gate::differences`), and what was in flight
-/// is not kept of them.
+/// The checks of the arrivals of a gate. Its slices are judged one by one (`gate::lateness`), and what was in flight is
+/// not kept of them. Arrivals that found no connection were kept from it by the subject: they failed.
 pub(crate) fn of_slices(rounds: &Rounds, workload: &WorkloadId) -> Vec<Check> {
-    of_arrivals(&rounds.in_order(), workload)
+    let rounds = rounds.in_order();
+    vec![
+        check(ACCOUNTED, &rounds, UNREAD, accounted),
+        check(RATE, &rounds, UNREAD, |round| rate_offered(round, workload)),
+    ]
 }
 
 fn of_arrivals(rounds: &[&MeasuredRound], workload: &WorkloadId) -> Vec<Check> {
@@ -161,6 +165,23 @@ fn rate_held(round: &MeasuredRound, workload: &WorkloadId) -> Option<Shown> {
             if asked.is_some() { "intended" } else { "due" },
             percent(value),
             percent(allowed)
+        ),
+    })
+}
+
+/// `|X / lambda - 1| <= 2 % + 3 / sqrt(lambda W)` of what was due: the rate that the generator offered, whatever became
+/// of it.
+fn rate_offered(round: &MeasuredRound, workload: &WorkloadId) -> Option<Shown> {
+    let (arrivals, rate) = (arrivals(round)?, workload.rate_per_s?);
+    let due = rate * round.seconds;
+    let value = (arrivals.intended as f64 / due - 1.0).abs();
+    (due > 0.0).then(|| Shown {
+        value,
+        allowed: AGREE + 3.0 / due.sqrt(),
+        detail: format!(
+            "{}/s offered of {}/s intended",
+            figure(arrivals.intended as f64 / round.seconds),
+            figure(rate)
         ),
     })
 }

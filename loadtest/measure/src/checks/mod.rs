@@ -30,7 +30,7 @@ const MAX_ERROR_RATE: f64 = 0.01;
 /// Whether the record agrees with itself, each check with the figures behind it.
 pub(crate) fn of_rounds(rounds: &Rounds) -> Vec<Check> {
     let times = rounds.times.clone();
-    vec![
+    let mut checks = vec![
         check(
             "every answer has its time",
             times.map(|(histograms, answers)| format!("{answers} answers in {histograms} histograms")),
@@ -38,7 +38,20 @@ pub(crate) fn of_rounds(rounds: &Rounds) -> Vec<Check> {
         check("the seconds add up to the measured phase", slices_add_up(rounds.all)),
         check("few errors", errors_stay_few(rounds.all)),
         check("every endpoint was measured", endpoints_were_measured(rounds.all)),
-    ]
+    ];
+    checks.extend(generator_could_send(rounds.all));
+    checks
+}
+
+/// There only where it failed: requests that were never sent say nothing of the subject, however few they are.
+fn generator_could_send(rounds: &[Round]) -> Option<Check> {
+    let phases = rounds.iter().flat_map(|round| &round.phases);
+    let counts = phases.flat_map(|phase| phase.endpoints.values());
+    let unsent: u64 = counts.map(|counts| counts.failures.generator).sum();
+    (unsent > 0).then(|| {
+        let detail = format!("{unsent} requests were not sent: no file descriptor or no local port was left");
+        Check::new("the generator could make its connections", false, detail)
+    })
 }
 
 /// The first fault found, or the figures of what held.
@@ -166,6 +179,17 @@ mod tests {
     #[track_caller]
     fn assert_fails(rounds: &[Round], name: &str, detail: &str) {
         assert_eq!(failing(rounds), [(name.to_owned(), detail.to_owned())]);
+    }
+
+    #[test]
+    fn requests_that_were_never_sent_spoil_a_run_however_few() {
+        let mut rounds = rounds();
+        let counts = rounds[0].phases[0].endpoints.get_mut("a").unwrap();
+        counts.failures.generator = 1;
+        let checks = of_rounds(&Rounds::decode(&rounds).unwrap());
+        let failed: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
+        assert_eq!(failed.len(), 1);
+        assert!(failed[0].detail.starts_with("1 requests were not sent"), "{failed:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Was the run made as runs have to be, and did it come to its end? From the record itself.
 
-use crate::gate::{Evaluation, Next};
+use crate::gate::Evaluation;
 use crate::record::{Check, Record};
 
 /// Name of the check that a run which was stopped fails, however often its record is judged or merged.
@@ -36,18 +36,20 @@ fn fsync_is_on(record: &Record) -> Option<Check> {
     ))
 }
 
-/// A generator that is late or saturated measures itself: its slices are dropped, and with too many of them a stage
-/// never comes to its end.
+/// A generator that is saturated measures itself: its slices are dropped, and with too many of them a stage never comes
+/// to its end. Lateness drops slices too, but never so many (`gate::lateness`).
 pub(crate) fn enough_slices(evaluation: &Evaluation) -> Check {
     let gate = &evaluation.gate;
     Check::new(
         "enough slices were valid",
-        evaluation.next == Next::Decided,
+        evaluation.enough,
         format!(
-            "{} blocks entered, {} pairs of slices dropped in them, {} blocks had too few left and were run again",
+            "{} blocks entered, {} pairs of slices dropped in them; in {} blocks the generator was saturated, and {} were \
+             late in too many slices",
             gate.stage1_blocks + gate.stage2_blocks,
             gate.dropped_pairs,
-            gate.repeated_blocks
+            gate.repeated_blocks,
+            gate.late_blocks,
         ),
     )
 }

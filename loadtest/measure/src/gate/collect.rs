@@ -3,7 +3,6 @@
 //! What belongs here: which part of a slice's counters is its slice, and adding slices up so that a summary shows them.
 //! What does not: judging them (`differences`), and driving them (the command).
 
-use super::differences::own_endpoints;
 use crate::histogram::{HistogramError, LatencyHistogram};
 use crate::merge::add_phase;
 use crate::record::{
@@ -36,6 +35,7 @@ pub fn slice(
         let own = canary.endpoints.values().map(response_times);
         slice.endpoints.extend(own.map(|counts| (CANARY.to_owned(), counts)));
     }
+    slice.dropped = measured.arrivals.as_ref().map_or(0, |arrivals| arrivals.dropped);
     slice.lateness_p99_us = match &measured.arrivals {
         Some(arrivals) => LatencyHistogram::decode(&arrivals.lateness_hdr)?
             .quantile_us(0.99)
@@ -67,13 +67,10 @@ fn response_times(counts: &EndpointCounts) -> EndpointCounts {
     }
 }
 
-/// CPU time of the subject per request over slices, microseconds; `None` where it was not read, or nothing was sent.
-pub fn cpu_us_per_request(slices: &[GateSlice]) -> Option<f64> {
-    let requests: u64 = slices.iter().flat_map(own_endpoints).map(EndpointCounts::sent).sum();
-    let cpu_us: Option<u64> = slices.iter().map(|slice| slice.service_cpu_us).sum();
-    cpu_us
-        .filter(|_| requests > 0)
-        .map(|cpu_us| cpu_us as f64 / requests as f64)
+/// Everything that was sent, the leads of the slices included.
+pub fn requests(slices: &[Recorded]) -> u64 {
+    let phases = slices.iter().flat_map(|recorded| &recorded.phases);
+    phases.map(sent).sum()
 }
 
 /// Fills in the phases and seconds of a round from its slices in their order, put end to end, so that summaries and
@@ -173,8 +170,8 @@ mod tests {
         assert_eq!((slice.position, slice.service_cpu_us), (3, Some(8_000)));
         assert_eq!(slice.lateness_p99_us, 30);
         assert!(a.service_hdr.is_none());
-        assert_eq!(cpu_us_per_request(&[slice]), Some(100.0));
-        assert_eq!(cpu_us_per_request(&[]), None);
+        assert_eq!(slice.dropped, 0);
+        assert_eq!(requests(&[recorded(100), recorded(50)]), 150);
     }
 
     #[test]

@@ -1,75 +1,168 @@
-//! From the slices of a block to one difference per endpoint: pairs, what makes them invalid, and trimmed means.
+//! A block as numbers: one difference per family and endpoint, from its pairs of slices.
+//!
+//! Histograms are decoded block by block and dropped again: a gate has thousands of them, of 139 KB each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::lateness::{Limit, RawBlock};
+use super::shares::{BadShares, Shares};
 use crate::compare::Sides;
 use crate::histogram::LatencyHistogram;
-use crate::limits::{MAX_GENERATOR_CPU, allowed_lateness_us};
-use crate::percentile;
-use crate::record::{CANARY, EndpointCounts, GateSlice, Round};
+use crate::record::{CANARY, EndpointCounts, GateSlice, ResidentCpu, Round};
 use crate::rounds::{RoundError, unreadable};
 
-/// Pairs of slices in a block: half of [`super::order::SLICES`].
-const PAIRS: u32 = 8;
-/// Pairs that a block must keep; with fewer it is run again.
+/// Pairs that a block must keep.
 pub const MIN_PAIRS: usize = 5;
 /// Differences left out at either end: a stall hits one slice and makes one pair extreme.
 const TRIMMED: usize = 2;
-/// One slice, decoded.
-#[derive(Debug, Clone)]
-pub struct DecodedSlice {
-    /// By endpoint name, the canary included.
-    pub times: BTreeMap<String, LatencyHistogram>,
-    /// CPU time of the subject over everything sent to it, microseconds.
-    pub cpu_us_per_request: Option<f64>,
-    /// Whether the generator was itself: the rule is fixed in advance and the same for both sides.
-    pub valid: bool,
+/// What a failed request is taken to have lasted where the record does not say: above every time-out in use.
+const FAILED_AS_MS: u64 = 60_000;
+
+/// Requests of an endpoint in a slice, or in several: answers with their times, and those that failed, which were
+/// slower than any answer.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseTimes {
+    /// Times of the answers as expected.
+    pub answered: LatencyHistogram,
+    /// Requests without one: errors, those not answered by the end of the drain, and arrivals that found no free
+    /// connection.
+    pub failed: u64,
+    /// What each of those is taken to have lasted, microseconds.
+    pub failed_as_us: u64,
 }
 
-/// One pair of neighbouring slices.
-#[derive(Debug, Clone)]
-pub struct Pair {
-    /// The slice of the subject compared against.
-    pub before: DecodedSlice,
-    /// The slice of the subject judged.
-    pub after: DecodedSlice,
+impl ResponseTimes {
+    /// All requests.
+    pub fn len(&self) -> u64 {
+        self.answered.len() + self.failed
+    }
+
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds those of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.answered.merge(&other.answered);
+        self.failed += other.failed;
+        self.failed_as_us = self.failed_as_us.max(other.failed_as_us);
+    }
+
+    /// The time that a share `quantile` of all requests did not exceed.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank among the requests"
+    )]
+    pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
+        if self.failed == 0 {
+            return self.answered.quantile_us(quantile);
+        }
+        let rank = ((quantile * self.len() as f64).ceil() as u64).max(1);
+        if rank > self.answered.len() {
+            return Some(self.failed_as_us.max(self.answered.max_us().unwrap_or(0)));
+        }
+        // Half a rank below: rounding must not lead to the next one.
+        self.answered
+            .quantile_us((rank as f64 - 0.5) / self.answered.len() as f64)
+    }
+
+    /// Requests above `limit_us`; the failed are above every limit.
+    pub fn above_us(&self, limit_us: u64) -> u64 {
+        self.answered.count_above_us(limit_us) + self.failed
+    }
 }
 
-/// The valid pairs of one block.
-#[derive(Debug, Clone)]
+/// One endpoint in one block.
+#[derive(Debug, Clone, Default)]
+pub struct EndpointBlock {
+    /// `d[b,e]` of the 95th percentiles; `None` with too few pairs in which both sides were asked.
+    pub p95: Option<f64>,
+    /// `d[b,e]` of the medians.
+    pub p50: Option<f64>,
+    /// Requests that went badly.
+    pub shares: BadShares,
+    /// p50 and p95 of the subject compared against, microseconds: how wide its times are.
+    pub width_us: Option<(u64, u64)>,
+}
+
+/// One block.
+#[derive(Debug, Clone, Default)]
 pub struct Block {
     /// Its number.
     pub number: u32,
-    /// Valid pairs, in order.
-    pub pairs: Vec<Pair>,
-    /// Pairs dropped because one of their slices was invalid.
+    /// Pairs that were kept.
+    pub pairs: usize,
+    /// Pairs that were dropped.
     pub dropped: u32,
+    /// By name, the canary included.
+    pub endpoints: BTreeMap<String, EndpointBlock>,
+    /// Failed requests of all endpoints.
+    pub failed: Shares,
+    /// `d[b]` of the CPU time per request; `None` where it was not read.
+    pub cpu: Option<f64>,
+    /// Cores that each resident used while the other one was loaded.
+    pub idle_cores: Option<(f64, f64)>,
 }
 
 impl Block {
-    /// Whether enough pairs are left.
-    pub fn usable(&self) -> bool {
-        self.pairs.len() >= MIN_PAIRS
+    /// The pairs of `raw` that `limit` keeps, as numbers.
+    ///
+    /// # Errors
+    /// A histogram that cannot be read.
+    pub fn decode(raw: RawBlock, limit: Limit) -> Result<Self, RoundError> {
+        let mut pairs = Vec::new();
+        for (before, after) in raw.kept(limit) {
+            pairs.push((decode(raw.before, before)?, decode(raw.after, after)?));
+        }
+        let names: BTreeSet<&String> = pairs.iter().flat_map(|(a, b)| a.keys().chain(b.keys())).collect();
+        let endpoints: BTreeMap<String, EndpointBlock> = names
+            .into_iter()
+            .map(|name| (name.clone(), endpoint(&pairs, name)))
+            .collect();
+        let own = endpoints.iter().filter(|(name, _)| *name != CANARY);
+        let failed = own.fold(Shares::default(), |sum, (_, of)| sum.plus(of.shares.failed));
+        let cpu = |of: fn(&ResidentCpu) -> Option<f64>| {
+            let (a, b) = (raw.before.resident_cpu?, raw.after.resident_cpu?);
+            Some((of(&a)?, of(&b)?))
+        };
+        Ok(Self {
+            number: raw.number,
+            pairs: pairs.len(),
+            dropped: u32::try_from(raw.pairs().count() - pairs.len()).unwrap_or(u32::MAX),
+            endpoints,
+            failed,
+            cpu: cpu(ResidentCpu::us_per_request).map(|(a, b)| b.ln() - a.ln()),
+            idle_cores: cpu(|resident| Some(resident.idle_cores())),
+        })
     }
+}
 
-    /// `d[b,e]` of the 95th percentiles; `None` with too few pairs in which both sides answered.
-    pub fn latency(&self, endpoint: &str) -> Option<f64> {
-        self.difference(|slice| p95_us(slice, endpoint))
-    }
+type Decoded = BTreeMap<String, ResponseTimes>;
 
-    /// `d[b]` of the CPU time per request.
-    pub fn cpu(&self) -> Option<f64> {
-        self.difference(|slice| slice.cpu_us_per_request)
+fn endpoint(pairs: &[(Decoded, Decoded)], name: &str) -> EndpointBlock {
+    let (mut before, mut after) = (ResponseTimes::default(), ResponseTimes::default());
+    for (a, b) in pairs {
+        for (sum, slice) in [(&mut before, a), (&mut after, b)] {
+            if let Some(times) = slice.get(name) {
+                sum.merge(times);
+            }
+        }
     }
+    EndpointBlock {
+        p95: difference(pairs, name, 0.95),
+        p50: difference(pairs, name, 0.5),
+        shares: BadShares::of(&before, &after),
+        width_us: before.quantile_us(0.5).zip(before.quantile_us(0.95)),
+    }
+}
 
-    fn difference(&self, value: impl Fn(&DecodedSlice) -> Option<f64>) -> Option<f64> {
-        let differences = self
-            .pairs
-            .iter()
-            .filter_map(|pair| Some(value(&pair.after)?.ln() - value(&pair.before)?.ln()))
-            .filter(|difference| difference.is_finite());
-        trimmed_mean(differences.collect())
-    }
+/// Trimmed mean of `ln` of a quantile, B minus A, over the pairs in which both were asked.
+fn difference(pairs: &[(Decoded, Decoded)], name: &str, quantile: f64) -> Option<f64> {
+    let log = |slice: &Decoded| Some((slice.get(name)?.quantile_us(quantile)? as f64).ln());
+    let differences = pairs.iter().filter_map(|(a, b)| Some(log(b)? - log(a)?));
+    trimmed_mean(differences.filter(|difference| difference.is_finite()).collect())
 }
 
 /// Mean without the two smallest and the two largest; `None` with fewer than five.
@@ -83,93 +176,48 @@ pub fn trimmed_mean(mut differences: Vec<f64>) -> Option<f64> {
 }
 
 /// The blocks that have slices of both subjects, by number.
-pub fn blocks(rounds: &[Round], sides: Sides) -> Result<Vec<Block>, RoundError> {
+pub fn pairs_of_rounds<'r>(rounds: &'r [Round], sides: Sides) -> Vec<RawBlock<'r>> {
     let numbers: BTreeSet<u32> = rounds.iter().map(|round| round.block).collect();
     let of = |number: u32, subject: &str| {
         rounds
             .iter()
             .find(|round| round.block == number && round.subject == subject && !round.gate_slices.is_empty())
     };
-    numbers
-        .into_iter()
-        .filter_map(|number| Some((number, of(number, sides.before)?, of(number, sides.after)?)))
-        .map(|(number, before, after)| block(number, before, after))
-        .collect()
+    let block = |number| {
+        Some(RawBlock {
+            number,
+            before: of(number, sides.before)?,
+            after: of(number, sides.after)?,
+        })
+    };
+    numbers.into_iter().filter_map(block).collect()
 }
 
-fn block(number: u32, before: &Round, after: &Round) -> Result<Block, RoundError> {
-    let mut pairs = Vec::new();
-    let mut dropped = 0;
-    for pair in 0..PAIRS {
-        let (Some(a), Some(b)) = (slice_of(before, pair), slice_of(after, pair)) else {
-            continue;
+fn decode(round: &Round, slice: &GateSlice) -> Result<Decoded, RoundError> {
+    let own = slice.endpoints.keys().filter(|name| *name != CANARY).count();
+    // Endpoints are asked equally often: each has its part of what was never sent.
+    let dropped = slice.dropped.div_ceil(own.max(1) as u64);
+    let decode = |(name, counts): (&String, &EndpointCounts)| {
+        let answered = LatencyHistogram::decode(&counts.hdr).map_err(|source| unreadable(round, name, source))?;
+        let times = ResponseTimes {
+            answered,
+            failed: counts.errors + counts.censored + if name == CANARY { 0 } else { dropped },
+            failed_as_us: slice.failed_as_ms.unwrap_or(FAILED_AS_MS) * 1000,
         };
-        let pair = Pair {
-            before: decode(before, a)?,
-            after: decode(after, b)?,
-        };
-        if pair.before.valid && pair.after.valid {
-            pairs.push(pair);
-        } else {
-            dropped += 1;
-        }
-    }
-    Ok(Block { number, pairs, dropped })
-}
-
-/// The slice of a round within pair `pair`, at position 2j or 2j+1.
-fn slice_of(round: &Round, pair: u32) -> Option<&GateSlice> {
-    round.gate_slices.iter().find(|slice| slice.position / 2 == pair)
-}
-
-fn decode(round: &Round, slice: &GateSlice) -> Result<DecodedSlice, RoundError> {
-    let mut times = BTreeMap::new();
-    for (endpoint, counts) in &slice.endpoints {
-        let decoded = LatencyHistogram::decode(&counts.hdr).map_err(|source| unreadable(round, endpoint, source))?;
-        times.insert(endpoint.clone(), decoded);
-    }
-    let sent: u64 = own_endpoints(slice).map(EndpointCounts::sent).sum();
-    let cpu_us_per_request = slice
-        .service_cpu_us
-        .filter(|_| sent > 0)
-        .map(|cpu_us| cpu_us as f64 / sent as f64);
-    let valid = is_valid(slice, &times);
-    Ok(DecodedSlice {
-        times,
-        cpu_us_per_request,
-        valid,
-    })
-}
-
-/// The counts of a slice without those of the canary.
-pub(super) fn own_endpoints(slice: &GateSlice) -> impl Iterator<Item = &EndpointCounts> {
-    let own = slice.endpoints.iter().filter(|(name, _)| *name != CANARY);
-    own.map(|(_, counts)| counts)
-}
-
-/// A slice is invalid if its sends were late against the median of the subject's answers, all endpoints together, or if
-/// the generator was saturated.
-fn is_valid(slice: &GateSlice, times: &BTreeMap<String, LatencyHistogram>) -> bool {
-    let own = times.iter().filter(|(name, _)| *name != CANARY);
-    let median_us = percentile::merged(own.map(|(_, times)| times)).quantile_us(0.5);
-    slice.lateness_p99_us as f64 <= allowed_lateness_us(median_us.unwrap_or(0))
-        && slice.generator_cpu <= MAX_GENERATOR_CPU
-}
-
-fn p95_us(slice: &DecodedSlice, endpoint: &str) -> Option<f64> {
-    slice.times.get(endpoint)?.quantile_us(0.95).map(|us| us as f64)
+        Ok((name.clone(), times))
+    };
+    slice.endpoints.iter().map(decode).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::evaluate::tests::gate_block;
-    use crate::testing::assert_close;
+    use crate::gate::evaluate::tests::{SIDES, gate_block};
+    use crate::testing::{assert_close, histogram_of};
 
-    const SIDES: Sides = Sides {
-        before: "old",
-        after: "new",
-    };
+    fn block(rounds: &[Round]) -> Block {
+        Block::decode(pairs_of_rounds(rounds, SIDES)[0], Limit { ms: Some(1) }).unwrap()
+    }
 
     #[test]
     fn a_block_is_the_trimmed_mean_of_its_pairs() {
@@ -184,42 +232,54 @@ mod tests {
 
     #[test]
     fn slices_of_a_pair_are_compared_with_each_other() {
-        let rounds = gate_block(3, 1.2);
-        let block = &blocks(&rounds, SIDES).unwrap()[0];
-        assert_eq!((block.number, block.pairs.len(), block.usable()), (3, 8, true));
-        assert_close(block.latency("a").unwrap(), 1.2_f64.ln(), 0.01);
-        assert_close(block.cpu().unwrap(), 1.2_f64.ln(), 0.01);
-        assert_close(block.latency(CANARY).unwrap(), 0.0, 1e-9);
-        assert_eq!(block.latency("never"), None);
+        let block = block(&gate_block(3, 1.2));
+        assert_eq!((block.number, block.pairs, block.dropped), (3, 8, 0));
+        for difference in [block.endpoints["a"].p95, block.endpoints["a"].p50, block.cpu] {
+            assert_close(difference.unwrap(), 1.2_f64.ln(), 0.01);
+        }
+        assert_close(block.endpoints[CANARY].p95.unwrap(), 0.0, 1e-9);
+        assert!(!block.endpoints.contains_key("never"));
     }
 
     #[test]
-    fn an_invalid_slice_takes_its_pair_with_it() {
-        let mut rounds = gate_block(0, 1.0);
-        rounds[0].gate_slices[1].lateness_p99_us = 50_000;
-        rounds[1].gate_slices[5].generator_cpu = 0.81;
-        let block = &blocks(&rounds, SIDES).unwrap()[0];
-        assert_eq!((block.pairs.len(), block.dropped, block.usable()), (6, 2, true));
-        rounds[1]
-            .gate_slices
-            .iter_mut()
-            .take(3)
-            .for_each(|slice| slice.generator_cpu = 1.0);
-        assert!(!blocks(&rounds, SIDES).unwrap()[0].usable(), "four pairs are too few");
+    fn a_failed_request_is_slower_than_any_answer() {
+        let times = |answered: u64, failed| ResponseTimes {
+            answered: histogram_of((1..=answered).map(|us| us * 10)),
+            failed,
+            failed_as_us: 5_000_000,
+        };
+        assert_eq!(times(100, 0).quantile_us(0.95), Some(950));
+        assert_eq!(times(95, 5).quantile_us(0.95), Some(950), "the five slowest failed");
+        assert_eq!(times(94, 6).quantile_us(0.95), Some(5_000_000));
+        assert_eq!(times(50, 50).quantile_us(0.5), Some(500));
+        assert_eq!(times(0, 3).quantile_us(0.5), Some(5_000_000));
+        assert_eq!(times(0, 0).quantile_us(0.5), None);
+        assert_eq!(
+            (times(90, 10).above_us(900), times(90, 10).above_us(50_000_000)),
+            (10, 10)
+        );
     }
 
+    /// Errors, unanswered requests and arrivals without a connection are the same to whoever waits.
     #[test]
-    fn lateness_is_measured_against_the_slice_itself() {
-        // The median lies between the 10 ms of one endpoint and the 20 ms of the other: 20 % of it are 2 to 4 ms.
-        for (lateness_p99_us, dropped) in [(1_900, 0), (4_500, 1)] {
+    fn every_kind_of_failure_counts() {
+        let fail = |change: fn(&mut GateSlice)| {
             let mut rounds = gate_block(0, 1.0);
-            rounds[0].gate_slices[0].lateness_p99_us = lateness_p99_us;
-            assert_eq!(blocks(&rounds, SIDES).unwrap()[0].dropped, dropped);
+            rounds[1].gate_slices.iter_mut().for_each(change);
+            block(&rounds).endpoints["a"].clone()
+        };
+        let errors = fail(|slice| slice.endpoints.get_mut("a").unwrap().errors = 20);
+        let censored = fail(|slice| slice.endpoints.get_mut("a").unwrap().censored = 20);
+        // Two endpoints: half of them are a's.
+        let dropped = fail(|slice| slice.dropped = 40);
+        for found in [errors, censored, dropped] {
+            assert!(found.p95.unwrap() > 1.0, "{found:?}");
+            assert_close(found.shares.failed.difference().unwrap(), 20.0 / 120.0, 1e-12);
         }
     }
 
     #[test]
     fn a_block_with_one_subject_is_none() {
-        assert!(blocks(&gate_block(0, 1.0)[..1], SIDES).unwrap().is_empty());
+        assert!(pairs_of_rounds(&gate_block(0, 1.0)[..1], SIDES).is_empty());
     }
 }

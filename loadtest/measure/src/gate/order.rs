@@ -17,7 +17,7 @@ pub enum Side {
 
 /// Sides of the slices of block `block`: ABBABAABBAABABBA, or its complement by a coin that `seed` and block decide.
 pub fn slices(seed: u64, block: u32) -> [Side; SLICES] {
-    let complemented = coin(seed, block);
+    let complemented = coin(seed, u64::from(block));
     std::array::from_fn(|position| {
         if (position.count_ones() % 2 == 1) == complemented {
             Side::Before
@@ -27,10 +27,23 @@ pub fn slices(seed: u64, block: u32) -> [Side; SLICES] {
     })
 }
 
-/// One fair bit per block.
-fn coin(seed: u64, block: u32) -> bool {
+/// Which subject of block `block` is cloned, launched and warmed up first: by a coin of its own, so that whatever the
+/// first one gains or loses by it hits both alike.
+pub fn first(seed: u64, block: u32) -> Side {
+    if coin(seed, LAUNCHES + u64::from(block)) {
+        Side::After
+    } else {
+        Side::Before
+    }
+}
+
+/// Streams of the coins of launches; the orders of slices have those below.
+const LAUNCHES: u64 = 1 << 32;
+
+/// One fair bit per stream.
+fn coin(seed: u64, stream: u64) -> bool {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(u64::from(block));
+    rng.set_stream(stream);
     rng.next_u64() & 1 == 1
 }
 
@@ -53,6 +66,20 @@ mod tests {
         let plain = orders.iter().filter(|order| *order == plain).count();
         assert!((70..=130).contains(&plain), "{plain} of 200");
         assert_eq!(letters(slices(7, 3)), letters(slices(7, 3)));
+    }
+
+    #[test]
+    fn either_subject_comes_first_whatever_the_order_of_the_slices() {
+        let drawn: Vec<(Side, Side)> = (0..400).map(|block| (first(7, block), slices(7, block)[0])).collect();
+        for wanted in [
+            (Side::Before, Side::Before),
+            (Side::Before, Side::After),
+            (Side::After, Side::Before),
+            (Side::After, Side::After),
+        ] {
+            let count = drawn.iter().filter(|found| **found == wanted).count();
+            assert!((70..=130).contains(&count), "{wanted:?}: {count} of 400");
+        }
     }
 
     #[test]

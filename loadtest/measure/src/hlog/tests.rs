@@ -31,13 +31,44 @@ fn a_record_becomes_tagged_lines() {
         .iter()
         .filter_map(|line| line.split(',').next()?.strip_prefix("Tag="))
         .collect();
-    assert_eq!(tags, ["phase2/a", "phase2/b_c", "phase2/a", "phase2/b_c"]);
+    assert_eq!(tags, ["phase2/a", "phase2/b%20c", "phase2/a", "phase2/b%20c"]);
     assert!(
         lines[4].starts_with("Tag=phase2/a,2.000,10.000,2.501,HISTFAAAA"),
         "{}",
         lines[4]
     );
     assert!(lines[6].starts_with("Tag=phase2/a,32.000,10.000,"), "{}", lines[6]);
+}
+
+/// Names that one escape for everything would make one: counts of one would be added to the other.
+#[test]
+fn no_two_names_give_one_tag() {
+    let names = [
+        "a b",
+        "a,b",
+        "a_b",
+        "a%20b",
+        "y",
+        "y/service",
+        "y/service/b0/p1",
+        "é\n",
+        "a\tb",
+    ];
+    let mut record = record();
+    let times: Vec<(&str, Vec<u64>)> = names.iter().map(|name| (*name, vec![1])).collect();
+    record.rounds = vec![round(0, "s", &times), round(0, "s/y", &[("service", vec![1])])];
+    let counts = record.rounds[0].phases[0].endpoints["y"].clone();
+    let y = record.rounds[0].phases[0].endpoints.get_mut("y").unwrap();
+    y.service_hdr = Some(counts.hdr.clone());
+    record.rounds[0].gate_slices = vec![GateSlice {
+        position: 1,
+        endpoints: BTreeMap::from([("y/service".to_owned(), counts)]),
+        ..GateSlice::default()
+    }];
+    let log = Hlog::of_record(&record).unwrap();
+    let tags: BTreeSet<&str> = log.intervals.iter().map(|interval| interval.tag.as_str()).collect();
+    assert_eq!(tags.len(), names.len() + 3, "{tags:?}");
+    assert_eq!(Hlog::parse(text(&log).as_bytes()).unwrap().intervals.len(), tags.len());
 }
 
 #[test]
@@ -62,7 +93,7 @@ fn service_times_and_gate_slices_have_their_own_lines() {
 #[test]
 fn what_is_not_a_log_is_refused_by_line() {
     let good = text(&log_of(vec![1, 2]));
-    let broken = good.replacen("Tag=phase2/b_c,2.000", "Tag=phase2/b_c,two", 1);
+    let broken = good.replacen("Tag=phase2/b%20c,2.000", "Tag=phase2/b%20c,two", 1);
     assert_eq!(
         Hlog::parse(broken.as_bytes()).unwrap_err().to_string(),
         "line 6: not a line of a histogram log (expected `[Tag=x,]start,length,max,base64`)"
@@ -111,7 +142,7 @@ fn logs_of_unlike_loads_are_refused_with_the_tag() {
     short.intervals.pop();
     assert_eq!(
         Hlog::merge(&[one, short]).unwrap_err().to_string(),
-        "log 2 has 1 intervals of `phase2/b_c`, log 1 has 2: they are not of one load"
+        "log 2 has 1 intervals of `phase2/b%20c`, log 1 has 2: they are not of one load"
     );
     assert_eq!(Hlog::merge(&[]).unwrap_err(), UnlikeHlogs::None);
 }

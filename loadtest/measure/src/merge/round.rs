@@ -7,7 +7,7 @@ use super::{
 use crate::figures::us_to_ms;
 use crate::histogram::HistogramError;
 use crate::metrics::describe;
-use crate::record::{Flow, Pulse};
+use crate::record::{FailureGroup, Flow, Pulse};
 
 /// The rounds of all records, which are known to be alike.
 pub(super) fn merge_all(records: &[Record]) -> Result<Vec<Round>, MergeError> {
@@ -77,6 +77,7 @@ fn add(sum: &mut Round, other: &Round) -> Result<(), Unreadable> {
             *worst = worst.max(*value);
         }
     }
+    FailureGroup::merge(&mut sum.failures, &other.failures);
     match (&mut sum.consistency, &other.consistency) {
         (Some(sum), Some(other)) => {
             add_consistency(sum, other).map_err(|source| ("propagation times".to_owned(), source))?;
@@ -124,6 +125,8 @@ fn add_counts(sum: &mut EndpointCounts, other: &EndpointCounts) -> Result<(), Hi
     sum.count += other.count;
     sum.errors += other.errors;
     sum.censored += other.censored;
+    sum.failures.merge(&other.failures);
+    sum.repeated += other.repeated;
     sum.bytes += other.bytes;
     sum.hdr = added(&sum.hdr, &other.hdr)?;
     if let (Some(sum), Some(other)) = (&mut sum.service_hdr, &other.service_hdr) {
@@ -151,6 +154,9 @@ fn add_arrivals(sum: &mut Arrivals, other: &Arrivals) -> Result<(), HistogramErr
 fn add_slice(sum: &mut Slice, other: &Slice) -> Result<(), HistogramError> {
     sum.count += other.count;
     sum.errors += other.errors;
+    for (endpoint, failures) in &other.failures {
+        sum.failures.entry(endpoint.clone()).or_default().merge(failures);
+    }
     sum.lateness_p99_ms = None;
     if let (Some(one), Some(another)) = (&sum.hdr, &other.hdr) {
         let mut times = SliceHistogram::decode(one)?;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::judge::{Question, judge};
-use crate::record::{Model, Verdict};
+use crate::record::{FailureClass, Model, Verdict};
 use crate::recorder::{self, Request, RoundRecorder, Windows};
 use crate::testing::{record, some_time, subject};
 
@@ -31,7 +31,7 @@ fn recorded(id: &str, requests: &[Sent]) -> Record {
             outcome: if *worked {
                 recorder::RequestEnd::Ok { bytes: 5 }
             } else {
-                recorder::RequestEnd::Error
+                recorder::RequestEnd::Failed(FailureClass::Status)
             },
         });
     }
@@ -169,8 +169,8 @@ proptest! {
         let (merged, expected) = (&merged.rounds[0], &expected.rounds[0]);
         prop_assert_eq!(&merged.phases, &expected.phases);
         for (one, other) in merged.slices.iter().zip(&expected.slices) {
-            prop_assert_eq!((one.count, one.errors, one.p50_ms, one.p95_ms, &one.hdr),
-                            (other.count, other.errors, other.p50_ms, other.p95_ms, &other.hdr));
+            prop_assert_eq!((one.count, one.errors, one.p50_ms, one.p95_ms, &one.hdr, &one.failures),
+                            (other.count, other.errors, other.p50_ms, other.p95_ms, &other.hdr, &other.failures));
         }
     }
 }

@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use super::RequestEnd;
 use crate::figures::us_to_ms;
 use crate::histogram::{self, LatencyHistogram, SliceHistogram, add_same_layout, clamp_us};
-use crate::record::{EndpointCounts, Slice};
+use crate::record::{EndpointCounts, Failures, Slice};
 
 /// Times of one request, microseconds: `service` where the model keeps it apart.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +17,8 @@ pub(super) struct Times {
 /// One endpoint in one phase. 32-bit counters halve the memory; a bucket would need 4 billion answers to fill one.
 #[derive(Debug, Clone)]
 pub(super) struct Cell {
-    pub(super) errors: u64,
-    pub(super) censored: u64,
+    pub(super) failures: Failures,
+    pub(super) repeated: u64,
     bytes: u64,
     pub(super) response: Histogram<u32>,
     service: Option<Histogram<u32>>,
@@ -27,8 +27,8 @@ pub(super) struct Cell {
 impl Cell {
     pub(super) fn new(keeps_service: bool) -> Self {
         Self {
-            errors: 0,
-            censored: 0,
+            failures: Failures::default(),
+            repeated: 0,
             bytes: 0,
             response: histogram::full_precision(),
             service: keeps_service.then(histogram::full_precision),
@@ -44,13 +44,13 @@ impl Cell {
                     service.saturating_record(clamp_us(times.service_us));
                 }
             }
-            RequestEnd::Error => self.errors += 1,
+            RequestEnd::Failed(class) => self.failures.add(class),
         }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        self.errors += other.errors;
-        self.censored += other.censored;
+        self.failures.merge(&other.failures);
+        self.repeated += other.repeated;
         self.bytes += other.bytes;
         add_same_layout(&mut self.response, &other.response);
         merge_optional(&mut self.service, other.service.as_ref());
@@ -59,8 +59,10 @@ impl Cell {
     pub(super) fn to_counts(&self) -> EndpointCounts {
         EndpointCounts {
             count: self.response.len(),
-            errors: self.errors,
-            censored: self.censored,
+            errors: self.failures.errors(),
+            censored: self.failures.unanswered,
+            failures: self.failures,
+            repeated: self.repeated,
             bytes: self.bytes,
             hdr: LatencyHistogram::from_counts(&self.response).encode(),
             service_hdr: self
@@ -74,24 +76,25 @@ impl Cell {
 /// One second, all endpoints. Slices are drawn, not judged: 1 % precision costs a seventh of the memory.
 #[derive(Debug, Clone)]
 pub(super) struct Second {
-    errors: u64,
+    /// By endpoint.
+    pub(super) failures: Vec<Failures>,
     response: Histogram<u32>,
     lateness: Option<Histogram<u32>>,
 }
 
 impl Second {
-    pub(super) fn new(keeps_lateness: bool) -> Self {
+    pub(super) fn new(endpoints: usize, keeps_lateness: bool) -> Self {
         Self {
-            errors: 0,
+            failures: vec![Failures::default(); endpoints],
             response: histogram::coarse(),
             lateness: keeps_lateness.then(histogram::coarse),
         }
     }
 
-    pub(super) fn count(&mut self, response_us: u64, outcome: RequestEnd) {
+    pub(super) fn count(&mut self, endpoint: usize, response_us: u64, outcome: RequestEnd) {
         match outcome {
             RequestEnd::Ok { .. } => self.response.saturating_record(clamp_us(response_us)),
-            RequestEnd::Error => self.errors += 1,
+            RequestEnd::Failed(class) => self.failures[endpoint].add(class),
         }
     }
 
@@ -102,16 +105,23 @@ impl Second {
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        self.errors += other.errors;
+        self.failures
+            .iter_mut()
+            .zip(&other.failures)
+            .for_each(|(sum, other)| sum.merge(other));
         add_same_layout(&mut self.response, &other.response);
         merge_optional(&mut self.lateness, other.lateness.as_ref());
     }
 
-    pub(super) fn to_slice(&self, start_ms: u64) -> Slice {
+    /// As it is recorded; `endpoints` are the names of the endpoints.
+    pub(super) fn to_slice(&self, start_ms: u64, endpoints: &[String]) -> Slice {
+        let failed = endpoints.iter().zip(&self.failures);
+        let failed = failed.filter(|(_, failures)| !failures.is_empty());
         Slice {
             start_ms,
             count: self.response.len(),
-            errors: self.errors,
+            errors: self.failures.iter().map(Failures::errors).sum(),
+            failures: failed.map(|(name, failures)| (name.clone(), *failures)).collect(),
             p50_ms: quantile_ms(&self.response, 0.5),
             p95_ms: quantile_ms(&self.response, 0.95),
             hdr: Some(SliceHistogram::from_counts(&self.response).encode()),

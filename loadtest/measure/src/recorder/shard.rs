@@ -4,7 +4,7 @@ use super::cells::{Cell, Second, Times};
 use super::flow::FlowCounter;
 use super::{MEASURE, PHASES, SECOND_US, Windows};
 use crate::histogram::LatencyHistogram;
-use crate::record::{EndpointCounts, Model, Phase, Slice};
+use crate::record::{EndpointCounts, FailureClass, Model, Phase, Slice};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub enum RequestEnd {
         /// Bytes of its body.
         bytes: u64,
     },
-    /// An answer not as expected, a refused or broken connection, a time-out.
-    Error,
+    /// No answer as expected, and why; never [`FailureClass::Unanswered`], which follows from the times.
+    Failed(FailureClass),
 }
 
 /// A request that ended; times in microseconds since the round's start.
@@ -82,7 +82,7 @@ impl Shard {
             .flat_map(|_| (0..PHASES).map(|phase| Cell::new(open && phase == MEASURE)))
             .collect();
         let seconds = (0..windows.measured_steps(SECOND_US))
-            .map(|_| Second::new(open))
+            .map(|_| Second::new(endpoint_count, open))
             .collect();
         Self {
             windows,
@@ -108,7 +108,7 @@ impl Shard {
         let cell = &mut self.cells[cell_index(request.endpoint, phase)];
         let late = phase == MEASURE && request.ended_us > self.windows.measure_end_us;
         if late && !self.late_answers {
-            cell.censored += 1;
+            self.unanswered(request.endpoint, request.intended_us);
             return;
         }
         let times = Times {
@@ -123,11 +123,33 @@ impl Shard {
 
     fn measured_request(&mut self, request: Request, response_us: u64) {
         let second = self.windows.step_of(request.intended_us, SECOND_US);
-        self.seconds[second].count(response_us, request.outcome);
+        self.seconds[second].count(request.endpoint, response_us, request.outcome);
         match request.outcome {
             RequestEnd::Ok { .. } => self.flow.answered(request.intended_us, response_us),
-            RequestEnd::Error => self.flow.failed(response_us),
+            RequestEnd::Failed(_) => self.flow.failed(response_us),
         }
+    }
+
+    /// Counts a request that had no answer within its phase.
+    fn unanswered(&mut self, endpoint: usize, intended_us: u64) {
+        let phase = self.windows.phase_of(intended_us);
+        self.cells[cell_index(endpoint, phase)]
+            .failures
+            .add(FailureClass::Unanswered);
+        if phase == MEASURE {
+            let second = self.windows.step_of(intended_us, SECOND_US);
+            self.seconds[second].failures[endpoint].add(FailureClass::Unanswered);
+        }
+    }
+
+    /// Counts that a request was sent a second time, on another connection; how it ended is told apart from this. Does
+    /// not allocate.
+    ///
+    /// # Panics
+    /// If there is no such endpoint.
+    pub fn repeated(&mut self, endpoint: usize, intended_us: u64) {
+        let phase = self.windows.phase_of(intended_us);
+        self.cells[cell_index(endpoint, phase)].repeated += 1;
     }
 
     /// Counts a request that had not ended when it was given up. Does not allocate.
@@ -139,8 +161,7 @@ impl Shard {
     pub fn unfinished(&mut self, request: Unfinished) {
         self.sent(request.intended_us, request.sent_us);
         self.flow.in_flight(request.intended_us, request.given_up_us);
-        let phase = self.windows.phase_of(request.intended_us);
-        self.cells[cell_index(request.endpoint, phase)].censored += 1;
+        self.unanswered(request.endpoint, request.intended_us);
     }
 
     /// Counts a user's pause (closed model): it began, was to last `intended_us`, and ended. A pause that the end of
@@ -193,7 +214,7 @@ impl Shard {
     pub fn progress(&self) -> Progress {
         self.measured().fold(Progress::default(), |sum, cell| Progress {
             answers: sum.answers + cell.response.len(),
-            errors: sum.errors + cell.errors,
+            errors: sum.errors + cell.failures.errors(),
         })
     }
 
@@ -221,12 +242,13 @@ impl Shard {
         phase.pulse = Some(self.flow.pulse(measured_us));
     }
 
-    pub(super) fn slices(&self, measured_us: u64) -> Vec<Slice> {
+    /// The seconds of the first `measured_us`; `endpoints` are the names of the endpoints.
+    pub(super) fn slices(&self, measured_us: u64, endpoints: &[String]) -> Vec<Slice> {
         (0..)
             .step_by(1000)
             .zip(&self.seconds)
             .take_while(|(start_ms, _)| start_ms * 1000 < measured_us)
-            .map(|(start_ms, second)| second.to_slice(start_ms))
+            .map(|(start_ms, second)| second.to_slice(start_ms, endpoints))
             .collect()
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::histogram::{LatencyHistogram, SliceHistogram};
-use crate::record::{Flow, Pauses};
+use crate::record::{FailureClass, Failures, Flow, Pauses};
 
 /// Warm-up 1 s, measured 2.5 s.
 const WINDOWS: Windows = Windows {
@@ -72,7 +72,7 @@ fn a_request_belongs_to_the_phase_in_which_it_started() {
         (0, 1_000_000, 1_000_500, OK),
         (0, 3_499_999, 3_500_000, OK),
         (0, 3_500_000, 3_600_000, OK),
-        (1, 2_000_000, 2_000_100, RequestEnd::Error),
+        (1, 2_000_000, 2_000_100, RequestEnd::Failed(FailureClass::Status)),
     ]);
     let spans: Vec<_> = recorded
         .phases
@@ -97,7 +97,12 @@ fn a_request_belongs_to_the_phase_in_which_it_started() {
 fn what_outlives_the_measured_phase_is_censored_not_dropped() {
     let mut shard = recorder().shard();
     shard.ended(closed(0, 3_400_000, 3_500_001, OK));
-    shard.ended(closed(0, 3_400_000, 3_900_000, RequestEnd::Error));
+    shard.ended(closed(
+        0,
+        3_400_000,
+        3_900_000,
+        RequestEnd::Failed(FailureClass::Status),
+    ));
     shard.ended(closed(0, 3_400_000, 3_500_000, OK));
     shard.unfinished(unfinished(3_000_000));
     shard.unfinished(unfinished(3_600_000));
@@ -110,12 +115,42 @@ fn what_outlives_the_measured_phase_is_censored_not_dropped() {
 }
 
 #[test]
+fn failures_are_counted_by_class_endpoint_and_second() {
+    let failed = |class| RequestEnd::Failed(class);
+    let mut shard = recorder().shard();
+    shard.ended(closed(0, 1_000_000, 1_000_100, failed(FailureClass::TimeOut)));
+    shard.ended(closed(0, 1_900_000, 1_900_100, failed(FailureClass::Reset)));
+    shard.ended(closed(0, 2_900_000, 2_900_100, failed(FailureClass::Reset)));
+    shard.ended(closed(1, 3_400_000, 3_600_000, failed(FailureClass::Status)));
+    shard.repeated(1, 2_000_000);
+    let recorded = recorder().finish(&[shard], ENDED_US);
+    let measured = &recorded.phases[1].endpoints;
+    let expected = Failures {
+        time_out: 1,
+        reset: 2,
+        ..Failures::default()
+    };
+    assert_eq!(measured["a"].failures, expected);
+    let late = Failures {
+        unanswered: 1,
+        ..Failures::default()
+    };
+    assert_eq!((measured["b"].failures, measured["b"].repeated), (late, 1));
+    let of_second = |second: usize| recorded.slices[second].failures.clone();
+    let first = Failures { reset: 1, ..expected };
+    assert_eq!(of_second(0), [("a".to_owned(), first)].into());
+    let third = Failures { time_out: 0, ..first };
+    assert_eq!(of_second(1), [("a".to_owned(), third)].into());
+    assert_eq!(of_second(2), [("b".to_owned(), late)].into());
+}
+
+#[test]
 fn slices_are_seconds_of_the_measured_phase_by_start() {
     let recorded = record(&[
         (0, 500_000, 900_000, OK),
         (0, 1_000_000, 1_004_000, OK),
         (1, 1_999_999, 3_000_000, OK),
-        (1, 3_200_000, 3_200_010, RequestEnd::Error),
+        (1, 3_200_000, 3_200_010, RequestEnd::Failed(FailureClass::Status)),
     ]);
     let shown: Vec<_> = recorded
         .slices
@@ -143,7 +178,12 @@ fn progress_sees_the_measured_phase_only() {
     shard.ended(closed(0, 0, 5_000, OK));
     shard.ended(closed(0, 1_500_000, 1_500_700, OK));
     shard.ended(closed(1, 1_500_000, 1_500_900, OK));
-    shard.ended(closed(1, 1_500_000, 1_500_900, RequestEnd::Error));
+    shard.ended(closed(
+        1,
+        1_500_000,
+        1_500_900,
+        RequestEnd::Failed(FailureClass::Status),
+    ));
     let mut times = LatencyHistogram::new();
     (0..2).for_each(|endpoint| shard.add_measured_to(endpoint, &mut times));
     assert_eq!(shard.progress(), Progress { answers: 2, errors: 1 });
@@ -225,7 +265,12 @@ fn time_in_flight_is_clipped_to_the_measured_phase() {
     let mut shard = recorder().shard();
     shard.ended(closed(0, 900_000, 1_100_000, OK));
     shard.ended(closed(0, 2_000_000, 2_250_000, OK));
-    shard.ended(closed(0, 2_000_000, 2_010_000, RequestEnd::Error));
+    shard.ended(closed(
+        0,
+        2_000_000,
+        2_010_000,
+        RequestEnd::Failed(FailureClass::Status),
+    ));
     shard.ended(closed(0, 3_450_000, 3_600_000, OK));
     shard.unfinished(unfinished(500_000));
     let flow = recorder().finish(&[shard], ENDED_US).phases[MEASURE].flow.unwrap();
@@ -266,7 +311,12 @@ fn the_pulse_is_in_tenths_of_a_second() {
     let mut shard = recorder().shard();
     shard.ended(closed(0, 1_050_000, 1_220_000, OK));
     shard.ended(closed(1, 1_060_000, 1_070_000, OK));
-    shard.ended(closed(1, 1_060_000, 1_070_000, RequestEnd::Error));
+    shard.ended(closed(
+        1,
+        1_060_000,
+        1_070_000,
+        RequestEnd::Failed(FailureClass::Status),
+    ));
     let pulse = recorder().finish(&[shard], 1_300_000).phases[MEASURE]
         .pulse
         .clone()
@@ -289,7 +339,7 @@ fn slices_carry_the_times_behind_their_percentiles() {
 fn request() -> impl Strategy<Value = Request> {
     let outcome = prop_oneof![
         (0..1000_u64).prop_map(|bytes| RequestEnd::Ok { bytes }),
-        Just(RequestEnd::Error)
+        (0..FailureClass::ALL.len() - 1).prop_map(|class| RequestEnd::Failed(FailureClass::ALL[class])),
     ];
     let late_us = prop_oneof![Just(0), 0..300_000_u64];
     (0..2_usize, 0..4_000_000_u64, late_us, 0..1_000_000_u64, outcome).prop_map(
@@ -344,7 +394,16 @@ proptest! {
         let answers = measured.values().map(|c| c.count).sum::<u64>();
         prop_assert_eq!(recorded.slices.iter().map(|s| s.count).sum::<u64>(), answers);
         prop_assert_eq!(recorded.phases[MEASURE].pulse.as_ref().unwrap().answers.iter().sum::<u64>(), answers);
-        for counts in measured.values() {
+        for phase in &recorded.phases {
+            for counts in phase.endpoints.values() {
+                let by_class = counts.failures;
+                prop_assert_eq!((by_class.errors(), by_class.unanswered), (counts.errors, counts.censored));
+            }
+        }
+        for (endpoint, counts) in measured {
+            let mut by_second = Failures::default();
+            recorded.slices.iter().filter_map(|s| s.failures.get(endpoint)).for_each(|f| by_second.merge(f));
+            prop_assert_eq!(by_second, counts.failures);
             prop_assert_eq!(LatencyHistogram::decode(&counts.hdr).unwrap().len(), counts.count);
             prop_assert_eq!(
                 LatencyHistogram::decode(counts.service_hdr.as_ref().unwrap()).unwrap().len(), counts.count);
@@ -396,7 +455,12 @@ fn a_slice_counts_answers_that_come_while_it_drains() {
     let of_slice = open_recorder().with_late_answers();
     let mut shard = of_slice.shard();
     shard.ended(closed(0, 3_400_000, 3_600_000, OK));
-    shard.ended(closed(0, 3_400_000, 3_600_000, RequestEnd::Error));
+    shard.ended(closed(
+        0,
+        3_400_000,
+        3_600_000,
+        RequestEnd::Failed(FailureClass::Status),
+    ));
     shard.unfinished(unfinished(3_400_000));
     let recorded = of_slice.finish(&[shard], ENDED_US);
     assert_eq!(counts(&recorded, 1, "a"), (1, 1, 1));

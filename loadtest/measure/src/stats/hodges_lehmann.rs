@@ -12,7 +12,7 @@ pub struct Location {
 }
 
 /// Level of each one-sided bound.
-const LEVEL: f64 = 0.05;
+pub const LEVEL: f64 = 0.05;
 
 /// The location of `differences`; `None` without any.
 pub fn location(differences: &[f64]) -> Option<Location> {

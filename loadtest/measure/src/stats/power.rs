@@ -3,10 +3,11 @@
 //!
 //! The constants are those of STATISTICS section 1: standard errors between nothing and an effect that both stages call
 //! with 95 % power, after the correction over about twelve endpoints. `tests/simulation` shows the power they promise.
+//! A gate, whose families have levels of their own, computes them ([`Separation`]).
 
 use super::student;
 
-/// Standard errors that separate "no difference" from what is seen with 95 % power.
+/// Standard errors that separate "no difference" from what a closed comparison sees with 95 % power.
 const SEPARATION: f64 = 4.35;
 /// Requests per side and endpoint that a difference of 10 % in a p95 needs, over the squared sigma of the times.
 const REQUESTS_FOR_TEN_PERCENT: f64 = 22_500.0;
@@ -18,6 +19,46 @@ const P95_IN_SIGMAS: f64 = 1.644_854;
 pub fn smallest_visible(differences: &[f64]) -> Option<f64> {
     let sd = student::standard_deviation(differences)?;
     Some((SEPARATION * sd / (differences.len() as f64).sqrt()).exp_m1())
+}
+
+/// Chance that one stage sees a change of the stated size.
+const SEEN: f64 = 0.975;
+/// The Hodges-Lehmann estimate and the studentised mean of few blocks have wider tails than the normal distribution.
+const WIDER: f64 = 1.05;
+
+/// Standard errors between "no difference" and what both stages of a gate see.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Separation {
+    /// Blocks of a stage.
+    blocks: usize,
+    /// From nothing to what is beyond chance.
+    chance: f64,
+    /// From there to what is nearly always seen.
+    power: f64,
+}
+
+impl Separation {
+    /// Of stages of so many blocks that call what has a p of at most `level`; `None` with fewer than two blocks.
+    pub fn of(blocks: usize, level: f64) -> Option<Self> {
+        (blocks >= 2).then(|| Self {
+            blocks,
+            chance: t_quantile(1.0 - level, blocks),
+            power: t_quantile(SEEN, blocks),
+        })
+    }
+
+    /// The smallest change that is seen, and how far below its true size chance may make a change look, where blocks
+    /// differ like `differences`. The standard error of their mean is at least `least_error`.
+    pub fn visible(&self, differences: &[f64], least_error: f64) -> Option<(f64, f64)> {
+        let sd = student::standard_deviation(differences)?;
+        let error = WIDER * (sd / (self.blocks as f64).sqrt()).max(least_error);
+        Some(((self.chance + self.power) * error, self.power * error))
+    }
+}
+
+/// Quantile of Student's t for the mean of so many values (at least two).
+pub fn t_quantile(probability: f64, values: usize) -> f64 {
+    student::quantile(probability, values.saturating_sub(1).max(1))
 }
 
 /// Requests per side that an endpoint needs for a slowdown by the share `effect` of its p95 to stand out from sampling

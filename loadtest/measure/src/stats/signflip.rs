@@ -131,7 +131,7 @@ fn all_statistics(values: &[f64], flips: &Flips) -> Vec<f64> {
 /// zero, one of zeros not at all. The mean square is the same for every pattern.
 fn statistic(values: &[f64], signs: &[f64], mean_square: f64) -> f64 {
     let count = values.len() as f64;
-    let mean = values.iter().zip(signs).map(|(value, sign)| value * sign).sum::<f64>() / count;
+    let mean = dot(values, signs) / count;
     let variance = mean_square - mean * mean;
     if mean_square == 0.0 || values.len() < 2 {
         0.0
@@ -140,6 +140,21 @@ fn statistic(values: &[f64], signs: &[f64], mean_square: f64) -> f64 {
     } else {
         mean / (variance / (count - 1.0)).sqrt()
     }
+}
+
+/// Sum of the products, in four sums at once: one alone would wait for each addition before the next.
+fn dot(values: &[f64], signs: &[f64]) -> f64 {
+    const LANES: usize = 4;
+    let (values, rest) = values.as_chunks::<LANES>();
+    let (signs, rest_signs) = signs.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for (values, signs) in values.iter().zip(signs) {
+        for lane in 0..LANES {
+            sums[lane] += values[lane] * signs[lane];
+        }
+    }
+    let rest: f64 = rest.iter().zip(rest_signs).map(|(value, sign)| value * sign).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
 fn reaches(statistic: f64, observed: f64) -> bool {

@@ -3,8 +3,8 @@
 use super::*;
 use crate::judge::{Question, judge};
 use crate::record::{
-    Ablated, Capacity, CapacityOutcome, Comparison, EndpointSummary, GateDecision, GateSlice, Limit, MetricSummary,
-    Outcome, Priority, Round, Summary, TargetResult, TargetVerdict,
+    Ablated, Capacity, CapacityOutcome, Comparison, EndpointSummary, Failures, GateDecision, GateSlice, Limit,
+    MetricSummary, Outcome, Priority, Round, Summary, TargetResult, TargetVerdict,
 };
 use crate::testing::{record, round, subject};
 
@@ -388,6 +388,11 @@ fn judgements() -> (EndpointSummary, MetricSummary, Comparison, TargetResult) {
         rps: 20.0,
         error_rate: 0.0,
         censored: 3,
+        failures: Failures {
+            status: 2,
+            ..Failures::default()
+        },
+        repeated: 1,
         mean_ms: 3.5,
         p50_ms: 3.0,
         p90_ms: 8.0,

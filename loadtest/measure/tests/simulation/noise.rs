@@ -22,6 +22,8 @@ const STALL_SIGMA: f64 = 0.5;
 /// One in fifty requests is drawn out by a Pareto factor of this shape.
 const OUTLIER_SHARE: f64 = 0.02;
 const OUTLIER_SHAPE: f64 = 2.2;
+/// What a failed request is taken to have lasted, seconds.
+pub(crate) const FAILED_S: f64 = 10.0;
 /// Typical time of the fastest endpoint, seconds.
 const BASE_S: f64 = 0.002;
 
@@ -36,6 +38,8 @@ pub(crate) struct Level {
     pub(crate) launch: f64,
     pub(crate) stalls_per_s: f64,
     pub(crate) stall_s: f64,
+    /// Spread of the CPU time per request between two launches.
+    pub(crate) cpu: f64,
 }
 
 pub(crate) const QUIET: Level = Level {
@@ -47,6 +51,7 @@ pub(crate) const QUIET: Level = Level {
     launch: 0.005,
     stalls_per_s: 0.01,
     stall_s: 0.030,
+    cpu: 0.01,
 };
 pub(crate) const MODERATE: Level = Level {
     name: "moderate",
@@ -57,6 +62,7 @@ pub(crate) const MODERATE: Level = Level {
     launch: 0.01,
     stalls_per_s: 0.05,
     stall_s: 0.060,
+    cpu: 0.015,
 };
 pub(crate) const NOISY: Level = Level {
     name: "noisy",
@@ -67,6 +73,7 @@ pub(crate) const NOISY: Level = Level {
     launch: 0.02,
     stalls_per_s: 0.1,
     stall_s: 0.100,
+    cpu: 0.02,
 };
 pub(crate) const AWFUL: Level = Level {
     name: "awful",
@@ -77,11 +84,14 @@ pub(crate) const AWFUL: Level = Level {
     launch: 0.02,
     stalls_per_s: 0.3,
     stall_s: 0.150,
+    cpu: 0.03,
 };
 
 /// A machine under this noise, whose time goes on from slice to slice.
 pub(crate) struct Machine {
     pub(crate) rate_per_s: f64,
+    /// Share of the requests that fail, of those that come into a stall.
+    pub(crate) failing: f64,
     level: Level,
     rng: SmallRng,
     slow: f64,
@@ -114,6 +124,7 @@ impl Machine {
         let (slow, fast) = (level.slow * normal(&mut rng), level.fast * normal(&mut rng));
         let mut machine = Self {
             rate_per_s: RATE_PER_S,
+            failing: 0.0,
             level,
             rng,
             slow,
@@ -147,6 +158,11 @@ impl Machine {
             common: sd * self.normal(),
             own: std::array::from_fn(|_| sd * self.normal()),
         }
+    }
+
+    /// Logarithm of the CPU time per request of two launches, one against the other.
+    pub(crate) fn cpu_apart(&mut self) -> f64 {
+        self.level.cpu * self.normal()
     }
 
     /// Time that nobody measures.
@@ -192,7 +208,12 @@ impl Machine {
                 if self.uniform() < OUTLIER_SHARE {
                     log -= self.uniform().ln() / OUTLIER_SHAPE;
                 }
-                log.exp() + conditions.wait(at_s)
+                let wait_s = conditions.wait(at_s);
+                if self.failing > 0.0 && wait_s > 0.0 && self.uniform() < self.failing {
+                    FAILED_S
+                } else {
+                    log.exp() + wait_s
+                }
             })
             .collect()
     }
@@ -274,8 +295,8 @@ fn count(value: f64) -> usize {
     value as usize
 }
 
-/// The 95th percentile of times, which are sorted as far as that needs.
-pub(crate) fn p95(times: &mut [f64]) -> f64 {
-    let rank = (times.len() * 95).div_ceil(100).saturating_sub(1);
+/// A quantile of times, which are sorted as far as that needs.
+pub(crate) fn quantile(times: &mut [f64], percent: usize) -> f64 {
+    let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
     *times.select_nth_unstable_by(rank, f64::total_cmp).1
 }

@@ -9,9 +9,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use tiered_cache::{
-    Entry, Key, Policy, Prediction, Source as CacheSource, SourceError, Strategy, Tag, Tier, TieredCache, Tuning,
-};
+use tiered_cache::{Entry, Key, Policy, Source as CacheSource, SourceError, Strategy, Tag, Tier, TieredCache};
 
 use crate::clock::ManualClock;
 use crate::outbox::Outbox;
@@ -40,13 +38,6 @@ impl Table {
     fn row(&self, key: &Key) -> Option<Arc<Source>> {
         self.rows.get(key.parts()[0]).cloned()
     }
-}
-
-/// Only the test calls for rounds.
-fn prediction() -> Prediction {
-    let mut prediction = Prediction::default();
-    prediction.period = Duration::from_hours(24);
-    prediction
 }
 
 impl CacheSource for Table {
@@ -240,112 +231,6 @@ async fn the_sampler_finds_what_stays_wrong() {
     assert_eq!(replica.read(&row).await.0, "1:v2");
 }
 
-/// Popular answers that a write ended are there again before somebody asks; rare ones are not loaded.
-#[tokio::test]
-async fn popular_answers_are_loaded_before_they_are_asked_for() {
-    let clock = Arc::new(ManualClock::new());
-    let (popular, rare) = (Source::new(1), Source::new(2));
-    let builder = TieredCache::builder("test")
-        .source(Table::of([&popular, &rare]))
-        .predictive_warming(prediction());
-    let replica = Replica::build(builder, &clock).await;
-    replica.read(&rare).await;
-    for _ in 0..20 {
-        replica.read(&popular).await;
-    }
-    popular.write();
-    replica
-        .cache
-        .invalidate(&[Tag::new("table")])
-        .await
-        .expect("no Redis to fail");
-    let warmed = replica.cache.warm_popular().await;
-    assert_eq!((warmed.loaded, warmed.present), (1, 0));
-    assert_eq!(replica.cache.stats().predicted, 1);
-    assert_eq!(replica.read(&popular).await, from(Tier::L1, "1:v2"));
-    assert_eq!(replica.read(&rare).await.1, Tier::Db);
-}
-
-/// What is switched off costs nothing: nothing is counted that nobody reads.
-#[tokio::test]
-async fn popularity_and_endings_are_counted_only_for_those_who_read_them() {
-    let clock = Arc::new(ManualClock::new());
-    let read = async |replica: &Replica| {
-        for id in 0..10 {
-            for _ in 0..3 {
-                replica.read(&Source::new(id)).await;
-            }
-        }
-        replica.cache.stats().popular_keys
-    };
-    let plain = Replica::build(TieredCache::builder("test"), &clock).await;
-    assert_eq!(read(&plain).await, 0);
-    assert_eq!(plain.cache.tuning_steps(), None);
-    assert_eq!(plain.cache.warm_popular().await.tried(), 0);
-    let builder = TieredCache::builder("test")
-        .predictive_warming(prediction())
-        .tuning(Tuning::default());
-    let watching = Replica::build(builder, &clock).await;
-    assert_eq!(read(&watching).await, 10);
-    assert_eq!(watching.cache.tuning_steps(), Some(vec![]));
-}
-
-/// 1. Two replicas hold version 1. 2. Version 2 is written through on A. 3. The next read on A finds it in L1, on B in
-/// L2.
-#[tokio::test]
-async fn write_through_leaves_the_new_answer_in_both_tiers() {
-    let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
-    let builder = |policy| server.builder("test").source(Table::with(policy, [&row]));
-    let through = policy().with_strategy(Strategy::WriteThrough);
-    let a = Replica::build(builder(through), &clock).await;
-    let b = server.replica(&clock).await;
-    a.read(&row).await;
-    b.read(&row).await;
-    row.write();
-    let done = a.cache.write_through(&row.tags(), vec![row.key()]).await;
-    assert!(done.expect("Redis takes it").place.is_some());
-    assert_eq!(a.read(&row).await, from(Tier::L1, "1:v2"));
-    b.seen.wait(|seen| seen.received == 1).await;
-    assert_eq!(b.read(&row).await, from(Tier::L2, "1:v2"));
-
-    let reads_through = Replica::build(builder(policy()), &clock).await;
-    reads_through.read(&row).await;
-    row.write();
-    let done = reads_through.cache.write_through(&row.tags(), vec![row.key()]).await;
-    done.expect("Redis takes it");
-    assert_eq!(
-        reads_through.read(&row).await.1,
-        Tier::Db,
-        "another policy reloads nothing"
-    );
-}
-
-/// 1. A slow writer has committed version 2 and is about to reload it. 2. Version 3 is written through by another. 3.
-/// The slow reload ends last: version 3 must stay, because a reload loads after its own invalidation and never stores
-/// what its writer held.
-#[tokio::test]
-async fn a_slow_write_through_does_not_bring_back_an_older_version() {
-    let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
-    let through = policy().with_strategy(Strategy::WriteThrough);
-    let build = async || Replica::build(server.builder("test").source(Table::with(through, [&row])), &clock).await;
-    let (a, b) = (build().await, build().await);
-    row.write();
-    row.shut_door();
-    let (cache, slow_row) = (a.cache.clone(), Arc::clone(&row));
-    let slow = tokio::spawn(async move { cache.write_through(&slow_row.tags(), vec![slow_row.key()]).await });
-    row.loads_reach(1).await;
-    row.write();
-    let (cache, quick_row) = (b.cache.clone(), Arc::clone(&row));
-    let quick = tokio::spawn(async move { cache.write_through(&quick_row.tags(), vec![quick_row.key()]).await });
-    a.seen.wait(|seen| seen.received == 1).await;
-    row.open_door();
-    for write in [slow, quick] {
-        write.await.expect("runs").expect("Redis takes it");
-    }
-    assert_eq!(a.read(&row).await.0, "1:v3");
-    assert_eq!(b.read(&row).await.0, "1:v3");
-}
-
 #[tokio::test]
 async fn redis_says_how_full_it_is() {
     let (server, clock) = (Server::start().await, Arc::new(ManualClock::new()));
@@ -371,62 +256,4 @@ async fn what_a_writer_took_to_its_grave_is_relayed() {
     eventually("the row is done", || outbox.open() == 0).await;
     assert_eq!(b.read(&row).await.0, "1:v2");
     assert_eq!(a.read(&row).await.0, "1:v2");
-}
-
-/// Seconds of the simulation below, reads and writes in each.
-const SECONDS: usize = 60;
-const READS: usize = 200;
-const WRITES: usize = 6;
-const ROWS: usize = 200;
-
-/// The share of reads that find something, for skewed reads and writes of the same rows, with popular keys warmed each
-/// second or not; and how many loads that took.
-async fn hit_ratio(warms: bool) -> (f64, usize) {
-    use rand::{RngExt as _, SeedableRng as _};
-    let clock = Arc::new(ManualClock::new());
-    let rows: Vec<_> = (0..ROWS)
-        .map(|id| Source::new(u32::try_from(id).expect("small")))
-        .collect();
-    let builder = TieredCache::builder("test")
-        .source(Table::of(&rows))
-        .predictive_warming(prediction());
-    let replica = Replica::build(builder, &clock).await;
-    let mut random = rand::rngs::StdRng::seed_from_u64(7);
-    // The square of a uniform number is small more often than not: a few rows get most of it.
-    let mut pick = move || {
-        let share: f64 = random.random();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 0 and the number of rows"
-        )]
-        let index = (share.powi(3) * ROWS as f64) as usize;
-        index.min(ROWS - 1)
-    };
-    let mut hits = 0;
-    for _ in 0..SECONDS {
-        for _ in 0..WRITES {
-            let row = &rows[pick()];
-            row.write();
-            let tag = row.tags()[0].clone();
-            replica.cache.invalidate(&[tag]).await.expect("no Redis to fail");
-        }
-        if warms {
-            replica.cache.warm_popular().await;
-        }
-        for _ in 0..READS {
-            hits += usize::from(replica.read(&rows[pick()]).await.1 == Tier::L1);
-        }
-        clock.advance(Duration::from_secs(1));
-    }
-    let loads = rows.iter().map(|row| row.loads()).sum();
-    (hits as f64 / (SECONDS * READS) as f64, loads)
-}
-
-#[tokio::test]
-async fn prediction_finds_more_than_none() {
-    let (with, loads_with) = hit_ratio(true).await;
-    let (without, loads_without) = hit_ratio(false).await;
-    println!("hit ratio {with:.4} with prediction ({loads_with} loads), {without:.4} without ({loads_without} loads)");
-    assert!(with > without, "{with} {without}");
 }

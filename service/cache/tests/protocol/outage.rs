@@ -1,9 +1,9 @@
 //! Redis that stops, stalls, or loses a connection: reads go on, and nothing old is served.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tiered_cache::{RedisFailure, RedisSettings, Tier, TieredCache};
-use tokio::time::timeout;
+use tokio::{net::TcpSocket, time::timeout};
 
 use crate::clock::ManualClock;
 use crate::support::{DEADLINE, Replica, Server, Source, eventually, from};
@@ -64,11 +64,11 @@ async fn a_redis_url_that_asks_for_tls_is_refused_and_says_what_to_do() {
 #[tokio::test]
 async fn a_cache_can_be_built_while_redis_is_away() {
     let (clock, row) = (Arc::new(ManualClock::new()), Source::new(1));
-    let port = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("bound").port()
-    };
-    let mut settings = RedisSettings::new(format!("redis://127.0.0.1:{port}"));
+    // Bound and never listening: connections are refused, and nobody else is given the port.
+    let away = TcpSocket::new_v4().expect("a socket");
+    away.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = away.local_addr().expect("bound");
+    let mut settings = RedisSettings::new(format!("redis://{address}"));
     settings.connect_timeout = Duration::from_millis(50);
     let replica = Replica::build(TieredCache::builder("test").redis(settings), &clock).await;
     assert!(!replica.cache.stats().l1_open);

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tiered_cache::{Entry, Experiment, Key, LoadError, Place, Policy, Served, Strategy, Tag, Tier};
+use tiered_cache::{Entry, Key, LoadError, Place, Policy, Served, Strategy, Tag, Tier};
 use tokio::{sync::Notify, task::JoinSet};
 
 use crate::clock::ManualClock;
@@ -362,24 +362,6 @@ async fn the_planned_strategy_keeps_what_a_write_overtook_until_it_is_deleted_by
     assert_eq!(replica.read_with(&policy, &row).await, from(Tier::L2, "1:v1"), "stale");
     assert_eq!(replica.cache.delete_planned("rows:*").await.expect("Redis answers"), 1);
     assert_eq!(replica.read_with(&policy, &row).await, from(Tier::Db, "1:v2"));
-}
-
-#[tokio::test]
-async fn the_arms_of_an_experiment_are_counted_apart() {
-    let (server, clock) = (Server::start().await, Arc::new(ManualClock::new()));
-    let replica = server.replica(&clock).await;
-    let experiment = Experiment::new(policy(), policy().with_strategy(Strategy::Off), 0.5, 1);
-    for id in 0..40 {
-        let row = Source::new(id);
-        for _ in 0..2 {
-            replica.read_with(experiment.policy(&row.key()), &row).await;
-        }
-    }
-    let stats = replica.cache.stats();
-    assert_eq!(stats.arm_a.hits, stats.arm_a.misses, "the second read is a hit");
-    assert_eq!(stats.arm_b.hits, 0, "nothing is cached");
-    assert_eq!(stats.arm_a.hits + stats.arm_a.misses + stats.arm_b.misses, 80);
-    assert!(stats.arm_a.hits > 5 && stats.arm_b.misses > 10, "{stats:?}");
 }
 
 /// Clients that come while Redis is away load side by side only up to the bulkhead's bound.

@@ -1,0 +1,512 @@
+//! What servers do, good and bad, over raw sockets, under both load models: every request is counted once, in the class
+//! of what became of it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use load::{Attack, AttackSpec, LoadModel, LoadReport, SliceRules, Stop, Target};
+use measure::record::{FailureClass, FailureGroup, Failures};
+use scenarios::{ClosedModel, Schedule, Workload};
+use socket2::SockRef;
+use tokio_util::sync::CancellationToken;
+
+/// What a server does with a request that it has read to the empty line.
+#[derive(Clone, Copy)]
+enum Act {
+    /// Writes it, and waits for the next request.
+    Answer(&'static str),
+    /// Writes it, and closes the connection.
+    Last(&'static str),
+    /// Resets the connection.
+    Reset,
+    /// Writes it, and nothing more for as long as the test runs.
+    Stall(&'static str),
+    /// Writes it byte by byte.
+    Drip(&'static str),
+    /// Answers the first request of a connection; closes it at the second, which it has read, without a byte.
+    ClosesAtSecond,
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-kind: shop\r\n\r\n{}";
+
+struct Server {
+    address: SocketAddr,
+    /// Requests that were read.
+    requests: Arc<AtomicU64>,
+}
+
+impl Server {
+    /// `acts` in turn, over all connections.
+    fn start(acts: &'static [Act]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            requests: Arc::default(),
+        };
+        let requests = Arc::clone(&server.requests);
+        std::thread::spawn(move || {
+            // Connections that say nothing more stay open for as long as the test runs.
+            let stalled = Arc::new(Mutex::new(Vec::new()));
+            for stream in listener.incoming().flatten() {
+                let (requests, stalled) = (Arc::clone(&requests), Arc::clone(&stalled));
+                std::thread::spawn(move || {
+                    if let Some(stream) = serve(stream, acts, &requests) {
+                        stalled.lock().unwrap().push(stream);
+                    }
+                });
+            }
+        });
+        server
+    }
+}
+
+/// Serves one connection; one that is to be left open is given back.
+fn serve(stream: TcpStream, acts: &[Act], requests: &AtomicU64) -> Option<TcpStream> {
+    stream.set_nodelay(true).unwrap();
+    let mut stream = BufReader::new(stream);
+    for served in 0.. {
+        read_request(&mut stream)?;
+        let number = requests.fetch_add(1, Ordering::SeqCst);
+        let act = acts[usize::try_from(number).unwrap() % acts.len()];
+        let mut write = |text: &str| stream.get_mut().write_all(text.as_bytes()).ok();
+        match act {
+            Act::Answer(text) => write(text)?,
+            Act::Last(text) => {
+                write(text)?;
+                return None;
+            }
+            Act::Reset => {
+                SockRef::from(stream.get_ref())
+                    .set_linger(Some(Duration::ZERO))
+                    .unwrap();
+                return None;
+            }
+            Act::Stall(text) => {
+                write(text)?;
+                return Some(stream.into_inner());
+            }
+            Act::Drip(text) => text.chars().try_for_each(|c| write(c.encode_utf8(&mut [0; 4])))?,
+            Act::ClosesAtSecond if served == 0 => write(OK)?,
+            Act::ClosesAtSecond => return None,
+        }
+    }
+    None
+}
+
+/// Reads a request with its body; `None` when the peer has gone.
+fn read_request(stream: &mut BufReader<TcpStream>) -> Option<()> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        match stream.read_line(&mut line) {
+            Ok(0) | Err(_) => return None,
+            Ok(_) if line == "\r\n" => break,
+            Ok(_) => {}
+        }
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    std::io::copy(&mut stream.take(length), &mut std::io::sink()).ok()?;
+    Some(())
+}
+
+/// A server's behaviour, and what must become of every request to it.
+struct Behaviour {
+    name: &'static str,
+    acts: &'static [Act],
+    /// Keys of the endpoint beside its path.
+    endpoint: &'static str,
+    /// In turn, as the acts; none is an answer as expected.
+    expected: &'static [Option<FailureClass>],
+}
+
+const fn fine(name: &'static str, acts: &'static [Act]) -> Behaviour {
+    Behaviour {
+        name,
+        acts,
+        endpoint: "",
+        expected: &[None],
+    }
+}
+
+const fn fails(
+    name: &'static str,
+    acts: &'static [Act],
+    endpoint: &'static str,
+    expected: &'static [Option<FailureClass>],
+) -> Behaviour {
+    Behaviour {
+        name,
+        acts,
+        endpoint,
+        expected,
+    }
+}
+
+const STATUS: &[Option<FailureClass>] = &[Some(FailureClass::Status)];
+const TIME_OUT: &[Option<FailureClass>] = &[Some(FailureClass::TimeOut)];
+const RESET: &[Option<FailureClass>] = &[Some(FailureClass::Reset)];
+const TRUNCATED: &[Option<FailureClass>] = &[Some(FailureClass::Truncated)];
+const UNEXPECTED: &[Option<FailureClass>] = &[Some(FailureClass::Unexpected)];
+const SHORT: &str = "timeout_ms = 40";
+
+const BEHAVIOURS: &[Behaviour] = &[
+    fine("answers and keeps the connection", &[Act::Answer(OK)]),
+    fine(
+        "answers in chunks",
+        &[Act::Answer(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        )],
+    ),
+    fine(
+        "quotes in its chunk extensions",
+        &[Act::Answer(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;a=\"b;c\\\"\"\r\n{}\r\n0;x\r\nt: 1\r\n\r\n",
+        )],
+    ),
+    fine(
+        "ends its body with the connection",
+        &[Act::Last("HTTP/1.1 200 OK\r\n\r\n{}")],
+    ),
+    fine("has no content", &[Act::Answer("HTTP/1.1 204 None\r\n\r\n")]),
+    fine(
+        "made something",
+        &[Act::Answer("HTTP/1.1 201 Made\r\ncontent-length: 0\r\n\r\n")],
+    ),
+    fine(
+        "says that it closes",
+        &[Act::Last(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}",
+        )],
+    ),
+    fine(
+        "closes after each answer without a word",
+        &[Act::Last("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")],
+    ),
+    fine(
+        "announces its answer",
+        &[Act::Answer(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+        )],
+    ),
+    fine("speaks 1.0", &[Act::Last("HTTP/1.0 200 OK\r\n\r\n{}")]),
+    fine(
+        "speaks 1.0 and stays",
+        &[Act::Answer(
+            "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\n{}",
+        )],
+    ),
+    fine(
+        "puts tabs around its length",
+        &[Act::Answer("HTTP/1.1 200 OK\r\ncontent-length:\t2\t\r\n\r\n{}")],
+    ),
+    fine(
+        "repeats its length in a list",
+        &[Act::Answer("HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\n{}")],
+    ),
+    fine("sends byte by byte", &[Act::Drip(OK)]),
+    fine(
+        "sends more than its answer",
+        &[Act::Answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}garbage")],
+    ),
+    fails(
+        "holds what is expected of it",
+        &[Act::Answer(OK)],
+        "expect_headers = { x-kind = \"shop\" }",
+        &[None],
+    ),
+    fails(
+        "cannot",
+        &[Act::Answer(
+            "HTTP/1.1 500 No\r\ncontent-length: 12\r\n\r\n\u{1b}[31mred\u{7}\u{7}\u{7}\u{7}",
+        )],
+        "",
+        STATUS,
+    ),
+    fails(
+        "redirects",
+        &[Act::Answer(
+            "HTTP/1.1 302 Go\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n",
+        )],
+        "",
+        STATUS,
+    ),
+    fails(
+        "has too many",
+        &[Act::Last(
+            "HTTP/1.1 429 Wait\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        )],
+        "method = \"POST\"\nbody = { a = 1 }",
+        STATUS,
+    ),
+    fails(
+        "cannot every other time",
+        &[
+            Act::Answer(OK),
+            Act::Answer("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"),
+        ],
+        "",
+        &[None, Some(FailureClass::Status)],
+    ),
+    fails("says nothing", &[Act::Stall("")], SHORT, TIME_OUT),
+    fails("stops in its head", &[Act::Stall("HTTP/1.1 200 O")], SHORT, TIME_OUT),
+    fails(
+        "stops in its body",
+        &[Act::Stall("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe")],
+        SHORT,
+        TIME_OUT,
+    ),
+    fails("reads and closes", &[Act::Last("")], "", TRUNCATED),
+    fails(
+        "reads and closes what must not be repeated",
+        &[Act::Last("")],
+        "method = \"POST\"",
+        TRUNCATED,
+    ),
+    fails(
+        "closes in its head",
+        &[Act::Last("HTTP/1.1 200 OK\r\nx:")],
+        "",
+        TRUNCATED,
+    ),
+    fails(
+        "closes in its body",
+        &[Act::Last("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe")],
+        "",
+        TRUNCATED,
+    ),
+    fails(
+        "closes in a chunk",
+        &[Act::Last(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhe",
+        )],
+        "",
+        TRUNCATED,
+    ),
+    fails(
+        "closes before the last chunk",
+        &[Act::Last(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        )],
+        "",
+        TRUNCATED,
+    ),
+    fails("resets", &[Act::Reset], "", RESET),
+    fails("speaks no HTTP", &[Act::Answer("SSH-2.0-x\r\n\r\n")], "", UNEXPECTED),
+    fails(
+        "has no usable length",
+        &[Act::Answer("HTTP/1.1 200 OK\r\ncontent-length: two\r\n\r\n{}")],
+        "",
+        UNEXPECTED,
+    ),
+    fails(
+        "has two lengths",
+        &[Act::Answer(
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+        )],
+        "",
+        UNEXPECTED,
+    ),
+    fails(
+        "breaks a chunk",
+        &[Act::Answer(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+        )],
+        "",
+        UNEXPECTED,
+    ),
+    fails(
+        "lacks a header",
+        &[Act::Answer(OK)],
+        "expect_headers = { x-other = \"*\" }",
+        UNEXPECTED,
+    ),
+    fails(
+        "lacks a field",
+        &[Act::Answer(OK)],
+        "expect_json = { \"/a\" = 1 }",
+        UNEXPECTED,
+    ),
+    fails(
+        "sends no JSON",
+        &[Act::Answer("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n<>")],
+        "expect_json = { \"/a\" = 1 }",
+        UNEXPECTED,
+    ),
+];
+
+/// The models: two users with short pauses; arrivals at equal distances.
+const MODELS: [&str; 2] = ["closed", "open"];
+
+fn workload(endpoint: &str) -> Arc<Workload> {
+    let text = format!(
+        "measure_s = 0.4\ndrain_s = 1\n[model.closed]\nusers = 2\n[model.open]\nspacing = \"even\"\nconnections = 64\n\
+         rate = {{ constant = {{ per_s = 100 }} }}\n[warm_up]\nduration_s = 0.2\n\
+         [think_times]\nshort = {{ constant = {{ ms = 10 }} }}\n[endpoints.page]\npath = \"/\"\n{endpoint}\n\
+         [journeys.visit]\nsteps = [{{ endpoint = \"page\", think = \"short\" }}]\n"
+    );
+    Arc::new(Workload::parse(Path::new("w.toml"), &text).unwrap_or_else(|error| panic!("{error}")))
+}
+
+async fn drive(endpoint: &str, model: &str, target: SocketAddr) -> LoadReport {
+    let workload = workload(endpoint);
+    let model = match model {
+        "closed" => LoadModel::Closed(ClosedModel {
+            ..workload.models.closed.unwrap()
+        }),
+        _ => LoadModel::Open(workload.models.open.clone().unwrap()),
+    };
+    let schedule = Schedule {
+        blocks: 1,
+        ..workload.schedule(false)
+    };
+    let stop = Stop {
+        stop: CancellationToken::new(),
+        abort: CancellationToken::new(),
+    };
+    let spec = AttackSpec {
+        workload: &workload,
+        model: &model,
+        schedule: &schedule,
+        target: Target::at(target),
+        globals: workload.new_vars(),
+        seed: 1,
+        // Answers that come after the measured phase are told by what they were.
+        slice: Some(SliceRules {
+            sequences: Arc::new(workload.new_sequences()),
+        }),
+    };
+    Attack::new(spec, &stop).unwrap().run().await.unwrap()
+}
+
+/// Sums over all phases.
+#[derive(Debug, Default, PartialEq)]
+struct Counted {
+    answers: u64,
+    failures: Failures,
+    repeated: u64,
+}
+
+fn counted(report: &LoadReport) -> Counted {
+    let mut sum = Counted::default();
+    for counts in report.recorded.phases.iter().map(|phase| &phase.endpoints["page"]) {
+        assert_eq!(
+            (counts.failures.errors(), counts.failures.unanswered),
+            (counts.errors, counts.censored)
+        );
+        sum.answers += counts.count;
+        sum.failures.merge(&counts.failures);
+        sum.repeated += counts.repeated;
+    }
+    sum
+}
+
+/// What must have been counted of so many requests.
+fn expected(behaviour: &Behaviour, requests: u64) -> Counted {
+    let mut sum = Counted::default();
+    for number in 0..requests {
+        let turn = usize::try_from(number).unwrap() % behaviour.expected.len();
+        match behaviour.expected[turn] {
+            Some(class) => sum.failures.add(class),
+            None => sum.answers += 1,
+        }
+    }
+    sum
+}
+
+/// Everything that failed has a group, with examples that act on no terminal.
+fn assert_explained(groups: &[FailureGroup], failures: &Failures, name: &str) {
+    let total: u64 = groups.iter().map(|group| group.count).sum();
+    assert_eq!(total, failures.errors(), "{name}: {groups:?}");
+    for group in groups {
+        assert!(!group.examples.is_empty(), "{name}: {group:?}");
+        let acts = group.examples.iter().any(|text| text.chars().any(char::is_control));
+        assert!(!acts, "{name}: {group:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_is_counted_once_in_the_class_of_its_end() {
+    for behaviour in BEHAVIOURS {
+        for model in MODELS {
+            let name = format!("a server that {}, {model} model", behaviour.name);
+            let server = Server::start(behaviour.acts);
+            let report = drive(behaviour.endpoint, model, server.address).await;
+            let (found, requests) = (counted(&report), server.requests.load(Ordering::SeqCst));
+            assert!(requests >= 4, "{name}: {requests} requests");
+            let expected = Counted {
+                // On a connection that was closed before it was read: the server does not know of it.
+                repeated: found.repeated,
+                ..expected(behaviour, requests)
+            };
+            assert_eq!(found, expected, "{name}: {:?}", report.failures);
+            assert_explained(&report.failures, &found.failures, &name);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_nobody_answers_are_counted_as_that() {
+    for model in MODELS {
+        let server = Server::start(&[Act::Stall("")]);
+        let found = counted(&drive("", model, server.address).await);
+        let unanswered = server.requests.load(Ordering::SeqCst);
+        let expected = Failures {
+            unanswered,
+            ..Failures::default()
+        };
+        assert_eq!((found.answers, found.failures), (0, expected), "{model}");
+        assert!(unanswered >= 2, "{model}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_nobody_accepts_are_refused() {
+    // Bound, so that nobody else is given the port, and never listening.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    for model in MODELS {
+        let report = drive("", model, held.local_addr().unwrap()).await;
+        let found = counted(&report);
+        assert_eq!(
+            (found.answers, found.failures.errors()),
+            (0, found.failures.refused),
+            "{model}"
+        );
+        assert!(found.failures.refused >= 4, "{model}: {found:?}");
+        assert_eq!(report.failures.len(), 1, "{model}: {:?}", report.failures);
+    }
+}
+
+/// A request that is sent twice is one request, and as good as its second answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_sent_twice_are_counted_apart() {
+    for model in MODELS {
+        let server = Server::start(&[Act::ClosesAtSecond]);
+        let found = counted(&drive("", model, server.address).await);
+        let requests = server.requests.load(Ordering::SeqCst);
+        assert!(found.repeated >= 2 && found.failures.is_empty(), "{model}: {found:?}");
+        assert_eq!(found.answers + found.repeated, requests, "{model}");
+        // What must not be repeated fails instead.
+        let server = Server::start(&[Act::ClosesAtSecond]);
+        let found = counted(&drive("method = \"POST\"", model, server.address).await);
+        let requests = server.requests.load(Ordering::SeqCst);
+        assert_eq!(
+            (found.repeated, found.answers + found.failures.truncated),
+            (0, requests),
+            "{model}"
+        );
+        assert!(found.failures.truncated >= 2, "{model}: {found:?}");
+    }
+}
