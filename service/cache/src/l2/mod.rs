@@ -12,6 +12,8 @@ mod breaker;
 pub(crate) mod codec;
 mod link;
 pub(crate) mod message;
+mod names;
+mod operation;
 mod packing;
 mod refusal;
 mod scripts;
@@ -25,7 +27,7 @@ use std::{
 
 use bytes::Bytes;
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisError,
+    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
     RedisResult, ScriptInvocation, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -36,6 +38,8 @@ use self::{
     codec::{Identity, Nonce, Rejected, Stored},
     link::{Link, Live},
     message::{Envelope, envelope},
+    names::Names,
+    operation::{Meaning, Operation},
 };
 use crate::{
     clock::as_micros,
@@ -67,57 +71,6 @@ const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long Redis is left alone after a failure.
 const COOL_DOWN: Duration = Duration::from_millis(200);
-
-/// An operation, by its name in logs and metrics and by what its outcome says about Redis.
-#[derive(Clone, Copy, Debug)]
-struct Operation {
-    name: &'static str,
-    meaning: Meaning,
-}
-
-/// What the outcome of an operation says about Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
-    /// It writes as an invalidation does: its success proves that Redis takes them, and any refusal that it does not.
-    Proof,
-    /// The protocol needs it: a refusal of service means that Redis is of no use. Its success proves nothing, because a
-    /// Redis that refuses writes goes on answering reads.
-    Need,
-    /// For operators: whatever becomes of it says nothing about the protocol.
-    Aside,
-}
-
-impl Operation {
-    const fn proof(name: &'static str) -> Self {
-        Self {
-            name,
-            meaning: Meaning::Proof,
-        }
-    }
-
-    const fn need(name: &'static str) -> Self {
-        Self {
-            name,
-            meaning: Meaning::Need,
-        }
-    }
-
-    const fn aside(name: &'static str) -> Self {
-        Self {
-            name,
-            meaning: Meaning::Aside,
-        }
-    }
-
-    /// Whether `error` says that Redis answers and yet is of no use.
-    fn is_refused(self, error: &RedisError) -> bool {
-        match self.meaning {
-            Meaning::Proof => refusal::is_answer(error),
-            Meaning::Need => refusal::is_of_service(error),
-            Meaning::Aside => false,
-        }
-    }
-}
 
 /// The right to load a key for all replicas, until it is given back or times out. For efficiency only: nothing breaks
 /// if two hold it.
@@ -575,62 +528,6 @@ fn tcp_settings() -> TcpSettings {
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(UNACKNOWLEDGED_LIMIT);
     settings
-}
-
-/// Names in Redis. The namespace has no colon, so names of two namespaces never meet.
-pub(crate) struct Names {
-    namespace: String,
-    life: String,
-    seq: String,
-    log: String,
-    run: String,
-    beat: String,
-    beats: String,
-    /// No key and no lock has such a name: theirs begin with a digit.
-    proof_entry: String,
-    proof_lock: String,
-    /// The channel of all invalidations.
-    pub(crate) channel: String,
-    /// The channel of this replica's own heartbeats.
-    pub(crate) own_channel: String,
-}
-
-impl Names {
-    fn new(namespace: &str, origin: Token) -> Self {
-        Self {
-            namespace: namespace.to_owned(),
-            life: format!("{namespace}:inv:life"),
-            seq: format!("{namespace}:inv:seq"),
-            log: format!("{namespace}:inv:log"),
-            run: format!("{namespace}:inv:run"),
-            beat: format!("{namespace}:inv:beat"),
-            beats: format!("{namespace}:inv:beats"),
-            proof_entry: format!("{namespace}:e:proof"),
-            proof_lock: format!("{namespace}:l:proof"),
-            channel: format!("{namespace}:inv"),
-            own_channel: format!("{namespace}:inv:{origin}"),
-        }
-    }
-
-    fn entry(&self, key: &Key) -> String {
-        format!("{}:e:{key}", self.namespace)
-    }
-
-    fn lock(&self, key: &Key) -> String {
-        format!("{}:l:{key}", self.namespace)
-    }
-
-    fn planned(&self, name: &str) -> String {
-        format!("{}:p:{name}", self.namespace)
-    }
-
-    fn nonce(&self, tag: &Tag) -> String {
-        format!("{}:g:{tag}", self.namespace)
-    }
-
-    fn nonces(&self, tags: &[Tag]) -> Vec<String> {
-        tags.iter().map(|tag| self.nonce(tag)).collect()
-    }
 }
 
 #[cfg(test)]
