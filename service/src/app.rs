@@ -4,13 +4,19 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use bytes::Bytes;
+use sqlx::PgPool;
 use tiered_cache::TieredCache;
 
 use crate::auth::TokenKeys;
+use crate::domain::ids::DriverId;
+use crate::events::ConsumerState;
 use crate::faults::FaultPlan;
 use crate::guard::InFlight;
 use crate::metrics::Metrics;
+use crate::shares::Shares;
+use crate::store::DatabaseProbe;
 use crate::usecases::{CacheAdmin, CursorKey, Login, Readiness, Reads, Writes};
 
 /// Everything that the routes call.
@@ -33,8 +39,22 @@ pub struct App {
     pub metrics: Metrics,
     /// The endpoint cache, for its numbers only; `None` while it is off.
     pub cache: Option<TieredCache>,
+    /// Asks how the database is.
+    pub database: DatabaseProbe,
+    /// The connections of requests, for their number only.
+    pub pool: PgPool,
+    /// The consumer's place in its group, for its number only.
+    pub consumer: Arc<ConsumerState>,
     /// Requests that are being answered.
     pub in_flight: Arc<InFlight>,
+    /// Requests of operators that are being answered.
+    pub operations_in_flight: Arc<InFlight>,
+    /// Requests about one driver by that driver.
+    pub shares: Shares<DriverId>,
+    /// Where the proxy in front tells the address of a client.
+    pub client_address_header: Option<HeaderName>,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
     /// How long an answer may take.
     pub request_timeout: Duration,
     /// Faults on purpose; usually none.

@@ -19,25 +19,29 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, AppState};
-use crate::auth::{PasswordError, PasswordGate, Throttle, TokenKeyError, TokenKeys};
-use crate::config::{CacheConfig, Config, HttpConfig, Queries, Switches};
-use crate::events::{Consumer, ConsumerState, KafkaSetupError, Publisher, Relay};
+use crate::auth::{PasswordError, PasswordGate, TokenKeyError, TokenKeys};
+use crate::config::{CacheConfig, Config, DatabaseConfig, HttpConfig, Queries, Switches};
+use crate::events::{Consumer, ConsumerState, KafkaSetupError, Publisher, Relay, TopicMaker};
 use crate::faults::FaultPlan;
 use crate::guard::InFlight;
 use crate::metrics::Metrics;
 use crate::nearest::nearest;
 use crate::router::{self, router};
 use crate::server::serve;
+use crate::shares::Shares;
 use crate::shutdown::drain;
 use crate::store::cache_outbox::TagsOf;
-use crate::store::{self, Phase1Store, Store, StoreError, TunedStore, Writer};
+use crate::store::{self, DatabaseProbe, Phase1Store, Store, StoreError, TunedStore, Writer};
 use crate::usecases::{
     Answers, CacheAdmin, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
-    QueryCache, Question, Readiness, Reads, Rescore, WarmProgress, Warming, Writes, tag_names,
+    LoginLimits, QueryCache, Question, Readiness, Reads, Rescore, Revoking, WarmProgress, Warming, Writes, tag_names,
 };
 
 /// Answers that are compared with the database in each round, beside those about the portfolio.
 const VERIFIED_AT_RANDOM: usize = 20;
+
+/// Probes, scrapes and looks at the document at a time: far more than operators have.
+const OPERATIONS_MAX: usize = 64;
 
 /// Why the service did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -105,11 +109,12 @@ pub fn start(
     Box::pin(build(config, listener, stop))
 }
 
-async fn build(config: &Config, listener: TcpListener, stop: CancellationToken) -> Result<Running, BootError> {
+async fn build(config: &Config, listener: TcpListener, told_to_stop: CancellationToken) -> Result<Running, BootError> {
     let address = local_address(&listener)?;
     let faults = fault_plan(config)?;
-    let pool = store::connect(config.database.url.reveal(), config.database.pool_size).await?;
-    store::migrate(&pool).await?;
+    // What is told to stop goes on for a while, as a lame duck, before it stops.
+    let stop = CancellationToken::new();
+    let pool = open_database(&config.database).await?;
     let metrics = Metrics::default();
     metrics.faults.say(faults.names());
     let (confirming, confirmations) = Confirming::new(pool.clone());
@@ -118,20 +123,35 @@ async fn build(config: &Config, listener: TcpListener, stop: CancellationToken) 
     roles.spawn(role(Role::UntilStop, confirming.run(stop.clone())));
     parts.start_roles(config, &metrics, &stop, &mut roles)?;
     let (pool, cache, writes) = (parts.pool.clone(), parts.cache.clone(), parts.writes.clone());
-    let app = parts.into_app(config, metrics, faults, stop.clone())?;
-    let server = serve(listener, router(app), config.http.head_timeout, stop.clone());
+    let database = parts.database.clone();
+    let app = parts.into_app(config, metrics, faults, &stop, told_to_stop.clone())?;
+    let server = serve(listener, router(app), config.http.clone(), stop.clone());
     let server = tokio::spawn(server);
     tracing::info!(%address, switches = ?config.switches, "serving");
     Ok(Running {
         address,
+        told_to_stop,
         stop,
         server,
         roles,
         writes,
         cache,
         pool,
+        database,
+        lame_duck: config.http.lame_duck,
         drain: config.http.drain,
     })
+}
+
+/// The pool of requests, on a schema that is up to date. Migrations have connections of their own: they take as long as
+/// they take.
+async fn open_database(config: &DatabaseConfig) -> Result<PgPool, BootError> {
+    store::refuse_transaction_pooling(config).await?;
+    let unbounded = store::connect_unbounded(config).await?;
+    let migrated = store::migrate(&unbounded).await;
+    unbounded.close().await;
+    migrated?;
+    Ok(store::open(config).await?)
 }
 
 fn fault_plan(config: &Config) -> Result<FaultPlan, BootError> {
@@ -166,7 +186,9 @@ async fn open_cache(
         .observer(metrics.cache.observer());
     if config.switches.cache_enabled {
         builder = builder.source(answers.clone());
-        if !config.cache.verify_every.is_zero() {
+        // As planned, what is out of date is part of what is measured.
+        let keeps_tags = !matches!(config.switches.cache_strategy, Strategy::Off | Strategy::Planned);
+        if keeps_tags && !config.cache.verify_every.is_zero() {
             let always = Question::ABOUT_ALL.map(|question| answers.key(question));
             builder = builder.verify_every(config.cache.verify_every, VERIFIED_AT_RANDOM, always.into());
         }
@@ -206,6 +228,8 @@ fn open_writer(pool: &PgPool, cache: Option<&TieredCache>, switches: Switches) -
 /// Parts that the roles and the routes share.
 struct Parts {
     pool: PgPool,
+    database: DatabaseProbe,
+    tokens: Arc<TokenKeys>,
     store: Arc<dyn Store>,
     cache: Option<TieredCache>,
     cursors: Arc<CursorKey>,
@@ -258,6 +282,8 @@ impl Parts {
             writes: TaskTracker::new(),
             consumer: Arc::default(),
             warm: Arc::default(),
+            database: DatabaseProbe::new(&config.database)?,
+            tokens: Arc::new(TokenKeys::new(&config.auth)?),
             cursors,
             pool,
             store,
@@ -283,6 +309,14 @@ impl Parts {
             Arc::new(rescore),
             events.clone(),
         )?;
+        let revoking = Revoking {
+            pool: self.pool.clone(),
+            tokens: Arc::clone(&self.tokens),
+            token_ttl: config.auth.token_ttl,
+        };
+        let topic = TopicMaker::new(&config.kafka)?;
+        roles.spawn(role(Role::Once, topic.run(stop.clone())));
+        roles.spawn(role(Role::UntilStop, revoking.run(stop.clone())));
         roles.spawn(role(Role::UntilStop, relay.run(stop.clone())));
         roles.spawn(role(Role::UntilStop, consumer.run(stop.clone())));
         let warming = self.warming.clone();
@@ -296,15 +330,23 @@ impl Parts {
         config: &Config,
         metrics: Metrics,
         faults: FaultPlan,
-        stop: CancellationToken,
+        stop: &CancellationToken,
+        told_to_stop: CancellationToken,
     ) -> Result<AppState, BootError> {
-        let tokens = Arc::new(TokenKeys::new(&config.auth)?);
-        let throttle = Throttle::new(config.auth.login_attempts_per_minute);
+        let limits = LoginLimits::new(&config.auth);
         Ok(AppState::new(App {
-            cache_admin: self.cache_admin(stop),
-            readiness: self.readiness(config.switches, faults.names()),
-            login: Login::new(self.pool, PasswordGate::new()?, throttle, Arc::clone(&tokens)),
-            tokens,
+            cache_admin: self.cache_admin(stop.clone()),
+            readiness: self.readiness(config.switches, faults.names(), told_to_stop),
+            login: Login::new(
+                self.pool.clone(),
+                PasswordGate::new()?,
+                limits,
+                Arc::clone(&self.tokens),
+            ),
+            tokens: self.tokens,
+            database: self.database,
+            pool: self.pool,
+            consumer: self.consumer,
             reads: self.reads,
             writes: Writes::new(
                 self.writer,
@@ -317,6 +359,10 @@ impl Parts {
             metrics,
             cache: self.cache,
             in_flight: Arc::new(InFlight::new(config.http.max_in_flight)),
+            operations_in_flight: Arc::new(InFlight::new(OPERATIONS_MAX)),
+            shares: Shares::new(config.http.max_in_flight_per_driver),
+            client_address_header: config.http.client_address_header.clone(),
+            body_timeout: config.http.body_timeout,
             request_timeout: config.http.timeout,
             faults,
             document: LazyLock::new(router::document),
@@ -334,14 +380,14 @@ impl Parts {
         }
     }
 
-    fn readiness(&self, switches: Switches, faults: Vec<String>) -> Readiness {
+    fn readiness(&self, switches: Switches, faults: Vec<String>, told_to_stop: CancellationToken) -> Readiness {
         let dependencies = Dependencies {
-            store: Arc::clone(&self.store),
+            database: self.database.clone(),
             cache: self.cache.clone(),
             consumer: Arc::clone(&self.consumer),
             warm: Arc::clone(&self.warm),
         };
-        Readiness::new(switches, faults, dependencies)
+        Readiness::new(switches, faults, dependencies, told_to_stop)
     }
 }
 
@@ -361,12 +407,17 @@ async fn role(kind: Role, work: impl Future<Output = ()>) -> Role {
 #[must_use = "the service stops when this is dropped without `finished`"]
 pub struct Running {
     address: SocketAddr,
+    /// What the outside tells.
+    told_to_stop: CancellationToken,
+    /// What the parts are told.
     stop: CancellationToken,
     server: JoinHandle<()>,
     roles: JoinSet<Role>,
     writes: TaskTracker,
     cache: Option<TieredCache>,
     pool: PgPool,
+    database: DatabaseProbe,
+    lame_duck: Duration,
     drain: Duration,
 }
 
@@ -376,7 +427,7 @@ impl Running {
         self.address
     }
 
-    /// Waits for the stop signal, then until everything has ended: no connection is accepted any more, requests in
+    /// Waits for the stop signal, then as a lame duck until balancers know, then until everything has ended: no connection is accepted any more, requests in
     /// flight and their writes end, then the roles, then what all of them used. Errors: something ended before the
     /// signal.
     pub fn finished(self) -> LocalBoxFuture<'static, Result<(), BootError>> {
@@ -387,7 +438,7 @@ impl Running {
         // In this order: at a stop the roles and the server end too, and that is no failure.
         let outcome = tokio::select! {
             biased;
-            () = self.stop.cancelled() => Ok(()),
+            () = lame_duck(&self.told_to_stop, self.lame_duck) => Ok(()),
             error = first_failure(&mut self.roles) => Err(error),
             ended = &mut self.server => Err(server_error(ended)),
         };
@@ -410,8 +461,21 @@ impl Running {
         if let Some(cache) = self.cache {
             drain("cache", deadline, cache.shutdown()).await;
         }
-        drain("database connections", deadline, self.pool.close()).await;
+        drain("database connections", deadline, async {
+            self.database.close().await;
+            self.pool.close().await;
+        })
+        .await;
         tracing::info!("stopped");
+    }
+}
+
+/// Waits for the signal, and then until balancers have seen by `/health/ready` that it came.
+async fn lame_duck(told_to_stop: &CancellationToken, time: Duration) {
+    told_to_stop.cancelled().await;
+    if !time.is_zero() {
+        tracing::info!(time_ms = time.as_millis(), "still answering, but not ready any more");
+        tokio::time::sleep(time).await;
     }
 }
 

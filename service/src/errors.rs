@@ -62,6 +62,8 @@ pub enum ApiError {
     MethodNotAllowed,
     /// The body is over the limit.
     TooLarge,
+    /// The body did not come in time.
+    BodyTimedOut,
     /// The body is not said to be JSON.
     UnsupportedMediaType,
     /// Understood, but against a rule; says which.
@@ -72,8 +74,10 @@ pub enum ApiError {
     UriTooLong,
     /// The headers are over the limit.
     HeadersTooLarge,
-    /// Somebody has to wait before trying again.
+    /// Somebody has to wait before trying again; says why.
     TooManyRequests {
+        /// Limit that was reached.
+        detail: &'static str,
         /// How long, in seconds.
         retry_after_s: u64,
     },
@@ -104,6 +108,7 @@ impl ApiError {
                 "This route does not take that method",
             ),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::BodyTimedOut => (S::REQUEST_TIMEOUT, "body-timed-out", "The body did not come in time"),
             Self::UnsupportedMediaType => (
                 S::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
@@ -117,7 +122,7 @@ impl ApiError {
                 "headers-too-large",
                 "The headers are too large",
             ),
-            Self::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "too-many-requests", "Too many attempts"),
+            Self::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
             Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "The answer did not come in time"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Too many of these requests at once"),
             Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "The service cannot answer now"),
@@ -133,10 +138,12 @@ impl ApiError {
             Self::Forbidden => "a driver's token reaches that driver's own rows only",
             Self::MethodNotAllowed => "see the Allow header",
             Self::TooLarge => "send at most 16 KiB",
+            Self::BodyTimedOut => "send the whole body at once",
             Self::UriTooLong => "path and query may have 4 KiB",
             Self::HeadersTooLarge => "all headers together may have 16 KiB",
             Self::UnsupportedMediaType => "send Content-Type: application/json",
-            Self::Busy | Self::Unavailable(_) | Self::TimedOut | Self::TooManyRequests { .. } => {
+            Self::TooManyRequests { detail, .. } => detail,
+            Self::Busy | Self::Unavailable(_) | Self::TimedOut => {
                 "try again after the seconds in the Retry-After header"
             }
             Self::Internal(_) => "give the request_id when you report this",
@@ -146,7 +153,7 @@ impl ApiError {
     /// The header that tells a client how to go on: after 401 which scheme, after 429 and 503 when.
     fn hint(&self, status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
         match (self, status) {
-            (Self::TooManyRequests { retry_after_s }, _) => Some((RETRY_AFTER, HeaderValue::from(*retry_after_s))),
+            (Self::TooManyRequests { retry_after_s, .. }, _) => Some((RETRY_AFTER, HeaderValue::from(*retry_after_s))),
             (_, StatusCode::UNAUTHORIZED) => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             (_, StatusCode::SERVICE_UNAVAILABLE) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => None,

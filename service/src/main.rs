@@ -1,14 +1,17 @@
 //! The executable: one subcommand per role. Everything it does stands in the library.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use chrono::{NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand};
-use insurance_service::config::{Config, ConfigError, DatabaseConfig, LogConfig, LogFormat, OfflineConfig};
+use insurance_service::config::{
+    Config, ConfigError, DatabaseConfig, HealthConfig, LogConfig, LogFormat, OfflineConfig,
+};
 use insurance_service::seed::{self, SeedOptions};
-use insurance_service::{VERSION, boot, shutdown, store};
+use insurance_service::{VERSION, boot, health, shutdown, store};
 use sqlx::PgPool;
 use tracing_subscriber::EnvFilter;
 
@@ -39,6 +42,10 @@ Prints `listening on http://ADDRESS` once it listens; stops on SIGTERM and SIGIN
     #[command(after_help = "Example:
   DATABASE_URL=postgres://ins:secret@127.0.0.1:5432/insurance insurance-service migrate")]
     Migrate,
+    /// Ask a service on this machine whether it is ready; ends with 0 if it is. For health checks of containers.
+    #[command(after_help = "Example:
+  BIND_ADDR=0.0.0.0:8080 insurance-service health")]
+    Health,
     /// Fill an empty database with a portfolio: the same for the same drivers, seed and day.
     #[command(after_help = "Example:
   DATABASE_URL=postgres://ins:secret@127.0.0.1:5432/insurance insurance-service seed --drivers 10000 --seed 42")]
@@ -63,6 +70,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command.unwrap_or(Command::Serve) {
         Command::Serve => serve().await,
         Command::Migrate => migrate().await,
+        Command::Health => health().await,
         Command::Seed(args) => seed(&args).await,
     };
     match done {
@@ -106,19 +114,34 @@ async fn seed(args: &SeedArgs) -> anyhow::Result<()> {
         seed: args.seed,
         as_of,
     };
-    seed::run(&pool, &options, |line| eprintln!("{line}")).await?;
+    let tell = |line: &str| eprintln!("{line}");
+    if variable("REDIS_URL").is_some_and(|url| !url.is_empty()) {
+        seed::run_beside_redis(&pool, &options, tell).await?;
+    } else {
+        seed::run(&pool, &options, tell).await?;
+    }
     pool.close().await;
     Ok(())
 }
 
 async fn migrated(database: &DatabaseConfig) -> anyhow::Result<PgPool> {
-    let pool = store::connect(database.url.reveal(), database.pool_size).await?;
+    store::refuse_transaction_pooling(database).await?;
+    let pool = store::connect_unbounded(database).await?;
     store::migrate(&pool).await?;
     Ok(pool)
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+async fn health() -> anyhow::Result<()> {
+    let http = HealthConfig::read(&variable)?.http;
+    let status = health::ask(http.bind)
+        .await
+        .with_context(|| format!("nobody answers at {}", http.bind))?;
+    anyhow::ensure!(status == 200, "not ready: /health/ready answers {status}");
+    Ok(())
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// Logs go to stderr: stdout is for the one line that says where the service listens.

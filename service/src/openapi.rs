@@ -20,7 +20,8 @@ use crate::usecases::Endpoint;
 const PROBLEM_JSON: &str = "application/problem+json";
 const DESCRIPTION: &str = "A cached auto-insurance backend. Amounts are in cents, distances in metres, moments in UTC. \
     Answers of cached routes say in `x-cache` where they come from (l1, l2, db, stale, off) and in `x-version` how new \
-    they are; a write tells the place of its invalidation in `x-cache-seq`. Refusals are problem documents (RFC 9457).";
+    they are; a write tells the place of its invalidation in `x-cache-seq`. Nothing is to be stored on the way \
+    (`Cache-Control: no-store`); a client that keeps an answer asks with its `ETag`. Refusals are problem documents (RFC 9457).";
 
 /// The document without any route.
 pub fn base() -> OpenApi {
@@ -48,7 +49,11 @@ pub fn finish(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
             if is_cached(operation) {
-                operation.parameters.get_or_insert_default().push(known_write().into());
+                let parameters = operation.parameters.get_or_insert_default();
+                parameters.extend([known_write().into(), known_answer().into()]);
+                let same = Response::new("The answer is the one that the client has");
+                let responses = &mut operation.responses.responses;
+                responses.insert(StatusCode::NOT_MODIFIED.as_str().to_owned(), RefOr::T(same));
             }
             add_refusals(operation);
         }
@@ -81,6 +86,19 @@ fn known_write() -> Parameter {
         .build()
 }
 
+/// The header by which a client says which answers it has; `encoding` reads it.
+fn known_answer() -> Parameter {
+    let tag = ObjectBuilder::new().schema_type(Type::String);
+    ParameterBuilder::new()
+        .name("if-none-match")
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "The etag of an answer: 304 without a body while the answer is the same.",
+        ))
+        .schema(Some(tag))
+        .build()
+}
+
 fn add_refusals(operation: &mut Operation) {
     let statuses = refusals(operation);
     let responses = &mut operation.responses.responses;
@@ -100,7 +118,8 @@ fn refusals(operation: &Operation) -> Vec<StatusCode> {
         StatusCode::SERVICE_UNAVAILABLE,
     ];
     if operation.security.is_some() {
-        statuses.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]);
+        let too_many = StatusCode::TOO_MANY_REQUESTS;
+        statuses.extend([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, too_many]);
     }
     let parameters = operation.parameters.iter().flatten();
     for parameter in parameters {
@@ -112,6 +131,7 @@ fn refusals(operation: &Operation) -> Vec<StatusCode> {
     if operation.request_body.is_some() {
         statuses.extend([
             StatusCode::BAD_REQUEST,
+            StatusCode::REQUEST_TIMEOUT,
             StatusCode::PAYLOAD_TOO_LARGE,
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use utoipa::openapi::path::{Operation, PathItem, Paths};
@@ -20,9 +19,6 @@ use crate::openapi;
 use crate::routes::{
     auth, cache_admin, claims, dashboard, drivers, health, metrics, openapi as document_routes, pricing, risk, trips,
 };
-
-/// A trip's body has some 300 bytes; this leaves room for every field with any spelling of its numbers.
-const BODY_LIMIT_BYTES: usize = 16 * 1024;
 
 /// The `route` label of what is on no list, and of methods that a route does not take.
 const UNMATCHED: &str = "unmatched";
@@ -109,14 +105,19 @@ pub fn router(app: AppState) -> Router {
     listed
         .fallback(not_found.layer(guarded(&unmatched)))
         .method_not_allowed_fallback(method_not_allowed.layer(guarded(&unmatched)))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(app)
 }
 
 fn route_guard(app: &AppState, label: &Label) -> Arc<RouteGuard> {
+    let in_flight = if label.is_operational {
+        &app.operations_in_flight
+    } else {
+        &app.in_flight
+    };
     Arc::new(RouteGuard {
         metrics: app.metrics.http.route(label.method, &label.path),
-        in_flight: (!label.is_operational).then(|| Arc::clone(&app.in_flight)),
+        in_flight: Arc::clone(in_flight),
+        body_timeout: app.body_timeout,
         timeout: app.request_timeout,
         faults: app.faults.of(&label.operation),
     })

@@ -32,7 +32,7 @@ enum For {
 type Need = (For, &'static str, &'static str, fn() -> bool);
 
 #[rustfmt::skip]
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 14] = [
     (For::Building, "gcc", "a C compiler (for librdkafka and aws-lc)", || on_path("cc")),
     (For::Building, "g++", "a C++ compiler (for librdkafka)", || on_path("g++") || on_path("c++")),
     (For::Building, "make", "make (for librdkafka)", || on_path("make")),
@@ -44,6 +44,9 @@ const NEEDS: [Need; 13] = [
         kafka() || is_set("KAFKA_HOME") || on_path("mvn")
     }),
     (For::Tests, "prometheus", "promtool (checks metrics and alert rules)", || on_path("promtool")),
+    (For::Tests, "pgbouncer", "pgbouncer (a pooler before Postgres)", || {
+        on_path("pgbouncer") || Path::new("/usr/sbin/pgbouncer").exists()
+    }),
     (For::Tests, "python3-venv", "Python with venv (for schemathesis)", python_with_venv),
     (For::Tests, "nodejs", "Node (a service that is not ours, to be measured)", || on_path("node")),
     (For::Containers, "docker.io", "a container engine (or tests without one: --no-containers)", engine),

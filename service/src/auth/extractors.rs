@@ -10,14 +10,15 @@ use crate::app::AppState;
 use crate::domain::ids::DriverId;
 use crate::errors::ApiError;
 use crate::routes::extract::DriverPath;
+use crate::shares::Share;
 
 /// The caller is an administrator.
 #[derive(Debug, Clone, Copy)]
 pub struct Admin;
 
-/// The caller may see the driver named by `{id}` in the path: an administrator, or that driver.
-#[derive(Debug, Clone, Copy)]
-pub struct DriverScope(pub DriverId);
+/// The caller may see the driver named by `{id}` in the path: an administrator, or that driver, who holds one of the
+/// driver's shares while this lives.
+pub struct DriverScope(pub DriverId, pub Option<Share<DriverId>>);
 
 impl FromRequestParts<AppState> for Admin {
     type Rejection = ApiError;
@@ -37,8 +38,14 @@ impl FromRequestParts<AppState> for DriverScope {
         let caller = caller(parts, app)?;
         let DriverPath(wanted) = DriverPath::from_request_parts(parts, app).await?;
         match caller {
-            Caller::Admin => Ok(Self(wanted)),
-            Caller::Driver(own) if own == wanted => Ok(Self(wanted)),
+            Caller::Admin => Ok(Self(wanted, None)),
+            Caller::Driver(own) if own == wanted => match app.shares.take(own) {
+                Some(share) => Ok(Self(wanted, Some(share))),
+                None => Err(ApiError::TooManyRequests {
+                    detail: "this driver has too many requests in flight: wait for one of them",
+                    retry_after_s: 1,
+                }),
+            },
             Caller::Driver(_) => Err(ApiError::Forbidden),
         }
     }

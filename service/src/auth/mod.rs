@@ -10,5 +10,5 @@ mod tokens;
 
 pub use extractors::{Admin, DriverScope};
 pub use passwords::{PasswordError, PasswordGate};
-pub use throttle::Throttle;
-pub use tokens::{Caller, IssuedToken, TokenError, TokenKeyError, TokenKeys};
+pub use throttle::{Attempt, Throttle};
+pub use tokens::{Caller, IssuedToken, Revocations, TokenError, TokenKeyError, TokenKeys};

@@ -1,4 +1,5 @@
-//! Password checks: argon2id, off the runtime's threads, at most as many at a time as there are cores.
+//! Password checks: argon2id, off the runtime's threads, on half of the cores at most, so that those who are logged in
+//! already keep the others.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
 use tokio::sync::{Semaphore, TryAcquireError};
 
-/// Checks that may wait for their turn. At some 25 ms each and two at a time the last one waits about a second, which
+/// Checks that may wait for their turn. At some 25 ms each the last one waits a second or two, which
 /// is what a person at a login form bears; more would only grow a queue of answers that nobody waits for.
 const MAX_WAITING: usize = 64;
 
@@ -34,9 +35,11 @@ pub struct PasswordGate {
 }
 
 impl PasswordGate {
-    /// A gate for this machine's cores. Hashes one random password, which takes some 25 ms.
+    /// A gate for half of this machine's cores. Hashes one random password, which takes some 25 ms.
     pub fn new() -> Result<Self, PasswordError> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = std::thread::available_parallelism()
+            .map_or(1, std::num::NonZero::get)
+            .div_ceil(2);
         let dummy = rand::random::<[u8; 16]>();
         Ok(Self {
             admitted: Semaphore::new(cores + MAX_WAITING),
@@ -44,6 +47,9 @@ impl PasswordGate {
             dummy_hash: Argon2::default().hash_password(&dummy)?.to_string(),
         })
     }
+
+    /// Most checks that one client may have at a time: half of all, so that nobody else is refused.
+    pub const MAX_PER_CLIENT: usize = MAX_WAITING / 2;
 
     /// Whether `password` belongs to `hash`; with no hash (no such user) the same work is done and the answer is no.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {

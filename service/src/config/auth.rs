@@ -14,6 +14,9 @@ const DEFAULT_TOKEN_TTL_S: u64 = 3_600;
 /// A person who has forgotten which of three passwords it was needs fewer; a program that guesses needs millions.
 const DEFAULT_LOGIN_ATTEMPTS: u32 = 20;
 
+/// An office behind one address, on the day after the holidays; at some 25 ms a check, four seconds of a core a minute.
+const DEFAULT_LOGIN_ATTEMPTS_PER_ADDRESS: u32 = 100;
+
 /// How tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenAlgorithm {
@@ -35,11 +38,20 @@ pub struct AuthConfig {
     pub jwt_secret: Option<Secret>,
     /// `JWT_ED25519_KEY`, an Ed25519 private key, PKCS #8 in DER, written in base64; needed with `EdDSA`.
     pub ed25519_key: Option<Secret>,
+    /// `JWT_SECRET_PREVIOUS`, secrets as in `JWT_SECRET`, separated by blanks, default none: still verify tokens and sign
+    /// none, so that a new `JWT_SECRET` ends nobody's token. Drop each once `JWT_TTL_S` has passed.
+    pub previous_secrets: Vec<Secret>,
+    /// `JWT_ED25519_KEY_PREVIOUS`, keys as in `JWT_ED25519_KEY`, separated by blanks, default none: as
+    /// `JWT_SECRET_PREVIOUS`.
+    pub previous_ed25519_keys: Vec<Secret>,
     /// `JWT_TTL_S`, seconds, default 3600: the lifetime of a token.
     pub token_ttl: Duration,
     /// `LOGIN_ATTEMPTS_PER_MINUTE`, attempts, default 20: how often a minute one name may be tried with a wrong
     /// password.
     pub login_attempts_per_minute: u32,
+    /// `LOGIN_ATTEMPTS_PER_MINUTE_PER_ADDRESS`, attempts, default 100: the same for one address, whatever the names
+    /// (see `HTTP_CLIENT_ADDRESS_HEADER` behind a proxy).
+    pub login_attempts_per_minute_per_address: u32,
 }
 
 impl AuthConfig {
@@ -53,10 +65,17 @@ impl AuthConfig {
             algorithm,
             jwt_secret: reader.optional("JWT_SECRET", secret),
             ed25519_key,
+            previous_secrets: several(reader, "JWT_SECRET_PREVIOUS", secret),
+            previous_ed25519_keys: several(reader, "JWT_ED25519_KEY_PREVIOUS", self::ed25519_key),
             token_ttl: Duration::from_secs(reader.or("JWT_TTL_S", DEFAULT_TOKEN_TTL_S, whole_from_1(86_400))),
             login_attempts_per_minute: reader.or(
                 "LOGIN_ATTEMPTS_PER_MINUTE",
                 DEFAULT_LOGIN_ATTEMPTS,
+                whole_from_1(1_000_000),
+            ),
+            login_attempts_per_minute_per_address: reader.or(
+                "LOGIN_ATTEMPTS_PER_MINUTE_PER_ADDRESS",
+                DEFAULT_LOGIN_ATTEMPTS_PER_ADDRESS,
                 whole_from_1(1_000_000),
             ),
         }
@@ -70,6 +89,11 @@ impl AuthConfig {
 }
 
 const MAKE_KEY: &str = "the output of `openssl genpkey -algorithm ed25519 -outform DER | base64 -w0`";
+
+fn several(reader: &mut Reader<'_>, variable: &'static str, read: fn(&str) -> Result<Secret, String>) -> Vec<Secret> {
+    let list = |text: &str| text.split_whitespace().map(read).collect();
+    reader.or(variable, Vec::new(), list)
+}
 
 fn secret(text: &str) -> Result<Secret, String> {
     if text.len() >= MIN_SECRET_BYTES {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tiered_cache::Strategy;
 
+use super::address;
 use super::profile::Switches;
 use super::reader::{Reader, Secret, whole_from_0, whole_from_1};
 
@@ -13,7 +14,7 @@ const DEFAULT_L1_BYTES: u64 = 64 << 20;
 const MAX_TTL_S: u64 = 86_400;
 /// Some thirty loads in five minutes: nothing to the database, and soon enough to find a write that invalidates nothing
 /// before its day is over.
-const DEFAULT_VERIFY_S: u64 = 300;
+const DEFAULT_VERIFY_EVERY_S: u64 = 300;
 /// Variables of what was measured and bought nothing (docs/CACHE.md). To take them and do nothing would mislead.
 const REMOVED: [&str; 3] = ["CACHE_EXPERIMENT", "CACHE_PREDICTIVE_WARMING", "CACHE_TUNING"];
 
@@ -37,7 +38,7 @@ pub struct CacheConfig {
     pub ttl_risk: Duration,
     /// `CACHE_TTL_PRICING`, seconds, default 600.
     pub ttl_pricing: Duration,
-    /// `CACHE_VERIFY_EVERY`, seconds, default 300, 0 = off: so often, twenty cached answers and all those about the
+    /// `CACHE_VERIFY_EVERY_S`, seconds, default 300, 0 = off: so often, twenty cached answers and all those about the
     /// portfolio are compared with the database.
     pub verify_every: Duration,
     /// `CACHE_VERIFY_ONE_IN`, hits, default 0 = off: one in so many hits in memory is compared with the database.
@@ -49,7 +50,7 @@ impl CacheConfig {
         refuse_removed(reader);
         Self {
             redis_url: Secret::new(redis_url(reader, switches.needs_cache())),
-            redis_password: reader.text("REDIS_PASSWORD").map(Secret::new),
+            redis_password: reader.secret("REDIS_PASSWORD"),
             namespace: reader.or("CACHE_NAMESPACE", DEFAULT_NAMESPACE.to_owned(), namespace),
             l1_capacity_bytes: reader.or("CACHE_L1_BYTES", DEFAULT_L1_BYTES, whole_from_1(1 << 40)),
             ttl_default: seconds(reader, "CACHE_TTL_DEFAULT", 300),
@@ -57,8 +58,8 @@ impl CacheConfig {
             ttl_risk: seconds(reader, "CACHE_TTL_RISK", 600),
             ttl_pricing: seconds(reader, "CACHE_TTL_PRICING", 600),
             verify_every: Duration::from_secs(reader.or(
-                "CACHE_VERIFY_EVERY",
-                DEFAULT_VERIFY_S,
+                "CACHE_VERIFY_EVERY_S",
+                DEFAULT_VERIFY_EVERY_S,
                 whole_from_0(MAX_TTL_S),
             )),
             verify_one_in: verify_one_in(reader, switches),
@@ -98,10 +99,29 @@ fn redis_url(reader: &mut Reader<'_>, needed: bool) -> String {
         "REDIS_URL",
         "redis://127.0.0.1:6379, or turn the cache off by CACHE_ENABLED=false",
     );
-    if !(url.is_empty() || url.starts_with("redis://") || url.starts_with("rediss://")) {
-        reader.refuse("REDIS_URL", "does not start with redis://".to_owned());
+    if let Some(problem) = url_problem(&url) {
+        reader.refuse("REDIS_URL", problem);
     }
     url
+}
+
+/// The value is never repeated: it may hold a password.
+fn url_problem(url: &str) -> Option<String> {
+    if url.is_empty() {
+        // That it is not set has been said.
+        return None;
+    }
+    if url.starts_with("rediss://") {
+        return Some(
+            "asks for TLS (rediss://), which this build does not have; reach Redis by a private network or a local TLS \
+             proxy (stunnel, a sidecar), with redis://"
+                .to_owned(),
+        );
+    }
+    match url.strip_prefix("redis://") {
+        Some(rest) => address::problem(rest, "REDIS_PASSWORD"),
+        None => Some("does not start with redis://".to_owned()),
+    }
 }
 
 /// Letters, digits, `-`, `_` and `.`: a namespace stands inside Redis keys, where `:` and braces have a meaning.

@@ -16,11 +16,30 @@ pub struct KafkaConfig {
 impl KafkaConfig {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            brokers: reader.required("KAFKA_BROKERS", "127.0.0.1:9092"),
+            brokers: brokers(reader),
             topic: reader.or("KAFKA_TOPIC", "trip-events".to_owned(), name),
             group: reader.or("KAFKA_GROUP", "insurance-service".to_owned(), name),
         }
     }
+}
+
+fn brokers(reader: &mut Reader<'_>) -> String {
+    let brokers = reader.required("KAFKA_BROKERS", "127.0.0.1:9092");
+    for broker in brokers.split(',') {
+        let (protocol, address) = broker.trim().split_once("://").unwrap_or(("PLAINTEXT", broker));
+        if !protocol.eq_ignore_ascii_case("PLAINTEXT") {
+            reader.refuse(
+                "KAFKA_BROKERS",
+                format!(
+                    "asks for {protocol}, but this build speaks PLAINTEXT alone, without TLS and SASL; give a PLAINTEXT \
+                     listener of a private network, or a local proxy"
+                ),
+            );
+        } else if address.contains(['@', '/']) {
+            reader.refuse("KAFKA_BROKERS", "is not host:port[,host:port]".to_owned());
+        }
+    }
+    brokers
 }
 
 /// Reads a name that Kafka accepts (`org.apache.kafka.common.internals.Topic`): at most 249 of `[a-zA-Z0-9._-]`.

@@ -2,6 +2,7 @@
 //!
 //! What belongs here: reading and refusing. Nothing here connects to anything, and nothing outside reads a variable.
 
+mod address;
 mod auth;
 mod cache;
 mod database;
@@ -61,6 +62,24 @@ impl Config {
             auth: AuthConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
             faults: FaultConfig::read(&mut reader),
+        };
+        reader.finish(config)
+    }
+}
+
+/// Settings of `health`: it asks a running service, so nothing else has to be set for it.
+#[derive(Debug, Clone)]
+pub struct HealthConfig {
+    /// Where that service listens.
+    pub http: HttpConfig,
+}
+
+impl HealthConfig {
+    /// Reads it. Errors: every mistake at once, each with its variable.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config = Self {
+            http: HttpConfig::read(&mut reader),
         };
         reader.finish(config)
     }

@@ -2,13 +2,14 @@
 //!
 //! What belongs here: parsing and complaining. What a variable means stands in the file of its concern.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
 
 use crate::nearest::nearest;
 
 /// Where variables come from: the process environment in `main`, a map in tests.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// One mistake in the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +49,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The variable's text; unset and empty are the same, because compose files cannot unset a variable.
-    pub(super) fn text(&self, variable: &str) -> Option<String> {
-        (self.lookup)(variable)
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty())
+    /// The variable's text without the blanks around it; unset and empty are the same, because compose files cannot
+    /// unset a variable.
+    pub(super) fn text(&mut self, variable: &'static str) -> Option<String> {
+        let text = self.raw(variable)?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// A password: as it is, blanks included.
+    pub(super) fn secret(&mut self, variable: &'static str) -> Option<Secret> {
+        self.raw(variable).filter(|text| !text.is_empty()).map(Secret::new)
+    }
+
+    /// What is no text is a mistake and not unset: a secret of random bytes would silently be none.
+    fn raw(&mut self, variable: &'static str) -> Option<String> {
+        let text = (self.lookup)(variable)?.into_string();
+        text.map_err(|_| {
+            self.refuse(
+                variable,
+                "is not UTF-8 text; give random bytes in hex or base64".to_owned(),
+            )
+        })
+        .ok()
     }
 
     /// The parsed value, or `None` when the variable is unset or wrong (then it is on the list of problems).
@@ -77,8 +95,11 @@ impl<'a> Reader<'a> {
 
     /// The text of a variable that must be set; `example` shows what to write.
     pub(super) fn required(&mut self, variable: &'static str, example: &str) -> String {
+        let known = self.problems.len();
         self.text(variable).unwrap_or_else(|| {
-            self.refuse(variable, format!("is not set; give for example {example}"));
+            if self.problems.len() == known {
+                self.refuse(variable, format!("is not set; give for example {example}"));
+            }
             String::new()
         })
     }

@@ -21,7 +21,7 @@ fn read_only(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         variables
             .iter()
             .find(|(key, _)| *key == name)
-            .map(|(_, value)| (*value).to_owned())
+            .map(|(_, value)| (*value).into())
     })
 }
 
@@ -235,4 +235,48 @@ fn migrate_and_seed_need_the_database_only() {
         error.0.iter().map(|problem| problem.variable).collect::<Vec<_>>(),
         ["DATABASE_URL"]
     );
+}
+
+#[test]
+fn what_this_build_cannot_keep_private_is_refused_with_what_to_do() {
+    for (variable, value) in [
+        ("DATABASE_URL", "postgres://u:p@h/db?sslmode=require"),
+        (
+            "DATABASE_URL",
+            "postgres://u:p@h/db?application_name=x&ssl-mode=verify-full",
+        ),
+        ("REDIS_URL", "rediss://h:6379"),
+        ("KAFKA_BROKERS", "SASL_SSL://h:9093"),
+        ("KAFKA_BROKERS", "h:9092,ssl://h:9093"),
+    ] {
+        let error = read(&[(variable, value)]).expect_err(value);
+        let message = message_of(&error, variable);
+        assert!(
+            message.contains("proxy") && !message.contains("u:p"),
+            "{value}: {message}"
+        );
+    }
+    for (variable, value) in [
+        ("DATABASE_URL", "postgres://u:p@h/db?sslmode=prefer"),
+        ("KAFKA_BROKERS", "PLAINTEXT://h:9092,h:9093"),
+    ] {
+        read(&[(variable, value)]).expect(value);
+    }
+}
+
+#[test]
+fn passwords_have_variables_of_their_own_and_keep_their_blanks() {
+    let config = read(&[("DATABASE_PASSWORD", " p@ss "), ("REDIS_PASSWORD", "#1 ")]).expect("a valid environment");
+    assert_eq!(config.database.password.expect("given").reveal(), " p@ss ");
+    assert_eq!(config.cache.redis_password.expect("given").reveal(), "#1 ");
+}
+
+#[test]
+fn former_secrets_are_a_list() {
+    let (one, other) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
+    let config = read(&[("JWT_SECRET_PREVIOUS", &format!("{one} {other}"))]).expect("a valid environment");
+    let secrets: Vec<_> = config.auth.previous_secrets.iter().map(Secret::reveal).collect();
+    assert_eq!(secrets, [one, other]);
+    let error = read(&[("JWT_SECRET_PREVIOUS", "short")]).expect_err("too short");
+    assert!(message_of(&error, "JWT_SECRET_PREVIOUS").contains("32"));
 }

@@ -41,8 +41,10 @@ pub enum DriverError {
     /// Nothing is to change.
     #[error("the change is empty: give at least one of name, email and status")]
     Empty,
-    /// `name` empty, too long, or with control characters.
-    #[error("name must have 1 to {NAME_MAX} characters, none of them a control character")]
+    /// `name` empty, too long, blank, or with characters that make it look like another.
+    #[error(
+        "name must have 1 to {NAME_MAX} characters, one of them visible, and no control character or mark of direction"
+    )]
     Name,
     /// `email` is no address.
     #[error(
@@ -69,7 +71,26 @@ impl DriverChange {
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=NAME_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    (1..=NAME_MAX).contains(&text.chars().count())
+        && text.chars().any(|character| !is_blank(character))
+        && !text.chars().any(is_misleading)
+}
+
+/// Shows nothing: blanks, fillers, and the joiners that some scripts have between letters.
+fn is_blank(character: char) -> bool {
+    let fillers = [
+        '\u{ad}', '\u{34f}', '\u{115f}', '\u{1160}', '\u{17b4}', '\u{17b5}', '\u{180e}', '\u{200c}', '\u{200d}',
+        '\u{2800}', '\u{3164}', '\u{ffa0}',
+    ];
+    character.is_whitespace() || fillers.contains(&character)
+}
+
+/// Makes a text look like another: control characters, marks that turn the direction of what follows (UAX #9), breaks
+/// of lines, and what takes no room but lies between letters.
+fn is_misleading(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// Plain addresses only: no quoting, no internationalised parts. Whether mail arrives, only mail can tell.
@@ -114,7 +135,20 @@ mod tests {
         assert_eq!(change(None, None), Err(DriverError::Empty));
         assert_eq!(change(Some("Zoë Özil"), None), Ok(()));
         assert_eq!(change(Some(&"x".repeat(NAME_MAX)), None), Ok(()));
-        for name in ["", "a\0b", "tab\tbed", &"x".repeat(NAME_MAX + 1)] {
+        for name in ["O'Neill-Søren", "علی\u{200c}رضا", "李 四", "x"] {
+            assert_eq!(change(Some(name), None), Ok(()), "{name:?}");
+        }
+        let long = "x".repeat(NAME_MAX + 1);
+        let blank = [" ", "\u{3000}\u{a0}", "\u{200d}", "\u{3164}", "\u{2800} "];
+        let misleading = [
+            "Ada \u{202e}lebA",
+            "\u{2066}Ada\u{2069}",
+            "A\u{200b}da",
+            "\u{feff}Ada",
+            "A\u{2028}B",
+        ];
+        let others = ["", "a\0b", "tab\tbed", &long];
+        for name in blank.into_iter().chain(misleading).chain(others) {
             assert_eq!(change(Some(name), None), Err(DriverError::Name), "{name:?}");
         }
         assert_eq!(change(None, Some("Ada.Abel+1@mail.example.com")), Ok(()));

@@ -10,8 +10,9 @@ use super::ids::{DriverId, TripId};
 pub const DURATION_MAX_S: i32 = 24 * 60 * 60;
 /// Fastest mean speed that is taken as driving, in metres per second (252 km/h).
 pub const SPEED_MAX_M_PER_S: i32 = 70;
-/// Most events of one kind on one trip; a device that reports more is broken.
-pub const EVENTS_MAX: i32 = 1_000;
+/// Most events of one kind on one trip; a device that reports more is broken. Each becomes a row that every page with
+/// the trip shows.
+pub const EVENTS_MAX: i32 = 100;
 /// Earliest start, 2000-01-01T00:00:00Z in Unix seconds: before it there were no telematics devices.
 pub const STARTED_AT_MIN_UNIX_S: i64 = 946_684_800;
 /// How far the clock of a device may run ahead of ours.

@@ -176,7 +176,9 @@ impl Consumer {
     async fn work_off(&self, batch: &Batch) {
         let drivers: Vec<DriverId> = batch.drivers.iter().copied().collect();
         let mut pauses = RETRY.into_iter();
+        let _in_work = self.metrics.begin_batch();
         while let Err(cause) = self.handle(&drivers).await {
+            self.metrics.retries.inc();
             tracing::warn!(%cause, drivers = drivers.len(), "events will be worked off again");
             tokio::time::sleep(pauses.next().unwrap_or(LONGEST_RETRY)).await;
         }

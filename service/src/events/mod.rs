@@ -7,11 +7,13 @@ mod codec;
 mod consumer;
 mod producer;
 mod relay;
+mod topic;
 
 pub use codec::CodecError;
 pub use consumer::{Consumer, ConsumerState};
 pub use producer::Publisher;
 pub use relay::Relay;
+pub use topic::TopicMaker;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -31,7 +33,7 @@ pub trait DriverEventHandler: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 #[error("the Kafka {role} cannot be made (check KAFKA_BROKERS, KAFKA_TOPIC and KAFKA_GROUP)")]
 pub struct KafkaSetupError {
-    /// `producer` or `consumer`.
+    /// `producer`, `consumer` or `administrator`.
     pub role: &'static str,
     /// Answer of librdkafka.
     #[source]

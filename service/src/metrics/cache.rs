@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use tiered_cache::{Observer, Stats, Tier};
 
 use super::LATENCY_BUCKETS_S;
+use crate::store::Waiting;
 use crate::usecases::Endpoint;
 
 /// Names and values of `N` labels.
@@ -29,6 +30,8 @@ pub struct CacheMetrics {
     l1_open: Gauge,
     l2_open: Gauge,
     bypassed_tags: Gauge,
+    open_invalidations: Gauge,
+    oldest_invalidation_s: Gauge<f64, AtomicU64>,
     /// By endpoint, in seconds.
     ages: Family<Labels<1>, Gauge<f64, AtomicU64>>,
     verified: Counter,
@@ -54,6 +57,8 @@ impl CacheMetrics {
             l1_open: Gauge::default(),
             l2_open: Gauge::default(),
             bypassed_tags: Gauge::default(),
+            open_invalidations: Gauge::default(),
+            oldest_invalidation_s: Gauge::default(),
             ages: Family::default(),
             verified: Counter::default(),
             redis_refusals: Counter::default(),
@@ -64,6 +69,8 @@ impl CacheMetrics {
             redis_failures: Counter::default(),
             inconsistent: Counter::default(),
         };
+        // Without a cache nothing is missed.
+        metrics.l1_open.set(1);
         registry.register("cache_hits", "Requests answered by the cache", metrics.hits.clone());
         registry.register(
             "cache_misses",
@@ -93,18 +100,28 @@ impl CacheMetrics {
         let mut gauge = |name, help, gauge: &Gauge| registry.register(name, help, gauge.clone());
         gauge(
             "cache_l1_open",
-            "1 while answers are served from memory, 0 while invalidations of other replicas may be missed",
+            "1 while answers are served from memory; 0 while invalidations of other replicas may be missed",
             &metrics.l1_open,
         );
         gauge(
             "cache_l2_open",
-            "1 while Redis is used, 0 while it is away or refuses what invalidations need",
+            "1 while Redis is used; 0 while it is away or refuses what invalidations need",
             &metrics.l2_open,
         );
         gauge(
             "cache_bypassed_tags",
             "Tags for which Redis is not trusted, because an invalidation of them did not get through",
             &metrics.bypassed_tags,
+        );
+        gauge(
+            "cache_outbox_rows",
+            "Invalidations that no replica has confirmed, of all replicas; counted to 10000",
+            &metrics.open_invalidations,
+        );
+        registry.register(
+            "cache_outbox_oldest_seconds",
+            "Age of the oldest invalidation that no replica has confirmed: each replica applies it to itself in a second",
+            metrics.oldest_invalidation_s.clone(),
         );
         let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
         counter(
@@ -148,6 +165,12 @@ impl CacheMetrics {
             &metrics.inconsistent,
         );
         metrics
+    }
+
+    /// Sets the gauge of the outbox; called when metrics are rendered.
+    pub fn set_waiting(&self, waiting: &Waiting) {
+        self.open_invalidations.set(waiting.invalidations);
+        self.oldest_invalidation_s.set(waiting.oldest_invalidation_s);
     }
 
     /// Takes over what the cache says of itself; called when metrics are rendered, so that nothing has to run on a timer.

@@ -4,6 +4,7 @@
 //! a metric up by its labels: that costs more than some of the handlers.
 
 mod cache;
+mod database;
 mod events;
 mod faults;
 mod http;
@@ -11,6 +12,7 @@ mod query_cache;
 mod text;
 
 pub use cache::CacheMetrics;
+pub use database::DatabaseMetrics;
 pub use events::EventMetrics;
 pub use faults::FaultMetrics;
 pub use http::{HttpMetrics, RouteMetrics};
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub queries: QueryCacheMetrics,
     /// Kafka and the outbox.
     pub events: EventMetrics,
+    /// The database's pool.
+    pub database: DatabaseMetrics,
     /// Faults on purpose.
     pub faults: FaultMetrics,
 }
@@ -56,6 +60,7 @@ impl Default for Metrics {
         let cache = CacheMetrics::register(&mut registry);
         let queries = QueryCacheMetrics::register(&mut registry);
         let events = EventMetrics::register(&mut registry);
+        let database = DatabaseMetrics::register(&mut registry);
         let faults = FaultMetrics::register(&mut registry);
         Self {
             registry,
@@ -63,6 +68,7 @@ impl Default for Metrics {
             cache,
             queries,
             events,
+            database,
             faults,
         }
     }

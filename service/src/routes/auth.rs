@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::JsonBody;
+use super::extract::{ClientAddress, JsonBody};
 use crate::app::AppState;
 use crate::auth::PasswordError;
 use crate::errors::{ApiError, Cause};
@@ -37,12 +37,13 @@ pub struct TokenBody {
     responses(
         (status = 200, body = TokenBody, description = "The token"),
         (status = 401, description = "Name and password do not belong together"),
-        (status = 429, description = "This name was tried too often")))]
+        (status = 429, description = "This name, or this address, has tried too often")))]
 pub async fn token(
     State(app): State<AppState>,
+    ClientAddress(from): ClientAddress,
     JsonBody(credentials): JsonBody<Credentials>,
 ) -> Result<Json<TokenBody>, ApiError> {
-    let issued = app.login.run(&credentials.username, credentials.password).await?;
+    let issued = app.login.run(from, &credentials.username, credentials.password).await?;
     // One answer for an unknown name and for a wrong password: which names exist is nobody's business.
     let issued = issued.ok_or(ApiError::Unauthorized("name and password do not belong together"))?;
     Ok(Json(TokenBody {
@@ -57,6 +58,7 @@ impl From<LoginError> for ApiError {
         match error {
             LoginError::Password(PasswordError::Busy) => Self::Busy,
             LoginError::Throttled { wait } => Self::TooManyRequests {
+                detail: "too many wrong passwords for this name or from this address: wait for the Retry-After",
                 retry_after_s: wait.as_secs() + 1,
             },
             LoginError::Store(store) if store.is_unavailable() => Self::Unavailable(Cause::new(store)),

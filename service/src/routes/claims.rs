@@ -33,7 +33,7 @@ pub struct ClaimBody {
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver")), request_body = ClaimBody,
     security(("token" = [])), responses((status = 201, body = ClaimOfDriver, description = "The claim, open")))]
 pub async fn report(
-    DriverScope(id): DriverScope,
+    DriverScope(id, _share): DriverScope,
     State(app): State<AppState>,
     JsonBody(body): JsonBody<ClaimBody>,
 ) -> Result<Response, ApiError> {

@@ -36,13 +36,21 @@ pub async fn details(_: Admin, DriverPath(id): DriverPath, ask: Ask) -> Result<A
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 pub struct DriverPatch {
-    /// Given and family name, without control characters.
+    /// Given and family name: something visible, no control characters and no marks of direction.
     #[serde(default, deserialize_with = "given")]
+    // Any, then one that is visible, then any.
     #[schema(
         nullable = false,
         min_length = 1,
         max_length = 100,
-        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\
+                     \\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]*\
+                   [^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\
+                     \\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\
+                     \\u0020\\u00a0\\u00ad\\u034f\\u115f\\u1160\\u1680\\u17b4\\u17b5\\u180e\
+                     \\u2000-\\u200d\\u202f\\u205f\\u2800\\u3000\\u3164\\uffa0]\
+                   [^\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\
+                     \\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]*$"
     )]
     name: Option<String>,
     /// Address for mail.
@@ -80,6 +88,6 @@ pub async fn update(
 #[utoipa::path(get, path = "/drivers/{id}/statistics", operation_id = "driver_statistics", tag = "drivers",
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
     security(("token" = [])), responses((status = 200, body = DriverStatistics, description = "The statistics")))]
-pub async fn statistics(DriverScope(id): DriverScope, ask: Ask) -> Result<Answer, ApiError> {
+pub async fn statistics(DriverScope(id, _share): DriverScope, ask: Ask) -> Result<Answer, ApiError> {
     found(ask.about(Question::DriverStatistics(id)).await?)
 }

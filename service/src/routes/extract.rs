@@ -1,10 +1,13 @@
 //! Extractors whose refusals are problem documents, as every other answer of the service.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
@@ -15,6 +18,7 @@ use utoipa::IntoParams;
 use crate::app::AppState;
 use crate::domain::ids::{ClaimId, DriverId};
 use crate::errors::ApiError;
+use crate::server::PeerAddress;
 use crate::store::PageRequest;
 use crate::store::page::{LIMIT_MAX, PageLimit};
 use crate::usecases::{Answer, CursorForm, CursorKey, Question, ReadError};
@@ -52,6 +56,56 @@ async fn path_number(parts: &mut Parts, app: &AppState, rule: &'static str) -> R
         .map(|Path(id)| id)
         .filter(|id| *id > 0);
     id.ok_or_else(|| ApiError::BadRequest(rule.to_owned()))
+}
+
+/// Address of the client: of the connection, or what the proxy in front says of it.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub IpAddr);
+
+impl FromRequestParts<AppState> for ClientAddress {
+    type Rejection = Infallible;
+
+    /// A client that the proxy says nothing readable of shares the address of the proxy.
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Infallible> {
+        let told = app.client_address_header.as_ref().and_then(|header| {
+            let last = parts.headers.get_all(header).iter().next_back()?;
+            last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+        });
+        let connected = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
+        Ok(Self(told.or(connected).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
+    }
+}
+
+/// The header by which a client names a request, so that its retries are not taken for others.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "tells the OpenAPI document what IdempotencyKey reads")]
+pub struct IdempotencyKeyHeader {
+    /// Name of the request, one of its driver's; a retry has the same. Kept for a day.
+    #[param(rename = "idempotency-key", pattern = "^[!-~]{1,128}$", required = false)]
+    idempotency_key: Option<String>,
+}
+
+/// The name of a request, if the client gives it one.
+pub struct IdempotencyKey(pub Option<String>);
+
+/// Longest name of a request, in characters: a UUID has 36, and some clients put two together.
+const KEY_MAX: usize = 128;
+
+impl FromRequestParts<AppState> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
+        let Some(header) = parts.headers.get("idempotency-key") else {
+            return Ok(Self(None));
+        };
+        let key = header
+            .to_str()
+            .ok()
+            .filter(|key| (1..=KEY_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()));
+        let rule = || ApiError::BadRequest("idempotency-key has 1 to 128 visible characters of ASCII".to_owned());
+        Ok(Self(Some(key.ok_or_else(rule)?.to_owned())))
+    }
 }
 
 /// Page of a list, as the query names it.
@@ -188,7 +242,6 @@ fn refusal(rejection: &JsonRejection) -> ApiError {
     match rejection {
         JsonRejection::MissingJsonContentType(_) => ApiError::UnsupportedMediaType,
         JsonRejection::JsonDataError(error) => ApiError::Unprocessable(error.body_text()),
-        _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
         _ => ApiError::BadRequest(rejection.body_text()),
     }
 }

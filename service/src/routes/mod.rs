@@ -15,13 +15,14 @@ pub mod trips;
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use self::extract::Ask;
 use crate::domain::claims::ClaimError;
+use crate::encoding;
 use crate::errors::{ApiError, Cause};
 use crate::store::StoreError;
 use crate::usecases::{Answer, LoadFailed, Question, ReadError, WriteError, Written};
@@ -37,10 +38,12 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
+        let tag = encoding::tag(self.version, &self.body);
         let mut response = Response::new(Body::from(self.body));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(X_CACHE, HeaderValue::from_static(self.source.as_str()));
+        headers.extend(tag.map(|tag| (ETAG, tag)));
         headers.extend(self.version.map(|version| (X_VERSION, HeaderValue::from(version))));
         response
     }
@@ -93,6 +96,11 @@ impl From<WriteError> for ApiError {
             WriteError::Claim(rule) => Self::Unprocessable(rule.to_string()),
             WriteError::Driver(rule) => Self::Unprocessable(rule.to_string()),
             WriteError::Store(store) => refused(store),
+            WriteError::KeyOfAnother => Self::Unprocessable(error.to_string()),
+            WriteError::TooMany => Self::TooManyRequests {
+                detail: "too many writes about this driver are waiting: wait for one of them",
+                retry_after_s: 1,
+            },
             WriteError::Abandoned(_) => Self::Internal(Cause::new(error)),
         }
     }

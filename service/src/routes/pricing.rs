@@ -11,6 +11,6 @@ use crate::usecases::{Answer, Question};
 #[utoipa::path(get, path = "/pricing/{id}/premium", operation_id = "premium", tag = "rating",
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver")),
     security(("token" = [])), responses((status = 200, body = Premium, description = "The premium")))]
-pub async fn premium(DriverScope(id): DriverScope, ask: Ask) -> Result<Answer, ApiError> {
+pub async fn premium(DriverScope(id, _share): DriverScope, ask: Ask) -> Result<Answer, ApiError> {
     found(ask.about(Question::Premium(id)).await?)
 }

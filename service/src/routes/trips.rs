@@ -1,5 +1,6 @@
 //! Trips, as devices report them and as drivers look at them.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -7,18 +8,18 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::{Ask, JsonBody, PageQuery, whole};
+use super::extract::{Ask, IdempotencyKey, IdempotencyKeyHeader, JsonBody, PageQuery, whole};
 use super::{NO_SUCH_DRIVER, found, written};
 use crate::app::AppState;
 use crate::auth::DriverScope;
 use crate::domain::ids::{DriverId, TripId};
 use crate::domain::trips::{EventCounts, NewTrip};
-use crate::errors::ApiError;
-use crate::store::Trip;
+use crate::errors::{ApiError, Cause};
+use crate::store::{Trip, TripRequest};
 use crate::usecases::{Answer, PageBody, Question, Written, trips_scope};
 
 /// A trip's body. Unknown fields are refused: a misspelt count would otherwise be a count of zero.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TripBody {
     /// When it began, not before 2000 and not in the future; absent = now.
@@ -40,28 +41,35 @@ pub struct TripBody {
 }
 
 /// Safety events of one trip by kind; absent = none.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 struct EventsBody {
     /// Faster than the limit of the road.
     #[serde(deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 1_000)]
+    #[schema(minimum = 0, maximum = 100)]
     speeding: i32,
     /// Decelerations beyond the threshold.
     #[serde(deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 1_000)]
+    #[schema(minimum = 0, maximum = 100)]
     harsh_braking: i32,
     /// Accelerations beyond the threshold.
     #[serde(deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 1_000)]
+    #[schema(minimum = 0, maximum = 100)]
     harsh_acceleration: i32,
     /// Lateral accelerations beyond the threshold.
     #[serde(deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 1_000)]
+    #[schema(minimum = 0, maximum = 100)]
     harsh_cornering: i32,
 }
 
 impl TripBody {
+    /// This body under a key. As it was sent: a trip without a start begins at another moment at each retry.
+    fn request(&self, key: String) -> Result<TripRequest, ApiError> {
+        let sent = serde_json::to_vec(self).map_err(|error| ApiError::Internal(Cause::new(error)))?;
+        let fingerprint = digest(&SHA256, &sent).as_ref().to_vec();
+        Ok(TripRequest { key, fingerprint })
+    }
+
     fn into_trip(self, now: DateTime<Utc>) -> NewTrip {
         NewTrip {
             started_at: self.started_at.unwrap_or(now),
@@ -89,17 +97,24 @@ pub struct Receipt {
     version: i64,
 }
 
-/// Records a trip. When it answers, this replica shows the trip in every read.
+/// Records a trip. When it answers, this replica shows the trip in every read. A retry under the same key within a day
+/// gets the receipt of the first.
 #[utoipa::path(post, path = "/drivers/{id}/trips", operation_id = "trip_upload", tag = "trips",
-    params(("id" = i64, Path, minimum = 1, description = "Number of the driver")), request_body = TripBody,
+    params(("id" = i64, Path, minimum = 1, description = "Number of the driver"), IdempotencyKeyHeader),
+    request_body = TripBody,
     security(("token" = [])), responses((status = 201, body = Receipt, description = "The trip is on record")))]
 pub async fn record(
-    DriverScope(driver_id): DriverScope,
+    DriverScope(driver_id, _share): DriverScope,
     State(app): State<AppState>,
+    IdempotencyKey(key): IdempotencyKey,
     JsonBody(body): JsonBody<TripBody>,
 ) -> Result<Response, ApiError> {
     let now = Utc::now();
-    let recorded = app.writes.record_trip(driver_id, body.into_trip(now), now).await?;
+    let request = key.map(|key| body.request(key)).transpose()?;
+    let recorded = app
+        .writes
+        .record_trip(driver_id, body.into_trip(now), request, now)
+        .await?;
     let receipt = recorded.map(|recorded| Written {
         value: Receipt {
             trip_id: recorded.value,
@@ -117,7 +132,7 @@ pub async fn record(
     params(("id" = i64, Path, minimum = 1, description = "Number of the driver"), PageQuery),
     security(("token" = [])), responses((status = 200, body = PageBody<Trip>, description = "The page")))]
 pub async fn list(
-    DriverScope(id): DriverScope,
+    DriverScope(id, _share): DriverScope,
     query: PageQuery,
     State(app): State<AppState>,
     ask: Ask,

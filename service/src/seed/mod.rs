@@ -91,19 +91,37 @@ pub enum SeedError {
     Generator(JoinError),
 }
 
-/// Fills an empty, migrated database; `progress` is given a line now and then.
+/// Fills an empty, migrated database; `progress` is given a line now and then. Services that run on it are told to
+/// forget what they have cached of the empty one.
 pub async fn run(
     pool: &PgPool,
     options: &SeedOptions,
     mut progress: impl FnMut(&str),
 ) -> Result<SeedReport, SeedError> {
-    fill(pool, options, &mut progress).await
+    fill(pool, options, Cached::WhereServicesRun, &mut progress).await
+}
+
+/// As [`run`], also when no service runs: for a database whose service has run, and has left answers in Redis.
+pub async fn run_beside_redis(
+    pool: &PgPool,
+    options: &SeedOptions,
+    mut progress: impl FnMut(&str),
+) -> Result<SeedReport, SeedError> {
+    fill(pool, options, Cached::Always, &mut progress).await
+}
+
+/// When cached answers are ended by a note in the outbox, which the next service to look there takes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cached {
+    WhereServicesRun,
+    Always,
 }
 
 /// Boxed, so that the load is compiled once, here, and not again into every executable that seeds.
 fn fill<'f>(
     pool: &'f PgPool,
     options: &'f SeedOptions,
+    cached: Cached,
     progress: &'f mut dyn FnMut(&str),
 ) -> LocalBoxFuture<'f, Result<SeedReport, SeedError>> {
     Box::pin(async move {
@@ -121,6 +139,8 @@ fn fill<'f>(
         load.copy(Rows::collect(&DAYS, totals.days())).await?;
         load.copy(Rows::collect(&USERS, users::rows(options.seed)?)).await?;
         progress(&format!("putting up {} indexes and foreign keys", load.secondary()));
+        let everything = vec![tiered_cache::Tag::all().name().to_owned()];
+        load.end_cached(everything, cached == Cached::Always).await?;
         load.finish().await?;
         report.elapsed = started.elapsed();
         progress(&format!("done in {:.1} s", report.elapsed.as_secs_f64()));

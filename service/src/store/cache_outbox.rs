@@ -78,7 +78,7 @@ pub async fn remove_old(pool: &PgPool, age: Duration) -> Result<(), StoreError> 
         .await
 }
 
-fn interval(duration: Duration) -> PgInterval {
+pub(super) fn interval(duration: Duration) -> PgInterval {
     PgInterval {
         months: 0,
         days: 0,

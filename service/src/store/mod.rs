@@ -11,10 +11,6 @@
 use async_trait::async_trait;
 use chrono::{NaiveDate, Utc};
 use serde::Serialize;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool};
-use std::str::FromStr;
-use std::time::Duration;
 
 use crate::domain::claims::ClaimError;
 use crate::domain::ids::DriverId;
@@ -23,9 +19,11 @@ use crate::domain::ids::DriverId;
 mod sql_store;
 
 mod ask;
+mod breaker;
 pub mod cache_outbox;
 mod claims;
 mod columns;
+mod connect;
 mod drivers;
 mod error;
 pub mod outbox;
@@ -39,11 +37,14 @@ pub mod users;
 pub mod views;
 mod writer;
 
-use ask::Ask as _;
+pub use connect::{
+    DatabaseProbe, WAITING_COUNTED_MAX, Waiting, connect, connect_unbounded, migrate, open, refuse_transaction_pooling,
+};
 pub use error::StoreError;
 pub use page::{DriverKey, Page, PageRequest, TripKey};
 pub use phase1::Phase1Store;
 pub(crate) use record::shard;
+pub use record::{TripOutcome, TripRequest, forget_requests};
 pub use tuned::TunedStore;
 pub use views::{
     ClaimOfDriver, ClaimsOverview, CurrentRisk, DashboardSummary, Driver, DriverDetails, DriverListItem,
@@ -56,9 +57,8 @@ pub use writer::{Committed, Writer};
 pub(crate) const SHARDS: i16 = 16;
 /// Trips that a driver's details show.
 const RECENT_TRIPS: i64 = 10;
-/// How long a request waits for a free connection before it fails: longer than any healthy statement takes, short
-/// enough that the client has not yet given up.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Claims that a driver's details show: more than an honest driver has in a life, and 10 KB of JSON.
+const RECENT_CLAIMS: usize = 100;
 
 /// An answer with the version of the driver whose rows it shows. Versions of one driver only grow.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -142,9 +142,6 @@ pub trait Store: Send + Sync {
 
     /// The drivers with most trips, most first, at most `limit`: whom to warm a cache for.
     async fn busiest_drivers(&self, limit: i64) -> Result<Vec<DriverId>, StoreError>;
-
-    /// Whether the database answers.
-    async fn ping(&self) -> Result<(), StoreError>;
 }
 
 /// The day that the dashboard takes for today, in UTC.
@@ -163,44 +160,4 @@ impl Today {
             Self::Fixed(date) => date,
         }
     }
-}
-
-/// Opens a pool of at most `pool_size` connections, the first of them at once.
-pub async fn connect(url: &str, pool_size: u32) -> Result<PgPool, StoreError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|cause| StoreError::Connect {
-            address: "the given URL".to_owned(),
-            cause,
-        })?
-        .application_name("insurance-service")
-        // Formatting each statement for a log that nobody reads costs more than a cached answer.
-        .disable_statement_logging();
-    let address = address(&options);
-    PgPoolOptions::new()
-        .max_connections(pool_size)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A round trip per request to ask whether the connection lives; a dead one shows itself by its first statement.
-        .test_before_acquire(false)
-        .connect_with(options)
-        .await
-        .map_err(|cause| StoreError::Connect { address, cause })
-}
-
-/// Host, port and database, never user and password.
-fn address(options: &PgConnectOptions) -> String {
-    let database = options.get_database().unwrap_or_default();
-    format!("{}:{}/{database}", options.get_host(), options.get_port())
-}
-
-/// Brings the schema up to date. Safe to call from several replicas at once (an advisory lock queues them).
-pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
-    sqlx::migrate!("./migrations")
-        .run(pool)
-        .await
-        .map_err(StoreError::Migrate)
-}
-
-/// Asks the database for nothing.
-async fn ping(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query("SELECT 1").run(conn, "ping the database").await
 }

@@ -14,6 +14,10 @@ pub const LIMIT_MAX: u16 = 200;
 /// Rows of a page when none are asked for: a screenful.
 pub const LIMIT_DEFAULT: u16 = 50;
 
+/// Most details that the rows of a page show together, such as the events of trips: at some 100 bytes each, 200 KB of
+/// JSON. A page that would show more ends early.
+pub const DETAILS_MAX: usize = 2_000;
+
 /// Rows of one page, 1 to [`LIMIT_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PageLimit(u16);
@@ -94,6 +98,31 @@ impl<T, K: Copy> Page<T, K> {
         });
         Self { items: rows, next }
     }
+
+    /// This page, ended early where its rows would show more than [`DETAILS_MAX`] details; each row tells its own by
+    /// `details`. The first row is always on it, so that every page leads on.
+    pub(super) fn within_details(
+        mut self,
+        request: &PageRequest<K>,
+        key: impl Fn(&T) -> K,
+        details: impl Fn(&T) -> usize,
+    ) -> Self {
+        let mut shown = 0;
+        let fits = |row: &&T| {
+            shown += details(row);
+            shown <= DETAILS_MAX
+        };
+        let rows = self.items.iter().take_while(fits).count().max(1);
+        let Some(last) = self.items.get(rows - 1).filter(|_| rows < self.items.len()) else {
+            return self;
+        };
+        self.next = Some(Position {
+            after: key(last),
+            rows_before: request.offset() + i64::try_from(rows).unwrap_or(i64::MAX),
+        });
+        self.items.truncate(rows);
+        self
+    }
 }
 
 /// A place in the list of drivers, which is in order of their numbers.
@@ -149,5 +178,19 @@ mod tests {
         );
         assert_eq!(Page::cut(&request(2, None), vec![5, 6], |row| *row).next, None);
         assert_eq!(Page::cut(&request(2, None), Vec::new(), |row: &i64| *row).next, None);
+    }
+
+    #[test]
+    fn a_page_ends_before_it_shows_too_many_details_and_has_a_row_all_the_same() {
+        let page_of = |details: [usize; 3]| {
+            let request = request(3, Some(10));
+            let cut = Page::cut(&request, vec![0, 1, 2], |row| *row);
+            let page = cut.within_details(&request, |row| *row, |row| details[usize::try_from(*row).unwrap()]);
+            (page.items.len(), page.next.map(|next| (next.after, next.rows_before)))
+        };
+        assert_eq!(page_of([1, 1, 1]), (3, None));
+        assert_eq!(page_of([DETAILS_MAX, 0, 1]), (2, Some((1, 12))));
+        assert_eq!(page_of([DETAILS_MAX + 1, 0, 0]), (1, Some((0, 11))));
+        assert_eq!(page_of([0, 0, DETAILS_MAX]), (3, None));
     }
 }

@@ -3,10 +3,13 @@
 //! Rows are locked in one order by all writers: driver, exposure, shard, day. The last two are shared with other
 //! drivers (one in [`SHARDS`]), so they come last and are held for the shortest time.
 
-use sqlx::PgConnection;
+use std::time::Duration;
+
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::ask::Ask as _;
+use super::cache_outbox::interval;
 use super::error::Doing as _;
 use super::{Committed, SHARDS, StoreError, Writer};
 use crate::domain::events::EventName;
@@ -18,9 +21,47 @@ impl Writer {
     /// that the trip [validates](NewTrip::validate).
     pub async fn record_trip(&self, id: DriverId, trip: &NewTrip) -> Result<Option<Committed<TripId>>, StoreError> {
         let mut tx = self.pool.begin().await.doing("begin recording a trip")?;
+        match next_version(&mut tx, id).await? {
+            Some(version) => self.commit_trip(tx, id, version, trip, None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`record_trip`](Self::record_trip), but once for each key of `request`.
+    pub async fn record_trip_once(
+        &self,
+        id: DriverId,
+        trip: &NewTrip,
+        request: &TripRequest,
+    ) -> Result<TripOutcome, StoreError> {
+        let mut tx = self.pool.begin().await.doing("begin recording a trip")?;
+        // Retries queue at the driver's row, so that each finds what the one before it has recorded.
         let Some(version) = next_version(&mut tx, id).await? else {
-            return Ok(None);
+            return Ok(TripOutcome::NoSuchDriver);
         };
+        let Some(known) = find_request(&mut tx, id, &request.key).await? else {
+            let recorded = self.commit_trip(tx, id, version, trip, Some(request)).await?;
+            return Ok(TripOutcome::Recorded(recorded));
+        };
+        // Dropping the transaction takes the version back.
+        if known.fingerprint != request.fingerprint {
+            return Ok(TripOutcome::KeyOfAnother);
+        }
+        Ok(TripOutcome::Recorded(Committed {
+            value: known.trip_id,
+            version: known.version,
+            invalidation: None,
+        }))
+    }
+
+    async fn commit_trip(
+        &self,
+        mut tx: Transaction<'_, Postgres>,
+        id: DriverId,
+        version: i64,
+        trip: &NewTrip,
+        request: Option<&TripRequest>,
+    ) -> Result<Committed<TripId>, StoreError> {
         let recorded = TripRecorded {
             driver_id: id,
             trip_id: TripId(Uuid::now_v7()),
@@ -28,6 +69,9 @@ impl Writer {
             trip: trip.clone(),
         };
         insert_trip(&mut tx, &recorded).await?;
+        if let Some(request) = request {
+            note_request(&mut tx, &recorded, request).await?;
+        }
         insert_events(&mut tx, &recorded).await?;
         add_to_exposure(&mut tx, &recorded).await?;
         let notes = self.notes(EventName::TripRecorded);
@@ -35,12 +79,70 @@ impl Writer {
         add_to_shard(&mut tx, &recorded).await?;
         add_to_day(&mut tx, &recorded).await?;
         tx.commit().await.doing("commit a trip")?;
-        Ok(Some(Committed {
+        Ok(Committed {
             value: recorded.trip_id,
             version,
             invalidation,
-        }))
+        })
     }
+}
+
+/// What a client calls a request, so that its retries are not taken for others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TripRequest {
+    /// Name, one of its driver's.
+    pub key: String,
+    /// SHA-256 of what was sent.
+    pub fingerprint: Vec<u8>,
+}
+
+/// Outcome of a request that may be a retry.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TripOutcome {
+    /// The trip is on record, by this request or by the one that it repeats.
+    Recorded(Committed<TripId>),
+    /// Another trip was sent under this key; nothing was written.
+    KeyOfAnother,
+    /// There is no such driver.
+    NoSuchDriver,
+}
+
+#[derive(FromRow)]
+struct KnownRequest {
+    fingerprint: Vec<u8>,
+    trip_id: TripId,
+    version: i64,
+}
+
+async fn find_request(conn: &mut PgConnection, id: DriverId, key: &str) -> Result<Option<KnownRequest>, StoreError> {
+    sqlx::query("SELECT fingerprint, trip_id, version FROM trip_requests WHERE driver_id = $1 AND key = $2")
+        .bind(id)
+        .bind(key)
+        .find(conn, "look for an earlier request")
+        .await
+}
+
+async fn note_request(
+    conn: &mut PgConnection,
+    recorded: &TripRecorded,
+    request: &TripRequest,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO trip_requests (driver_id, key, fingerprint, trip_id, version) VALUES ($1, $2, $3, $4, $5)")
+        .bind(recorded.driver_id)
+        .bind(&request.key)
+        .bind(&request.fingerprint)
+        .bind(recorded.trip_id)
+        .bind(recorded.version)
+        .run(conn, "note the request of a trip")
+        .await
+}
+
+/// Forgets requests that were made longer than `age` ago.
+pub async fn forget_requests(pool: &PgPool, age: Duration) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM trip_requests WHERE created_at < now() - $1")
+        .bind(interval(age))
+        .run(pool, "forget old requests")
+        .await
 }
 
 /// Counts a change of the driver, and locks the driver's row until the transaction ends.

@@ -1,4 +1,38 @@
-//! What both stores have in common: a pool, an idea of today, and one function for each read.
+//! What both stores have in common: a pool, an idea of today, one function for each read, and a [`Breaker`] for each,
+//! so that one read that gets stuck leaves connections to the others.
+
+use super::breaker::Breaker;
+
+macro_rules! breakers {
+    ($($read:ident,)+) => {
+        /// One for each read.
+        #[derive(Debug)]
+        pub(super) struct Breakers {
+            $(pub(super) $read: Breaker,)+
+        }
+
+        impl Default for Breakers {
+            fn default() -> Self {
+                Self { $($read: Breaker::new(stringify!($read)),)+ }
+            }
+        }
+    };
+}
+
+breakers! {
+    dashboard_summary,
+    trip_activity,
+    risk_distribution,
+    safety_events,
+    claims_overview,
+    resource_metrics,
+    driver_list,
+    driver_details,
+    current_risk,
+    premium,
+    driver_statistics,
+    driver_trips,
+}
 
 /// Declares a store whose reads are the functions of the modules beside the call: `summary`, `details`, `risk`,
 /// `portfolio`, `lists` and `driver`. Each gets one connection for all of its statements.
@@ -9,6 +43,7 @@ macro_rules! sql_store {
         pub struct $name {
             pool: sqlx::PgPool,
             today: Today,
+            breakers: std::sync::Arc<Breakers>,
         }
 
         impl $name {
@@ -17,6 +52,7 @@ macro_rules! sql_store {
                 Self {
                     pool,
                     today: Today::System,
+                    breakers: std::sync::Arc::default(),
                 }
             }
 
@@ -34,50 +70,72 @@ macro_rules! sql_store {
         #[async_trait::async_trait]
         impl Store for $name {
             async fn dashboard_summary(&self) -> Result<DashboardSummary, StoreError> {
-                summary::read(&mut *self.session().await?, self.today.date()).await
+                let leave = self.breakers.dashboard_summary.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(summary::read(&mut session, self.today.date()).await)
             }
 
             async fn trip_activity(&self) -> Result<TripActivity, StoreError> {
-                portfolio::trip_activity(&mut *self.session().await?, self.today.date()).await
+                let leave = self.breakers.trip_activity.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(portfolio::trip_activity(&mut session, self.today.date()).await)
             }
 
             async fn risk_distribution(&self) -> Result<RiskDistribution, StoreError> {
-                portfolio::risk_distribution(&mut *self.session().await?).await
+                let leave = self.breakers.risk_distribution.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(portfolio::risk_distribution(&mut session).await)
             }
 
             async fn safety_events(&self) -> Result<SafetyEvents, StoreError> {
-                portfolio::safety_events(&mut *self.session().await?, self.today.date()).await
+                let leave = self.breakers.safety_events.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(portfolio::safety_events(&mut session, self.today.date()).await)
             }
 
             async fn claims_overview(&self) -> Result<ClaimsOverview, StoreError> {
-                portfolio::claims_overview(&mut *self.session().await?).await
+                let leave = self.breakers.claims_overview.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(portfolio::claims_overview(&mut session).await)
             }
 
             async fn resource_metrics(&self) -> Result<ResourceMetrics, StoreError> {
-                portfolio::resource_metrics(&mut *self.session().await?).await
+                let leave = self.breakers.resource_metrics.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(portfolio::resource_metrics(&mut session).await)
             }
 
             async fn driver_list(
                 &self,
                 page: &PageRequest<DriverKey>,
             ) -> Result<Page<DriverListItem, DriverKey>, StoreError> {
-                lists::drivers(&mut *self.session().await?, page).await
+                let leave = self.breakers.driver_list.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(lists::drivers(&mut session, page).await)
             }
 
             async fn driver_details(&self, id: DriverId) -> Result<Option<Versioned<DriverDetails>>, StoreError> {
-                details::read(&mut *self.session().await?, id).await
+                let leave = self.breakers.driver_details.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(details::read(&mut session, id).await)
             }
 
             async fn current_risk(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError> {
-                risk::read(&mut *self.session().await?, id).await
+                let leave = self.breakers.current_risk.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(risk::read(&mut session, id).await)
             }
 
             async fn premium(&self, id: DriverId) -> Result<Option<Versioned<Premium>>, StoreError> {
-                driver::premium(&mut *self.session().await?, id).await
+                let leave = self.breakers.premium.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(driver::premium(&mut session, id).await)
             }
 
             async fn driver_statistics(&self, id: DriverId) -> Result<Option<Versioned<DriverStatistics>>, StoreError> {
-                driver::statistics(&mut *self.session().await?, id).await
+                let leave = self.breakers.driver_statistics.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(driver::statistics(&mut session, id).await)
             }
 
             async fn driver_trips(
@@ -85,7 +143,9 @@ macro_rules! sql_store {
                 id: DriverId,
                 page: &PageRequest<TripKey>,
             ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError> {
-                lists::trips(&mut *self.session().await?, id, page).await
+                let leave = self.breakers.driver_trips.enter()?;
+                let mut session = leave.unless_stuck(self.session().await?)?;
+                leave.note(lists::trips(&mut session, id, page).await)
             }
 
             async fn rescore(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError> {
@@ -99,10 +159,6 @@ macro_rules! sql_store {
 
             async fn busiest_drivers(&self, limit: i64) -> Result<Vec<DriverId>, StoreError> {
                 portfolio::busiest_drivers(&mut *self.session().await?, limit).await
-            }
-
-            async fn ping(&self) -> Result<(), StoreError> {
-                super::ping(&mut *self.session().await?).await
             }
         }
     };

@@ -95,7 +95,7 @@ pub struct DriverDetails {
     pub vehicles: Vec<Vehicle>,
     /// Their last ten trips, newest first.
     pub recent_trips: Vec<Trip>,
-    /// Their claims, newest first.
+    /// Their claims, newest first, at most 100.
     pub claims: Vec<Claim>,
 }
 

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::StoreError;
 use crate::store::cache_outbox::{self, OpenInvalidation};
+use crate::store::{StoreError, forget_requests};
 
 /// Rows that may wait to be marked: a second of full write load. Beyond it, a row is left to the relay, which
 /// invalidates it once more and marks it.
@@ -24,6 +24,9 @@ const BUNDLING: Duration = Duration::from_millis(100);
 const TIDY_PERIOD: Duration = Duration::from_mins(1);
 /// How long done rows are kept: twice the time that is invalidated again when Redis was started anew.
 const KEPT: Duration = Duration::from_mins(10);
+
+/// How long a client may retry a trip: longer than a device is without a network in a garage.
+const REQUESTS_KEPT: Duration = Duration::from_hours(24);
 
 /// The table, as the cache's relay works it off.
 pub struct CacheOutbox {
@@ -129,6 +132,9 @@ impl Confirming {
     async fn tidy(&self) {
         if let Err(error) = cache_outbox::remove_old(&self.pool, KEPT).await {
             tracing::warn!(%error, "old invalidations are not removed for now");
+        }
+        if let Err(error) = forget_requests(&self.pool, REQUESTS_KEPT).await {
+            tracing::warn!(%error, "old requests are not forgotten for now");
         }
     }
 }

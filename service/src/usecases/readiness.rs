@@ -7,19 +7,27 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tiered_cache::TieredCache;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::WarmProgress;
 use crate::config::{Profile, Switches};
 use crate::errors::Cause;
 use crate::events::ConsumerState;
-use crate::store::Store;
+use crate::store::DatabaseProbe;
 
 /// How long a dependency may take to answer: a balancer asks every few seconds, and gives up after about two.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a report is handed out again: whoever asks more often gets the same, and costs the dependencies nothing.
+const FRESH: Duration = Duration::from_millis(100);
+/// A replica without its place in the Kafka group takes traffic after this long all the same: scores wait then, and
+/// without traffic they would wait for ever.
+const GROUP_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Answer of the readiness route.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ReadyReport {
     /// Whether to send traffic, and whether something is missing.
     pub status: ReadyStatus,
@@ -50,17 +58,19 @@ pub enum ReadyStatus {
     Degraded,
     /// It cannot answer (no database), or has not come up yet.
     NotReady,
+    /// It was told to stop: it still answers what comes, and asks for nothing more.
+    Stopping,
 }
 
 impl ReadyReport {
     /// Whether to send traffic.
     pub fn is_ready(&self) -> bool {
-        self.status != ReadyStatus::NotReady
+        matches!(self.status, ReadyStatus::Ready | ReadyStatus::Degraded)
     }
 }
 
 /// One dependency, as it answered just now.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Dependency {
     /// Whether the dependency answered.
     pub ok: bool,
@@ -70,7 +80,7 @@ pub struct Dependency {
 
 /// What the cache can do with Redis, as its heartbeats found out of late: four in a second, each of which writes what an
 /// invalidation writes and waits to be told of it. A PING would say less: a Redis that is full or read-only answers it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RedisReport {
     /// Whether the cache can store, invalidate, and be told of invalidations.
     pub ok: bool,
@@ -95,7 +105,7 @@ impl RedisReport {
 }
 
 /// The consumer's place in its group.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ConsumerReport {
     /// Whether the group has assigned partitions to this replica (none of them is an assignment too).
     pub ok: bool,
@@ -104,7 +114,7 @@ pub struct ConsumerReport {
 }
 
 /// How far warming has come.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WarmReport {
     /// Answers tried.
     pub done: u64,
@@ -119,12 +129,17 @@ pub struct Readiness {
     dependencies: Dependencies,
     /// Whether this replica has come up: from then on, what goes away degrades it.
     came_up: AtomicBool,
+    started: Instant,
+    /// Cancelled when the service is told to stop.
+    told_to_stop: CancellationToken,
+    /// The last report. Held while the dependencies are asked: whoever comes meanwhile gets that answer.
+    last: Mutex<Option<(Instant, ReadyReport)>>,
 }
 
 /// Everything that readiness looks at.
 pub struct Dependencies {
     /// The database.
-    pub store: Arc<dyn Store>,
+    pub database: DatabaseProbe,
     /// The cache, which knows what Redis does; `None` while it is off.
     pub cache: Option<TieredCache>,
     /// The consumer's place in its group.
@@ -135,19 +150,42 @@ pub struct Dependencies {
 
 impl Readiness {
     /// Of these dependencies, under these faults on purpose.
-    pub fn new(switches: Switches, faults: Vec<String>, dependencies: Dependencies) -> Self {
+    pub fn new(
+        switches: Switches,
+        faults: Vec<String>,
+        dependencies: Dependencies,
+        told_to_stop: CancellationToken,
+    ) -> Self {
         Self {
             profile: switches.profile,
             faults,
             dependencies,
             came_up: AtomicBool::new(false),
+            started: Instant::now(),
+            told_to_stop,
+            last: Mutex::default(),
         }
     }
 
-    /// Asks the database, and looks at the rest.
+    /// What every dependency answers, now or just before.
     pub async fn report(&self) -> ReadyReport {
-        let Dependencies { store, cache, warm, .. } = &self.dependencies;
-        let postgres = ask("postgres", async { store.ping().await.map_err(Cause::new) }).await;
+        let mut last = self.last.lock().await;
+        if let Some((made, report)) = &*last
+            && made.elapsed() < FRESH
+        {
+            return report.clone();
+        }
+        let report = self.ask().await;
+        *last = Some((Instant::now(), report.clone()));
+        report
+    }
+
+    /// Asks the database, and looks at the rest.
+    async fn ask(&self) -> ReadyReport {
+        let Dependencies {
+            database, cache, warm, ..
+        } = &self.dependencies;
+        let postgres = ask("postgres", async { database.ping().await.map_err(Cause::new) }).await;
         let redis = cache.as_ref().map(RedisReport::of);
         let kafka_consumer = self.consumer_report();
         let redis_ok = redis.as_ref().is_none_or(|redis| redis.ok);
@@ -165,14 +203,18 @@ impl Readiness {
         }
     }
 
-    /// Redis is optional from the start: the cache goes on without it. The Kafka group is waited for once, so that a
-    /// fresh replica is complete when traffic comes. Relaxed: the flag only ever goes up.
+    /// Redis is optional from the start: the cache goes on without it. The Kafka group is waited for once, and
+    /// not for ever, so that a fresh replica is complete when traffic comes. Relaxed: the flag only ever goes up.
     fn status(&self, postgres: bool, redis: bool, consumer: bool) -> ReadyStatus {
+        if self.told_to_stop.is_cancelled() {
+            return ReadyStatus::Stopping;
+        }
         if !postgres {
             return ReadyStatus::NotReady;
         }
-        let complete = consumer && self.dependencies.warm.is_over();
-        if complete {
+        let warm = self.dependencies.warm.is_over();
+        let complete = consumer && warm;
+        if complete || warm && self.started.elapsed() > GROUP_PATIENCE {
             self.came_up.store(true, Ordering::Relaxed);
         }
         match (self.came_up.load(Ordering::Relaxed), complete && redis) {

@@ -7,12 +7,13 @@ use tiered_cache::Place;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
+use super::turns::{Turn, Turns};
 use super::{Change, Confirmations, Invalidator};
 use crate::domain::claims::{ClaimChange, ClaimError, NewClaim};
 use crate::domain::drivers::{DriverChange, DriverError};
 use crate::domain::ids::{ClaimId, DriverId, TripId};
 use crate::domain::trips::{NewTrip, TripError};
-use crate::store::{ClaimOfDriver, ClaimOutcome, Committed, Driver, StoreError, Writer};
+use crate::store::{ClaimOfDriver, ClaimOutcome, Committed, Driver, StoreError, TripOutcome, TripRequest, Writer};
 
 /// Something that is committed and visible.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,12 @@ pub enum WriteError {
     /// The store failed; nothing was committed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The request's key was given to another trip before.
+    #[error("this Idempotency-Key was sent with another trip before: give each trip a key of its own")]
+    KeyOfAnother,
+    /// Too many writes about one driver at once; nothing was written.
+    #[error("too many writes about this driver are waiting: wait for one of them")]
+    TooMany,
     /// The writing task ended without an answer; whether it committed is unknown.
     #[error("the write was abandoned")]
     Abandoned(#[from] tokio::task::JoinError),
@@ -55,6 +62,7 @@ pub struct Writes {
     confirmations: Confirmations,
     outbox: Arc<Notify>,
     running: TaskTracker,
+    turns: Arc<Turns>,
 }
 
 impl Writes {
@@ -73,23 +81,45 @@ impl Writes {
             confirmations,
             outbox,
             running,
+            turns: Arc::default(),
         }
     }
 
-    /// Records a trip, reported at `now`; `None` when there is no such driver.
-    pub async fn record_trip(&self, driver: DriverId, trip: NewTrip, now: DateTime<Utc>) -> WriteResult<TripId> {
+    /// Records a trip, reported at `now`; `None` when there is no such driver. With a `request`, a retry of it is
+    /// answered with the trip that is on record already.
+    pub async fn record_trip(
+        &self,
+        driver: DriverId,
+        trip: NewTrip,
+        request: Option<TripRequest>,
+        now: DateTime<Utc>,
+    ) -> WriteResult<TripId> {
         trip.validate_at(now)?;
         self.spawn(|this| async move {
-            let recorded = this.writer.record_trip(driver, &trip).await?;
+            let _turn = this.turn(driver).await?;
+            let recorded = match request {
+                None => this.writer.record_trip(driver, &trip).await?,
+                Some(request) => match this.writer.record_trip_once(driver, &trip, &request).await? {
+                    TripOutcome::Recorded(recorded) => Some(recorded),
+                    TripOutcome::KeyOfAnother => return Err(WriteError::KeyOfAnother),
+                    TripOutcome::NoSuchDriver => None,
+                },
+            };
+            // After a retry, too: whether the first one came as far, only its client knows.
             Ok(this.publish(recorded, Change::TripRecorded(driver)).await)
         })
         .await
+    }
+
+    async fn turn(&self, driver: DriverId) -> Result<Turn, WriteError> {
+        self.turns.wait(driver).await.ok_or(WriteError::TooMany)
     }
 
     /// Changes a driver's own data; `None` when there is no such driver.
     pub async fn update_driver(&self, driver: DriverId, change: DriverChange) -> WriteResult<Driver> {
         change.validate()?;
         self.spawn(|this| async move {
+            let _turn = this.turn(driver).await?;
             let updated = this.writer.update_driver(driver, &change).await?;
             Ok(this.publish(updated, Change::DriverUpdated(driver)).await)
         })
@@ -105,6 +135,7 @@ impl Writes {
     ) -> WriteResult<ClaimOfDriver> {
         claim.validate_on(now.date_naive())?;
         self.spawn(|this| async move {
+            let _turn = this.turn(driver).await?;
             let filed = this.writer.file_claim(driver, &claim).await?;
             Ok(this.publish(filed, Change::ClaimChanged(driver)).await)
         })

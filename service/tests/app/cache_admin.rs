@@ -136,3 +136,28 @@ async fn the_sampler_compares_hits_with_the_database() {
     app.stop().await;
     scene.end().await;
 }
+
+/// 1. An answer is cached. 2. Its row is changed past the service, which nobody tells the cache. 3. The cache finds out
+/// by itself, long before the answer would end.
+#[tokio::test]
+async fn answers_are_compared_with_the_database_now_and_then() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("CACHE_VERIFY_EVERY_S", "1").start().await;
+    let name = async || app.admin().get(DETAILS).await.json()["driver"]["name"].clone();
+    assert_ne!(name().await, json!("Changed Past"));
+    let pool = scene.pool(1).await;
+    sqlx::query("UPDATE drivers SET name = 'Changed Past' WHERE id = 3")
+        .execute(&pool)
+        .await
+        .expect("changed");
+    pool.close().await;
+    eventually("the answer is true again", async || {
+        (name().await == json!("Changed Past")).then_some(())
+    })
+    .await;
+    let metrics = app.metrics().await;
+    assert!(metrics.count("cache_inconsistent_answers_total", &[]) > 0);
+    assert!(metrics.count("cache_verified_answers_total", &[]) > 0);
+    app.stop().await;
+    scene.end().await;
+}

@@ -1,5 +1,8 @@
 //! The executable itself: what it prints, which signals it obeys, which codes it exits with.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
 use crate::support::{Process, Scene, executable};
 
 async fn serve_until(name: &str, scene: &Scene) {
@@ -83,4 +86,44 @@ async fn version_and_help_tell_what_there_is_to_know() {
         assert!(run(&[command, "--help"]).await.contains("Example:"), "{command}");
     }
     assert!(run(&["--help"]).await.contains("seed"));
+}
+
+#[tokio::test]
+async fn a_secret_that_is_no_text_is_refused_and_not_taken_for_none() {
+    let mut command = executable();
+    command
+        .env("DATABASE_URL", "postgres://user:p@127.0.0.1:1/portfolio")
+        .env("REDIS_URL", "redis://127.0.0.1:1")
+        .env("KAFKA_BROKERS", "127.0.0.1:1")
+        .env("JWT_SECRET", OsStr::from_bytes(&[0xff; 40]));
+    let output = command.output().await.expect("runs");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("JWT_SECRET: is not UTF-8"), "{told}");
+}
+
+/// Whatever a password does to the address that it stands in, none of it is shown.
+#[tokio::test]
+async fn no_piece_of_a_password_is_shown() {
+    let addresses = [
+        "postgres://user:hun?ter2=x@127.0.0.1:1/portfolio",
+        "postgres://user:hun#ter2@127.0.0.1:1/portfolio",
+        "postgres://user:hun/ter2@127.0.0.1:1/portfolio",
+        "postgres://user:hun@ter2@127.0.0.1:1/portfolio",
+        "postgres://user@127.0.0.1:1/portfolio?hun=ter2",
+        "postgres://user@127.0.0.1:hunter2/portfolio",
+    ];
+    for address in addresses {
+        let mut command = executable();
+        command
+            .env("DATABASE_URL", address)
+            .env("RUST_LOG", "trace")
+            .arg("migrate");
+        let output = command.output().await.expect("runs");
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8(told).expect("text");
+        assert_eq!(output.status.code(), Some(2), "{address}: {told}");
+        assert!(!told.contains("hun") && !told.contains("ter2"), "{address}: {told}");
+        assert!(told.contains("DATABASE_PASSWORD"), "{address}: {told}");
+    }
 }

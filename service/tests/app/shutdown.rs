@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::Scene;
+use crate::support::{PATIENCE, Scene, eventually};
 
 async fn read_until(connection: &mut TcpStream, end: &str) -> String {
     let mut text = String::new();
@@ -38,6 +38,40 @@ async fn a_request_in_flight_is_finished() {
     app.begin_stop();
     connection.write_all(body.as_bytes()).await.expect("writes");
     assert!(read_until(&mut connection, "}").await.starts_with("HTTP/1.1 200"));
+    app.stop().await;
+    scene.end().await;
+}
+
+/// 1. A head begins and does not end. 2. The stop begins. It must not wait for the head, however long it would drain.
+#[tokio::test]
+async fn a_head_that_does_not_come_does_not_hold_the_stop() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("SHUTDOWN_DRAIN_MS", "600000").start().await;
+    let mut half = TcpStream::connect(app.address()).await.expect("connects");
+    half.write_all(b"GET /health/live HTTP/1.1\r\nhost:")
+        .await
+        .expect("writes");
+    // Answered on the same port afterwards, so that the half has been accepted.
+    assert_eq!(app.nobody().get("/health/live").await.status, 200);
+    let stopped = tokio::time::timeout(PATIENCE, app.stop()).await;
+    stopped.expect("stopped although a head was on its way");
+    drop(half);
+    scene.end().await;
+}
+
+/// 1. The stop begins. 2. Balancers hear of it. 3. Meanwhile everything is answered, on new connections too.
+#[tokio::test]
+async fn a_lame_duck_answers_and_says_that_it_stops() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("SHUTDOWN_LAME_DUCK_MS", "4000").start_ready().await;
+    app.begin_stop();
+    let report = eventually("balancers hear of the stop", async || {
+        let ready = app.nobody().get("/health/ready").await;
+        (ready.status == 503).then(|| ready.json())
+    })
+    .await;
+    assert_eq!(report["status"], "stopping");
+    assert_eq!(app.admin().get("/admin/drivers/1").await.status, 200);
     app.stop().await;
     scene.end().await;
 }

@@ -8,7 +8,7 @@ use crate::domain::risk::{Exposure, score};
 use crate::domain::trips::EventCounts64;
 use crate::store::ask::Ask as _;
 use crate::store::views::{Claim, Driver, Policy, SafetyEvent, Trip, Vehicle};
-use crate::store::{DriverDetails, RECENT_TRIPS, StoreError, Versioned};
+use crate::store::{DriverDetails, RECENT_CLAIMS, RECENT_TRIPS, StoreError, Versioned};
 
 pub(super) async fn read(
     conn: &mut PgConnection,
@@ -19,8 +19,9 @@ pub(super) async fn read(
     };
     let vehicles = vehicles(conn, id).await?;
     let recent_trips = recent_trips(conn, id).await?;
-    let claims = claims(conn, id).await?;
+    let mut claims = claims(conn, id).await?;
     let risk = score(&exposure(conn, id, &claims).await?);
+    claims.truncate(RECENT_CLAIMS);
     Ok(Some(Versioned {
         value: DriverDetails {
             driver,

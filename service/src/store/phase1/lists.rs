@@ -90,5 +90,6 @@ pub(super) async fn trips(
     for trip in &mut value.items {
         trip.events = details::events(conn, trip.id).await?;
     }
+    let value = value.within_details(request, Trip::key, |trip| trip.events.len());
     Ok(Some(Versioned { value, version }))
 }

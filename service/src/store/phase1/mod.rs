@@ -12,6 +12,7 @@ mod risk;
 mod summary;
 
 use super::error::Doing as _;
+use super::sql_store::Breakers;
 use super::{
     ClaimsOverview, CurrentRisk, DashboardSummary, DriverDetails, DriverKey, DriverListItem, DriverStatistics, Page,
     PageRequest, Premium, ResourceMetrics, RiskDistribution, SafetyEvents, Store, StoreError, Today, Trip,

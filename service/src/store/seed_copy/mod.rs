@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, Transaction};
 
 use super::StoreError;
 use super::ask::Ask as _;
+use super::connect::SERVICE_NAME;
 use super::error::Doing as _;
 pub(crate) use rows::Rows;
 pub(crate) use tables::{
@@ -21,7 +22,8 @@ pub(crate) use tables::{
 
 /// Every table that a load fills. All must be named at once, because they refer to each other.
 const CLEAR: &str = "TRUNCATE drivers, vehicles, policies, trips, safety_events, claims, risk_scores, driver_exposure,
-                              portfolio_shards, portfolio_daily, portfolio_claims, event_outbox, cache_outbox, users
+                              portfolio_shards, portfolio_daily, portfolio_claims, event_outbox, cache_outbox, trip_requests,
+                              token_revocations, users
                      RESTART IDENTITY";
 
 /// Secondary indexes and foreign keys, with the statements that take them down and put them up again: indexes before
@@ -100,6 +102,20 @@ impl Load {
     /// How many indexes and foreign keys [`finish`](Self::finish) will put up.
     pub(crate) fn secondary(&self) -> usize {
         self.secondary.len()
+    }
+
+    /// Notes that answers with one of `tags` have ended: `always`, or if a service is connected to this database.
+    pub(crate) async fn end_cached(&mut self, tags: Vec<String>, always: bool) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO cache_outbox (tags)
+             SELECT $1 WHERE $2 OR EXISTS (SELECT FROM pg_stat_activity
+                                            WHERE datname = current_database() AND application_name = $3)",
+        )
+        .bind(tags)
+        .bind(always)
+        .bind(SERVICE_NAME)
+        .run(&mut *self.tx, "end what is cached of the empty database")
+        .await
     }
 
     /// Puts up what was taken down, gathers statistics for the planner, and commits.

@@ -8,7 +8,7 @@ use crate::domain::ids::DriverId;
 use crate::domain::risk::RiskScore;
 use crate::store::ask::Ask as _;
 use crate::store::views::{Claim, Driver, Trip, Vehicle};
-use crate::store::{DriverDetails, RECENT_TRIPS, StoreError, Versioned};
+use crate::store::{DriverDetails, RECENT_CLAIMS, RECENT_TRIPS, StoreError, Versioned};
 
 #[derive(FromRow)]
 struct DetailsRow {
@@ -61,7 +61,8 @@ SELECT d.id, d.name, d.email, d.licence, d.born_on, d.joined_on, d.status, d.ver
            SELECT json_agg(json_build_object(
                       'id', c.id, 'amount_cents', c.amount_cents, 'status', c.status, 'occurred_on', c.occurred_on)
                   ORDER BY c.occurred_on DESC, c.id DESC)
-             FROM claims c WHERE c.driver_id = d.id), '[]') AS claims
+             FROM (SELECT id, amount_cents, status, occurred_on
+                     FROM claims WHERE driver_id = d.id ORDER BY occurred_on DESC, id DESC LIMIT $3) c), '[]') AS claims
   FROM drivers d LEFT JOIN risk_scores r ON r.driver_id = d.id
  WHERE d.id = $1";
 
@@ -72,6 +73,7 @@ pub(super) async fn read(
     let row: Option<Versioned<DetailsRow>> = sqlx::query(DETAILS)
         .bind(id)
         .bind(RECENT_TRIPS)
+        .bind(RECENT_CLAIMS as i64)
         .find(conn, "read a driver's details")
         .await?;
     Ok(row.map(|row| row.map(DriverDetails::from)))

@@ -73,5 +73,9 @@ pub(super) async fn trips(
         .bind(request.limit.with_one_more())
         .find(conn, "read a page of a driver's trips")
         .await?;
-    Ok(row.map(|row| row.map(|row| Page::cut(request, row.trips, Trip::key))))
+    let page = |row: TripsRow| {
+        let page = Page::cut(request, row.trips, Trip::key);
+        page.within_details(request, Trip::key, |trip| trip.events.len())
+    };
+    Ok(row.map(|row| row.map(page)))
 }

@@ -49,7 +49,7 @@ impl AppBuilder {
 
     /// Starts the service. It answers requests, and joins its Kafka group in the background.
     pub(crate) async fn start(self) -> App {
-        let config = Config::read(&|name| self.variables.get(name).cloned()).expect("a valid environment");
+        let config = Config::read(&|name| self.variables.get(name).map(Into::into)).expect("a valid environment");
         let stop = CancellationToken::new();
         let listener = boot::bind(&config.http).await.expect("a free port");
         let running = boot::start(&config, listener, stop.clone()).await.expect("a service");

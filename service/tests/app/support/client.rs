@@ -17,7 +17,7 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     headers: HeaderMap,
-    body: String,
+    body: Vec<u8>,
 }
 
 impl Client {
@@ -25,6 +25,8 @@ impl Client {
         // No pool: an idle connection would be one more thing to end at a stop.
         let http = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
+            // Another package of the workspace switches it on: answers are to be seen as they come.
+            .no_gzip()
             .build()
             .expect("a client");
         Self {
@@ -41,6 +43,12 @@ impl Client {
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(self.http.post(format!("{}{path}", self.url)).json(body))
             .await
+    }
+
+    /// With one more header.
+    pub(crate) async fn post_with(&self, path: &str, body: &Value, header: &str, value: &str) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.url)).json(body);
+        self.send(request.header(header, value)).await
     }
 
     /// A body as it is, under a content type (none when that is empty).
@@ -90,18 +98,22 @@ impl Client {
         Answer {
             status,
             headers,
-            body: response.text().await.expect("a body"),
+            body: response.bytes().await.expect("a body").into(),
         }
     }
 }
 
 impl Answer {
     pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.body
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

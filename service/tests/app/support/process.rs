@@ -50,6 +50,11 @@ impl Process {
         }
     }
 
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// A client with this token, or none.
     pub(crate) fn client(&self, token: Option<&Token>) -> Client {
         Client::new(&self.url, token)

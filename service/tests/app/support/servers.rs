@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use chrono::Utc;
 use insurance_service::seed::{self, SeedOptions};
 use insurance_service::store;
+use sqlx::PgPool;
 use stack::proxy::FaultProxy;
 use stack::{Stack, StackOptions};
 use tokio::sync::Mutex;
@@ -91,6 +92,61 @@ impl Scene {
         Self { servers, name }
     }
 
+    /// Without a topic: nobody has written to it yet.
+    pub(crate) async fn without_topic() -> Self {
+        let scene = Self::new().await;
+        let deleted = scene.servers.stack.kafka.delete_topic(&scene.name).await;
+        deleted.expect("the topic is gone");
+        scene
+    }
+
+    /// With the schema and no rows.
+    pub(crate) async fn empty() -> Self {
+        let scene = Self::new().await;
+        let postgres = &scene.servers.stack.postgres;
+        postgres.drop_database(&scene.name).await.expect("dropped");
+        postgres.create_database(&scene.name).await.expect("a database");
+        let pool = scene.pool(1).await;
+        store::migrate(&pool).await.expect("the schema");
+        pool.close().await;
+        scene
+    }
+
+    /// Connections to this scene's database, past the service.
+    pub(crate) async fn pool(&self, size: u32) -> PgPool {
+        let url = self.servers.stack.postgres.url(&self.name);
+        store::connect(&url, size).await.expect("a pool")
+    }
+
+    /// The URL of this scene's database.
+    pub(crate) fn database_url(&self) -> String {
+        self.servers.stack.postgres.url(&self.name)
+    }
+
+    /// The URL of the Redis that tests share.
+    pub(crate) fn redis_url(&self) -> String {
+        self.servers.stack.redis.url()
+    }
+
+    /// Returns once so many sessions on this scene's database wait for another's lock.
+    pub(crate) async fn until_waiting_for_a_lock(&self, sessions: i64) {
+        let pool = store::connect(&self.servers.stack.postgres.admin_url(), 1)
+            .await
+            .expect("a pool");
+        eventually("sessions wait for a lock", async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'",
+            )
+            .bind(&self.name)
+            .fetch_one(&pool)
+            .await
+            .expect("the sessions");
+            (waiting >= sessions).then_some(())
+        })
+        .await;
+        pool.close().await;
+    }
+
     /// A service on this scene; several make replicas of each other.
     pub(crate) fn app(&self) -> AppBuilder {
         AppBuilder::new(self.environment())
@@ -118,8 +174,7 @@ impl Scene {
 
     /// One number, of whatever this scene's database is asked.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
-        let url = self.servers.stack.postgres.url(&self.name);
-        let pool = store::connect(&url, 1).await.expect("a pool");
+        let pool = self.pool(1).await;
         let number = sqlx::query_scalar(sql).fetch_one(&pool).await.expect("a number");
         pool.close().await;
         number
