@@ -54,10 +54,10 @@ where
     Fut: Future<Output = Result<L, E>> + Send + 'static,
 {
     Box::pin(async move {
-        match loader().await {
-            Ok(loaded) => Ok(loaded.into()),
-            Err(error) => Err(Failure::Loader(Arc::new(error))),
-        }
+        let result = loader().await;
+        result
+            .map(Into::into)
+            .map_err(|error| Failure::Loader(Arc::new(error)))
     })
 }
 
@@ -115,7 +115,7 @@ impl Request<'_> {
         }
         // The stamp first, as in a flight.
         let stamp = self.core.l1.stamps().take(self.tags, self.key.endpoint_stripe());
-        fetch::peek(&self.core, &self.plan(stamp, 0)).await
+        fetch::peek(self.core, &self.plan(stamp, 0)).await
     }
 
     /// Fills the cache in advance; counts no lookup. What another client is loading is waited for.
@@ -162,8 +162,8 @@ impl Request<'_> {
         let result = if self.policy.strategy == Strategy::Planned {
             self.planned(loader).await
         } else {
-            let (loaded, _) = self.core.run_loader(self.key, loader()).await;
-            loaded.map(|loaded| Served::new(loaded.into().value, Tier::Db))
+            let (result, _) = self.core.run_loader(self.key, loader()).await;
+            result.map(|answer| Served::new(answer.into().value, Tier::Db))
         };
         self.count(result.as_ref().map_or(Tier::Db, |served| served.tier));
         result.map_err(|error| LoadError::Loader(Arc::new(error)))
@@ -181,12 +181,12 @@ impl Request<'_> {
             return Ok(Served::new(Some(entry), Tier::L2));
         }
         let (result, _) = self.core.run_loader(self.key, loader()).await;
-        let loaded: Loaded = result?.into();
-        if let Some(entry) = loaded.value.as_ref().filter(|_| self.core.may_keep(&loaded)) {
-            let ttl = loaded.ttl.unwrap_or_else(|| self.policy.base_ttl());
+        let answer: Loaded = result?.into();
+        if let Some(entry) = answer.value.as_ref().filter(|_| self.core.may_keep(&answer)) {
+            let ttl = answer.ttl.unwrap_or_else(|| self.policy.base_ttl());
             self.core.keep_planned(&name, entry, ttl).await;
         }
-        Ok(Served::new(loaded.value, Tier::Db))
+        Ok(Served::new(answer.value, Tier::Db))
     }
 
     /// The entry in L1, if this client may have it.

@@ -180,7 +180,7 @@ impl<T: Send + 'static, C: Codec<T>> Typed<T, C> {
         &self,
         key: &Key,
         tags: &[Tag],
-        loader: Once<F>,
+        once: Once<F>,
     ) -> Result<Served, LoadError<TypedError<E>>>
     where
         E: Send + Sync + 'static,
@@ -190,8 +190,8 @@ impl<T: Send + 'static, C: Codec<T>> Typed<T, C> {
     {
         let (codec, tags) = (Arc::clone(&self.codec), with_own(key, tags));
         let load = move || async move {
-            let loaded: Loaded<T> = match loader.take() {
-                Some(loader) => loader().await.map_err(TypedError::Loader)?.into(),
+            let loaded: Loaded<T> = match once.take() {
+                Some(load) => load().await.map_err(TypedError::Loader)?.into(),
                 // The first read has used it, and a value that was just loaded cannot be read: a fault of the codec.
                 None => return Ok(Loaded::nothing().do_not_keep()),
             };

@@ -97,6 +97,8 @@ pub(crate) struct Budget {
     pub(crate) acceptances: u8,
     /// Two seconds pass: all that the protocol does on its timers has been done.
     pub(crate) ticks: u8,
+    /// A replica looks into the outbox at another moment than a tick.
+    pub(crate) looks: u8,
 }
 
 type Nonces = [Option<u8>; TWO];
@@ -315,7 +317,8 @@ impl State {
     fn steps_of_refusals(&self, steps: &mut Vec<Step>) {
         let refuses = self.refuses.contains(&true);
         if self.budget.refusals_for_one > 0 && !refuses {
-            steps.extend((0..TWO).map(|replica| Step::RefuseWrites(Some(replica))));
+            // The other one would be the same with the names exchanged.
+            steps.push(Step::RefuseWrites(Some(0)));
         }
         if self.budget.refusals_for_all > 0 && !refuses {
             steps.push(Step::RefuseWrites(None));
@@ -325,6 +328,8 @@ impl State {
         }
         if self.budget.ticks > 0 {
             steps.push(Step::Tick);
+        }
+        if self.budget.looks > 0 {
             let is_new = |number: &usize| self.writes.iter().any(|write| !write.done && !write.found[*number]);
             steps.extend((0..TWO).filter(is_new).map(Step::Look));
         }
@@ -477,7 +482,10 @@ impl State {
                 self.budget.acceptances -= 1;
                 self.refuses = [false; TWO];
             }
-            Step::Look(replica) => self.look(replica, guards),
+            Step::Look(replica) => {
+                self.budget.looks -= 1;
+                self.look(replica, guards);
+            }
             Step::Tick => self.tick(guards),
             network => self.network(network, guards),
         }
@@ -506,8 +514,8 @@ impl State {
         self.refuses[number]
     }
 
-    /// Everything that waits for a timer has happened: leases have ended unless a heartbeat renews them, and everybody
-    /// has looked into the outbox. (Each of it also happens alone, at any moment.)
+    /// Everything that waits for a timer has happened: leases have ended unless a heartbeat renews them, everybody has
+    /// tried to send one, and has looked into the outbox. (Each of it also happens alone, at any moment.)
     fn tick(&mut self, guards: Guards) {
         self.budget.ticks -= 1;
         for number in 0..TWO {
@@ -519,9 +527,20 @@ impl State {
             self.replicas[number]
                 .queue
                 .retain(|message| !matches!(message, Message::Heartbeat(_)));
+            if guards.beat_writes {
+                self.is_refused(number, guards);
+            }
             self.look(number, guards);
         }
-        self.settled = self.version;
+        self.settled = self.settled_now(guards);
+    }
+
+    /// With an outbox every commit counts from its moment; without one, from when its writer was done with it, because
+    /// nobody else knows of it.
+    fn settled_now(&self, guards: Guards) -> u8 {
+        let is_done = |write: &&Write| guards.outbox || write.progress == Progress::Ended;
+        let done = self.writes.iter().take_while(is_done);
+        done.last().map_or(0, |write| write.version)
     }
 
     fn look(&mut self, number: usize, guards: Guards) {

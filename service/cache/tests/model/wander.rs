@@ -23,6 +23,7 @@ const BUDGET: Budget = Budget {
     refusals_for_all: 1,
     acceptances: 2,
     ticks: 2,
+    looks: 6,
 };
 
 /// The history of one seed: the number of its steps, or how it breaks the promise.
