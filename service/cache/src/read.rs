@@ -55,9 +55,7 @@ where
 {
     Box::pin(async move {
         let result = loader().await;
-        result
-            .map(Into::into)
-            .map_err(|error| Failure::Loader(Arc::new(error)))
+        result.map(Into::into).map_err(|error| Failure::Loader(Arc::new(error)))
     })
 }
 
