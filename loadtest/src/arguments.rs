@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use load::Wanted;
-use measure::record::Model;
+use measure::record::{Model, Shard};
 use scenarios::{MAX_PER_S, MAX_SECONDS};
 use stack::StackOptions;
 
@@ -51,8 +51,22 @@ pub(crate) struct LoadArgs {
     /// Seed of every random choice: order of launches, arrivals, journeys, keys, think times
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
+    /// Which of several generators of one load this is, e.g. 2/3: each draws its own keys, pauses and arrivals from the
+    /// seed that all of them are given; `loadtest merge` puts their records together
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(crate) shard: Option<Shard>,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+}
+
+/// `2/3`: the second of three.
+fn shard(text: &str) -> Result<Shard, String> {
+    let parts = text.split_once('/');
+    let numbers = parts.and_then(|(index, of)| Some((index.parse::<u32>().ok()?, of.parse::<u32>().ok()?)));
+    match numbers {
+        Some((index, of)) if of >= 2 && (1..=of).contains(&index) => Ok(Shard { index, of }),
+        _ => Err("it must be I/N, the I-th of N generators, like 1/3, with N at least 2".to_owned()),
+    }
 }
 
 impl LoadArgs {

@@ -3,8 +3,8 @@
 //! Every part of the record that can turn the exit code is a finding, so that no output is green when the run is not.
 
 use measure::record::{
-    Capacity, CapacityOutcome, Check, Comparison, Outcome, Priority, Purpose, Record, TargetResult, TargetVerdict,
-    Verdict,
+    About, Capacity, CapacityOutcome, Check, Comparison, Outcome, Priority, Purpose, Record, TargetResult,
+    TargetVerdict, Verdict,
 };
 
 use crate::rows::{Compared, Target};
@@ -47,7 +47,7 @@ pub(crate) enum Notice {
 /// All findings of a record, the run itself first.
 pub(crate) fn findings(record: &Record) -> Vec<Finding> {
     let own = record.comparisons.iter();
-    let own = own.map(|one| comparison("comparison", one, record.purpose == Purpose::Gate));
+    let own = own.map(|one| comparison("comparison", one, record.purpose != Purpose::Ablation));
     let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
     std::iter::once(run(record))
         .chain(record.checks.iter().map(check))
@@ -67,7 +67,11 @@ fn run(record: &Record) -> Finding {
         title: word.to_owned(),
         end: match record.verdict {
             Verdict::Unavailable | Verdict::Invalid | Verdict::Interrupted => End::Error(word),
-            Verdict::Pass | Verdict::TargetsMissed | Verdict::Regression | Verdict::Inconclusive => End::Passed,
+            Verdict::Pass
+            | Verdict::Measured
+            | Verdict::TargetsMissed
+            | Verdict::Regression
+            | Verdict::Inconclusive => End::Passed,
         },
         state: "",
         message: record.verdict_reason.clone(),
@@ -75,19 +79,22 @@ fn run(record: &Record) -> Finding {
     }
 }
 
+/// What holds in spite of a disturbed machine holds: such a check alone fails nothing.
 fn check(check: &Check) -> Finding {
+    let (end, notice) = match (check.ok, check.about) {
+        (true, _) => (End::Passed, None),
+        (false, About::Machine) => (End::Open, Some(Notice::Warning)),
+        (false, About::Figures) => (End::Open, Some(Notice::Error)),
+        (false, About::Run | About::Subject) => (End::Failed("self-check failed"), Some(Notice::Error)),
+    };
     Finding {
         class: "check".to_owned(),
         name: check.name.clone(),
         title: format!("Self-check: {}", check.name),
-        end: if check.ok {
-            End::Passed
-        } else {
-            End::Failed("self-check failed")
-        },
+        end,
         state: "",
         message: check.detail.clone(),
-        notice: (!check.ok).then_some(Notice::Error),
+        notice,
     }
 }
 
@@ -99,7 +106,9 @@ fn target(of: &TargetResult) -> Finding {
         (TargetVerdict::Fail, Priority::P2) => (End::Failed("target missed"), "", Some(Notice::Warning)),
         (TargetVerdict::Fail, _) => (End::Failed("target missed"), "", Some(Notice::Error)),
         (TargetVerdict::Inconclusive, _) => (End::Open, target.word.text, Some(Notice::Warning)),
-        (TargetVerdict::NotMeasured, _) => (End::Open, target.word.text, None),
+        (TargetVerdict::NotMeasured, Priority::P2) => (End::Open, target.word.text, None),
+        (TargetVerdict::NotMeasured, _) if of.not_yet.is_some() => (End::Open, target.word.text, None),
+        (TargetVerdict::NotMeasured, _) => (End::Open, target.word.text, Some(Notice::Warning)),
     };
     Finding {
         class: format!("target.{}", target.priority),
@@ -127,8 +136,8 @@ fn target_message(target: &Target<'_>) -> String {
     format!("{seen}, asked {}{detail}", target.asked)
 }
 
-/// `class` tells the subjects of the record from a baseline. A report is about targets; only a gate and a baseline ask
-/// whether each comparison could be decided.
+/// `class` tells the subjects of the record from a baseline. An ablation alone does not ask whether each comparison could
+/// be decided.
 fn comparison(class: &str, of: &Comparison, must_decide: bool) -> Finding {
     let compared = Compared::new(of);
     let (end, notice) = match of.outcome {

@@ -222,8 +222,17 @@ fn percentiles(latency: Option<&EndpointSummary>) -> String {
     if latency.count == 0 {
         return "no answers".to_owned();
     }
-    let times = [latency.p50_ms, latency.p95_ms, latency.p99_ms];
-    times.map(figures::number).join(" / ")
+    let judged = [latency.p50_ms, latency.p95_ms, latency.p99_ms];
+    let judged = judged.map(figures::milliseconds).join(" / ");
+    // Requests that failed count as slower than any answer: beside that stand the answers alone.
+    let Some(answers) = &latency.answers else {
+        return judged;
+    };
+    let alone = [answers.p50_ms, answers.p95_ms, answers.p99_ms];
+    format!(
+        "{judged} (answers alone {})",
+        alone.map(figures::milliseconds).join(" / ")
+    )
 }
 
 fn footer(view: View<'_>) -> Vec<Block> {

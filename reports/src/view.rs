@@ -214,8 +214,10 @@ impl<'a> View<'a> {
     }
 
     fn p95_headline(self) -> Headline {
-        let values =
-            self.per_subject(|view, subject| view.answered(subject).map(|latency| figures::number(latency.p95_ms)));
+        let values = self.per_subject(|view, subject| {
+            view.answered(subject)
+                .map(|latency| figures::milliseconds(latency.p95_ms))
+        });
         let interval = self
             .judged()
             .and_then(|subject| self.answered(&subject.name)?.p95_ci_ms);

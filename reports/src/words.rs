@@ -52,6 +52,7 @@ pub(crate) fn mark(word: Word) -> String {
 pub(crate) fn verdict(verdict: Verdict) -> Word {
     match verdict {
         Verdict::Pass => good("PASS"),
+        Verdict::Measured => absent("MEASURED"),
         Verdict::Unavailable => bad("NOT AVAILABLE"),
         Verdict::Invalid => bad("INVALID RUN"),
         Verdict::TargetsMissed => bad("TARGETS MISSED"),

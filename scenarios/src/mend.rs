@@ -47,8 +47,9 @@ impl Mender {
             };
             let (place, value) = self.placed(0);
             let key = Spanned::new(place, key.to_owned().into());
-            let whole = table.span() == *span || span.is_empty();
-            return with_table(table.get_mut(), span, whole, &mut |table| {
+            // What stands at the top of the file has no place of its own.
+            let is_top = table.span() == *span || *span == (0..0);
+            return with_table(table.get_mut(), span, is_top, &mut |table| {
                 table.insert(key.clone(), value.clone());
             });
         }
@@ -142,13 +143,17 @@ fn with_table<'i>(
     is_it: bool,
     change: &mut dyn FnMut(&mut DeTable<'i>),
 ) -> bool {
-    if is_it {
-        change(table);
-        return true;
-    }
-    table
+    // A table that is there only for the one within it has that one's place, too.
+    if table
         .iter_mut()
         .any(|(_, value)| with_table_within(value, span, change))
+    {
+        return true;
+    }
+    if is_it {
+        change(table);
+    }
+    is_it
 }
 
 fn with_table_within<'i>(
@@ -170,15 +175,16 @@ fn replace<'i>(table: &mut DeTable<'i>, span: &Range<usize>, new: &Spanned<DeVal
 }
 
 fn replace_within<'i>(value: &mut Spanned<DeValue<'i>>, span: &Range<usize>, new: &Spanned<DeValue<'i>>) -> bool {
-    if value.span() == *span {
-        *value = new.clone();
-        return true;
-    }
-    match value.get_mut() {
+    let is_within = match value.get_mut() {
         DeValue::Table(table) => replace(table, span, new),
         DeValue::Array(items) => items.iter_mut().any(|item| replace_within(item, span, new)),
         _ => false,
+    };
+    if is_within || value.span() != *span {
+        return is_within;
     }
+    *value = new.clone();
+    true
 }
 
 /// Gives the key at `span` another name.

@@ -1,7 +1,7 @@
 //! JSON numbers as they are written: which of them are kept exactly, and which are equal.
 //!
-//! A [`Number`] keeps whole numbers of 64 bits and floating point, so that longer ones would be rounded. What is sent must
-//! be what was written: those are refused where they come in.
+//! A [`Number`] keeps whole numbers of 64 bits and floating point, so that longer ones would be rounded. What is sent
+//! must be what was written: those are refused where they come in.
 
 use serde_json::{Number, Value};
 

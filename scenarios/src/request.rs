@@ -196,10 +196,10 @@ fn check_header_values(endpoint: &Endpoint, name: &Spanned<String>, feeders: &[F
             .flat_map(|slot| feeders.iter().map(move |feeder| (slot, feeder)));
         for row in used.filter_map(|(slot, feeder)| feeder.row_with(slot, is_unfit)) {
             let what = format!(
-                "header `{header}` of endpoint `{name}` takes a value of a file whose row {row} has a line break or a control \
-                 character, which no header can hold"
+                "header `{header}`: row {row} of its file has a line break or a control character, which no header can \
+                 hold"
             );
-            findings.add(&name.span(), what, Some("take it out of the file".to_owned()));
+            findings.add(&name.span(), what, None);
         }
     }
 }

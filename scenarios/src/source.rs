@@ -94,9 +94,9 @@ impl Source {
 
     /// Reads the TOML into `T`, with what is wrong with its structure so far: for callers who look for more.
     ///
-    /// serde stops at the first thing that does not fit. So that all of them are reported, each is noted and mended in the
-    /// parsed tree (what is not known is taken out, what is missing or of a wrong type gets something that fits), and the
-    /// reading starts again. What is mended stands nowhere in the file: what is said of it is no mistake of its own.
+    /// serde stops at the first thing that does not fit. So that all of them are reported, each is noted and mended in
+    /// the parsed tree (what is not known is taken out, what is missing or of a wrong type gets something that fits),
+    /// and the reading starts again. What is mended stands nowhere in the file: what is said of it is no mistake of its own.
     pub(crate) fn read_into<T: DeserializeOwned>(&self) -> Result<(T, Findings<'_>), InputError> {
         let mut findings = Findings::new(self);
         let mut table = self.syntax()?;
@@ -252,7 +252,13 @@ impl<'s> Findings<'s> {
     ) -> f64 {
         let value = self.number(key, number, holds, range);
         self.require(!value.is_finite() || value <= most, &number.span(), || {
-            format!("`{key}` is {value}: it must be at most {most}")
+            // The digits of what is far beyond say nothing.
+            let shown = if value < 1e15 {
+                value.to_string()
+            } else {
+                format!("{value:e}")
+            };
+            format!("`{key}` is {shown}: it must be at most {most}")
         });
         value
     }

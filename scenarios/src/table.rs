@@ -282,8 +282,8 @@ mod tests {
     fn numbers_that_cannot_be_kept_exactly_are_refused() {
         insta::assert_snapshot!(
             fault("id\n27333820000000000490001\n"),
-            @"2: `27333820000000000490001` in column `id` has more digits than a number can keep: take the column out of \
-              `numbers`, so that it is sent as a text"
+            @"2: `27333820000000000490001` in column `id` has more digits than a number can keep: take the column out \
+              of `numbers`, so that it is sent as a text"
         );
         let table = Table::parse("id\n 18446744073709551615 \n", &["id".to_owned()]).expect("valid");
         assert_eq!(table.row(0), [json!(u64::MAX)]);

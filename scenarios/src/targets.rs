@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use measure::metrics::{self, METRICS, Metric};
+use measure::figures::{Unit, us_to_ms};
+use measure::histogram::MAX_US;
+use measure::metrics::{self, Kind, METRICS, Metric};
 use measure::record::{ALL_ENDPOINTS, Limit, Priority};
 use measure::targets::TargetSpec;
 use serde::Deserialize;
@@ -62,6 +64,8 @@ struct RawTarget {
     reduced_by: Option<Spanned<f64>>,
     multiplied_by: Option<Spanned<f64>>,
     source: Spanned<String>,
+    /// Why nothing measures it yet: without a figure it then does not bind.
+    not_yet: Option<Spanned<String>>,
 }
 
 fn check(source: &Source, known_endpoints: &[&str]) -> Result<Targets, InputError> {
@@ -105,7 +109,15 @@ fn target(
         ),
         Some(metric) => check_endpoint(metric, raw, endpoints, findings),
     }
-    let limit = limit(id, raw, metric.is_some_and(|metric| metric.is_share()), findings);
+    let limit = limit(
+        id,
+        raw,
+        metric.as_ref().is_some_and(|metric| metric.is_share()),
+        findings,
+    );
+    if let (Some(metric), Some(limit)) = (&metric, limit) {
+        check_told_apart(metric, raw, limit, findings);
+    }
     Some(TargetSpec {
         id: findings.not_empty("id", id),
         priority: raw.priority,
@@ -113,6 +125,7 @@ fn target(
         endpoint: raw.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
         limit: limit?,
         source: findings.not_empty("source", &raw.source),
+        not_yet: raw.not_yet.as_ref().map(|why| findings.not_empty("not_yet", why)),
     })
 }
 
@@ -143,6 +156,24 @@ fn check_endpoint(metric: &Metric, raw: &RawTarget, endpoints: &[&str], findings
             );
         }
         _ => {}
+    }
+}
+
+/// Histograms of response times tell nothing apart above their largest time, so no percentile can be held against more.
+fn check_told_apart(metric: &Metric, raw: &RawTarget, limit: Limit, findings: &mut Findings<'_>) {
+    let most_ms = us_to_ms(MAX_US);
+    let (Limit::Below(limit_ms) | Limit::Above(limit_ms)) = limit else {
+        return;
+    };
+    if metric.kind == Kind::Percentile && metric.unit == Unit::Milliseconds && limit_ms > most_ms {
+        let at = raw.below.as_ref().or(raw.above.as_ref()).map_or(0..0, Spanned::span);
+        findings.add(
+            &at,
+            format!("times above {most_ms} ms are not told apart: they are \"over 60 s\""),
+            Some(format!(
+                "give a limit of at most {most_ms}, or one on `http.error_rate`"
+            )),
+        );
     }
 }
 

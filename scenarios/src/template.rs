@@ -179,8 +179,8 @@ fn push_json(value: &Value, out: &mut String) {
     let _ = write!(out, "{value}");
 }
 
-/// A path with its query as it is, but for what no request line can hold. Of a whole address the path is taken; what does
-/// not begin with a slash is no path, and becomes the only segment of one.
+/// A path with its query as it is, but for what no request line can hold. Of a whole address the path is taken; what
+/// does not begin with a slash is no path, and becomes the only segment of one.
 fn push_whole_path(text: &str, out: &mut String) {
     let without_scheme = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let path = match without_scheme {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use measure::record::Limit;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use scenarios::{Arrive, Method, Targets, Workload, keep};
@@ -274,4 +275,18 @@ fn a_target_on_an_endpoint_that_is_neither_there_nor_planned_is_refused() {
             .all(|what| what.starts_with("unknown endpoint `dashboard_summary`")),
         "{said:?}"
     );
+}
+
+/// A run of one subject measures every target of the nightly file: none is left open for want of a figure.
+#[test]
+fn the_nightly_targets_ask_for_nothing_that_takes_two_subjects() {
+    let workload = phase2_mix();
+    let targets = Targets::load(&shipped("targets/nightly.toml"), &workload.endpoint_names());
+    let targets = targets.unwrap_or_else(|error| panic!("{error}"));
+    for item in &targets.items {
+        assert!(
+            matches!(item.limit, Limit::Below(_) | Limit::Above(_)) && item.not_yet.is_none(),
+            "{item:?}"
+        );
+    }
 }

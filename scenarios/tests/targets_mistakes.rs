@@ -144,3 +144,24 @@ fn files_without_substance() {
         @"w.toml:1: there are no targets; add a table `[targets.ID]`"
     );
 }
+
+#[test]
+fn a_target_may_say_why_nothing_measures_it_yet() {
+    let text = edited(VALID, "above = 0.8", "above = 0.8\nnot_yet = \"no probe\"");
+    let targets = Targets::parse("t.toml".as_ref(), &text, ENDPOINTS).expect("valid");
+    let reasons: Vec<Option<&str>> = targets.items.iter().map(|item| item.not_yet.as_deref()).collect();
+    assert_eq!(reasons, [Some("no probe"), None, None]);
+    let empty = said("above = 0.8", "above = 0.8\nnot_yet = \"\"");
+    assert!(empty.contains("w.toml:7: `not_yet`"), "{empty}");
+}
+
+#[test]
+fn a_limit_beyond_what_is_told_apart_is_refused() {
+    let refused = said("below = 10", "below = 60001");
+    assert!(
+        refused.contains("w.toml:12: times above 60000 ms are not told apart"),
+        "{refused}"
+    );
+    let text = edited(VALID, "below = 10", "below = 60000");
+    assert!(Targets::parse("t.toml".as_ref(), &text, ENDPOINTS).is_ok());
+}

@@ -108,6 +108,7 @@ fn all_misspelt_keys_of_a_file_are_reported_at_once() {
     let text = edited(&edited(&valid(), "users", "usres"), "weight = 3", "wieght = 3");
     let text = edited(&text, "write = true", "writes = true");
     insta::assert_snapshot!(refused(&text), @r"
+    w.toml:6: unknown key `usres`; did you mean `users`?
     w.toml:35: unknown key `writes`; did you mean `write`?
     w.toml:38: unknown key `wieght`; did you mean `weight`?
     ");

@@ -183,7 +183,10 @@ fn what_no_header_can_hold_is_refused_before_it_is_sent() {
     );
     insta::assert_snapshot!(
         said_with(&text, "id,name\n1,ada\n2,\"gra\nce\"\n"),
-        @""
+        @r"
+    w.toml:30: header `x-name`: row 2 of its file has a line break or a control character, which no header can hold
+    w.toml:33: header `x-line` has a line break or a control character, which no header can hold
+    "
     );
 }
 

@@ -39,8 +39,36 @@ fn is_among(known: &HeaderValue, tag: &HeaderValue) -> bool {
     let (Ok(known), Ok(tag)) = (known.to_str(), tag.to_str()) else {
         return false;
     };
-    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    known.trim() == "*" || known.split(',').any(|one| opaque(one) == opaque(tag))
+    known == ANY || opaque_tags(known).is_some_and(|known| known.contains(&tag.trim_start_matches(WEAK)))
+}
+
+/// Stands for every tag.
+const ANY: &str = "*";
+const WEAK: &str = "W/";
+
+/// Whether `text` is a value of `If-None-Match`: `*`, or tags in quotes, separated by commas.
+pub(crate) fn is_known_answer(text: &str) -> bool {
+    text == ANY || opaque_tags(text).is_some()
+}
+
+/// The tags of a list, in their quotes and without the mark of weak ones; `None` if it is no list of tags.
+fn opaque_tags(list: &str) -> Option<Vec<&str>> {
+    let (mut tags, mut rest) = (Vec::new(), list);
+    loop {
+        rest = rest.strip_prefix(WEAK).unwrap_or(rest);
+        let content = rest.strip_prefix('"')?;
+        let end = content.find('"')?;
+        if !content[..end].bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
+        let (tag, after) = rest.split_at(end + 2);
+        tags.push(tag);
+        rest = after.trim_start_matches(' ');
+        if rest.is_empty() {
+            return Some(tags);
+        }
+        rest = rest.strip_prefix(',')?.trim_start_matches(' ');
+    }
 }
 
 /// Whether the form of this answer depends on what the client accepts.
@@ -113,8 +141,28 @@ mod tests {
         let text = tag.to_str().expect("text").to_owned();
         let among = |known: &str| is_among(&HeaderValue::try_from(known).expect("a value"), &tag);
         assert!(among(&text) && among(text.trim_start_matches("W/")) && among("*"));
-        assert!(among(&format!("\"other\", {text}")));
+        assert!(among(&format!("\"other, and more\" , {text}")));
         assert!(!among("\"other\"") && !among("") && !among(&text.replace('7', "8")));
         assert_ne!(Some(tag), super::tag(Some(7), b"[]"));
+    }
+
+    #[test]
+    fn what_is_no_list_of_tags_is_told_from_one() {
+        for list in ["*", "\"\"", "W/\"a\"", "\"a\",\"b,c\" , W/\"d\""] {
+            assert!(is_known_answer(list), "{list}");
+        }
+        for other in [
+            "",
+            "a",
+            "\"a",
+            "\"a\" \"b\"",
+            "\"a\",",
+            "\"a b\"",
+            "*, \"a\"",
+            "w/\"a\"",
+            "W/",
+        ] {
+            assert!(!is_known_answer(other), "{other}");
+        }
     }
 }

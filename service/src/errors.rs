@@ -134,7 +134,7 @@ impl ApiError {
     fn detail(&self) -> &str {
         match self {
             Self::BadRequest(detail) | Self::Unprocessable(detail) | Self::Conflict(detail) => detail,
-            Self::Unauthorized(detail) | Self::NotFound(detail) => detail,
+            Self::Unauthorized(detail) | Self::NotFound(detail) | Self::TooManyRequests { detail, .. } => detail,
             Self::Forbidden => "a driver's token reaches that driver's own rows only",
             Self::MethodNotAllowed => "see the Allow header",
             Self::TooLarge => "send at most 16 KiB",
@@ -142,7 +142,6 @@ impl ApiError {
             Self::UriTooLong => "path and query may have 4 KiB",
             Self::HeadersTooLarge => "all headers together may have 16 KiB",
             Self::UnsupportedMediaType => "send Content-Type: application/json",
-            Self::TooManyRequests { detail, .. } => detail,
             Self::Busy | Self::Unavailable(_) | Self::TimedOut => {
                 "try again after the seconds in the Retry-After header"
             }

@@ -150,7 +150,7 @@ fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
 /// A body is longer than it may be, or ends before its end.
 fn body_refusal(error: &axum::Error) -> ApiError {
     let source = std::error::Error::source(error);
-    if source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
+    if source.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>) {
         ApiError::TooLarge
     } else {
         ApiError::BadRequest("the body did not come as a whole".to_owned())

@@ -88,14 +88,16 @@ fn known_write() -> Parameter {
 
 /// The header by which a client says which answers it has; `encoding` reads it.
 fn known_answer() -> Parameter {
-    let tag = ObjectBuilder::new().schema_type(Type::String);
+    let tags = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#));
     ParameterBuilder::new()
         .name("if-none-match")
         .parameter_in(ParameterIn::Header)
         .description(Some(
-            "The etag of an answer: 304 without a body while the answer is the same.",
+            "The etags of answers that the client has: 304 without a body if the answer is one of them.",
         ))
-        .schema(Some(tag))
+        .schema(Some(tags))
         .build()
 }
 

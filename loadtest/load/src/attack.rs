@@ -50,8 +50,8 @@ pub struct AttackSpec<'a> {
     pub slice: Option<SliceRules>,
 }
 
-/// What makes a load a slice of a gate: every endpoint equally often, answers that come while it drains count, and its
-/// sequences go on where the slice before ended.
+/// What makes a load a slice of a gate: every endpoint equally often, and its sequences go on where the slice before
+/// ended.
 pub struct SliceRules {
     /// How far the sequences have come.
     pub sequences: Arc<Sequences>,
@@ -109,10 +109,10 @@ impl Attack {
         } = spec;
         let names = workload.endpoint_names().into_iter().map(str::to_owned).collect();
         let timeline = Timeline::new(workload, model, schedule);
-        let mut recorder = RoundRecorder::new(names, timeline.windows).with_model(model.kind());
-        if slice.is_some() {
-            recorder = recorder.with_late_answers();
-        }
+        // An answer that comes while the load drains is an answer: only what the drain did not wait for is censored.
+        let recorder = RoundRecorder::new(names, timeline.windows)
+            .with_model(model.kind())
+            .with_late_answers();
         let versions = workload.consistency.as_ref();
         let shared = Shared {
             workload: Arc::clone(workload),

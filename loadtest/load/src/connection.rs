@@ -55,6 +55,10 @@ impl Target {
 
 /// A request that is to be sent.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts that have nothing to do with each other"
+)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) text: &'a [u8],
     /// It says `connection: close`: no other request may follow it (RFC 9112, section 9.6).

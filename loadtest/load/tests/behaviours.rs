@@ -16,7 +16,7 @@ use std::{
 
 use load::{Attack, AttackSpec, LoadModel, LoadReport, SliceRules, Stop, Target};
 use measure::record::{FailureClass, FailureGroup, Failures};
-use scenarios::{ClosedModel, Schedule, Workload};
+use scenarios::{Schedule, Workload};
 use socket2::SockRef;
 use tokio_util::sync::CancellationToken;
 
@@ -197,7 +197,8 @@ const BEHAVIOURS: &[Behaviour] = &[
     fine(
         "announces its answer",
         &[Act::Answer(
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\n\
+             HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
         )],
     ),
     fine("speaks 1.0", &[Act::Last("HTTP/1.0 200 OK\r\n\r\n{}")]),
@@ -362,9 +363,7 @@ fn workload(endpoint: &str) -> Arc<Workload> {
 async fn drive(endpoint: &str, model: &str, target: SocketAddr) -> LoadReport {
     let workload = workload(endpoint);
     let model = match model {
-        "closed" => LoadModel::Closed(ClosedModel {
-            ..workload.models.closed.unwrap()
-        }),
+        "closed" => LoadModel::Closed(workload.models.closed.unwrap()),
         _ => LoadModel::Open(workload.models.open.clone().unwrap()),
     };
     let schedule = Schedule {

@@ -3,18 +3,24 @@
 //! What belongs here: which differences enter a family, and what follows from the test. What does not: the estimators
 //! (`stats`), and the interleaved slices of the gate (`gate`).
 //!
-//! The unit is the block: one fresh launch of each subject. Per block and endpoint d = ln(after / before). Latency and
-//! CPU time per request are two families, judged apart: on an oversubscribed machine p95 measures the machine.
+//! The unit is the block: one fresh launch of each subject. Per block and endpoint d = ln(after / before), and of shares
+//! that failed after - before. Each family is judged apart: the 95th percentile and the median of each endpoint, the mean
+//! of all requests, the throughput of the closed model, CPU time per request (on an oversubscribed machine p95 measures
+//! the machine), and the share that failed. A request that failed counts in every percentile as slower than any limit.
 
 use std::collections::BTreeSet;
 
 use crate::limits::{ALPHA, EFFECT, MARGIN, MIN_ANSWERS, MIN_BLOCKS, TOLERANCE};
 use crate::metrics;
 use crate::record::{ALL_ENDPOINTS, Comparison, Family, Outcome};
-use crate::rounds::{MeasuredRound, Rounds, pairs};
+use crate::rounds::{Measured, MeasuredRound, Rounds, pairs};
 use crate::stats::hodges_lehmann::{self, Location};
 use crate::stats::power;
 use crate::stats::signflip::{self, Flips};
+
+/// The smallest rise of the share that failed that counts, over all requests and at one endpoint (STATISTICS section 1).
+const FAILED_OF_ALL: f64 = 0.001;
+const FAILED_OF_ONE: f64 = 0.005;
 
 /// Names of the subjects compared.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +36,7 @@ pub struct Sides<'a> {
 pub struct Series {
     /// Endpoint name, or `all`.
     pub endpoint: String,
-    /// `ln(after / before)` per block.
+    /// `ln(after / before)` per block; of shares the difference.
     pub differences: Vec<f64>,
     /// Whether every block had enough requests to enter the test.
     pub tested: bool,
@@ -40,31 +46,94 @@ pub struct Series {
 /// the sign flips, where there are too many to try all.
 pub fn compare(rounds: &Rounds, sides: Sides, seed: u64) -> Vec<Comparison> {
     let blocks = pairs(rounds.of(sides.before), rounds.of(sides.after));
-    let mut comparisons = family(Family::LatencyP95, &latency_series(&blocks), sides, seed);
-    comparisons.extend(family(Family::CpuPerRequest, &cpu_series(&blocks), sides, seed));
+    let mut comparisons = family(Family::LatencyP95, &latency_series(&blocks, 0.95), sides, seed);
+    comparisons.extend(family(Family::LatencyP50, &latency_series(&blocks, 0.5), sides, seed));
+    let of_mix: [(Family, Value); 3] = [
+        (Family::LatencyMean, |round| round.all().latency.mean_us()),
+        (Family::Throughput, seconds_per_answer),
+        (Family::CpuPerRequest, |round| {
+            round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name())
+        }),
+    ];
+    for (name, value) in of_mix {
+        comparisons.extend(family(name, &mix_series(&blocks, value), sides, seed));
+    }
+    comparisons.extend(failures(&blocks, sides, seed));
     comparisons
 }
+
+/// A figure of the whole mix of a round; none where it was not measured.
+type Value = fn(&MeasuredRound) -> Option<f64>;
 
 type Block<'r, 'a> = (&'r MeasuredRound<'a>, &'r MeasuredRound<'a>);
 
 /// One series per endpoint of either subject, and one for the whole mix.
-fn latency_series(blocks: &[Block]) -> Vec<Series> {
-    let names: BTreeSet<&String> = blocks
-        .iter()
-        .flat_map(|(before, after)| before.endpoints.keys().chain(after.endpoints.keys()))
-        .collect();
-    names
+fn latency_series(blocks: &[Block], quantile: f64) -> Vec<Series> {
+    endpoints(blocks)
         .into_iter()
-        .map(|name| series(name, blocks, |round| p95_us(round, name)))
+        .map(|name| series(name, blocks, |round| quantile_us(round, name, quantile)))
         .collect()
 }
 
-/// The whole mix, if the probe saw any block.
-fn cpu_series(blocks: &[Block]) -> Vec<Series> {
-    let all = series(ALL_ENDPOINTS, blocks, |round| {
-        round.metric(metrics::SERVICE_CPU_US_PER_REQUEST.name())
-    });
+/// Every endpoint of either subject, and the whole mix.
+fn endpoints<'b>(blocks: &'b [Block]) -> BTreeSet<&'b String> {
+    blocks
+        .iter()
+        .flat_map(|(before, after)| before.endpoints.keys().chain(after.endpoints.keys()))
+        .collect()
+}
+
+/// The whole mix, if any block has the figure.
+fn mix_series(blocks: &[Block], value: Value) -> Vec<Series> {
+    let all = series(ALL_ENDPOINTS, blocks, value);
     if all.differences.is_empty() { vec![] } else { vec![all] }
+}
+
+/// How long users who wait for their answers take for one; none in the open model, where the schedule decides.
+fn seconds_per_answer(round: &MeasuredRound) -> Option<f64> {
+    let closed = round.phase.arrivals.is_none() && round.all().count > 0;
+    closed.then(|| round.seconds / round.all().count as f64)
+}
+
+/// The shares that failed of each endpoint and of the whole mix. What neither side failed in any block needs no test.
+fn failures(blocks: &[Block], sides: Sides, seed: u64) -> Vec<Comparison> {
+    let difference = |name: &str, (before, after): &Block| {
+        let share = |round: &MeasuredRound| round.endpoints.get(name)?.failed_share();
+        Some(share(after)? - share(before)?)
+    };
+    let all: Vec<Series> = endpoints(blocks)
+        .into_iter()
+        .map(|name| {
+            let differences: Vec<f64> = blocks.iter().filter_map(|block| difference(name, block)).collect();
+            Series {
+                endpoint: name.clone(),
+                tested: differences.len() == blocks.len(),
+                differences,
+            }
+        })
+        .collect();
+    let mut found = family(Family::FailedShare, &all, sides, seed);
+    for comparison in &mut found {
+        comparison.ratio = failed_ratio(blocks, &comparison.endpoint);
+        // The bounds are of the difference of shares, which a ratio of shares does not have.
+        (comparison.ratio_low, comparison.ratio_high) = (None, None);
+    }
+    found
+}
+
+/// Failed share of the second subject over that of the first, over all blocks, half a request in a million added to each
+/// so that none is divided by zero.
+fn failed_ratio(blocks: &[Block], endpoint: &str) -> f64 {
+    const TINY: f64 = 0.5e-6;
+    let counts = |(failed, due): (u64, u64), round: &MeasuredRound| {
+        let counted = round.endpoints.get(endpoint);
+        let (more_failed, more_due) = counted.map_or((0, 0), |one| (one.failed(), one.due()));
+        (failed + more_failed, due + more_due)
+    };
+    let share = |(failed, due): (u64, u64)| failed as f64 / due.max(1) as f64 + TINY;
+    let before = blocks.iter().fold((0, 0), |sum, (before, _)| counts(sum, before));
+    let after = blocks.iter().fold((0, 0), |sum, (_, after)| counts(sum, after));
+    share(after) / share(before)
 }
 
 fn series(endpoint: &str, blocks: &[Block], value: impl Fn(&MeasuredRound) -> Option<f64>) -> Series {
@@ -73,7 +142,7 @@ fn series(endpoint: &str, blocks: &[Block], value: impl Fn(&MeasuredRound) -> Op
         (ratio.is_finite() && ratio > 0.0).then(|| ratio.ln())
     };
     let differences: Vec<f64> = blocks.iter().filter_map(difference).collect();
-    let enough = |round: &MeasuredRound| answers(round, endpoint) >= MIN_ANSWERS;
+    let enough = |round: &MeasuredRound| due(round, endpoint) >= MIN_ANSWERS;
     let tested =
         differences.len() == blocks.len() && blocks.iter().all(|(before, after)| enough(before) && enough(after));
     Series {
@@ -83,20 +152,13 @@ fn series(endpoint: &str, blocks: &[Block], value: impl Fn(&MeasuredRound) -> Op
     }
 }
 
-fn p95_us(round: &MeasuredRound, endpoint: &str) -> Option<f64> {
-    round
-        .endpoints
-        .get(endpoint)?
-        .latency
-        .quantile_us(0.95)
-        .map(|us| us as f64)
+fn quantile_us(round: &MeasuredRound, endpoint: &str, quantile: f64) -> Option<f64> {
+    let judged = round.endpoints.get(endpoint)?.judged();
+    judged.quantile_us(quantile).map(|us| us as f64)
 }
 
-fn answers(round: &MeasuredRound, endpoint: &str) -> u64 {
-    round
-        .endpoints
-        .get(endpoint)
-        .map_or(0, |measured| measured.latency.len())
+fn due(round: &MeasuredRound, endpoint: &str) -> u64 {
+    round.endpoints.get(endpoint).map_or(0, Measured::due)
 }
 
 /// Tests the series of one family together and says what follows for each. Series that are not `tested` stay out of
@@ -124,22 +186,52 @@ fn comparison(family: Family, series: &Series, (p_slower, p_faster): (f64, f64),
         p_slower,
         p_faster,
         outcome: location.map_or(Outcome::InsufficientData, |location| {
-            decide(location, p_slower, p_faster)
+            decide(location, (p_slower, p_faster), Thresholds::of(family, &series.endpoint))
         }),
         ..Comparison::located(family, &series.endpoint, sides, &series.differences)
     }
 }
 
-/// The rule of the report, on the logarithmic scale.
-fn decide(location: Location, p_slower: f64, p_faster: f64) -> Outcome {
+/// When a difference counts, on the scale of the family.
+#[derive(Debug, Clone, Copy)]
+struct Thresholds {
+    effect: f64,
+    tolerance: f64,
+    margin: f64,
+}
+
+impl Thresholds {
+    fn of(family: Family, endpoint: &str) -> Self {
+        if family == Family::FailedShare {
+            let effect = if endpoint == ALL_ENDPOINTS {
+                FAILED_OF_ALL
+            } else {
+                FAILED_OF_ONE
+            };
+            return Self {
+                effect,
+                tolerance: effect,
+                margin: 2.0 * effect,
+            };
+        }
+        Self {
+            effect: EFFECT.ln(),
+            tolerance: TOLERANCE.ln(),
+            margin: MARGIN.ln(),
+        }
+    }
+}
+
+/// The rule of the report.
+fn decide(location: Location, (p_slower, p_faster): (f64, f64), limits: Thresholds) -> Outcome {
     let slower = p_slower <= ALPHA;
-    if slower && location.estimate >= TOLERANCE.ln() {
+    if slower && location.estimate >= limits.tolerance {
         Outcome::Regress
-    } else if slower && location.estimate >= EFFECT.ln() {
+    } else if slower && location.estimate >= limits.effect {
         Outcome::SlowerWithinTolerance
-    } else if p_faster <= ALPHA && location.estimate <= -EFFECT.ln() {
+    } else if p_faster <= ALPHA && location.estimate <= -limits.effect {
         Outcome::Improved
-    } else if location.bounds.is_some_and(|(_, high)| high <= MARGIN.ln()) {
+    } else if location.bounds.is_some_and(|(_, high)| high <= limits.margin) {
         Outcome::Pass
     } else {
         Outcome::Inconclusive
@@ -254,22 +346,100 @@ mod tests {
     }
 
     #[test]
-    fn both_families_see_the_same_change() {
+    fn every_family_of_times_and_costs_sees_the_same_change() {
+        let seeing = [
+            (Family::LatencyP95, "a"),
+            (Family::LatencyP95, "all"),
+            (Family::LatencyP50, "a"),
+            (Family::LatencyP50, "all"),
+            (Family::LatencyMean, "all"),
+            (Family::CpuPerRequest, "all"),
+        ];
         for (factor, expected) in [
             (1.2, Outcome::Regress),
             (1.035, Outcome::SlowerWithinTolerance),
             (1.0, Outcome::Pass),
             (0.25, Outcome::Improved),
         ] {
-            let family = |family: Family, endpoint: &str| (family, endpoint.to_owned(), expected);
+            let found = outcomes(&rounds(6, factor));
+            for (family, endpoint, outcome) in &found {
+                let sees = seeing.contains(&(*family, endpoint.as_str()));
+                let expected = if sees { expected } else { Outcome::Pass };
+                assert_eq!(*outcome, expected, "factor {factor}: {family} of {endpoint}");
+            }
+            assert_eq!(found.len(), seeing.len() + 3, "and throughput, and failures of both");
+        }
+    }
+
+    fn outcome_of(rounds: &[Round], family: Family, endpoint: &str) -> Outcome {
+        let found = compared(rounds);
+        let found = found
+            .into_iter()
+            .find(|one| one.family == family && one.endpoint == endpoint);
+        found.unwrap().outcome
+    }
+
+    /// Five blocks of two sides, whose rounds are made of a block's number.
+    fn blocks(old: impl Fn(u64) -> Round, new: impl Fn(u64) -> Round) -> Vec<Round> {
+        (0..5).flat_map(|block| [old(block), new(block)]).collect()
+    }
+
+    fn of_times(block: u64, side: &str, times: Vec<u64>) -> Round {
+        round(u32::try_from(block).unwrap(), side, &[("a", times)])
+    }
+
+    /// Cache hits four times slower: the 95th percentile is that of the misses, and does not move.
+    #[test]
+    fn a_median_that_moves_under_an_unmoved_p95_is_called() {
+        let side = |side: &'static str, hit_us: u64| {
+            move |block: u64| {
+                of_times(
+                    block,
+                    side,
+                    [vec![hit_us + block; 176], vec![20_000 + block; 24]].concat(),
+                )
+            }
+        };
+        let rounds = blocks(side("old", 300), side("new", 1_200));
+        assert_eq!(outcome_of(&rounds, Family::LatencyP95, "all"), Outcome::Pass);
+        assert_eq!(outcome_of(&rounds, Family::LatencyP50, "all"), Outcome::Regress);
+        assert_eq!(outcome_of(&rounds, Family::LatencyMean, "all"), Outcome::Regress);
+    }
+
+    #[test]
+    fn fewer_answers_in_the_same_time_are_called() {
+        let side = |side: &'static str, answers: usize| {
+            move |block: u64| of_times(block, side, vec![2_000; answers + usize::try_from(block).unwrap()])
+        };
+        let rounds = blocks(side("old", 1_000), side("new", 800));
+        assert_eq!(outcome_of(&rounds, Family::Throughput, "all"), Outcome::Regress);
+        assert_eq!(outcome_of(&rounds, Family::LatencyP95, "all"), Outcome::Pass);
+    }
+
+    /// The slow ones are answered with an error, or never: what is left is quicker, and the side is not.
+    #[test]
+    fn a_side_that_fails_more_is_called_whatever_its_answers_take() {
+        let old = |block| of_times(block, "old", vec![2_000; 1_000]);
+        let spoil: [fn(&mut crate::record::EndpointCounts); 2] =
+            [|counts| counts.errors = 30, |counts| counts.censored = 30];
+        for spoil in spoil {
+            let new = |block| {
+                let mut failing = of_times(block, "new", vec![1_000; 970]);
+                spoil(failing.phases[0].endpoints.get_mut("a").unwrap());
+                failing
+            };
+            let rounds = blocks(old, new);
+            for endpoint in ["a", "all"] {
+                assert_eq!(outcome_of(&rounds, Family::FailedShare, endpoint), Outcome::Regress);
+            }
+            let many = |block| {
+                let mut failing = new(block);
+                failing.phases[0].endpoints.get_mut("a").unwrap().errors = 200;
+                failing
+            };
             assert_eq!(
-                outcomes(&rounds(6, factor)),
-                [
-                    family(Family::LatencyP95, "a"),
-                    family(Family::LatencyP95, "all"),
-                    family(Family::CpuPerRequest, "all")
-                ],
-                "factor {factor}"
+                outcome_of(&blocks(old, many), Family::LatencyP95, "a"),
+                Outcome::Regress
             );
         }
     }

@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 
 /// Shown for a number that is none (infinite or undefined).
 const NO_NUMBER: &str = "n/a";
+/// Shown for a time beyond what histograms tell apart.
+const OVER: &str = "over 60 s";
 
 /// The unit in which a value is stored, which decides how it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +116,29 @@ pub fn percent(share: f64) -> String {
 
 /// A measured value with its unit, for a table.
 pub fn quantity(value: f64, unit: Unit) -> String {
+    if unit == Unit::Milliseconds && is_over(value) {
+        return OVER.to_owned();
+    }
     format!("{}{}", number(unit.shown(value)), unit.suffix())
+}
+
+/// A time in milliseconds for a table, without its unit. The histograms tell no times above 60 s apart, and failed
+/// requests count as slower than any answer: both are said to be over it.
+pub fn milliseconds(ms: f64) -> String {
+    if is_over(ms) { OVER.to_owned() } else { number(ms) }
+}
+
+/// A time in milliseconds with its unit, for a sentence.
+pub fn time(ms: f64) -> String {
+    if is_over(ms) {
+        OVER.to_owned()
+    } else {
+        format!("{} ms", figure(ms))
+    }
+}
+
+fn is_over(ms: f64) -> bool {
+    ms >= us_to_ms(crate::histogram::MAX_US)
 }
 
 /// A value that somebody wrote down, with its unit: shown as written, not rounded to three digits.
@@ -130,6 +154,9 @@ pub fn exact(value: f64, unit: Unit) -> String {
 
 /// An interval with its unit, e.g. `1.31 to 1.38 ms`.
 pub fn interval((low, high): (f64, f64), unit: Unit) -> String {
+    if unit == Unit::Milliseconds && is_over(low) {
+        return OVER.to_owned();
+    }
     format!("{} to {}", number(unit.shown(low)), quantity(high, unit))
 }
 

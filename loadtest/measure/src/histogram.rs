@@ -64,6 +64,11 @@ impl<const PRECISION: u8> TimeHistogram<PRECISION> {
         self.0.saturating_record(clamp_us(us));
     }
 
+    /// Counts `times` times of one length, as [`record_us`](Self::record_us) does.
+    pub fn record_n_us(&mut self, us: u64, times: u64) {
+        self.0.saturating_record_n(clamp_us(us), times);
+    }
+
     /// Adds everything that `other` counted.
     pub fn merge(&mut self, other: &Self) {
         add_same_layout(&mut self.0, &other.0);

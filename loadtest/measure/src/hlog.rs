@@ -5,6 +5,7 @@
 //! milliseconds, the histogram in microseconds. What does not belong here: which histograms a record merges (`merge`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -273,7 +274,8 @@ fn tag_part(name: &str) -> String {
         if c.is_whitespace() || c.is_control() || matches!(c, '/' | ',' | '%') {
             let mut bytes = [0; 4];
             for byte in c.encode_utf8(&mut bytes).bytes() {
-                part.push_str(&format!("%{byte:02X}"));
+                // Writing to a String cannot fail.
+                let _ = write!(part, "%{byte:02X}");
             }
         } else {
             part.push(c);

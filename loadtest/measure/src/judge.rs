@@ -14,7 +14,9 @@ use crate::baseline::{self, BaselineError, BaselineRules};
 use crate::capacity::step;
 use crate::checks::{self, CAME_TO_ITS_END};
 use crate::compare::{Sides, compare};
+use crate::disturbance::{self, Disturbance};
 use crate::gate::{Evaluation, GateRules, evaluate};
+use crate::limits::MIN_BLOCKS;
 use crate::record::{Check, Comparison, Purpose, Record, Summary, Verdict};
 use crate::rounds::{RoundError, Rounds};
 use crate::summary::summarise;
@@ -79,7 +81,8 @@ pub enum JudgeError {
 /// # Errors
 /// A histogram that cannot be read, or baselines that cannot be compared with. The record is then as it was.
 pub fn judge(record: &mut Record, question: &Question<'_>) -> Result<(), JudgeError> {
-    let rounds = Rounds::decode(&record.rounds)?;
+    let mut rounds = Rounds::decode(&record.rounds)?;
+    let repeated = leave_out_disturbed(record, &mut rounds);
     let (before, after) = record.sides();
     let evaluation = evaluation(record, question.ending.is_early(record))?;
     let against = |stored: &Baselines| baseline::compare(record, rounds.of(after), stored.records, &stored.rules);
@@ -94,9 +97,11 @@ pub fn judge(record: &mut Record, question: &Question<'_>) -> Result<(), JudgeEr
         summary: summary.get(after).unwrap_or(&no_figures),
         before: before.map(|before| rounds.of(before)),
         after: rounds.of(after),
+        disturbance: Disturbance::of(rounds.of(after), f64::from(record.machine.cores)),
     };
     let results = targets::results(specs, evidence);
-    let checks = checks_of(record, &rounds, specs, &question.ending, evaluation.as_ref());
+    let mut checks = checks_of(record, &rounds, specs, &question.ending, evaluation.as_ref());
+    checks.extend(repeated);
     let (comparisons, gate) = match evaluation {
         Some(evaluation) => (evaluation.comparisons, Some(evaluation.gate)),
         None => (comparisons(record, &rounds), None),
@@ -115,6 +120,45 @@ pub fn judge(record: &mut Record, question: &Question<'_>) -> Result<(), JudgeEr
         (record.verdict, record.exit_code, record.verdict_reason) = (*verdict, *exit_code, why.clone());
     }
     Ok(())
+}
+
+/// Judges a stored record on what it carries, so that nothing that it says of itself is believed but what was counted: no
+/// summary, no verdict. That it was stopped stays its verdict; a comparison with baselines stays as it was found, since
+/// only the records that it was made with could make it again.
+///
+/// # Errors
+/// As [`judge`].
+pub fn rederive(record: &mut Record) -> Result<(), JudgeError> {
+    let stopped = matches!(record.verdict, Verdict::Interrupted | Verdict::Unavailable);
+    let (verdict, reason, baseline) = (record.verdict, record.verdict_reason.clone(), record.baseline.take());
+    let judged = judge(record, &Question::default());
+    record.baseline = baseline;
+    judged?;
+    if stopped && Ending::AsFound.is_early(record) {
+        (record.verdict, record.verdict_reason) = (verdict, reason);
+    } else {
+        (record.verdict, record.verdict_reason) = verdict::of(record);
+    }
+    record.exit_code = record.verdict.exit_code();
+    Ok(())
+}
+
+/// Takes the blocks in which the machine was disturbed out of `rounds`, where as many as were planned, or as a comparison
+/// needs, were measured without. The check says which, or that too few were left alone.
+fn leave_out_disturbed(record: &Record, rounds: &mut Rounds) -> Option<Check> {
+    if !matches!(record.purpose, Purpose::Report | Purpose::Ablation) {
+        return None;
+    }
+    let disturbed = disturbance::blocks(rounds.in_order());
+    let all: BTreeSet<u32> = record.rounds.iter().map(|round| round.block).collect();
+    let alone = all.len() - disturbed.len();
+    let planned = record.workload.blocks;
+    let enough = usize::try_from(planned).unwrap_or(usize::MAX).min(MIN_BLOCKS).max(1);
+    if alone < enough {
+        return checks::repeated(&[], &disturbed, planned);
+    }
+    rounds.leave_out(|block| disturbed.iter().any(|(number, _)| *number == block));
+    checks::repeated(&disturbed, &[], planned)
 }
 
 impl Ending {
@@ -171,7 +215,7 @@ fn checks_of(
     };
     made.extend(checks::of_run(record));
     if !(rounds.all.is_empty() && ending.is_early(record)) {
-        made.extend(checks::of_rounds(rounds));
+        made.extend(checks::of_rounds(rounds, record.sides().1, specs));
         if record.purpose == Purpose::Gate {
             made.extend(checks::of_slices(rounds, &record.workload));
         } else {

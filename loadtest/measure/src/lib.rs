@@ -9,9 +9,11 @@
 //! [`gate`], [`targets`], checks and the verdict in their order -> [`record::Record`], which [`store`] keeps on disk.
 
 pub mod baseline;
+mod batches;
 pub mod capacity;
 mod checks;
 pub mod compare;
+pub mod disturbance;
 pub mod figures;
 pub mod gate;
 pub mod histogram;

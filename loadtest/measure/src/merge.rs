@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use crate::histogram::{HistogramError, LatencyHistogram, SliceHistogram};
 use crate::record::{
-    Arrivals, Check, Consistency, EndpointCounts, MAX_STALE_EXAMPLES, Phase, Purpose, Record, Round, Slice, WorkloadId,
+    Arrivals, Check, Consistency, EndpointCounts, MAX_STALE_EXAMPLES, Phase, Purpose, Record, Round, Shard, Slice,
+    WorkloadId,
 };
 use crate::targets::TargetSpec;
 
@@ -59,11 +60,14 @@ pub fn records(records: &[Record]) -> Result<Record, MergeError> {
         return Err(MergeError::TooFew(1));
     }
     others.iter().try_for_each(|other| like(first, other))?;
+    for (index, other) in records.iter().enumerate() {
+        records[..index].iter().try_for_each(|one| different(one, other))?;
+    }
     Ok(Record {
         id: format!("{}-merged-{}", first.id, records.len()),
         rounds: round::merge_all(records)?,
         workload: workload(records),
-        merged_from: records.iter().map(|record| record.id.clone()).collect(),
+        merged_from: records.iter().flat_map(generators).map(str::to_owned).collect(),
         checks: checks(records),
         schema_version: first.schema_version,
         purpose: first.purpose,
@@ -79,29 +83,38 @@ pub fn records(records: &[Record]) -> Result<Record, MergeError> {
     })
 }
 
-/// The checks of the first record, each as found by the first generator that failed it: what spoilt one of them spoilt
-/// the load. Those that the merged rounds allow are made again when it is judged.
+/// The checks of the records, each as found by every generator that failed it: what spoilt one of them spoilt the load.
+/// Those that the merged rounds allow are made again when it is judged.
 fn checks(records: &[Record]) -> Vec<Check> {
     let failed = |name: &str| {
-        let mut checks = records.iter().flat_map(|record| &record.checks);
-        checks.find(|check| check.name == name && !check.ok)
+        let found = records.iter().flat_map(|record| {
+            let own = record.checks.iter().filter(|check| check.name == name && !check.ok);
+            own.map(|check| (format!("{} (record {})", check.detail, record.id), check))
+        });
+        let found: Vec<(String, &Check)> = found.collect();
+        let details: Vec<&str> = found.iter().map(|(detail, _)| detail.as_str()).collect();
+        found.first().map(|(_, check)| Check {
+            detail: details.join("; "),
+            ..(*check).clone()
+        })
     };
     let mut all: Vec<Check> = Vec::new();
     for check in records.iter().flat_map(|record| &record.checks) {
         if all.iter().all(|known| known.name != check.name) {
-            all.push(failed(&check.name).unwrap_or(check).clone());
+            all.push(failed(&check.name).unwrap_or_else(|| check.clone()));
         }
     }
     all
 }
 
-/// Users and rates of generators add up; the seed is the first one's.
+/// Users and rates of generators add up; the seed is the first one's, and none of them drove it alone.
 fn workload(records: &[Record]) -> WorkloadId {
     let users = records.iter().map(|record| record.workload.users).sum();
     let rate_per_s = records.iter().map(|record| record.workload.rate_per_s).sum();
     WorkloadId {
         users,
         rate_per_s,
+        shard: None,
         ..records[0].workload.clone()
     }
 }
@@ -113,9 +126,6 @@ fn like(first: &Record, other: &Record) -> Result<(), MergeError> {
         id: other.id.clone(),
         what,
     };
-    if first.id == other.id {
-        return Err(unlike("it is the same record, and would be counted twice".to_owned()));
-    }
     match first.purpose {
         Purpose::Gate => return Err(unlike("a gate's slices belong to one generator".to_owned())),
         Purpose::Capacity => return Err(unlike("a search for capacity belongs to one generator".to_owned())),
@@ -127,6 +137,57 @@ fn like(first: &Record, other: &Record) -> Result<(), MergeError> {
         .map_or(Ok(()), |(what, one, another)| {
             Err(unlike(format!("{what} is {another}, not {one}")))
         })
+}
+
+/// Refuses two records that are the same run, or that sent the same requests at the same moments: each would count twice
+/// what one generator did.
+fn different(one: &Record, other: &Record) -> Result<(), MergeError> {
+    let unlike = |what: String| {
+        Err(MergeError::Unlike {
+            first: one.id.clone(),
+            id: other.id.clone(),
+            what,
+        })
+    };
+    if let Some(id) = generators(one).intersection(&generators(other)).next() {
+        return unlike(format!("both hold the run {id}, which would be counted twice"));
+    }
+    if one.rounds == other.rounds {
+        return unlike("it has the same content, which would be counted twice".to_owned());
+    }
+    let (here, there) = (&one.workload, &other.workload);
+    let apart = match (here.shard, there.shard) {
+        (Some(a), Some(b)) => a.of == b.of && a.index != b.index,
+        _ => false,
+    };
+    let merged = !one.merged_from.is_empty() || !other.merged_from.is_empty();
+    if here.seed == there.seed && !apart && !merged {
+        return unlike(format!(
+            "both were driven with seed {} as {} and {}, and so sent the same keys at the same moments: give each \
+             generator its part with --shard 1/{n}, --shard 2/{n}, ...",
+            here.seed,
+            part(here.shard),
+            part(there.shard),
+            n = 2
+        ));
+    }
+    Ok(())
+}
+
+fn part(shard: Option<Shard>) -> String {
+    shard.map_or_else(
+        || "the only generator".to_owned(),
+        |shard| format!("{}/{}", shard.index, shard.of),
+    )
+}
+
+/// Ids of the runs in a record.
+fn generators(record: &Record) -> BTreeSet<&str> {
+    if record.merged_from.is_empty() {
+        BTreeSet::from([record.id.as_str()])
+    } else {
+        record.merged_from.iter().map(String::as_str).collect()
+    }
 }
 
 /// Facts that must be equal, as text: name, in the first record, in the other.
@@ -148,7 +209,13 @@ fn differences(first: &Record, other: &Record) -> Vec<(&'static str, String, Str
             ("the workload", format!("{name} ({sha256})")),
             ("the arrival process", arrivals.clone().unwrap_or_default()),
             ("the length", format!("{warm_up_s} s + {measure_s} s, {blocks} blocks")),
-            ("the harness", format!("{} {}", record.tool.version, record.tool.git)),
+            (
+                "the harness",
+                format!(
+                    "{} {}, {} build",
+                    record.tool.version, record.tool.git, record.tool.build
+                ),
+            ),
             ("the stack", format!("{:?}", record.stack)),
             ("the subjects", subjects(record)),
             ("the rounds", rounds(record)),

@@ -27,6 +27,11 @@ pub fn share_above(rounds: &[&LatencyHistogram], limit_us: u64) -> Option<Cluste
 pub fn interval_us(rounds: &[&LatencyHistogram], quantile: f64) -> Option<(u64, u64)> {
     let all = merged(rounds.iter().copied());
     let half = share_above(rounds, all.quantile_us(quantile)?)?.half_width(TWO_SIDED_95)?;
+    around_us(&all, quantile, half)
+}
+
+/// The quantiles of `all` at `quantile -+ half`.
+pub(crate) fn around_us(all: &LatencyHistogram, quantile: f64, half: f64) -> Option<(u64, u64)> {
     Some((
         all.quantile_us((quantile - half).max(0.0))?,
         all.quantile_us((quantile + half).min(1.0))?,

@@ -86,6 +86,11 @@ pub struct Record {
     /// Ids of the records that this one was merged from; empty for one that was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<String>,
+    /// SHA-256, hexadecimal, over what was measured: everything above but what follows from it (summary, comparisons,
+    /// judgements). Written when the record is saved and compared when it is read; a record without it, or with another,
+    /// is said to be edited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 impl Record {
@@ -182,6 +187,9 @@ pub struct WorkloadId {
     pub sha256: String,
     /// Seed of every random choice of the run.
     pub seed: u64,
+    /// Which of several generators that drove this load together this one was; absent where it was alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Closed or open.
     pub model: Model,
     /// Concurrent users (closed model).
@@ -203,8 +211,23 @@ pub struct WorkloadId {
     pub warm_up_s: f64,
     /// Seconds measured per launch.
     pub measure_s: f64,
+    /// Seconds that requests in flight got at the end of a launch at most; 0 in records of older builds, which did not
+    /// say.
+    #[serde(default)]
+    pub drain_s: f64,
     /// Blocks: each launches every subject once.
     pub blocks: u32,
+}
+
+/// One of several generators of one load. Each draws its own keys, pauses and arrivals from the seed that they share;
+/// the order of launches is the same for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Shard {
+    /// Its number, from 1.
+    pub index: u32,
+    /// How many there are.
+    pub of: u32,
 }
 
 /// A part of the measured phase in which the rate stays or changes evenly.
@@ -278,6 +301,10 @@ pub struct Round {
     pub probes: BTreeMap<String, f64>,
     /// Metrics that count something in something, e.g. `cache.hit_ratio` = hits in lookups.
     pub ratios: BTreeMap<String, Ratio>,
+    /// Metrics whose counter fell while it was watched, because whoever keeps it was restarted or reset: they have no
+    /// value in this round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resets: Vec<String>,
     /// Values of probes over time, over the whole round, warm-up included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<Series>,
@@ -347,7 +374,7 @@ pub struct EndpointCounts {
     pub count: u64,
     /// Answers not as expected, refused connections, time-outs; their times are not in `hdr`.
     pub errors: u64,
-    /// Still in flight at the deadline of the phase (invariant 8).
+    /// Still in flight when the drain ended (invariant 8).
     pub censored: u64,
     /// The errors and the censored by class; absent where there is none, and in records of builds that did not count
     /// them.
@@ -475,8 +502,9 @@ pub struct ConsistencySummary {
 /// The name under which the whole mix stands in [`Summary::endpoints`].
 pub const ALL_ENDPOINTS: &str = "all";
 
-/// Latency of one endpoint, from the merged histograms (percentiles are never averaged). With a `count` of 0 its times
-/// are 0 and the curve is empty.
+/// Latency of one endpoint, from the merged histograms (percentiles are never averaged). A request that failed counts in
+/// the percentiles as slower than any answer, so that one that lies among them is 60,000 ("over 60 s"); mean, largest
+/// and curve are those of the answers. Where nothing was due, all are 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndpointSummary {
@@ -484,17 +512,21 @@ pub struct EndpointSummary {
     pub count: u64,
     /// Answers as expected per second of measured time.
     pub rps: f64,
-    /// Errors over everything sent, 0 to 1.
+    /// Requests that failed over everything due, 0 to 1: an unexpected answer or none, not answered when the drain ended,
+    /// dropped.
     pub error_rate: f64,
-    /// Requests still in flight at a deadline.
+    /// Requests still in flight when the drain ended.
     pub censored: u64,
+    /// Arrivals that found no free connection (open model).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
     /// Errors and censored requests by class.
     #[serde(default, skip_serializing_if = "Failures::is_empty")]
     pub failures: Failures,
     /// Requests that were sent a second time, see `repeated` of the rounds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeated: u64,
-    /// Mean, milliseconds.
+    /// Mean of the answers, milliseconds.
     pub mean_ms: f64,
     /// Median, milliseconds.
     pub p50_ms: f64,
@@ -506,12 +538,15 @@ pub struct EndpointSummary {
     pub p99_ms: f64,
     /// 99.9th percentile, milliseconds.
     pub p999_ms: f64,
-    /// Largest, milliseconds.
+    /// Largest of the answers, milliseconds.
     pub max_ms: f64,
     /// 95 % interval of the 95th percentile (Woodruff, cluster = round); absent with fewer than two rounds.
     pub p95_ci_ms: Option<(f64, f64)>,
-    /// Percentile curve: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
+    /// Percentile curve of the answers: (quantile 0..1, milliseconds), ascending, log-spaced towards 1.
     pub curve: Vec<(f64, f64)>,
+    /// Times of the answers alone; absent where no request failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<ServiceTimes>,
     /// Service times of these answers, from the actual send; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceTimes>,
@@ -634,8 +669,14 @@ pub struct TargetResult {
     pub observed: Option<f64>,
     /// 95 % interval of `observed`.
     pub interval: Option<(f64, f64)>,
+    /// Why nothing measures it yet, as its file says: without a figure it then does not bind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_yet: Option<String>,
     /// The judgement.
     pub verdict: TargetVerdict,
+    /// Whether the machine was disturbed by as much as explains that it does not hold, so that the run decides nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hangs: bool,
     /// Why, where it is not obvious (what is missing, how wide the interval is).
     pub detail: String,
 }
@@ -670,16 +711,39 @@ pub enum TargetVerdict {
     NotMeasured,
 }
 
-/// One self-check. A failed one makes the run invalid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One self-check. What a failed one means depends on what it is about.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// e.g. `fsync is on`.
     pub name: String,
     /// Whether it held.
     pub ok: bool,
+    /// What it speaks of, and so what its failure means.
+    #[serde(default)]
+    pub about: About,
     /// The figures behind it.
     pub detail: String,
+}
+
+/// Name of the check that a record which was edited fails, however often it is judged or merged.
+pub const AS_WRITTEN: &str = "the record is as it was written";
+
+/// What a self-check speaks of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum About {
+    /// The generator, the stack or the record itself: failed, the run is invalid.
+    #[default]
+    Run,
+    /// The machine, which can only have lengthened times: failed, what holds in spite of it holds, and the run is invalid
+    /// where a verdict hangs on it.
+    Machine,
+    /// The subject: failed, it is the subject that did not cope.
+    Subject,
+    /// What the figures can say: failed, they leave something undecided.
+    Figures,
 }
 
 impl Check {
@@ -687,8 +751,13 @@ impl Check {
         Self {
             name: name.to_owned(),
             ok,
+            about: About::Run,
             detail,
         }
+    }
+
+    pub(crate) fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 }
 
@@ -697,18 +766,20 @@ impl Check {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Everything measured holds. Exit code 0.
+    /// Everything that was asked holds. Exit code 0.
     Pass,
+    /// Nothing was asked: no target was given, and nothing to compare with. Exit code 0.
+    Measured,
     /// The subject or the stack was not available. Exit code 3.
     Unavailable,
-    /// A self-check failed, or nobody has judged the record yet. Exit code 4.
+    /// The generator, the machine or the stack spoilt it, or nobody has judged the record yet. Exit code 4.
     #[default]
     Invalid,
-    /// A P0 or P1 target was missed. Exit code 5.
+    /// A P0 or P1 target was missed, or the subject did not cope with the load. Exit code 5.
     TargetsMissed,
     /// Slower than the first subject. Exit code 6.
     Regression,
-    /// Some P0 or P1 target, or comparison, could not be decided. Exit code 7.
+    /// Some P0 or P1 target, or comparison, could not be decided or was not measured. Exit code 7.
     Inconclusive,
     /// Stopped by the user. Exit code 130, as shells report an interrupt.
     Interrupted,
@@ -718,7 +789,7 @@ impl Verdict {
     /// The process exit code that stands for this verdict.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Pass => 0,
+            Self::Pass | Self::Measured => 0,
             Self::Unavailable => 3,
             Self::Invalid => 4,
             Self::TargetsMissed => 5,

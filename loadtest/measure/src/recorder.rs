@@ -6,8 +6,8 @@
 //! judging the sums (`checks`).
 //!
 //! Memory of a [`Shard`], fixed when it is made: 70 KB per endpoint and phase (three of them), 10 KB per measured
-//! second and 64 B per endpoint in it; the open model adds 70 KB per endpoint, 70 KB in all and 10 KB per second. Four endpoints and 60 s make
-//! 1.5 MB closed, 2.5 MB open. The caller bounds the number of shards (one per worker thread).
+//! second and 64 B per endpoint in it; the open model adds 70 KB per endpoint, 70 KB in all and 10 KB per second. Four
+//! endpoints and 60 s make 1.5 MB closed, 2.5 MB open. The caller bounds the number of shards (one per worker thread).
 
 mod cells;
 mod flow;

@@ -3,9 +3,10 @@
 //! What belongs here: getting at what was counted. What does not: any figure derived from it. Estimators, checks and
 //! targets take these types and never the text of a histogram, so that no judgement decodes one twice.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::histogram::{HistogramError, LatencyHistogram};
+use crate::histogram::{HistogramError, LatencyHistogram, MAX_US};
 use crate::record::{ALL_ENDPOINTS, EndpointCounts, Failures, PHASE_MEASURE, Phase, Round};
 
 /// A histogram of a round that cannot be read.
@@ -31,8 +32,11 @@ pub struct Measured {
     pub count: u64,
     /// Answers not as expected.
     pub errors: u64,
-    /// Still in flight at the end.
+    /// Still in flight at the end of the drain.
     pub censored: u64,
+    /// Arrivals that found no free connection: the subject held all of them. Before it is sent nobody knows what an
+    /// arrival would have asked for, so that each endpoint has its part of them, rounded up.
+    pub dropped: u64,
     /// Both by class.
     pub failures: Failures,
     /// Sent a second time.
@@ -55,6 +59,7 @@ impl Measured {
             count: counts.count,
             errors: counts.errors,
             censored: counts.censored,
+            dropped: 0,
             failures: counts.failures,
             repeated: counts.repeated,
             latency,
@@ -67,6 +72,7 @@ impl Measured {
         self.count += other.count;
         self.errors += other.errors;
         self.censored += other.censored;
+        self.dropped += other.dropped;
         self.failures.merge(&other.failures);
         self.repeated += other.repeated;
         self.latency.merge(&other.latency);
@@ -78,6 +84,37 @@ impl Measured {
     /// Everything sent.
     pub fn sent(&self) -> u64 {
         self.count + self.errors + self.censored
+    }
+
+    /// Requests without an answer as expected, whatever the reason.
+    pub fn failed(&self) -> u64 {
+        self.errors + self.censored + self.dropped
+    }
+
+    /// Everything that was due.
+    pub fn due(&self) -> u64 {
+        self.count + self.failed()
+    }
+
+    /// The share that failed; `None` where nothing was due.
+    pub fn failed_share(&self) -> Option<f64> {
+        (self.due() > 0).then(|| self.failed() as f64 / self.due() as f64)
+    }
+
+    /// Times by which the subject is judged: those of the answers, and for each request that failed one that is longer
+    /// than any limit (STATISTICS section 2).
+    pub fn judged(&self) -> Cow<'_, LatencyHistogram> {
+        if self.failed() == 0 {
+            return Cow::Borrowed(&self.latency);
+        }
+        let mut judged = self.latency.clone();
+        judged.record_n_us(MAX_US, self.failed());
+        Cow::Owned(judged)
+    }
+
+    /// Requests that took longer than `limit_us`, or failed.
+    pub fn slower_than(&self, limit_us: u64) -> u64 {
+        self.latency.count_above_us(limit_us) + self.failed()
     }
 
     /// Whether there is a time for every answer; else how many there are.
@@ -136,6 +173,11 @@ impl MeasuredRound<'_> {
             all.merge(&measured);
             endpoints.insert(name.clone(), measured);
         }
+        let dropped = phase.arrivals.as_ref().map_or(0, |arrivals| arrivals.dropped);
+        for measured in endpoints.values_mut() {
+            measured.dropped = share_of_dropped(dropped, measured.sent(), all.sent());
+        }
+        all.dropped = dropped;
         endpoints.insert(ALL_ENDPOINTS.to_owned(), all);
         let whole = |what: &str, hdr: Option<&String>| {
             let decoded = hdr.map(|hdr| LatencyHistogram::decode(hdr)).transpose();
@@ -151,6 +193,14 @@ impl MeasuredRound<'_> {
             propagation: whole("propagation", versions.map(|versions| &versions.propagation_hdr))?,
         })
     }
+}
+
+/// The part of `dropped` arrivals that would have been `sent` of `all_sent` requests.
+fn share_of_dropped(dropped: u64, sent: u64, all_sent: u64) -> u64 {
+    if all_sent == 0 {
+        return dropped;
+    }
+    (dropped * sent).div_ceil(all_sent)
 }
 
 pub(crate) fn unreadable(round: &Round, endpoint: &str, source: HistogramError) -> RoundError {
@@ -242,6 +292,20 @@ impl<'a> Rounds<'a> {
     /// The measured rounds of `subject`, in their order.
     pub fn of(&self, subject: &str) -> &[MeasuredRound<'a>] {
         self.by_subject.get(subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every subject with its measured rounds, by name.
+    pub fn subjects(&self) -> impl Iterator<Item = (&'a str, &[MeasuredRound<'a>])> {
+        self.by_subject
+            .iter()
+            .map(|(subject, rounds)| (*subject, rounds.as_slice()))
+    }
+
+    /// Without the blocks that `leaves_out` names.
+    pub(crate) fn leave_out(&mut self, leaves_out: impl Fn(u32) -> bool) {
+        for rounds in self.by_subject.values_mut() {
+            rounds.retain(|round| !leaves_out(round.round.block));
+        }
     }
 
     /// The measured rounds of every subject, in the order in which they ran.

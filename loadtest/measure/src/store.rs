@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::record::{Purpose, Record, SCHEMA_VERSION, Subject};
+use crate::record::{AS_WRITTEN, Check, Purpose, Record, SCHEMA_VERSION, Subject};
+
+mod digest;
 
 /// Why a record cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +78,8 @@ pub enum RecordError {
 
 impl Record {
     /// Writes the record to `path`, replacing what stands there only when everything is on disk: temporary file in
-    /// the same directory, fsync, rename. Refuses a record that lacks its workload hash, machine, build identity or id.
+    /// the same directory, fsync, rename. The digest over its data is put in. Refuses a record that lacks its workload
+    /// hash, machine, build identity or id.
     pub fn save(&self, path: &Path) -> Result<(), RecordError> {
         self.check_complete()?;
         let bytes = self.to_json()?;
@@ -85,6 +88,10 @@ impl Record {
 
     /// Reads a record; refuses one of a newer schema version. One without a purpose, as builds before November 2026
     /// wrote them, gets the one that its parts speak of.
+    ///
+    /// A record whose data is not what its digest was made of was edited after it was written; one without a digest may
+    /// have been, or is of an older build. Both are read all the same, with a failed check that says so and stays with
+    /// the record, so that whatever follows from it is never a pass.
     pub fn load(path: &Path) -> Result<Self, RecordError> {
         let bytes = std::fs::read(path).map_err(|source| io_error(path, "read it", source))?;
         let heading: Heading = parse(path, &bytes)?;
@@ -94,11 +101,16 @@ impl Record {
                 found: heading.schema_version,
             });
         }
-        let record: Self = parse(path, &bytes)?;
-        Ok(Self {
-            purpose: heading.purpose.unwrap_or_else(|| purpose_of_parts(&record)),
-            ..record
-        })
+        let mut record: Self = parse(path, &bytes)?;
+        record.purpose = heading.purpose.unwrap_or_else(|| purpose_of_parts(&record));
+        let value: serde_json::Value = parse(path, &bytes)?;
+        if let Some(edited) = edited(record.digest.as_deref(), &digest::of(&value)) {
+            record.checks.retain(|check| check.name != AS_WRITTEN);
+            record.checks.push(Check::new(AS_WRITTEN, false, edited));
+        }
+        // It is made anew when the record is saved again.
+        record.digest = None;
+        Ok(record)
     }
 
     fn check_complete(&self) -> Result<(), RecordError> {
@@ -137,11 +149,34 @@ impl Record {
     /// JSON text that is known to read back.
     fn to_json(&self) -> Result<Vec<u8>, RecordError> {
         let unreadable = |source| RecordError::NotReadableAgain { source };
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(unreadable)?;
+        let value = serde_json::to_value(self).map_err(unreadable)?;
+        let digested = Self {
+            digest: Some(digest::of(&value)),
+            ..self.clone()
+        };
+        let mut bytes = serde_json::to_vec_pretty(&digested).map_err(unreadable)?;
         serde_json::from_slice::<Self>(&bytes).map_err(unreadable)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
+}
+
+/// What is said of a record whose stored digest is not that of its data.
+fn edited(stored: Option<&str>, data: &str) -> Option<String> {
+    match stored {
+        Some(stored) if stored == data => None,
+        Some(stored) => Some(format!(
+            "its data has the digest {}, it was written with {}: it was edited since",
+            short(data),
+            short(stored)
+        )),
+        None => Some("it has no digest: it was edited, or written by a build that made none; measure again".to_owned()),
+    }
+}
+
+/// Enough of a digest to tell two apart.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 /// A subject that runs elsewhere (`url`) has no binary that the harness could hash.

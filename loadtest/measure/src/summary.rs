@@ -57,24 +57,28 @@ fn endpoint(rounds: &[&Measured], seconds: f64) -> EndpointSummary {
     for round in rounds {
         all.merge(round);
     }
-    let latencies: Vec<_> = rounds.iter().map(|round| &round.latency).collect();
-    let response = times(&all.latency);
+    let judged: Vec<_> = rounds.iter().map(|round| round.judged()).collect();
+    let judged: Vec<_> = judged.iter().map(|times| &**times).collect();
+    let response = times(&all.judged());
+    let answers = times(&all.latency);
     EndpointSummary {
         count: all.count,
         rps: share(all.count as f64, seconds),
-        error_rate: share(all.errors as f64, all.sent() as f64),
+        error_rate: share(all.failed() as f64, all.due() as f64),
         censored: all.censored,
+        dropped: all.dropped,
         failures: all.failures,
         repeated: all.repeated,
-        mean_ms: response.mean_ms,
+        mean_ms: answers.mean_ms,
         p50_ms: response.p50_ms,
         p90_ms: response.p90_ms,
         p95_ms: response.p95_ms,
         p99_ms: response.p99_ms,
         p999_ms: response.p999_ms,
-        max_ms: response.max_ms,
-        p95_ci_ms: percentile::interval_us(&latencies, 0.95).map(|(low, high)| (us_to_ms(low), us_to_ms(high))),
-        curve: response.curve,
+        max_ms: answers.max_ms,
+        p95_ci_ms: percentile::interval_us(&judged, 0.95).map(|(low, high)| (us_to_ms(low), us_to_ms(high))),
+        curve: answers.curve.clone(),
+        answers: (all.failed() > 0).then_some(answers),
         service: all.service.as_ref().map(times),
     }
 }
@@ -222,12 +226,26 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_without_answers_has_zeros_and_no_curve() {
+    fn an_endpoint_that_only_failed_is_slower_than_any_limit_and_has_no_curve() {
         let summary = summary(&[round(0, "s", &[("a", vec![])]).with_errors("a", 5)]);
         let a = &summary.endpoints["a"];
         assert_eq!((a.count, a.p95_ci_ms, a.curve.len()), (0, None, 0));
         assert_close(a.error_rate, 1.0, 1e-12);
-        assert_close(a.p95_ms, 0.0, 1e-12);
+        assert_close(a.p95_ms, 60_000.0, 1e-9);
+        assert_close(a.answers.as_ref().unwrap().p95_ms, 0.0, 1e-12);
+    }
+
+    #[test]
+    fn what_was_never_answered_is_slow_and_an_error() {
+        let mut hanging = round(0, "s", &[("a", vec![1_000; 90])]).with_errors("a", 2);
+        hanging.phases[0].endpoints.get_mut("a").unwrap().censored = 8;
+        let summary = summary(&[hanging]);
+        let a = &summary.endpoints["a"];
+        assert_close(a.error_rate, 0.1, 1e-12);
+        assert_eq!(
+            (a.p50_ms, a.p95_ms, a.answers.as_ref().unwrap().p95_ms),
+            (1.0, 60_000.0, 1.0)
+        );
     }
 
     #[test]

@@ -128,6 +128,7 @@ pub(crate) fn record() -> Record {
             name: "fsync is on".to_owned(),
             ok: true,
             detail: "fsync = on".to_owned(),
+            ..Check::default()
         }],
         verdict: Verdict::Pass,
         exit_code: 0,

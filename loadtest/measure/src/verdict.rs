@@ -3,89 +3,147 @@
 //! What belongs here: the order of importance. What does not: the parts that it weighs (`checks`, `targets`, `compare`,
 //! `gate`, `baseline`, `capacity`), and the verdict on a run that was stopped (`judge`).
 
+use std::collections::BTreeSet;
+
+use crate::checks::DISTURBED_AGAIN;
 use crate::figures::{figure, percent};
+use crate::limits::MIN_BLOCKS;
 use crate::record::{
-    Capacity, CapacityOutcome, Check, Comparison, Limit, Outcome, Priority, Purpose, Record, TargetResult,
-    TargetVerdict, Verdict,
+    ALL_ENDPOINTS, About, Capacity, CapacityOutcome, Check, Comparison, Limit, Outcome, Priority, Purpose, Record,
+    TargetResult, TargetVerdict, Verdict,
 };
 
 /// Offenders named in the sentence; the rest is counted.
 const NAMED: usize = 3;
 
-/// Weighs everything that was judged. The first of these decides:
+/// Weighs everything that was judged. Whose fault it is decides; the first of these does:
 ///
-/// 1. a failed self-check: [`Verdict::Invalid`], nothing else can be trusted;
+/// 1. a failed self-check of the generator, the stack or the record ([`About::Run`]): [`Verdict::Invalid`], nothing else
+///    can be trusted;
 /// 2. in a search for capacity, a rate that falls short of what was asked for, or none;
-/// 3. a missed P0 or P1 target: [`Verdict::TargetsMissed`];
+/// 3. a missed P0 or P1 target, or a subject measured alone that did not cope ([`About::Subject`]):
+///    [`Verdict::TargetsMissed`];
 /// 4. a comparison that regressed: [`Verdict::Regression`];
-/// 5. a P0 or P1 target, or a comparison that binds, that could not be decided: [`Verdict::Inconclusive`];
-/// 6. else [`Verdict::Pass`].
+/// 5. a P0 or P1 target that may not hold because the machine was disturbed: [`Verdict::Invalid`];
+/// 6. a P0 or P1 target that could not be decided or was not measured, a comparison that binds and was not decided,
+///    figures that say too little ([`About::Figures`]): [`Verdict::Inconclusive`];
+/// 7. else [`Verdict::Pass`], or [`Verdict::Measured`] where nothing was asked.
 ///
-/// Every comparison of a gate binds, and every one with a baseline. A report is about targets and large effects: of its
-/// comparisons only a regression counts. An ablation asks how much and not whether: neither its comparisons nor targets
-/// on a subject that lacks a feature count. Targets that nothing measured are counted in the sentence, never passed
-/// silently; P2 targets never fail a run.
+/// Every comparison binds, of a gate, of a report and with a baseline; but in a report an endpoint with too few requests
+/// is only named, as long as the whole mix is decided. An ablation asks how much and not whether: neither its comparisons
+/// nor targets on a subject that lacks a feature count. P2 targets never fail a run, and no run passes on targets of
+/// which none was measured.
 pub(crate) fn of(record: &Record) -> (Verdict, String) {
-    let failed = failed_checks(&record.checks);
+    let failed = failed_checks(&record.checks, About::Run);
     if !failed.is_empty() {
         return (Verdict::Invalid, sentence("the run is invalid: ", &failed));
     }
-    let own = record
-        .comparisons
-        .iter()
-        .filter(|one| binds(record.purpose, one.outcome));
-    let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
-    let comparisons: Vec<&Comparison> = own.chain(baseline).collect();
-    match (record.purpose, &record.capacity) {
-        (Purpose::Ablation, _) => {
-            let features = record.ablation.len();
-            weigh(
-                &[],
-                &comparisons,
-                &format!("every check holds; features switched off in turn: {features}"),
-            )
-        }
-        (Purpose::Capacity, Some(found)) => match of_capacity(found) {
-            (Verdict::Pass, holds) => weigh(&record.targets, &comparisons, &holds),
+    if record.purpose == Purpose::Ablation {
+        return (
+            Verdict::Measured,
+            format!(
+                "every check holds; features switched off in turn: {}",
+                record.ablation.len()
+            ),
+        );
+    }
+    if let (Purpose::Capacity, Some(found)) = (record.purpose, &record.capacity) {
+        return match of_capacity(found) {
+            (Verdict::Pass, holds) => weigh(record, &holds),
             fallen_short => fallen_short,
-        },
-        (Purpose::Report | Purpose::Gate | Purpose::Capacity, _) => weigh(
-            &record.targets,
-            &comparisons,
-            &passed(&record.targets, !comparisons.is_empty()),
-        ),
+        };
     }
+    weigh(record, "")
 }
 
-/// Whether a comparison within a record counts.
-fn binds(purpose: Purpose, outcome: Outcome) -> bool {
-    match purpose {
-        Purpose::Gate => true,
-        Purpose::Report | Purpose::Capacity => outcome == Outcome::Regress,
-        Purpose::Ablation => false,
-    }
-}
-
-/// Targets and comparisons, in the order of [`of`]; `passed` is said where all of them hold.
-fn weigh(targets: &[TargetResult], comparisons: &[&Comparison], passed: &str) -> (Verdict, String) {
-    let missed = binding(targets, TargetVerdict::Fail);
-    let mut open = binding(targets, TargetVerdict::Inconclusive);
-    open.extend(undecided(comparisons));
+/// Everything but the checks that make a run invalid, in the order of [`of`]; `held` is said first where all of it holds.
+fn weigh(record: &Record, held: &str) -> (Verdict, String) {
+    let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
+    let comparisons: Vec<&Comparison> = record.comparisons.iter().chain(baseline).collect();
+    let subject = failed_checks(&record.checks, About::Subject);
+    let (alone, beside) = if record.subjects.len() > 1 {
+        (Vec::new(), subject)
+    } else {
+        (subject, Vec::new())
+    };
     let decided = [
-        (Verdict::TargetsMissed, "missed: ", missed),
-        (Verdict::Regression, "slower than before: ", regressions(comparisons)),
-        (Verdict::Inconclusive, "not decided: ", open),
+        (Verdict::TargetsMissed, "missed: ", missed(&record.targets)),
+        (Verdict::TargetsMissed, "the subject did not cope: ", alone),
+        (Verdict::Regression, "slower than before: ", regressions(&comparisons)),
+        (
+            Verdict::Invalid,
+            "the machine was disturbed, and the verdict hangs on it: ",
+            hanging(record),
+        ),
+        (Verdict::Inconclusive, "not decided: ", open(record, beside)),
     ];
-    let first = decided.into_iter().find(|(_, _, offenders)| !offenders.is_empty());
-    first.map_or_else(
-        || {
-            let not_slower = (!comparisons.is_empty()).then(|| not_slower(comparisons));
-            let parts = [passed.to_owned(), not_slower.unwrap_or_default()];
-            let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-            (Verdict::Pass, said.join("; "))
-        },
-        |(verdict, lead, names)| (verdict, sentence(lead, &names)),
-    )
+    if let Some((verdict, lead, names)) = decided.into_iter().find(|(_, _, offenders)| !offenders.is_empty()) {
+        return (verdict, sentence(lead, &names));
+    }
+    let asked = !record.targets.is_empty() || !comparisons.is_empty() || !held.is_empty();
+    if !asked {
+        return (
+            Verdict::Measured,
+            "every check holds; nothing was asked: no targets were given".to_owned(),
+        );
+    }
+    let parts = [
+        held.to_owned(),
+        passed(&record.targets),
+        not_slower(&comparisons),
+        too_few(&comparisons),
+        disturbed(&record.checks),
+    ];
+    let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    (Verdict::Pass, said.join("; "))
+}
+
+/// P0 and P1 targets that are missed, and by more than a disturbance explains.
+fn missed(targets: &[TargetResult]) -> Vec<String> {
+    binding(targets, |target| target.verdict == TargetVerdict::Fail && !target.hangs)
+}
+
+/// P0 and P1 targets that a disturbance of the machine keeps from being decided, with the disturbances.
+fn hanging(record: &Record) -> Vec<String> {
+    let mut found = binding(&record.targets, |target| target.hangs);
+    if !found.is_empty() {
+        found.extend(failed_checks(&record.checks, About::Machine));
+    }
+    found
+}
+
+/// What could not be decided.
+fn open(record: &Record, beside: Vec<String>) -> Vec<String> {
+    let targets = &record.targets;
+    let mut open = binding(targets, |target| target.verdict == TargetVerdict::Inconclusive);
+    open.extend(unmeasured(targets));
+    let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
+    open.extend(undecided(&record.comparisons, |one| is_only_named(record.purpose, one)));
+    open.extend(undecided(baseline, |_| false));
+    open.extend(beside);
+    open.extend(failed_checks(&record.checks, About::Figures));
+    open
+}
+
+/// P0 and P1 targets without a figure, unless their file says why they have none yet; and where no target of any
+/// priority has one, that.
+fn unmeasured(targets: &[TargetResult]) -> Vec<String> {
+    let absent = |target: &&TargetResult| target.verdict == TargetVerdict::NotMeasured;
+    let found: Vec<String> = targets
+        .iter()
+        .filter(absent)
+        .filter(|target| target.priority < Priority::P2 && target.not_yet.is_none())
+        .map(|target| {
+            format!(
+                "{:?} `{}` was not measured: {}",
+                target.priority, target.id, target.detail
+            )
+        })
+        .collect();
+    if found.is_empty() && !targets.is_empty() && targets.iter().all(|target| absent(&target)) {
+        return vec![format!("none of {} targets was measured", targets.len())];
+    }
+    found
 }
 
 /// What a search for capacity promises against what was asked for.
@@ -141,15 +199,28 @@ fn crossing(found: &Capacity) -> String {
     }
 }
 
-fn undecided(comparisons: &[&Comparison]) -> Vec<String> {
-    let open = |one: &&&Comparison| matches!(one.outcome, Outcome::Inconclusive | Outcome::InsufficientData);
+fn undecided<'c>(
+    comparisons: impl IntoIterator<Item = &'c Comparison>,
+    is_only_named: impl Fn(&Comparison) -> bool,
+) -> Vec<String> {
+    let is_open = |one: &&Comparison| match one.outcome {
+        Outcome::Inconclusive => true,
+        Outcome::InsufficientData => !is_only_named(one),
+        _ => false,
+    };
     comparisons
-        .iter()
-        .filter(open)
+        .into_iter()
+        .filter(is_open)
         .map(|one| {
             let why = match (one.outcome, one.mde) {
+                (Outcome::InsufficientData, _) if (one.blocks as usize) < MIN_BLOCKS => {
+                    format!("{} blocks are too few, {MIN_BLOCKS} are needed", one.blocks)
+                }
                 (Outcome::InsufficientData, _) => "too little data".to_owned(),
-                (_, Some(mde)) => format!("this run could only see slowdowns above {}", percent(mde)),
+                (_, Some(mde)) => {
+                    let change = if one.family.is_share() { "rises" } else { "slowdowns" };
+                    format!("this run could only see {change} above {}", percent(mde))
+                }
                 (_, None) => "too few blocks".to_owned(),
             };
             format!("{} of {}: {why}", one.family, one.endpoint)
@@ -157,13 +228,54 @@ fn undecided(comparisons: &[&Comparison]) -> Vec<String> {
         .collect()
 }
 
+/// An endpoint of a report that too few requests ask for: the whole mix, which it is part of, is decided by itself.
+fn is_only_named(purpose: Purpose, one: &Comparison) -> bool {
+    purpose != Purpose::Gate && one.endpoint != ALL_ENDPOINTS && one.blocks as usize >= MIN_BLOCKS
+}
+
+/// What a pass says of the machine, where it was not left alone.
+fn disturbed(checks: &[Check]) -> String {
+    let of_machine = || checks.iter().filter(|check| check.about == About::Machine);
+    let failed: Vec<&str> = of_machine()
+        .filter(|check| !check.ok)
+        .map(|check| check.name.as_str())
+        .collect();
+    let repeated = of_machine().find(|check| check.ok && check.name == DISTURBED_AGAIN);
+    match (failed.as_slice(), repeated) {
+        ([], None) => String::new(),
+        ([], Some(check)) => format!("{}: {}", check.name, check.detail),
+        (failed, _) => format!(
+            "in spite of a disturbed machine, of which these failed: {}",
+            failed.join(", ")
+        ),
+    }
+}
+
+fn too_few(comparisons: &[&Comparison]) -> String {
+    let rare = comparisons
+        .iter()
+        .filter(|one| one.outcome == Outcome::InsufficientData);
+    let names: BTreeSet<&str> = rare.map(|one| one.endpoint.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = names.into_iter().collect();
+    format!("too few requests to compare: {}", names.join(", "))
+}
+
 /// Passing is said with what the run could have seen.
 fn not_slower(comparisons: &[&Comparison]) -> String {
+    if comparisons.is_empty() {
+        return String::new();
+    }
     let tolerated = comparisons
         .iter()
         .filter(|one| one.outcome == Outcome::SlowerWithinTolerance)
         .count();
-    let mde = comparisons.iter().filter_map(|one| one.mde).reduce(f64::max);
+    let decided = comparisons
+        .iter()
+        .filter(|one| one.outcome != Outcome::InsufficientData && !one.family.is_share());
+    let mde = decided.filter_map(|one| one.mde).reduce(f64::max);
     let seen = mde.map_or_else(String::new, |mde| {
         format!("; slowdowns above {} would have been seen", percent(mde))
     });
@@ -189,19 +301,19 @@ fn sentence(lead: &str, offenders: &[String]) -> String {
     format!("{lead}{}{rest}", named.join("; "))
 }
 
-fn failed_checks(checks: &[Check]) -> Vec<String> {
+fn failed_checks(checks: &[Check], about: About) -> Vec<String> {
     checks
         .iter()
-        .filter(|check| !check.ok)
+        .filter(|check| !check.ok && check.about == about)
         .map(|check| format!("{} ({})", check.name, check.detail))
         .collect()
 }
 
-/// P0 and P1 targets with this verdict, the most important first.
-fn binding(targets: &[TargetResult], verdict: TargetVerdict) -> Vec<String> {
+/// P0 and P1 targets of which something holds, the most important first.
+fn binding(targets: &[TargetResult], holds: impl Fn(&TargetResult) -> bool) -> Vec<String> {
     let mut found: Vec<&TargetResult> = targets
         .iter()
-        .filter(|target| target.priority < Priority::P2 && target.verdict == verdict)
+        .filter(|target| target.priority < Priority::P2 && holds(target))
         .collect();
     found.sort_by_key(|target| target.priority);
     found.into_iter().map(describe_target).collect()
@@ -238,6 +350,12 @@ fn regressions(comparisons: &[&Comparison]) -> Vec<String> {
         .filter(|comparison| comparison.outcome == Outcome::Regress);
     regressed
         .map(|one| {
+            if one.family.is_share() {
+                return format!(
+                    "{} of {} is higher than that of {}",
+                    one.family, one.endpoint, one.before
+                );
+            }
             format!(
                 "{} of {} is {} times that of {}",
                 one.family,
@@ -249,14 +367,15 @@ fn regressions(comparisons: &[&Comparison]) -> Vec<String> {
         .collect()
 }
 
-/// What is said of targets that hold; nothing where comparisons alone were asked for.
-fn passed(targets: &[TargetResult], compared: bool) -> String {
+/// What is said of targets that hold; nothing where none were given.
+fn passed(targets: &[TargetResult]) -> String {
     if targets.is_empty() {
-        let none = "every check holds; no targets were given";
-        return if compared { String::new() } else { none.to_owned() };
+        return String::new();
     }
-    let count = |verdict| targets.iter().filter(|target| target.verdict == verdict).count();
-    let (held, absent) = (count(TargetVerdict::Pass), count(TargetVerdict::NotMeasured));
+    let count = |holds: fn(&TargetResult) -> bool| targets.iter().filter(|target| holds(target)).count();
+    let held = count(|target| target.verdict == TargetVerdict::Pass);
+    let absent = count(|target| target.verdict == TargetVerdict::NotMeasured);
+    let not_yet = count(|target| target.verdict == TargetVerdict::NotMeasured && target.not_yet.is_some());
     let open = targets.len() - held - absent;
     let sentence = if open == 0 {
         format!("all {held} measured targets hold")
@@ -266,10 +385,11 @@ fn passed(targets: &[TargetResult], compared: bool) -> String {
             held + open
         )
     };
-    if absent > 0 {
-        format!("{sentence}; {absent} not measured")
-    } else {
-        sentence
+    match (absent - not_yet, not_yet) {
+        (0, 0) => sentence,
+        (0, not_yet) => format!("{sentence}; {not_yet} not yet measured"),
+        (absent, 0) => format!("{sentence}; {absent} not measured"),
+        (absent, not_yet) => format!("{sentence}; {absent} not measured, and {not_yet} not yet"),
     }
 }
 
@@ -282,6 +402,7 @@ mod tests {
             name: "fsync is on".to_owned(),
             ok,
             detail: "fsync = off".to_owned(),
+            ..Check::default()
         }
     }
 
@@ -295,7 +416,9 @@ mod tests {
             limit: Limit::Below(5.0),
             observed: Some(7.25),
             interval: None,
+            not_yet: None,
             verdict,
+            hangs: false,
             detail: String::new(),
         }
     }
@@ -348,7 +471,8 @@ mod tests {
             (of_report(&[check(true)], &missed, &regressed), Verdict::TargetsMissed),
             (of_report(&[check(true)], &undecided, &regressed), Verdict::Regression),
             (of_report(&[check(true)], &undecided, &[]), Verdict::Inconclusive),
-            (of_report(&[check(true)], &[], &[]), Verdict::Pass),
+            (of_report(&[check(true)], &[target("a", P0, Pass)], &[]), Verdict::Pass),
+            (of_report(&[check(true)], &[], &[]), Verdict::Measured),
         ];
         for ((verdict, reason), expected) in cases {
             assert_eq!(verdict, expected, "{reason}");
@@ -381,11 +505,11 @@ mod tests {
     }
 
     #[test]
-    fn nice_to_have_and_unmeasured_targets_never_fail_a_run() {
+    fn nice_to_have_targets_never_fail_a_run() {
         let targets = [
             target("a", P0, Pass),
             target("b", P2, Fail),
-            target("c", P0, NotMeasured),
+            target("c", P2, NotMeasured),
         ];
         let (verdict, reason) = of_report(&[], &targets, &[]);
         assert_eq!(verdict, Verdict::Pass);
@@ -396,18 +520,91 @@ mod tests {
     }
 
     #[test]
-    fn undecided_comparisons_do_not_change_the_verdict() {
-        for outcome in [
-            Outcome::Inconclusive,
-            Outcome::InsufficientData,
-            Outcome::SlowerWithinTolerance,
-        ] {
-            let (verdict, reason) = of_report(&[check(true)], &[target("a", P0, Pass)], &[comparison(outcome)]);
-            assert_eq!(
-                (verdict, reason.as_str()),
-                (Verdict::Pass, "all 1 measured targets hold")
-            );
+    fn what_was_not_measured_is_not_passed() {
+        for priority in [P0, P1] {
+            let targets = [target("a", P0, Pass), target("b", priority, NotMeasured)];
+            let (verdict, reason) = of_report(&[], &targets, &[]);
+            assert_eq!(verdict, Verdict::Inconclusive);
+            assert!(reason.contains("`b` was not measured"), "{reason}");
         }
+        let (verdict, reason) = of_report(&[], &[target("a", P2, NotMeasured)], &[]);
+        assert_eq!(
+            (verdict, reason.as_str()),
+            (Verdict::Inconclusive, "not decided: none of 1 targets was measured")
+        );
+    }
+
+    #[test]
+    fn a_target_may_say_why_it_is_not_measured_yet() {
+        let later = |id| TargetResult {
+            not_yet: Some("no probe".to_owned()),
+            ..target(id, P0, NotMeasured)
+        };
+        let (verdict, reason) = of_report(&[], &[target("a", P0, Pass), later("b"), later("c")], &[]);
+        assert_eq!(
+            (verdict, reason.as_str()),
+            (Verdict::Pass, "all 1 measured targets hold; 2 not yet measured")
+        );
+        assert_eq!(of_report(&[], &[later("b")], &[]).0, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn a_comparison_that_could_not_decide_does_not_pass() {
+        for (outcome, blocks, verdict) in [
+            (Outcome::Inconclusive, 6, Verdict::Inconclusive),
+            (Outcome::InsufficientData, 3, Verdict::Inconclusive),
+            (Outcome::SlowerWithinTolerance, 6, Verdict::Pass),
+        ] {
+            let one = Comparison {
+                blocks,
+                ..comparison(outcome)
+            };
+            let (found, reason) = of_report(&[check(true)], &[target("a", P0, Pass)], &[one]);
+            assert_eq!(found, verdict, "{reason}");
+        }
+        let rare = Comparison {
+            endpoint: "rare".to_owned(),
+            ..comparison(Outcome::InsufficientData)
+        };
+        let (verdict, reason) = of_report(&[], &[], &[comparison(Outcome::Pass), rare.clone()]);
+        assert_eq!(verdict, Verdict::Pass);
+        assert!(reason.ends_with("too few requests to compare: rare"), "{reason}");
+        assert_eq!(of_gate(&[], &[], &[rare]).0, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn whose_fault_it_is_decides() {
+        let failed = |about| Check { about, ..check(false) };
+        let held = [target("a", P0, Pass)];
+        let one = |about| of_report(&[failed(about)], &held, &[]).0;
+        assert_eq!(one(About::Run), Verdict::Invalid);
+        assert_eq!(one(About::Subject), Verdict::TargetsMissed);
+        assert_eq!(one(About::Figures), Verdict::Inconclusive);
+        assert_eq!(one(About::Machine), Verdict::Pass, "it only lengthens times");
+        let two = |outcome| {
+            let mut record = judged(Purpose::Report, &[failed(About::Subject)], &[], &[comparison(outcome)]);
+            record.subjects = ["a", "b"].map(crate::testing::subject).into();
+            of(&record).0
+        };
+        assert_eq!(two(Outcome::Regress), Verdict::Regression);
+        assert_eq!(two(Outcome::Pass), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn a_miss_that_a_disturbance_explains_makes_the_run_invalid_and_another_does_not() {
+        let hangs = TargetResult {
+            hangs: true,
+            ..target("a", P0, Fail)
+        };
+        let noisy = Check {
+            about: About::Machine,
+            ..check(false)
+        };
+        let (verdict, reason) = of_report(&[noisy.clone()], &[hangs.clone()], &[]);
+        assert_eq!(verdict, Verdict::Invalid);
+        assert!(reason.contains("`a`") && reason.contains("fsync"), "{reason}");
+        let clear = [hangs, target("b", P1, Fail)];
+        assert_eq!(of_report(&[noisy], &clear, &[]).0, Verdict::TargetsMissed);
     }
 
     #[test]
@@ -457,11 +654,7 @@ mod tests {
     #[test]
     fn baselines_and_own_regressions_bind_a_report() {
         let own = |outcome| judged(Purpose::Report, &[check(true)], &[], &[comparison(outcome)]);
-        assert_eq!(
-            of(&own(Outcome::Inconclusive)).0,
-            Verdict::Pass,
-            "a report is about large effects"
-        );
+        assert_eq!(of(&own(Outcome::Inconclusive)).0, Verdict::Inconclusive);
         assert_eq!(of(&own(Outcome::Regress)).0, Verdict::Regression);
         let against = |outcome| Record {
             baseline: Some(crate::record::Baseline {
@@ -546,7 +739,7 @@ mod tests {
         assert_eq!(
             of(&judged(Purpose::Ablation, &[check(true)], &missed, &slower)),
             (
-                Verdict::Pass,
+                Verdict::Measured,
                 "every check holds; features switched off in turn: 0".to_owned()
             )
         );

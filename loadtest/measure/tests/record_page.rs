@@ -168,7 +168,11 @@ fn order_of_fields() -> BTreeMap<String, Vec<String>> {
                 .and_then(|rest| rest.strip_suffix(" {"))
             {
                 name.clone_into(&mut current);
-            } else if let Some((field, _)) = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": ")) {
+            } else if let Some((field, _)) = line
+                .strip_prefix("    pub ")
+                .filter(|rest| !rest.starts_with("fn "))
+                .and_then(|rest| rest.split_once(": "))
+            {
                 fields.entry(current.clone()).or_default().push(field.to_owned());
             }
         }

@@ -6,6 +6,8 @@ use clap::Args;
 use load::LoadModel;
 use measure::{
     capacity::step::Goal,
+    figures::us_to_ms,
+    histogram::MAX_US,
     record::{ALL_ENDPOINTS, Capacity, Limit, Priority, Record, StepKind},
     targets::TargetSpec,
 };
@@ -50,8 +52,8 @@ pub(crate) struct CapacityArgs {
     /// Targets: of them percentiles and error rates below a limit (P0 and P1) decide
     #[arg(long, value_name = "FILE", required_unless_present = "p95_ms")]
     targets: Option<PathBuf>,
-    /// Instead of a targets file: p95 of the whole mix below so many milliseconds
-    #[arg(long, value_name = "MS", value_parser = positive, conflicts_with = "targets")]
+    /// Instead of a targets file: p95 of the whole mix below so many milliseconds, at most 60,000
+    #[arg(long, value_name = "MS", value_parser = told_apart, conflicts_with = "targets")]
     p95_ms: Option<f64>,
     /// Pass only if it holds at least so many requests per second
     #[arg(long, value_name = "PER_S", value_parser = rate)]
@@ -79,6 +81,16 @@ pub(crate) struct CapacityArgs {
     place: PlaceArgs,
 }
 
+/// Milliseconds that histograms tell apart.
+fn told_apart(text: &str) -> Result<f64, String> {
+    let ms = positive(text)?;
+    let most_ms = us_to_ms(MAX_US);
+    if ms > most_ms {
+        return Err(format!("times above {most_ms} ms are not told apart"));
+    }
+    Ok(ms)
+}
+
 /// The exit code of what was found.
 pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessError> {
     let workload = Workload::load(&arguments.workload).map_err(HarnessError::usage)?;
@@ -87,6 +99,7 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     let session = Session::open(&arguments.place)?;
     let subject = std::slice::from_ref(&arguments.measured.subject);
     let plan = plan(workload, session.subjects(subject).await?, settings, arguments);
+    let plan = session.outlasting_timeouts(plan);
     let question = Question {
         per_arrival: per_arrival(&plan),
         plan: &plan,
@@ -117,6 +130,7 @@ fn goals(arguments: &CapacityArgs, workload: &Workload) -> Result<Vec<TargetSpec
             endpoint: Some(ALL_ENDPOINTS.to_owned()),
             limit: Limit::Below(limit_ms),
             source: "--p95-ms".to_owned(),
+            not_yet: None,
         }]);
     }
     let names = workload.endpoint_names();
@@ -167,6 +181,7 @@ fn plan(workload: Workload, subjects: Vec<Subject>, settings: Settings, argument
         subjects,
         schedule,
         seed: arguments.seed,
+        shard: None,
         command: command_line(),
         purpose: Purpose::Capacity(model),
     }

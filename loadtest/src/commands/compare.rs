@@ -69,11 +69,16 @@ pub(super) async fn compare(arguments: &CompareArgs) -> Result<u8, HarnessError>
     let session = Session::open(&load.place)?;
     let subjects = subjects(arguments, &session).await?;
     let is_gate = subjects.len() == 2 && model.kind() == Model::Open;
+    if is_gate && load.shard.is_some() {
+        return Err(HarnessError::Usage(
+            "--shard: a gate's slices belong to one generator; give --model closed, or leave it out".to_owned(),
+        ));
+    }
     let plan = Plan::new(workload, model, subjects, load);
     let plan = match ablation {
-        Some(ablation) => plan.into_ablation(ablation.features)?,
+        Some(ablation) => session.outlasting_timeouts(plan.into_ablation(ablation.features)?),
         None if is_gate => plan.into_gate(load)?,
-        None => plan,
+        None => session.outlasting_timeouts(plan),
     };
     session.execute(&plan, &targets).await
 }

@@ -5,13 +5,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use measure::{record::Record, targets::TargetSpec};
+use measure::{
+    judge::{JudgeError, rederive},
+    record::{AS_WRITTEN, Record},
+    targets::TargetSpec,
+};
 use scenarios::Targets;
 
 use crate::error::HarnessError;
 
+/// A stored record, with everything that follows from what it counted made anew: what it says of itself is believed in
+/// nothing. One that was edited is said to be.
 pub(super) fn record(file: &Path) -> Result<Record, HarnessError> {
-    Record::load(file).map_err(HarnessError::usage)
+    let mut record = Record::load(file).map_err(HarnessError::usage)?;
+    let wrong = |why: JudgeError| HarnessError::usage(format!("{}: {why}", file.display()));
+    rederive(&mut record).map_err(wrong)?;
+    if let Some(edited) = record.checks.iter().find(|check| check.name == AS_WRITTEN && !check.ok) {
+        eprintln!("note: {}: {}", file.display(), edited.detail);
+    }
+    Ok(record)
 }
 
 pub(super) fn records(files: &[PathBuf]) -> Result<Vec<Record>, HarnessError> {

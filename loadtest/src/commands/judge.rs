@@ -160,10 +160,12 @@ fn tell_github(record: &Record, summary: &str, json: bool) -> Result<(), Harness
     if variable("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
         let annotations = reports::annotations(record);
         let annotations = annotations.trim_end();
-        match json {
-            true if !annotations.is_empty() => say::err(annotations),
-            false if !annotations.is_empty() => say::out(annotations),
-            _ => {}
+        if annotations.is_empty() {
+            // Nothing to be said.
+        } else if json {
+            say::err(annotations);
+        } else {
+            say::out(annotations);
         }
     }
     let Some(file) = variable("GITHUB_STEP_SUMMARY") else {

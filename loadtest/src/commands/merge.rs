@@ -64,12 +64,17 @@ fn merge_records(arguments: &MergeArgs) -> Result<u8, HarnessError> {
 }
 
 fn merge_logs(arguments: &MergeArgs) -> Result<u8, HarnessError> {
-    let logs = arguments.files.iter().map(|file| {
+    let (mut logs, mut texts): (Vec<Hlog>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
+    for file in &arguments.files {
         let wrong = |why: &dyn std::fmt::Display| HarnessError::usage(format!("{}: {why}", file.display()));
         let text = fs::read(file).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-        Hlog::parse(&text).map_err(|error| wrong(&error))
-    });
-    let logs = logs.collect::<Result<Vec<_>, _>>()?;
+        if let Some(same) = texts.iter().position(|other| *other == text) {
+            let other = arguments.files[same].display();
+            return Err(wrong(&format!("it is the same as {other}, and would be counted twice")));
+        }
+        logs.push(Hlog::parse(&text).map_err(|error| wrong(&error))?);
+        texts.push(text);
+    }
     let merged = Hlog::merge(&logs).map_err(HarnessError::usage)?;
     let path = arguments.out.join(MERGED_LOG);
     let written = fs::File::create(&path).and_then(|file| merged.write(std::io::BufWriter::new(file)));

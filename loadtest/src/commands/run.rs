@@ -35,5 +35,6 @@ pub(super) async fn run(arguments: &RunArgs) -> Result<u8, HarnessError> {
     let session = Session::open(&load.place)?;
     let subject = std::slice::from_ref(&arguments.measured.subject);
     let plan = Plan::new(workload, model, session.subjects(subject).await?, load);
+    let plan = session.outlasting_timeouts(plan);
     session.execute(&plan, &targets).await
 }

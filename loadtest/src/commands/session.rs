@@ -60,6 +60,13 @@ impl<'a> Session<'a> {
         Subject::resolve_all(specs, service, &mut |line| self.progress.line(line), stop).await
     }
 
+    /// Has a plan wait at the end for as long as its time-outs take, and says so.
+    pub(super) fn outlasting_timeouts(&self, plan: Plan) -> Plan {
+        let (plan, said) = plan.outlasting_timeouts();
+        said.iter().for_each(|line| self.progress.line(line));
+        plan
+    }
+
     /// Runs every round of a plan, judges and prints; the exit code of the verdict.
     pub(super) async fn execute(self, plan: &Plan, targets: &[TargetSpec]) -> Result<u8, HarnessError> {
         let rounds = async |around: Surroundings<'_>| {

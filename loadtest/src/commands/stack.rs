@@ -80,8 +80,8 @@ impl StackArgs {
     }
 }
 
-/// Closes what was inherited beyond the three standard streams. A keeper and its servers outlive whoever started them: a
-/// lock file, or a pipe whose end somebody waits for, would stay open with them.
+/// Closes what was inherited beyond the three standard streams. A keeper and its servers outlive whoever started them:
+/// a lock file, or a pipe whose end somebody waits for, would stay open with them.
 ///
 /// To be called before anything else of this process is open.
 pub(super) fn close_inherited() {

@@ -2,7 +2,7 @@
 //! the other, in the order that the seed draws, with the canary beside both.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };

@@ -112,8 +112,8 @@ impl<'a> Searching<'a> {
         let mut search = Search::new(settings.start_per_s, self.question.plan.seed).with_rounds(settings.rounds);
         loop {
             match search.next() {
-                Next::Measure { rate_per_s } => {
-                    let step = self.step(resident, rate_per_s).await?;
+                Next::Measure { rate_per_s, kind } => {
+                    let step = self.step(resident, rate_per_s, kind).await?;
                     search.measured(step.worst);
                 }
                 Next::Soak { rate_per_s } => {
@@ -139,13 +139,13 @@ impl<'a> Searching<'a> {
         }
     }
 
-    /// One load of the doubling, which ends with the first that misses a goal, or of a round.
-    async fn step(&mut self, resident: &mut Resident<'_>, rate_per_s: f64) -> Result<Step, HarnessError> {
-        let kind = if self.found.steps.iter().any(step::misses) {
-            StepKind::Round
-        } else {
-            StepKind::Doubling
-        };
+    /// One load of the doubling, which ends with a miss that is confirmed, or of a round.
+    async fn step(
+        &mut self,
+        resident: &mut Resident<'_>,
+        rate_per_s: f64,
+        kind: StepKind,
+    ) -> Result<Step, HarnessError> {
         let settings = self.question.settings;
         let round = self.drive(resident, rate_per_s, settings.step_s).await?;
         self.keep(&round, kind, rate_per_s)?.ok_or_else(|| {

@@ -102,6 +102,7 @@ fn workload_id(plan: &Plan) -> WorkloadId {
         name: workload.name.clone(),
         sha256: workload.sha256.clone(),
         seed: plan.seed,
+        shard: plan.shard,
         model: model.kind(),
         users: match &model {
             LoadModel::Closed(closed) => Some(closed.users),
@@ -114,6 +115,7 @@ fn workload_id(plan: &Plan) -> WorkloadId {
         think_time_mean_ms: (model.kind() == Model::Closed).then(|| workload.mean_think_ms()),
         warm_up_s: plan.schedule.warm_up_s,
         measure_s: plan.schedule.measure_s,
+        drain_s: plan.schedule.drain_s,
         blocks: plan.schedule.blocks,
     }
 }

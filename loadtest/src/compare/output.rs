@@ -103,8 +103,8 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// The exit code of a command whose verdict has the code `verdict`: what CI must look at comes first, and files that
-    /// are not where they should be are an error of their own.
+    /// The exit code of a command whose verdict has the code `verdict`: what CI must look at comes first, and files
+    /// that are not where they should be are an error of their own.
     pub(crate) fn exit_code(&self, verdict: u8) -> u8 {
         if verdict == 0 && !self.problems.is_empty() {
             1
@@ -141,8 +141,8 @@ pub(crate) fn write_all(record: &Record, directory: &Path, more: &[(&str, String
     }
 }
 
-/// Writes each file that it can, the record first, since everything else can be drawn again from it; the problems of the
-/// others.
+/// Writes each file that it can, the record first, since everything else can be drawn again from it; the problems of
+/// the others.
 fn write_into(record: &Record, directory: &Path, more: &[(&str, String)]) -> Vec<String> {
     let saved = record.save(&directory.join(RECORD)).map_err(|error| error.to_string());
     let mut problems: Vec<String> = saved.err().into_iter().collect();

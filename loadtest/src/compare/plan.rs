@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use load::LoadModel;
+use measure::record::Shard;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use scenarios::{Feature, OpenModel, Rate, Schedule, Workload};
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) subjects: Vec<Subject>,
     pub(crate) schedule: Schedule,
     pub(crate) seed: u64,
+    /// Which of several generators drives it; absent where there is one.
+    pub(crate) shard: Option<Shard>,
     pub(crate) purpose: Purpose,
     /// The command line that repeats it.
     pub(crate) command: String,
@@ -63,6 +66,7 @@ impl Plan {
             subjects,
             schedule,
             seed: arguments.seed,
+            shard: arguments.shard,
             purpose: Purpose::Report(model),
             command: command_line(),
         }
@@ -74,6 +78,28 @@ impl Plan {
             Purpose::Report(model) | Purpose::Ablation { model, .. } => model.clone(),
             Purpose::Gate(model) | Purpose::Capacity(model) => LoadModel::Open(model.clone()),
         }
+    }
+
+    /// Has what is in flight at the end waited for as long as its time-out takes, so that every request is answered or
+    /// fails and none is left in between; and what there is to say about it.
+    pub(crate) fn outlasting_timeouts(mut self) -> (Self, Option<String>) {
+        let longest = self
+            .workload
+            .endpoints
+            .iter()
+            .max_by_key(|endpoint| endpoint.timeout_ms);
+        let Some(longest) = longest else { return (self, None) };
+        let (asked_s, timeout_s) = (self.schedule.drain_s, longest.timeout_ms as f64 / 1000.0);
+        if asked_s >= timeout_s {
+            return (self, None);
+        }
+        self.schedule.drain_s = timeout_s;
+        let said = format!(
+            "drain lengthened from {asked_s} s to at most {timeout_s} s, the time-out of `{}`: a request that is given \
+             up before would count as failed",
+            longest.name
+        );
+        (self, Some(said))
     }
 
     /// A search for capacity at another constant rate of arrivals, for other lengths.
@@ -102,8 +128,9 @@ impl Plan {
         Ok(self)
     }
 
-    /// Every launch in its order: each block holds each subject once, in random (seeded) order.
-    pub(crate) fn launches(&self) -> Vec<PlannedLaunch> {
+    /// Every launch of the first `blocks` in its order: each block holds each subject once, in random (seeded) order.
+    /// Those of fewer blocks are the first of those of more.
+    pub(crate) fn launches(&self, blocks: u32) -> Vec<PlannedLaunch> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(ORDER_STREAM);
         let in_block = |block| {
@@ -111,17 +138,20 @@ impl Plan {
             subjects.shuffle(&mut rng);
             subjects.into_iter().map(move |subject| (block, subject))
         };
-        let launches = (0..self.schedule.blocks).flat_map(in_block);
+        let launches = (0..blocks).flat_map(in_block);
         let numbered = (0..).zip(launches);
         numbered
             .map(|(order, (block, subject))| PlannedLaunch { block, order, subject })
             .collect()
     }
 
-    /// The seed of the users of a block: both subjects get the same journeys, another block other ones.
+    /// The seed of the users of a block: both subjects get the same journeys, another block and another generator other
+    /// ones.
     pub(crate) fn block_seed(&self, block: u32) -> u64 {
+        let generator = self.shard.map_or(0, |shard| u64::from(shard.index));
         self.seed
             .wrapping_add(u64::from(block).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+            .wrapping_add(generator.wrapping_mul(0xD1B5_4A32_D192_ED03))
     }
 
     /// Load of one launch, without its drain.
@@ -130,7 +160,12 @@ impl Plan {
     }
 
     pub(crate) fn total_load(&self) -> Duration {
-        self.load_per_launch() * self.schedule.blocks * u32::try_from(self.subjects.len()).unwrap_or(u32::MAX)
+        self.load_of_blocks(self.schedule.blocks)
+    }
+
+    /// Load of so many blocks, without their drains.
+    pub(crate) fn load_of_blocks(&self, blocks: u32) -> Duration {
+        self.load_per_launch() * blocks * u32::try_from(self.subjects.len()).unwrap_or(u32::MAX)
     }
 
     /// Whether any subject is started here, and so needs servers.
@@ -188,6 +223,7 @@ mod tests {
                 ..workload.schedule(false)
             },
             seed: 42,
+            shard: None,
             purpose: purpose(LoadModel::open_at(&workload, 10.0)),
             command: String::new(),
             workload: Arc::new(workload),
@@ -196,7 +232,7 @@ mod tests {
 
     #[test]
     fn each_block_launches_each_subject_once_in_an_order_that_the_seed_draws() {
-        let launches = plan(Purpose::Gate).launches();
+        let launches = plan(Purpose::Gate).launches(20);
         assert!((0..).zip(&launches).all(|(order, launch)| launch.order == order));
         let blocks: Vec<Vec<usize>> = launches
             .chunks(3)
@@ -209,12 +245,36 @@ mod tests {
             assert_eq!(subjects, [0, 1, 2]);
         }
         assert!(blocks.iter().any(|block| *block != blocks[0]), "one order for all");
-        assert_eq!(plan(Purpose::Gate).launches(), launches);
+        assert_eq!(plan(Purpose::Gate).launches(20), launches);
+        let more = plan(Purpose::Gate).launches(30);
+        assert_eq!(more[..60], launches, "a block that is repeated changes none before it");
         let other = Plan {
             seed: 43,
             ..plan(Purpose::Gate)
         };
-        assert_ne!(other.launches(), launches);
+        assert_ne!(other.launches(20), launches);
+    }
+
+    #[test]
+    fn generators_of_one_load_share_its_order_and_nothing_else() {
+        let of = |index| Plan {
+            shard: Some(Shard { index, of: 3 }),
+            ..plan(Purpose::Gate)
+        };
+        assert_eq!(of(1).launches(20), of(2).launches(20));
+        let seeds: std::collections::BTreeSet<u64> = (1..=3)
+            .flat_map(|index| (0..20).map(move |block| (index, block)))
+            .map(|(index, block)| of(index).block_seed(block))
+            .collect();
+        assert_eq!(seeds.len(), 60);
+    }
+
+    #[test]
+    fn the_drain_is_as_long_as_the_longest_time_out() {
+        let (longer, said) = plan(Purpose::Gate).outlasting_timeouts();
+        let timeout_s = longer.workload.endpoints[0].timeout_ms as f64 / 1000.0;
+        assert!((longer.schedule.drain_s - timeout_s).abs() < 1e-9 && said.unwrap().contains("drain lengthened"));
+        assert_eq!(longer.outlasting_timeouts().1, None);
     }
 
     #[test]

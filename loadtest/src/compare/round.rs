@@ -191,10 +191,12 @@ fn add_observed(round: &mut Round, observation: &Observation, probes: &Probes) {
     let Observed {
         probes: mut metrics,
         ratios,
+        resets,
         series,
         costs,
     } = observation.observed(probes, measured);
     metrics.append(&mut round.probes);
     round.probes = metrics;
-    (round.ratios, round.series, round.probe_costs) = (ratios, series, costs);
+    (round.ratios, round.resets) = (ratios, resets);
+    (round.series, round.probe_costs) = (series, costs);
 }

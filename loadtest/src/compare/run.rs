@@ -1,10 +1,14 @@
 //! All rounds of a measurement: launch after launch, or stage after stage of a gate; what was measured is kept when a
 //! later round fails.
 
-use std::time::Instant;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use measure::{
     compare::Sides,
+    disturbance,
     gate::{GateRules, Next, evaluate},
     record::Round,
 };
@@ -99,13 +103,56 @@ impl<'a> Run<'a> {
     }
 
     async fn launches(&mut self, launchpad: &Launchpad<'a>) -> Result<(), HarnessError> {
-        let total_ms = u64::try_from(self.plan.total_load().as_millis()).unwrap_or(u64::MAX);
-        self.around.progress.expect_ms(total_ms);
-        for launch in self.plan.launches() {
+        self.around.progress.expect_ms(millis(self.plan.total_load()));
+        let planned = self.plan.schedule.blocks;
+        for launch in self.plan.launches(planned) {
             self.around.interrupt.check()?;
             self.launch(launchpad, launch).await?;
         }
+        self.repeat_disturbed(launchpad, planned).await
+    }
+
+    /// Runs a block more, with every subject, for each one in which the machine was disturbed, at most as many again as
+    /// were planned. Of several generators none repeats: the others would not.
+    async fn repeat_disturbed(&mut self, launchpad: &Launchpad<'a>, planned: u32) -> Result<(), HarnessError> {
+        if self.plan.shard.is_some() {
+            return Ok(());
+        }
+        let mut blocks = planned;
+        let mut said = BTreeSet::new();
+        while blocks < 2 * planned {
+            let disturbed = self.disturbed()?;
+            let alone = blocks - u32::try_from(disturbed.len()).unwrap_or(blocks);
+            if alone >= planned {
+                return Ok(());
+            }
+            for (block, why) in disturbed.iter().filter(|(block, _)| !said.contains(*block)) {
+                let line = format!("block {} was disturbed, and is measured again: {why}", block + 1);
+                self.around.progress.line(&line);
+            }
+            said.extend(disturbed.into_keys());
+            let per_block = self.plan.subjects.len();
+            blocks += 1;
+            self.around.progress.expect_ms(millis(self.plan.load_of_blocks(blocks)));
+            let launches = self.plan.launches(blocks);
+            for launch in &launches[launches.len() - per_block..] {
+                self.around.interrupt.check()?;
+                self.launch(launchpad, *launch).await?;
+            }
+        }
         Ok(())
+    }
+
+    /// Blocks in which the machine was disturbed, with the first reason of each.
+    fn disturbed(&self) -> Result<BTreeMap<u32, String>, HarnessError> {
+        let mut blocks = BTreeMap::new();
+        for round in &self.rounds {
+            let reasons = disturbance::of_round(round).map_err(HarnessError::internal)?;
+            if let Some(why) = reasons.into_iter().next() {
+                blocks.entry(round.block).or_insert(why);
+            }
+        }
+        Ok(blocks)
     }
 
     async fn launch(&mut self, launchpad: &Launchpad<'a>, launch: PlannedLaunch) -> Result<(), HarnessError> {
@@ -227,6 +274,10 @@ impl<'a> Run<'a> {
             progress.line(&format!("warning: what was measured so far is not kept: {error}"));
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// "12000 answers, 3 errors".

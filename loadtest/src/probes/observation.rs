@@ -1,22 +1,29 @@
 //! From readings to a round: the value of each metric over the measured phase, and its values over time.
 //!
-//! The kind of a metric decides: a level is the largest reading, everything else the difference of two readings.
+//! The kind of a metric decides: a level is the largest reading, everything else the difference of two readings. A
+//! counter that fell was reset, by a restart of whoever keeps it: it has no difference, and the round says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use measure::{
     figures::Unit,
-    metrics::{Kind, Metric},
+    metrics::{Kind, Metric, Source},
     record::{Phase, ProbeCost, Ratio, Series},
 };
 
 use super::{Probes, sample::Sample, sample::Seen};
+
+/// How far a time that is reckoned from several clocks may go back, in its unit and as a share: a few ticks of a hundredth
+/// of a second.
+const GRAIN: f64 = 0.05;
 
 /// Metrics, series and costs that the probes add to a round.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     pub(crate) probes: BTreeMap<String, f64>,
     pub(crate) ratios: BTreeMap<String, Ratio>,
+    /// Metrics whose counter fell within the measured phase.
+    pub(crate) resets: Vec<String>,
     pub(crate) series: Vec<Series>,
     pub(crate) costs: Vec<ProbeCost>,
 }
@@ -61,6 +68,7 @@ impl Observation {
         Observed {
             probes: probes_of_round,
             ratios,
+            resets: self.resets().into_iter().collect(),
             series: self.series(),
             costs: probes.costs(),
         }
@@ -74,7 +82,8 @@ impl Observation {
             return (values, ratios);
         };
         let span = Span::new(first, last);
-        for (metric, _) in last.sample.iter() {
+        let resets = self.resets();
+        for (metric, _) in last.sample.iter().filter(|(metric, _)| !resets.contains(metric.name())) {
             ratios.extend(span.ratio(metric, requests).map(|ratio| (metric.key(), ratio)));
             let per_request = span.per_request(metric, requests);
             values.extend(span.growth(metric).or(per_request).map(|value| (metric.key(), value)));
@@ -84,6 +93,19 @@ impl Observation {
             *largest = largest.max(value);
         }
         (values, ratios)
+    }
+
+    /// Names of the counters that fell between two readings of the measured phase. First and last alone would not show
+    /// one that has outgrown its old value since.
+    fn resets(&self) -> BTreeSet<String> {
+        let readings = &self.readings[self.measured_from.unwrap_or(self.readings.len())..];
+        let spans = readings.windows(2).map(|pair| Span::new(&pair[0], &pair[1]));
+        spans
+            .flat_map(|span| {
+                let fell = span.to.iter().filter(move |(metric, _)| span.fell(metric));
+                fell.map(|(metric, _)| metric.key()).collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     fn series(&self) -> Vec<Series> {
@@ -126,10 +148,26 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// Difference of a counter. One that is new counted nothing before; one that was reset counts as not moved.
+    /// Whether a counter fell, and so was reset. What is reckoned from several clocks may go back by their grain.
+    fn fell(&self, metric: &Metric) -> bool {
+        let (Some(before), Some(now)) = (self.from.get(metric), self.to.get(metric)) else {
+            return false;
+        };
+        match (metric.kind, before, now) {
+            (Kind::Level | Kind::Constant | Kind::Percentile, ..) => false,
+            (_, Seen::Part { part, of }, Seen::Part { part: now, of: all }) => now < part || all < of,
+            (_, Seen::Value(before), Seen::Value(now)) if metric.source != Source::Prometheus => {
+                before - now > GRAIN.max(GRAIN * before)
+            }
+            _ => now.number() < before.number(),
+        }
+    }
+
+    /// Difference of a counter; none of one that was reset. One that is new counted nothing before.
     fn difference(&self, metric: &Metric) -> Option<f64> {
         let before = self.from.get(metric).map_or(0.0, Seen::number);
-        Some((self.to.get(metric)?.number() - before).max(0.0))
+        let now = self.to.get(metric)?.number();
+        (!self.fell(metric)).then(|| (now - before).max(0.0))
     }
 
     /// Of a counter or a rate, in the unit of the metric; none for other kinds.
@@ -154,6 +192,9 @@ impl<'a> Span<'a> {
 
     /// Both counts of a part of something; none where nothing was counted.
     fn ratio(&self, metric: &Metric, requests: u64) -> Option<Ratio> {
+        if self.fell(metric) {
+            return None;
+        }
         let (numerator, denominator) = match (metric.kind, self.from.get(metric), self.to.get(metric)?) {
             (Kind::Ratio, Some(Seen::Part { part, of }), Seen::Part { part: now, of: all }) => {
                 (now.saturating_sub(part), all.saturating_sub(of))
@@ -217,6 +258,44 @@ mod tests {
             ("db.queries_per_request", ratio(60, 20)),
         ];
         assert_eq!(ratios, expected.map(|(name, ratio)| (name.to_owned(), ratio)).into());
+    }
+
+    /// The metrics page was restarted after the second reading: everything on it began anew.
+    #[test]
+    fn a_counter_that_was_reset_has_no_figure_and_is_named() {
+        for (hits, orders) in [(3, 2.0), (50, 20.0)] {
+            let mut observation = observation();
+            let mut sample = Sample::default();
+            sample.part(&metrics::CACHE_HIT_RATIO, 0, 0);
+            sample.chosen(&Metric::of_page("orders_total"), 1.0);
+            sample.count(&metrics::DB_QUERIES_PER_REQUEST, 270);
+            observation.add(3000, sample);
+            let mut sample = Sample::default();
+            sample.part(&metrics::CACHE_HIT_RATIO, hits, 2 * hits);
+            sample.chosen(&Metric::of_page("orders_total"), orders);
+            sample.count(&metrics::DB_QUERIES_PER_REQUEST, 280);
+            observation.add(4000, sample);
+            let (values, ratios) = observation.measured(20);
+            assert!(!values.contains_key("prometheus.orders_total"), "{values:?}");
+            assert_eq!(ratios.keys().collect::<Vec<_>>(), ["db.queries_per_request"]);
+            let resets: Vec<String> = observation.resets().into_iter().collect();
+            assert_eq!(resets, ["cache.hit_ratio", "prometheus.orders_total"]);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_by_its_grain_stands_still() {
+        let mut observation = Observation::default();
+        for (at_ms, busy_s) in [(0, 10.0), (1000, 9.98)] {
+            let mut sample = Sample::default();
+            sample.put(&metrics::OTHER_CPU_PERCENT, busy_s);
+            observation.add(at_ms, sample);
+            if at_ms == 0 {
+                observation.measure_from_last();
+            }
+        }
+        assert_eq!(observation.measured(1).0["machine.other_cpu_percent"], 0.0);
+        assert!(observation.resets().is_empty());
     }
 
     #[test]

@@ -59,14 +59,23 @@ impl Probe for Database {
             .fetch_one(&mut self.connection)
             .await
             .map_err(|error| unavailable(&error))?;
-        let (hit, read) = (row.blks_hit.unsigned_abs(), row.blks_read.unsigned_abs());
-        sample.count(&metrics::DB_QUERIES_PER_REQUEST, row.statements.unsigned_abs());
-        sample.count(&metrics::DB_QUERIES_PER_MINUTE, row.statements.unsigned_abs());
-        sample.count(&metrics::DB_TRANSACTIONS_PER_S, row.transactions.unsigned_abs());
-        sample.count(&metrics::DB_DEADLOCKS, row.deadlocks.unsigned_abs());
-        sample.count(&metrics::DB_LOCK_WAITS, row.lock_waits.unsigned_abs());
-        sample.count(&metrics::DB_ACTIVE_SESSIONS, row.active.unsigned_abs());
-        sample.part(&metrics::DB_BLOCK_HIT_RATIO, hit, hit + read);
+        let counts = [
+            (&metrics::DB_QUERIES_PER_REQUEST, row.statements),
+            (&metrics::DB_QUERIES_PER_MINUTE, row.statements),
+            (&metrics::DB_TRANSACTIONS_PER_S, row.transactions),
+            (&metrics::DB_DEADLOCKS, row.deadlocks),
+            (&metrics::DB_LOCK_WAITS, row.lock_waits),
+            (&metrics::DB_ACTIVE_SESSIONS, row.active),
+        ];
+        for (metric, count) in counts {
+            // A count below zero is none: the server's own statistics are damaged.
+            if let Ok(count) = u64::try_from(count) {
+                sample.count(metric, count);
+            }
+        }
+        if let (Ok(hit), Ok(read)) = (u64::try_from(row.blks_hit), u64::try_from(row.blks_read)) {
+            sample.part(&metrics::DB_BLOCK_HIT_RATIO, hit, hit + read);
+        }
         Ok(())
     }
 }

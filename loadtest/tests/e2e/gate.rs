@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use measure::gate::order::{self, Side};
 use measure::record::{CANARY, Comparison, EndpointCounts, Family, Outcome, Phase, Record, Verdict};
 use nix::sys::signal::Signal;
 
@@ -128,6 +129,10 @@ fn a_slower_endpoint_is_called_by_new_blocks() {
     let blocks = usize::try_from(entered + gate.repeated_blocks + gate.late_blocks).unwrap();
     assert_eq!(record.rounds.len(), 2 * blocks);
     for round in &record.rounds {
+        // Which side is launched first is drawn block by block.
+        let is_first = (order::first(record.workload.seed, round.block) == Side::Before)
+            == (round.subject == record.subjects[0].name);
+        assert_eq!(round.order, round.block * 2 + u32::from(!is_first));
         assert_eq!(round.gate_slices.len(), 8, "block {} of {}", round.block, round.subject);
         // Four requests of the canary in a slice on average, so that one may have none.
         let canary = round.gate_slices.iter().map(|slice| slice.endpoints[CANARY].count);

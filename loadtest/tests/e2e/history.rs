@@ -127,7 +127,7 @@ fn runs_that_add_at_once_lose_nothing() {
 fn runs_that_were_not_valid_and_other_loads_stay_out_of_a_trend() {
     let directory = TempDir::new().unwrap();
     let mut invalid = run(1, 2, 9.0);
-    invalid.verdict = measure::record::Verdict::Invalid;
+    invalid.checks[0].ok = false;
     invalid.save(&directory.path().join("invalid.json")).unwrap();
     let mut other = run(2, 2, 9.0);
     other.workload.users = Some(500);

@@ -67,6 +67,7 @@ pub(crate) fn run(day: i64, blocks: u32, factor: f64) -> Record {
             name: "the run came to its end".to_owned(),
             ok: true,
             detail: "all rounds".to_owned(),
+            ..Check::default()
         }],
         verdict: Verdict::Pass,
         exit_code: 0,
@@ -313,20 +314,20 @@ fn a_missing_endpoint_is_never_passed_over() {
 }
 
 #[test]
-fn no_requests_or_nothing_but_errors_is_an_invalid_run() {
+fn no_requests_make_an_invalid_run_and_nothing_but_errors_is_the_subjects_fault() {
     let desk = Desk::new();
     let targets = desk.targets("page", 50.0);
     let silent = desk.save("silent", &without_answers(run(9, 5, 1.0), 0));
     assert_ends(
         &judge(&[&silent, "--targets", &targets]),
         4,
-        &["✗ INVALID RUN", "never answered as expected"],
+        &["✗ INVALID RUN", "no request was due"],
     );
     let broken = desk.save("broken", &without_answers(run(9, 5, 1.0), 100));
     assert_ends(
         &judge(&[&broken, "--targets", &targets]),
-        4,
-        &["few errors (s:80 100 %"],
+        5,
+        &["✗ TARGETS MISSED", "over 60 s"],
     );
     let mut nothing = run(9, 5, 1.0);
     nothing.rounds.clear();
@@ -337,11 +338,11 @@ fn no_requests_or_nothing_but_errors_is_an_invalid_run() {
         &["no round came to its measured phase"],
     );
     let old = desk.save("old", &run(0, 5, 1.0));
-    assert_ends(&judge(&[&broken, "--baseline", &old]), 4, &["few errors"]);
+    assert_ends(&judge(&[&broken, "--baseline", &old]), 5, &["few errors"]);
     assert_ends(
         &judge(&[&desk.save("new", &run(10, 5, 1.0)), "--baseline", &broken]),
-        7,
-        &["page answered in this record"],
+        2,
+        &["was called unable to cope when it ran"],
     );
 }
 
@@ -548,5 +549,61 @@ fn the_table_puts_first_what_needs_a_look() {
     assert!(
         Path::new(text.lines().last().unwrap().trim_start_matches("report: ")).is_file(),
         "{text}"
+    );
+}
+
+/// What follows from the data is made anew, and data that was edited passes nowhere.
+#[test]
+fn an_edited_record_gains_nothing() {
+    let desk = Desk::new();
+    let targets = desk.targets("page", 12.0);
+    let slow = desk.save("slow", &run(9, 5, 2.0));
+    assert_ends(&judge(&[&slow, "--targets", &targets]), 5, &["✗ TARGETS MISSED"]);
+    let judged = desk.path("slow/gate/record.json");
+    let text = fs::read_to_string(&judged).unwrap();
+    let file = desk.path("edited.json");
+    let edited = file.to_str().unwrap();
+    fs::write(
+        &file,
+        text.replace("\"fail\"", "\"pass\"")
+            .replace("\"targets_missed\"", "\"pass\""),
+    )
+    .unwrap();
+    assert_ends(
+        &judge(&[edited, "--out", desk.path("a").to_str().unwrap()]),
+        5,
+        &["✗ TARGETS MISSED"],
+    );
+    fs::write(&file, text.replace("\"below\": 12.0", "\"below\": 1200.0")).unwrap();
+    assert_ends(
+        &judge(&[edited, "--out", desk.path("b").to_str().unwrap()]),
+        4,
+        &["✗ INVALID RUN", "it was edited since"],
+    );
+    let again = desk.path("b/record.json");
+    assert_ends(
+        &judge(&[again.to_str().unwrap(), "--out", desk.path("c").to_str().unwrap()]),
+        4,
+        &["it was edited since"],
+    );
+    let old = desk.save("old", &run(0, 5, 1.0));
+    assert_ends(
+        &judge(&[&old, "--baseline", edited, "--out", desk.path("d").to_str().unwrap()]),
+        2,
+        &["was called invalid when it ran"],
+    );
+    let without_digest = text
+        .split("\"digest\"")
+        .next()
+        .unwrap()
+        .trim_end()
+        .trim_end_matches(',')
+        .to_owned()
+        + "\n}\n";
+    fs::write(&file, without_digest).unwrap();
+    assert_ends(
+        &judge(&[edited, "--out", desk.path("e").to_str().unwrap()]),
+        4,
+        &["it has no digest"],
     );
 }

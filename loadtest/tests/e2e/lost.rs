@@ -1,5 +1,5 @@
-//! What must not be lost: whatever ends a run, and whenever, what was measured is on disk or on the screen, and the exit
-//! code says how it ended. The table of docs/RUNNING.md ("What cannot be lost") is made of these cases.
+//! What must not be lost: whatever ends a run, and whenever, what was measured is on disk or on the screen, and the
+//! exit code says how it ended. The table of docs/RUNNING.md ("What cannot be lost") is made of these cases.
 
 use std::{
     fs,
@@ -31,56 +31,56 @@ const CASES: &[Case] = &[
         when: "setup requests",
         code: "130",
         kept: "nothing was measured yet",
-        holds: |place| stopped_in_setup(place),
+        holds: stopped_in_setup,
     },
     Case {
         what: "the same",
         when: "warm-up and measured phase",
         code: "130",
         kept: "what was measured so far, drawn",
-        holds: |place| stopped_in_the_measured_phase(place),
+        holds: stopped_in_the_measured_phase,
     },
     Case {
         what: "the same",
         when: "drain",
         code: "130",
         kept: "everything, drawn; what is in flight is censored",
-        holds: |place| stopped_in_the_drain(place),
+        holds: stopped_in_the_drain,
     },
     Case {
         what: "SIGKILL",
         when: "any",
         code: "137",
         kept: "`record.json` of the rounds that were over, not judged",
-        holds: |place| killed(place),
+        holds: killed,
     },
     Case {
         what: "a directory that cannot be written to, or has no room",
         when: "before the load",
         code: "2",
         kept: "nothing was measured yet",
-        holds: |place| no_place_before_the_load(place),
+        holds: no_place_before_the_load,
     },
     Case {
         what: "one of the files cannot be written",
         when: "at the end",
         code: "that of the verdict, 1 instead of 0",
         kept: "the verdict on the screen, all other files, and all files elsewhere (named)",
-        holds: |place| a_file_that_cannot_be_written(place),
+        holds: a_file_that_cannot_be_written,
     },
     Case {
         what: "the whole directory is gone",
         when: "at the end",
         code: "that of the verdict, 1 instead of 0",
         kept: "the verdict on the screen, and all files elsewhere (named)",
-        holds: |place| the_directory_is_gone(place),
+        holds: the_directory_is_gone,
     },
     Case {
         what: "standard output or error is closed or full",
         when: "any",
         code: "that of the verdict",
         kept: "all files",
-        holds: |place| nobody_listens(place),
+        holds: nobody_listens,
     },
 ];
 

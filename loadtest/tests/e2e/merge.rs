@@ -15,6 +15,7 @@ use crate::{
 fn page(name: &str) -> String {
     let text = WorkloadText {
         name,
+        measure_s: 5.0,
         model: "[model.open]\nrate = { constant = { per_s = 50 } }\n",
         ..WorkloadText::default()
     };
@@ -29,10 +30,12 @@ fn counted(record: &Record) -> u64 {
 fn generators_are_put_together_exactly() {
     let server = Server::start(|_| Response::ok("ok"));
     let places = [Workplace::new_beside(), Workplace::new_beside()];
+    let address = server.address;
     let records = std::thread::scope(|scope| {
-        let runs = places
-            .each_ref()
-            .map(|place| scope.spawn(|| place.measure(&page("page"), server.address, &[]).1));
+        let runs = [0, 1].map(|index| {
+            let (place, shard): (&Workplace, &str) = (&places[index], ["1/2", "2/2"][index]);
+            scope.spawn(move || place.measure(&page("page"), address, &["--shard", shard]).1)
+        });
         runs.map(|run| run.join().unwrap())
     });
     let merged = places[0].out().join("merged");
@@ -55,6 +58,11 @@ fn generators_are_put_together_exactly() {
     finished.assert_code(0);
     let log = std::fs::read_to_string(merged.join("merged.hlog")).unwrap();
     assert!(log.starts_with('#') && log.contains("Tag="), "{log}");
+    let finished = places[0]
+        .loadtest(&["merge", a, a, "--out", merged.to_str().unwrap()])
+        .finish();
+    finished.assert_code(2);
+    finished.assert_says("would be counted twice");
 }
 
 #[test]
@@ -77,7 +85,11 @@ fn unlike_records_are_refused_with_the_reason() {
 fn stored(name: &str) -> Record {
     let mut record = judge::run(0, 5, 1.0);
     name.clone_into(&mut record.id);
-    record.rounds.iter_mut().for_each(answer_slowly);
+    record.workload.seed = name.bytes().map(u64::from).sum();
+    for round in &mut record.rounds {
+        answer_slowly(round);
+        round.started_at += chrono::Duration::milliseconds(i64::from(name == "two"));
+    }
     record.targets = vec![TargetResult {
         id: "fast".to_owned(),
         priority: Priority::P0,
@@ -87,7 +99,9 @@ fn stored(name: &str) -> Record {
         limit: Limit::Below(5.0),
         observed: None,
         interval: None,
+        not_yet: None,
         verdict: TargetVerdict::Fail,
+        hangs: false,
         detail: String::new(),
     }];
     record
@@ -158,9 +172,47 @@ fn the_mark_of_an_interrupted_record_survives_its_merge() {
         let (code, text, record) = merged(&records, &[]);
         assert_eq!(code, Some(4), "{text}");
         assert!(
-            record.verdict_reason.contains("the run came to its end (interrupted)"),
+            record
+                .verdict_reason
+                .contains("the run came to its end (interrupted (record "),
             "{}",
             record.verdict_reason
         );
+    }
+}
+
+/// What cannot be two generators of one load is refused: the same run, the same seed, an edited copy of a record.
+#[test]
+fn records_that_are_one_run_are_refused() {
+    let desk = tempfile::tempdir().unwrap();
+    let save = |name: &str, record: &Record| {
+        let file = desk.path().join(name);
+        record.save(&file).unwrap();
+        file
+    };
+    let seeded = Record {
+        workload: stored("one").workload,
+        ..stored("two")
+    };
+    let renamed = Record {
+        id: "renamed".to_owned(),
+        workload: stored("two").workload,
+        ..stored("one")
+    };
+    for (other, says) in [
+        (stored("one"), "both hold the run one"),
+        (seeded, "--shard"),
+        (renamed, "the same content"),
+    ] {
+        let files = [save("one.json", &stored("one")), save("other.json", &other)];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+        command
+            .arg("merge")
+            .args(&files)
+            .arg("--out")
+            .arg(desk.path().join("merged"));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(says), "{}", said(&output));
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Times {
     pub(super) p95: String,
     pub(super) p95_interval: Option<String>,
     pub(super) p99: String,
+    /// p50, p95 and p99 of the answers alone, where requests failed and count as slower.
+    pub(super) answers: Option<String>,
 }
 
 pub(super) fn groups(view: View<'_>) -> Vec<Group<'_>> {
@@ -76,11 +78,15 @@ fn latency(summary: &EndpointSummary) -> Latency {
 
 fn times(summary: &EndpointSummary) -> Times {
     Times {
-        p50: figures::number(summary.p50_ms),
-        p95: figures::number(summary.p95_ms),
+        p50: figures::milliseconds(summary.p50_ms),
+        p95: figures::milliseconds(summary.p95_ms),
         p95_interval: summary
             .p95_ci_ms
             .map(|interval| figures::interval(interval, Unit::Plain)),
-        p99: figures::number(summary.p99_ms),
+        p99: figures::milliseconds(summary.p99_ms),
+        answers: summary.answers.as_ref().map(|answers| {
+            let alone = [answers.p50_ms, answers.p95_ms, answers.p99_ms];
+            alone.map(figures::milliseconds).join(" / ")
+        }),
     }
 }

@@ -18,7 +18,17 @@ fn markdown_has_the_classes_and_the_kinds_with_an_example() {
     let text = markdown(&support::with_failures(support::record()));
     let (_, failures) = text.split_once("### Failures\n\n").unwrap();
     let (failures, _) = failures.split_once("\nWorkload").unwrap();
-    insta::assert_snapshot!(failures, @"");
+    insta::assert_snapshot!(failures, @r"
+    | Subject | Endpoint | Failed | By class | Sent twice |
+    |---|---|---:|---|---:|
+    | phase2 | all requests | 57 | 52 status, 3 time-out, 2 not answered | 4 |
+    | phase2 | risk\_current | 57 | 52 status, 3 time-out, 2 not answered | 4 |
+
+    | Failures | Kind | Endpoint | Subject | Examples |
+    |---:|---|---|---|---|
+    | 61 | status 500 | risk\_current | phase2 | GET risk\_current: got 500 &lt;b&gt;�\[31m\|no\| |
+    | 3 | time-out | risk\_current | phase2 | GET risk\_current: no answer within 100 ms |
+    ");
 }
 
 #[test]

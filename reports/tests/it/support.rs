@@ -421,6 +421,7 @@ fn endpoint(shape: &Shape) -> EndpointSummary {
         rps: shape.count as f64 / seconds,
         error_rate: 0.0,
         censored: u64::from(shape.endpoint == ALL_ENDPOINTS && shape.p95_ms > 50.0) * 2,
+        dropped: 0,
         mean_ms: shape.p50_ms * 1.4,
         p50_ms: shape.p50_ms,
         p90_ms: at(0.9),
@@ -433,6 +434,7 @@ fn endpoint(shape: &Shape) -> EndpointSummary {
             .map(|step| 1.0 - 10_f64.powf(-f64::from(step) / 24.0))
             .map(|q| (q, at(q)))
             .collect(),
+        answers: None,
         failures: Failures::default(),
         repeated: 0,
         service: None,
@@ -595,7 +597,9 @@ pub(crate) fn target(id: &str, priority: Priority, metric: &str, limit: Limit, o
         limit,
         observed,
         interval: observed.map(|value| (value * 0.99, value * 1.01)),
+        not_yet: observed.is_none().then(|| "no probe".to_owned()),
         verdict,
+        hangs: false,
         detail: if observed.is_none() {
             format!("no probe delivers {metric} yet")
         } else {
@@ -680,6 +684,7 @@ fn checks() -> Vec<Check> {
         name: name.to_owned(),
         ok: true,
         detail: detail.to_owned(),
+        ..Check::default()
     };
     vec![
         check("fsync is on", "postgres says fsync = on"),

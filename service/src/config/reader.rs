@@ -63,14 +63,12 @@ impl<'a> Reader<'a> {
 
     /// What is no text is a mistake and not unset: a secret of random bytes would silently be none.
     fn raw(&mut self, variable: &'static str) -> Option<String> {
-        let text = (self.lookup)(variable)?.into_string();
-        text.map_err(|_| {
-            self.refuse(
-                variable,
-                "is not UTF-8 text; give random bytes in hex or base64".to_owned(),
-            )
-        })
-        .ok()
+        let Ok(text) = (self.lookup)(variable)?.into_string() else {
+            let problem = "is not UTF-8 text; give random bytes in hex or base64";
+            self.refuse(variable, problem.to_owned());
+            return None;
+        };
+        Some(text)
     }
 
     /// The parsed value, or `None` when the variable is unset or wrong (then it is on the list of problems).

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::HeaderValue;
+use axum::http::header::IF_NONE_MATCH;
 use axum::http::request::Parts;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -17,6 +18,7 @@ use utoipa::IntoParams;
 
 use crate::app::AppState;
 use crate::domain::ids::{ClaimId, DriverId};
+use crate::encoding;
 use crate::errors::ApiError;
 use crate::server::PeerAddress;
 use crate::store::PageRequest;
@@ -159,23 +161,29 @@ const X_CACHE_SEQ: &str = "x-cache-seq";
 /// Asks for a client: it gets nothing older than the write that it knows of, on whatever replica it was made.
 pub struct Ask {
     app: AppState,
-    known: Option<Place>,
+    place: Option<Place>,
 }
 
 impl FromRequestParts<AppState> for Ask {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-        let known = parts.headers.get(X_CACHE_SEQ).map(place).transpose()?;
+        let place = parts.headers.get(X_CACHE_SEQ).map(place).transpose()?;
+        if let Some(known) = parts.headers.get(IF_NONE_MATCH) {
+            let is_known_answer = known.to_str().is_ok_and(encoding::is_known_answer);
+            is_known_answer.then_some(()).ok_or_else(|| {
+                ApiError::BadRequest("if-none-match is * or a list of tags in quotes, as etag gives them".to_owned())
+            })?;
+        }
         let app = app.clone();
-        Ok(Self { app, known })
+        Ok(Self { app, place })
     }
 }
 
 impl Ask {
     /// The answer to `question`; `None` when there is no such thing.
     pub async fn about(&self, question: Question) -> Result<Option<Answer>, ReadError> {
-        self.app.reads.ask_after(self.known, question).await
+        self.app.reads.ask_after(self.place, question).await
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) const SHARDS: i16 = 16;
 /// Trips that a driver's details show.
 const RECENT_TRIPS: i64 = 10;
 /// Claims that a driver's details show: more than an honest driver has in a life, and 10 KB of JSON.
-const RECENT_CLAIMS: usize = 100;
+const RECENT_CLAIMS: u8 = 100;
 
 /// An answer with the version of the driver whose rows it shows. Versions of one driver only grow.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -98,9 +98,9 @@ impl Login {
         // Only a wrong password counts: not a right one, and none that was not looked at.
         if !matches!(checked, Ok(None)) {
             self.limits.by_address.take_back(&by_address);
-            by_name
-                .iter()
-                .for_each(|attempt| self.limits.by_name.take_back(attempt));
+            if let Ok(attempt) = &by_name {
+                self.limits.by_name.take_back(attempt);
+            }
         }
         checked
     }
@@ -128,7 +128,7 @@ impl Login {
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-        address => address,
+        address @ IpAddr::V4(_) => address,
     }
 }
 

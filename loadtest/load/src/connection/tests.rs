@@ -158,8 +158,8 @@ async fn a_request_that_closes_its_connection_is_the_last_on_it() {
     assert_eq!(requests.iter().take(2).collect::<Vec<_>>(), [0, 1]);
 }
 
-/// 1. The server answers and keeps the connection. 2. It closes it while it is idle; the runtime has not looked since. 3.
-/// The next request goes out on a new connection, whatever its method: nothing was sent on the old one.
+/// 1. The server answers and keeps the connection. 2. It closes it while it is idle; the runtime has not looked since.
+/// 3. The next request goes out on a new connection, whatever its method: nothing was sent on the old one.
 #[tokio::test]
 async fn an_end_that_only_the_kernel_knows_of_is_seen_before_the_next_request() {
     for is_repeatable in [true, false] {

@@ -6,7 +6,7 @@ use super::BaselineRules;
 use crate::metrics;
 use crate::percentile;
 use crate::record::ALL_ENDPOINTS;
-use crate::rounds::MeasuredRound;
+use crate::rounds::{Measured, MeasuredRound};
 use crate::stats::average;
 
 /// The measured blocks of one subject of one record.
@@ -50,10 +50,10 @@ impl<'a> Figures<'a> {
             .collect()
     }
 
-    /// ln p95 of each block; `None` where one has too few answers.
+    /// ln p95 of each block, failures being slower than any answer; `None` where one has too few requests.
     fn latency_by_block(&self, endpoint: &str, rules: &BaselineRules) -> Option<Vec<f64>> {
         let of = |round: &MeasuredRound| {
-            let times = &round.endpoints.get(endpoint)?.latency;
+            let times = round.endpoints.get(endpoint)?.judged();
             let enough = times.len() >= rules.min_requests;
             times
                 .quantile_us(0.95)
@@ -66,7 +66,8 @@ impl<'a> Figures<'a> {
     /// ln p95 of all blocks together.
     fn latency_of_run(&self, endpoint: &str) -> Option<f64> {
         let times = self.rounds.iter().filter_map(|round| round.endpoints.get(endpoint));
-        let merged = percentile::merged(times.map(|counted| &counted.latency));
+        let judged: Vec<_> = times.map(Measured::judged).collect();
+        let merged = percentile::merged(judged.iter().map(|times| &**times));
         logarithm(merged.quantile_us(0.95)? as f64)
     }
 

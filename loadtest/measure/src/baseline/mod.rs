@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use crate::compare;
 use crate::figures::percent;
 use crate::limits::{ALPHA, MARGIN, MIN_ANSWERS};
-use crate::record::{Baseline, BaselineEvidence, BaselineRun, Comparison, Family, Outcome, Record, Verdict};
+use crate::record::{About, Baseline, BaselineEvidence, BaselineRun, Comparison, Family, Outcome, Record, Verdict};
 use crate::rounds::{MeasuredRound, RoundError, measured};
 use crate::stats::student::{self, ONE_SIDED_95};
 use crate::stats::unpaired::{Difference, holm};
@@ -175,25 +175,26 @@ fn refuse(record: &Record, baselines: &[Record]) -> Result<(), BaselineError> {
                 what: differences.join("; "),
             });
         }
-        if let Some(verdict) = untrusted(baseline.verdict) {
-            return Err(BaselineError::NotValid {
-                id,
-                verdict,
-                reason: baseline.verdict_reason.clone(),
-            });
+        if let Some((verdict, reason)) = untrusted(baseline) {
+            return Err(BaselineError::NotValid { id, verdict, reason });
         }
     }
     Ok(())
 }
 
-/// The word for a run that says nothing about its subject.
-fn untrusted(verdict: Verdict) -> Option<&'static str> {
-    match verdict {
-        Verdict::Invalid => Some("invalid"),
-        Verdict::Unavailable => Some("not available"),
-        Verdict::Interrupted => Some("interrupted"),
-        Verdict::Pass | Verdict::TargetsMissed | Verdict::Regression | Verdict::Inconclusive => None,
-    }
+/// The word for a run that is no measure for another one, and why.
+fn untrusted(baseline: &Record) -> Option<(&'static str, String)> {
+    let word = match baseline.verdict {
+        Verdict::Invalid => "invalid",
+        Verdict::Unavailable => "not available",
+        Verdict::Interrupted => "interrupted",
+        Verdict::Pass | Verdict::Measured | Verdict::TargetsMissed | Verdict::Regression | Verdict::Inconclusive => {
+            let mut failed = baseline.checks.iter().filter(|check| !check.ok);
+            let fallen = failed.find(|check| check.about == About::Subject)?;
+            return Some(("unable to cope", format!("{} ({})", fallen.name, fallen.detail)));
+        }
+    };
+    Some((word, baseline.verdict_reason.clone()))
 }
 
 /// The measured rounds of the subject that a record is about.

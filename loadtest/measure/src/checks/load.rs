@@ -1,11 +1,13 @@
 //! Did the load come as it was meant to, and do its own figures agree (STATISTICS section 4)?
 
 use super::queue::{part_of, queue};
-use super::worst::{Shown, check};
+use super::worst::{Shown, check, of_subject};
+use crate::disturbance::is_generator_behind;
 use crate::figures::{figure, percent, us_to_ms};
+use crate::histogram::MAX_US;
 use crate::limits::allowed_lateness_us;
 use crate::metrics;
-use crate::record::{Arrivals, Check, Machine, Model, Pulse, RateStretch, WorkloadId};
+use crate::record::{About, Arrivals, Check, Machine, Model, Pulse, RateStretch, WorkloadId};
 use crate::rounds::{MeasuredRound, Rounds};
 use crate::steady;
 
@@ -42,9 +44,12 @@ pub(crate) fn of_load(rounds: &Rounds, workload: &WorkloadId, machine: &Machine)
             busy_or_thinking(round, workload)
         })),
         Model::Open => {
-            checks.extend(of_arrivals(&rounds, workload));
-            checks.push(check(QUEUE, &rounds, UNREAD, |round| queue(round, &workload.stretches)));
-            checks.push(check(LATENESS, &rounds, UNREAD, lateness));
+            let behind = |round: &MeasuredRound| is_generator_behind(round, cores);
+            checks.extend(of_arrivals(&rounds, workload, cores));
+            checks.push(of_subject(QUEUE, &rounds, UNREAD, behind, |round| {
+                queue(round, &workload.stretches)
+            }));
+            checks.push(check(LATENESS, &rounds, UNREAD, lateness).about(About::Machine));
         }
     }
     checks
@@ -60,22 +65,25 @@ pub(crate) fn of_slices(rounds: &Rounds, workload: &WorkloadId) -> Vec<Check> {
     ]
 }
 
-fn of_arrivals(rounds: &[&MeasuredRound], workload: &WorkloadId) -> Vec<Check> {
+fn of_arrivals(rounds: &[&MeasuredRound], workload: &WorkloadId, cores: f64) -> Vec<Check> {
+    let behind = |round: &MeasuredRound| is_generator_behind(round, cores);
     vec![
-        check(DROPPED, rounds, UNREAD, dropped),
+        of_subject(DROPPED, rounds, UNREAD, behind, dropped),
         check(ACCOUNTED, rounds, UNREAD, accounted),
-        check(RATE, rounds, UNREAD, |round| rate_held(round, workload)),
+        of_subject(RATE, rounds, UNREAD, behind, |round| rate_held(round, workload)),
     ]
 }
 
 /// `|N - X R| / N`, N from the time in flight and R from the histograms. Requests that cross an edge of the phase are
-/// in N only in part and not at all in X R: together at most the longest of them each, which is what is allowed beyond
-/// 2 %.
+/// in N only in part, and in X R not at all or with all of their time: together at most the longest of them each, which
+/// is what is allowed beyond 2 %. Of requests that failed only the sum of their times is known.
 fn little(round: &MeasuredRound) -> Option<Shown> {
     let (flow, all, mean) = (round.phase.flow?, round.all(), round.mean_in_flight()?);
     let answers_us = all.latency.mean_us().unwrap_or(0.0) * all.latency.len() as f64;
     let explained = (answers_us + flow.error_us as f64) / (round.seconds * 1e6);
-    let edges = ((flow.at_start + flow.at_end) * flow.longest_us) as f64 / flow.in_flight_us as f64;
+    let longest_us = flow.longest_us.max(all.latency.max_us().unwrap_or(0));
+    let failed_us = flow.error_us.min(flow.at_end * MAX_US);
+    let edges = ((flow.at_start + flow.at_end) * longest_us + failed_us) as f64 / flow.in_flight_us as f64;
     let (value, allowed) = ((mean - explained).abs() / mean, AGREE.max(edges));
     Some(Shown {
         value,
@@ -140,20 +148,18 @@ fn accounted(round: &MeasuredRound) -> Option<Shown> {
     })
 }
 
-/// `|X / lambda - 1| <= 2 % + 3 / sqrt(lambda W)`. X counts what ended within the phase, begun in it or before: where
-/// an answer takes a good part of the phase, as much is in flight at its end as at its beginning, and that is no fault
-/// of the rate.
+/// `|X / lambda - 1| <= 2 % + 3 / sqrt(lambda W)`. X counts what was due in the phase and ended before the drain did.
 ///
 /// Requests of sessions come in clusters, so that their number varies by more than a Poisson number's 1 / sqrt(lambda
 /// W): it is held against those that were due, exactly.
 fn rate_held(round: &MeasuredRound, workload: &WorkloadId) -> Option<Shown> {
-    let (arrivals, all, flow) = (arrivals(round)?, round.all(), round.phase.flow?);
+    let (arrivals, all) = (arrivals(round)?, round.all());
     let asked = workload.rate_per_s.filter(|_| !workload.sessions);
     let due = asked.map_or(arrivals.intended as f64, |rate| rate * round.seconds);
     if due <= 0.0 {
         return None;
     }
-    let ended = (all.count + all.errors + flow.at_start) as f64;
+    let ended = (all.count + all.errors) as f64;
     let (value, allowed) = ((ended / due - 1.0).abs(), AGREE + 3.0 / due.sqrt());
     Some(Shown {
         value,
@@ -243,9 +249,9 @@ fn steady_phase(rounds: &[&MeasuredRound], workload: &WorkloadId) -> Check {
         } else {
             "too short to tell, or not counted by this record"
         };
-        return Check::new(STEADY, true, why.to_owned());
+        return Check::new(STEADY, true, why.to_owned()).about(About::Figures);
     };
-    worst.clone()
+    worst.clone().about(About::Figures)
 }
 
 /// Whether the rounds settled at one level of the rate, or over the whole phase; `None` where it is too short to tell.

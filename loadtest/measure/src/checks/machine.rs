@@ -1,19 +1,13 @@
 //! Was the generator, its clock or another job on the machine in the way? From probes of each round.
 
 use super::worst::{Shown, check, probe};
+use crate::disturbance::{MAX_OTHER_CPU_PERCENT, MAX_STEAL_PERCENT, allowed_lag_ms};
 use crate::figures::figure;
-use crate::limits::{LATENESS_SHARE, MAX_GENERATOR_CPU};
+use crate::limits::MAX_GENERATOR_CPU;
 use crate::metrics;
-use crate::record::Check;
+use crate::record::{About, Check};
 use crate::rounds::{MeasuredRound, Rounds};
 
-/// A timer of the generator may fire later than this only where it is a small part of what is measured, milliseconds:
-/// tokio's wheel turns once a millisecond, and a busy core hands over within a few.
-const LAG_FLOOR_MS: f64 = 5.0;
-/// Most time that the hypervisor may take, percent of all cores.
-const MAX_STEAL_PERCENT: f64 = 10.0;
-/// Most CPU that jobs foreign to the run may use, percent of all cores.
-const MAX_OTHER_CPU_PERCENT: f64 = 10.0;
 /// A clock step is fine enough below this, microseconds, or below 1 % of the fastest median.
 const STEP_FLOOR_US: f64 = 1.0;
 const STEP_SHARE: f64 = 0.01;
@@ -21,7 +15,9 @@ const STEP_SHARE: f64 = 0.01;
 /// The checks of the generator and its machine. What no probe read is said, not failed.
 pub(crate) fn of_machine(rounds: &Rounds) -> Vec<Check> {
     let rounds = rounds.in_order();
-    let checked = |name: &str, show: &dyn Fn(&MeasuredRound) -> Option<Shown>| check(name, &rounds, "not read", show);
+    let checked = |name: &str, show: &dyn Fn(&MeasuredRound) -> Option<Shown>| {
+        check(name, &rounds, "not read", show).about(About::Machine)
+    };
     let at_most = |name: &str, metric: &str, allowed: f64| {
         checked(name, &|round| probe(round, metric, allowed, "% of all cores"))
     };
@@ -32,7 +28,7 @@ pub(crate) fn of_machine(rounds: &Rounds) -> Vec<Check> {
             100.0 * MAX_GENERATOR_CPU,
         ),
         checked("the generator's timers were on time", &timer_lag),
-        checked("the clock is fine enough", &clock_step),
+        checked("the clock is fine enough", &clock_step).about(About::Run),
         at_most(
             "the hypervisor took little time",
             metrics::STEAL_PERCENT.name(),
@@ -48,8 +44,7 @@ pub(crate) fn of_machine(rounds: &Rounds) -> Vec<Check> {
 
 /// 99th percentile of the lag against max(5 ms, 20 % of the 95th percentile of the response times).
 fn timer_lag(round: &MeasuredRound) -> Option<Shown> {
-    let p95_ms = round.all().latency.quantile_ms(0.95).unwrap_or(0.0);
-    let allowed_ms = LAG_FLOOR_MS.max(LATENESS_SHARE * p95_ms);
+    let allowed_ms = allowed_lag_ms(round);
     probe(round, metrics::HARNESS_LAG_P99_MS.name(), allowed_ms, "ms late at p99")
 }
 

@@ -1,7 +1,7 @@
 //! Was the run made as runs have to be, and did it come to its end? From the record itself.
 
 use crate::gate::Evaluation;
-use crate::record::{Check, Record};
+use crate::record::{AS_WRITTEN, About, Check, Record};
 
 /// Name of the check that a run which was stopped fails, however often its record is judged or merged.
 pub(crate) const CAME_TO_ITS_END: &str = "the run came to its end";
@@ -12,6 +12,43 @@ pub(crate) fn came_to_its_end(stopped: Option<&str>) -> Check {
         CAME_TO_ITS_END,
         stopped.is_none(),
         stopped.unwrap_or("all rounds").to_owned(),
+    )
+}
+
+/// The checks that cannot be made again from what was measured: the digest of a record covers them.
+pub(crate) const FOUND_ONCE: [&str; 2] = [CAME_TO_ITS_END, AS_WRITTEN];
+
+/// Name of the check on blocks in which the machine was disturbed.
+pub(crate) const DISTURBED_AGAIN: &str = "disturbed blocks were measured again";
+
+/// Disturbed blocks that were measured again: how many, and whether they are left out.
+pub(crate) fn repeated(left_out: &[(u32, String)], kept: &[(u32, String)], planned: u32) -> Option<Check> {
+    let first = left_out.first().or(kept.first())?;
+    let more = left_out.len().max(kept.len()) - 1;
+    let and_more = if more > 0 {
+        format!("; and {more} more")
+    } else {
+        String::new()
+    };
+    let what = if kept.is_empty() {
+        format!(
+            "{} left out, {planned} blocks without a disturbance entered",
+            left_out.len()
+        )
+    } else {
+        format!(
+            "{} blocks were disturbed and enter all the same, since too few others were measured: what holds in spite \
+             of it holds",
+            kept.len()
+        )
+    };
+    Some(
+        Check::new(
+            DISTURBED_AGAIN,
+            kept.is_empty(),
+            format!("{what} ({}{and_more})", first.1),
+        )
+        .about(About::Machine),
     )
 }
 

@@ -1,6 +1,6 @@
 //! Are there enough answers for the percentiles that targets ask for?
 
-use crate::record::Check;
+use crate::record::{About, Check};
 use crate::rounds::MeasuredRound;
 use crate::targets::{TargetSpec, asked_percentile};
 
@@ -17,7 +17,7 @@ pub(crate) fn of_samples(rounds: &[MeasuredRound], targets: &[TargetSpec]) -> Ch
         let answers: u64 = rounds
             .iter()
             .filter_map(|round| round.endpoints.get(*endpoint))
-            .map(|measured| measured.count)
+            .map(|measured| measured.due())
             .sum();
         // No answer at all is called by another check.
         if answers > 0 && answers as f64 * tail < MIN_ANSWERS_ABOVE {
@@ -33,7 +33,7 @@ pub(crate) fn of_samples(rounds: &[MeasuredRound], targets: &[TargetSpec]) -> Ch
     } else {
         format!("{} (measure longer, or give it more weight)", short.join("; "))
     };
-    Check::new(NAME, ok, detail)
+    Check::new(NAME, ok, detail).about(About::Figures)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A check over rounds: each round is measured against what it may show, and the worst one speaks for all.
 
 use crate::figures::figure;
-use crate::record::Check;
+use crate::record::{About, Check};
 use crate::rounds::MeasuredRound;
 
 /// A figure of one round and its limit, in the same unit.
@@ -52,6 +52,26 @@ pub(super) fn check(
     };
     let detail = format!("{} ({place}{among})", shown_worst.detail);
     Check::new(name, shown_worst.value <= shown_worst.allowed, detail)
+}
+
+/// A check on how a subject took its load. It speaks of the subject where the generator kept up in every round that
+/// fails it; else nobody knows whose fault it is, and the run is invalid.
+pub(super) fn of_subject(
+    name: &str,
+    rounds: &[&MeasuredRound],
+    unread: &str,
+    is_behind: impl Fn(&MeasuredRound) -> bool,
+    show: impl Fn(&MeasuredRound) -> Option<Shown>,
+) -> Check {
+    let fails = |round: &MeasuredRound| show(round).is_some_and(|shown| shown.value > shown.allowed);
+    let generators = rounds.iter().any(|round| fails(round) && is_behind(round));
+    let found = check(name, rounds, unread, show);
+    if generators {
+        let detail = format!("{}; the generator itself did not keep up", found.detail);
+        Check { detail, ..found }
+    } else {
+        found.about(About::Subject)
+    }
 }
 
 /// A probe against a limit in its unit.

@@ -188,7 +188,7 @@ mod tests {
         let seconds: Vec<(u64, u64)> = round.slices.iter().map(|slice| (slice.start_ms, slice.count)).collect();
         assert_eq!(seconds, [(0, 80), (1_000, 40)]);
         let rounds = [round];
-        let faults = crate::checks::of_rounds(&crate::rounds::Rounds::decode(&rounds).unwrap());
+        let faults = crate::checks::of_rounds(&crate::rounds::Rounds::decode(&rounds).unwrap(), "", &[]);
         assert!(faults.iter().all(|check| check.ok), "{faults:?}");
     }
 

@@ -23,8 +23,18 @@ pub struct Look {
     pub rows: Vec<Vec<f64>>,
     /// `d[b]` of the canary, the ruler for noise that both subjects share; absent without one.
     pub canary: Option<Vec<f64>>,
-    /// The least standard error that the mean of each row can have; nothing where it is not known.
-    pub least_errors: Vec<f64>,
+    /// The least standard error that the mean of each row can have, as it is and with the tolerance more on the judged
+    /// side; nothing where it is not known.
+    pub least_errors: Vec<LeastError>,
+}
+
+/// The least standard error of the mean of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LeastError {
+    /// As it is.
+    pub now: f64,
+    /// If the judged side had the tolerance more.
+    pub changed: f64,
 }
 
 /// One way to see the differences of an endpoint: as they are, or with the canary's part taken out.
@@ -148,7 +158,7 @@ impl Judge<'_> {
         let all = views.into_iter().zip(&look.rows).enumerate();
         all.map(|(index, (views, row))| {
             let taken = look.canary.as_ref().map_or(0.0, |canary| taken_away(row, canary));
-            let least = look.least_errors.get(index).copied().unwrap_or(0.0);
+            let least = look.least_errors.get(index).copied().unwrap_or_default();
             self.evidence(views, taken, least, separation)
         })
         .collect()
@@ -185,11 +195,11 @@ impl Judge<'_> {
         }
     }
 
-    fn evidence(&self, views: Vec<View>, taken: f64, least: f64, separation: Option<Separation>) -> Evidence {
-        let passing = self.passing_bound(&views[0].differences, least);
-        let visible = |view: &View| Some(separation?.visible(&view.differences, least)?.0);
+    fn evidence(&self, views: Vec<View>, taken: f64, least: LeastError, separation: Option<Separation>) -> Evidence {
+        let passing = self.passing_bound(&views[0].differences, least.now);
+        let visible = |view: &View| Some(separation?.visible(&view.differences, least.now, least.changed)?.0);
         let would_fail = |view: &View| {
-            let (visible, chance) = separation?.visible(&view.differences, least)?;
+            let (visible, chance) = separation?.visible(&view.differences, least.now, least.changed)?;
             Some(visible.max(self.family.tolerance + chance))
         };
         Evidence {

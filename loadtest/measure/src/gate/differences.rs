@@ -201,12 +201,17 @@ fn decode(round: &Round, slice: &GateSlice) -> Result<Decoded, RoundError> {
         let answered = LatencyHistogram::decode(&counts.hdr).map_err(|source| unreadable(round, name, source))?;
         let times = ResponseTimes {
             answered,
-            failed: counts.errors + counts.censored + if name == CANARY { 0 } else { dropped },
+            failed: failed(counts) + if name == CANARY { 0 } else { dropped },
             failed_as_us: slice.failed_as_ms.unwrap_or(FAILED_AS_MS) * 1000,
         };
         Ok((name.clone(), times))
     };
     slice.endpoints.iter().map(decode).collect()
+}
+
+/// Requests without an answer as expected, those left out that the generator could not send.
+fn failed(counts: &EndpointCounts) -> u64 {
+    (counts.errors + counts.censored).saturating_sub(counts.failures.generator)
 }
 
 #[cfg(test)]
@@ -272,6 +277,11 @@ mod tests {
         let censored = fail(|slice| slice.endpoints.get_mut("a").unwrap().censored = 20);
         // Two endpoints: half of them are a's.
         let dropped = fail(|slice| slice.dropped = 40);
+        let unsent = fail(|slice| {
+            let a = slice.endpoints.get_mut("a").unwrap();
+            (a.errors, a.failures.generator) = (20, 20);
+        });
+        assert_close(unsent.shares.failed.difference().unwrap(), 0.0, 1e-12);
         for found in [errors, censored, dropped] {
             assert!(found.p95.unwrap() > 1.0, "{found:?}");
             assert_close(found.shares.failed.difference().unwrap(), 20.0 / 120.0, 1e-12);

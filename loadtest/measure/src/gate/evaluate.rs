@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::decision::{self, Decided, Judge, Look};
+use super::decision::{self, Decided, Judge, LeastError, Look};
 use super::differences::{Block, EndpointBlock, pairs_of_rounds};
 use super::lateness::{Limit, LossBySide, RawBlock};
 use super::order::Side;
@@ -313,7 +313,10 @@ impl FamilyRows {
     }
 
     fn look(&self, blocks: fn(&Staged) -> Vec<f64>) -> Look {
-        let least = |row: &Row| row.shares.map_or(0.0, |shares| row.weight * self.least_error(shares));
+        let least = |row: &Row| {
+            row.shares
+                .map_or(LeastError::default(), |shares| self.least_error(row, shares))
+        };
         Look {
             rows: self.rows.iter().map(|row| blocks(&row.differences)).collect(),
             canary: self.canary.as_ref().map(blocks),
@@ -322,9 +325,14 @@ impl FamilyRows {
     }
 
     /// Of the mean of one stage: the counts are those of all blocks.
-    fn least_error(&self, shares: Shares) -> f64 {
+    fn least_error(&self, row: &Row, shares: Shares) -> LeastError {
         let [first, second] = self.blocks.map(|blocks| blocks as f64);
-        shares.binomial_error() * ((first + second) / first.max(1.0)).sqrt()
+        let weight = row.weight * ((first + second) / first.max(1.0)).sqrt();
+        let tolerance = FamilyRules::of(self.family).tolerance / row.weight;
+        LeastError {
+            now: weight * shares.binomial_error(0.0),
+            changed: weight * shares.binomial_error(tolerance),
+        }
     }
 
     fn decide(&self, sides: Sides, gate: &GateRules) -> FamilyDecided {
@@ -404,9 +412,14 @@ impl FamilyDecided {
     fn verdict(&self) -> FamilyVerdict {
         let mde = self.comparisons.iter().filter_map(|one| one.mde).reduce(f64::max);
         let would_fail = self.would_fail.iter().copied().flatten().reduce(f64::max);
+        // A family without a single comparison has not passed.
+        let outcome = match self.undecidable {
+            Some(_) => Outcome::Inconclusive,
+            None => decision::overall(self.comparisons.iter().map(|one| one.outcome)),
+        };
         FamilyVerdict {
             family: self.family,
-            outcome: decision::overall(self.comparisons.iter().map(|one| one.outcome)),
+            outcome,
             mde,
             would_fail,
             detail: describe::family(self, mde, would_fail),

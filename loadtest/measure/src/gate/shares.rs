@@ -43,15 +43,16 @@ impl Shares {
     }
 
     /// Standard error that the difference would have if requests were independent, which they are not: the true one is
-    /// larger. One bad request at least is taken to be possible.
-    pub fn binomial_error(self) -> f64 {
+    /// larger. The judged side has a share of `more` beyond what both have now, and one bad request at least is taken to
+    /// be possible.
+    pub fn binomial_error(self, more: f64) -> f64 {
         let (bad, all) = (self.before.0 + self.after.0, self.before.1 + self.after.1);
         if self.before.1 == 0 || self.after.1 == 0 {
             return 0.0;
         }
         let share = bad.max(1) as f64 / all as f64;
-        let each = |of: u64| share * (1.0 - share) / of as f64;
-        (each(self.before.1) + each(self.after.1)).sqrt()
+        let variance = |share: f64, of: u64| share * (1.0 - share) / of as f64;
+        (variance(share, self.before.1) + variance((share + more).min(1.0), self.after.1)).sqrt()
     }
 }
 
@@ -141,11 +142,17 @@ mod tests {
     fn a_side_without_requests_has_no_share() {
         let none = BadShares::of(&times([], 0), &times([], 0));
         assert_eq!((none.slow.difference(), none.slow.ratio()), (None, None));
-        assert_eq!(none.slow.binomial_error(), 0.0);
+        assert_eq!(none.slow.binomial_error(0.0), 0.0);
         let shares = Shares {
             before: (10, 1_000),
             after: (30, 1_000),
         };
-        assert_close(shares.binomial_error(), (2.0 * 0.02 * 0.98 / 1_000.0_f64).sqrt(), 1e-12);
+        assert_close(
+            shares.binomial_error(0.0),
+            (2.0 * 0.02 * 0.98 / 1_000.0_f64).sqrt(),
+            1e-12,
+        );
+        let risen = (0.02 * 0.98 / 1_000.0 + 0.05 * 0.95 / 1_000.0_f64).sqrt();
+        assert_close(shares.binomial_error(0.03), risen, 1e-12);
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Record, Verdict, WorkloadId};
+use crate::record::{Record, Subject, Verdict, WorkloadId};
 use change::{ChangePoint, change_points};
 
 /// Version of the lines. A reader passes over newer ones and says so.
@@ -33,7 +33,7 @@ pub struct Entry {
     pub git: Option<String>,
     /// Hash of the workload: only entries of one workload make a series.
     pub workload_sha256: String,
-    /// Machine, load and length of a launch: only entries of one machine under one load make a series.
+    /// Machine, stack, load, length of a launch and settings of the subject: only entries that share them make a series.
     pub place: String,
     /// By endpoint name.
     pub endpoints: BTreeMap<String, EndpointEntry>,
@@ -90,7 +90,10 @@ impl Entry {
             .iter()
             .filter_map(|subject| {
                 let summary = record.summary.get(&subject.name)?;
-                let endpoints = summary.endpoints.iter().filter(|(_, figures)| figures.count > 0);
+                let endpoints = summary
+                    .endpoints
+                    .iter()
+                    .filter(|(_, figures)| figures.count > 0 || figures.error_rate > 0.0);
                 Some(Self {
                     version: LINE_VERSION,
                     id: record.id.clone(),
@@ -98,7 +101,7 @@ impl Entry {
                     subject: subject.name.clone(),
                     git: subject.git.clone(),
                     workload_sha256: record.workload.sha256.clone(),
-                    place: place(record),
+                    place: place(record, subject),
                     endpoints: endpoints.map(|(name, one)| (name.clone(), figures(one))).collect(),
                     metrics: summary
                         .metrics
@@ -125,7 +128,7 @@ impl Entry {
     }
 }
 
-fn place(record: &Record) -> String {
+fn place(record: &Record, subject: &Subject) -> String {
     let (machine, workload) = (&record.machine, &record.workload);
     let model = format!("{:?} model", workload.model).to_lowercase();
     let load = match (workload.users, workload.rate_per_s) {
@@ -133,12 +136,29 @@ fn place(record: &Record) -> String {
         (None, Some(rate)) => format!(", {rate}/s"),
         (None, None) => String::new(),
     };
+    let arrivals = workload
+        .arrivals
+        .as_ref()
+        .map_or_else(String::new, |how| format!(", {how}"));
     let WorkloadId {
         warm_up_s, measure_s, ..
     } = workload;
+    let stack = record.stack.iter().map(|(name, server)| {
+        let settings = server.settings.iter().map(|(key, value)| format!(" {key}={value}"));
+        format!(
+            ", {name} {} {}{}",
+            server.provider,
+            server.version,
+            settings.collect::<String>()
+        )
+    });
+    let env = subject.env.iter().map(|(key, value)| format!(", {key}={value}"));
     format!(
-        "{}, {} cores, {model}{load}, {warm_up_s} s + {measure_s} s a launch",
-        machine.cpu, machine.cores
+        "{}, {} cores, {model}{load}{arrivals}, {warm_up_s} s + {measure_s} s a launch{}{}",
+        machine.cpu,
+        machine.cores,
+        stack.collect::<String>(),
+        env.collect::<String>()
     )
 }
 

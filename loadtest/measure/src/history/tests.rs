@@ -38,7 +38,7 @@ fn what_is_appended_is_read_in_order() {
     assert_eq!(history.skipped, []);
     assert_eq!(
         history.entries[0].place,
-        "Example CPU, 2 cores, closed model, 100 users, 5 s + 20 s a launch"
+        "Example CPU, 2 cores, closed model, 100 users, 5 s + 20 s a launch, PROFILE=s"
     );
 }
 
@@ -143,4 +143,37 @@ fn only_like_and_valid_runs_make_a_series() {
         .collect();
     assert_eq!(ids, ["run-3"]);
     assert!(p95_trends(&[]).is_empty());
+}
+
+#[test]
+fn another_stack_other_settings_and_other_arrivals_are_other_places() {
+    let place = |change: fn(&mut crate::record::Record)| {
+        let mut changed = record();
+        changed.subjects = vec![subject("s")];
+        changed.rounds = vec![round(0, "s", &[("a", vec![1000; 10])])];
+        change(&mut changed);
+        judge(&mut changed, &Question::default()).unwrap();
+        Entry::of_record(&changed).remove(0).place
+    };
+    let usual = place(|_| ());
+    let others: [fn(&mut crate::record::Record); 3] = [
+        |record| {
+            let server = crate::record::Server {
+                provider: "native".to_owned(),
+                version: "17".to_owned(),
+                settings: [("fsync".to_owned(), "on".to_owned())].into(),
+                note: None,
+            };
+            record.stack.insert("postgres".to_owned(), server);
+        },
+        |record| {
+            record.subjects[0]
+                .env
+                .insert("CACHE_ENABLED".to_owned(), "false".to_owned());
+        },
+        |record| record.workload.arrivals = Some("poisson".to_owned()),
+    ];
+    for change in others {
+        assert_ne!(place(change), usual);
+    }
 }

@@ -51,6 +51,7 @@ fn p95_below(limit_ms: f64) -> TargetSpec {
         endpoint: Some("a".to_owned()),
         limit: Limit::Below(limit_ms),
         source: "a test".to_owned(),
+        not_yet: None,
     }
 }
 
@@ -124,13 +125,15 @@ fn the_mark_of_a_run_that_was_stopped_stays() {
 }
 
 #[test]
-fn a_run_of_nothing_but_errors_is_invalid() {
+fn a_run_of_nothing_but_errors_is_the_subjects_fault() {
     let mut broken = measured(&[]);
     for round in &mut broken.rounds {
         *round = round.clone().with_errors("a", 100);
     }
     judge(&mut broken, &complete(&[p95_below(50.0)])).unwrap();
-    assert_eq!(broken.verdict, Verdict::Invalid);
+    assert_eq!(broken.verdict, Verdict::TargetsMissed, "{}", broken.verdict_reason);
+    judge(&mut broken, &complete(&[])).unwrap();
+    assert_eq!(broken.verdict, Verdict::TargetsMissed);
     assert!(
         broken.verdict_reason.contains("few errors"),
         "{}",
@@ -200,7 +203,7 @@ fn the_purpose_decides_what_is_compared_and_what_binds() {
     assert_eq!(after(&record), BTreeSet::from(["one".to_owned(), "other".to_owned()]));
     assert_eq!(
         (record.verdict, record.verdict_reason.as_str()),
-        (Verdict::Pass, "every check holds; features switched off in turn: 2")
+        (Verdict::Measured, "every check holds; features switched off in turn: 2")
     );
 }
 
@@ -289,12 +292,21 @@ fn each_histogram_is_decoded_once() {
     assert_eq!(DECODED.get(), 24 * 2 * 8 * 3);
 }
 
+/// What tells the generators of one load apart.
+fn apart(index: usize, record: &mut Record) {
+    record.workload.seed = index as u64;
+    for round in &mut record.rounds {
+        round.started_at += chrono::Duration::milliseconds(i64::try_from(index).unwrap());
+    }
+}
+
 /// Two records of one load, as their generators left them.
 fn of_two_generators(mut change: impl FnMut(usize, &mut Record)) -> Vec<Record> {
     let seconds = |round: &mut Round| round.slices[0].hdr = Some(crate::testing::seconds_of(&times()));
     let of_one = |(index, id): (usize, &str)| {
         let mut one = measured(&times());
         one.id = id.to_owned();
+        apart(index, &mut one);
         one.rounds.iter_mut().for_each(seconds);
         judge(&mut one, &complete(&[p95_below(2.0)])).unwrap();
         change(index, &mut one);
@@ -333,25 +345,101 @@ fn the_mark_of_either_generator_survives_the_merge() {
         let mut merged = merge::records(&records).unwrap();
         judge(&mut merged, &Question::default()).unwrap();
         assert_eq!(merged.verdict, Verdict::Invalid);
-        assert!(
-            merged.verdict_reason.contains("the run came to its end (interrupted)"),
-            "{}",
-            merged.verdict_reason
-        );
+        let said = format!("the run came to its end (interrupted (record {}))", records[stopped].id);
+        assert!(merged.verdict_reason.contains(&said), "{}", merged.verdict_reason);
     }
 }
 
 #[test]
 fn a_merge_of_comparisons_compares_the_sums() {
-    let of_one = |id: &str| {
+    let of_one = |index: usize, id: &str| {
         let mut one = compared(&[("second", 2)]);
         one.id = id.to_owned();
+        apart(index, &mut one);
         for round in &mut one.rounds {
             round.slices[0].hdr = Some(crate::testing::seconds_of(&times()));
         }
         one
     };
-    let mut merged = merge::records(&[of_one("one"), of_one("two")]).unwrap();
+    let mut merged = merge::records(&[of_one(0, "one"), of_one(1, "two")]).unwrap();
     judge(&mut merged, &Question::default()).unwrap();
     assert_eq!(merged.comparisons[0].outcome, Outcome::Regress);
+}
+
+/// Three of nine blocks were disturbed, and measured again.
+fn with_disturbed(disturbed: &[u32], planned: u32) -> Record {
+    let mut record = compared(&[("second", 1)]);
+    record.workload.blocks = planned;
+    for round in &mut record.rounds {
+        if disturbed.contains(&round.block) && round.subject == "first" {
+            round.probes.insert(crate::metrics::OTHER_CPU_PERCENT.key(), 20.0);
+        }
+    }
+    record
+}
+
+#[test]
+fn disturbed_blocks_are_left_out_where_enough_others_were_measured() {
+    let mut record = with_disturbed(&[2], 5);
+    judge(&mut record, &complete(&[p95_below(50.0)])).unwrap();
+    assert_eq!(record.comparisons[0].blocks, 5);
+    let said = record
+        .checks
+        .iter()
+        .find(|check| check.name == "disturbed blocks were measured again");
+    let said = said.unwrap();
+    assert!(
+        said.ok && said.detail.contains("1 left out, 5 blocks without"),
+        "{said:?}"
+    );
+    assert_eq!(record.summary["first"].endpoints["a"].count, 500);
+    assert_eq!(record.verdict, Verdict::Pass, "{}", record.verdict_reason);
+}
+
+#[test]
+fn where_the_repeats_were_disturbed_too_what_holds_all_the_same_holds() {
+    let mut record = with_disturbed(&[0, 2, 3], 5);
+    judge(&mut record, &complete(&[p95_below(50.0)])).unwrap();
+    assert_eq!(record.comparisons[0].blocks, 6);
+    assert_eq!(record.verdict, Verdict::Pass, "{}", record.verdict_reason);
+    let alone = |record: &mut Record| {
+        record.subjects.remove(1);
+        record.rounds.retain(|round| round.subject == "first");
+    };
+    alone(&mut record);
+    judge(&mut record, &complete(&[p95_below(1.01)])).unwrap();
+    assert_eq!(record.verdict, Verdict::Invalid, "{}", record.verdict_reason);
+    assert!(
+        record
+            .verdict_reason
+            .starts_with("the machine was disturbed, and the verdict hangs on it: P0 `fast`")
+    );
+    judge(&mut record, &complete(&[p95_below(0.1)])).unwrap();
+    assert_eq!(
+        record.verdict,
+        Verdict::TargetsMissed,
+        "no disturbance of a fifth explains ten times"
+    );
+}
+
+#[test]
+fn a_record_derived_anew_believes_nothing_that_was_written() {
+    let mut record = measured(&times());
+    judge(&mut record, &complete(&[p95_below(2.0)])).unwrap();
+    let written = record.clone();
+    record.verdict = Verdict::Pass;
+    record.exit_code = 0;
+    record.targets[0].verdict = crate::record::TargetVerdict::Pass;
+    record.summary.clear();
+    rederive(&mut record).unwrap();
+    assert_eq!(record, written);
+    let mut stopped = measured(&times());
+    let question = Question {
+        ending: interrupted(),
+        ..complete(&[])
+    };
+    judge(&mut stopped, &question).unwrap();
+    let written = stopped.clone();
+    rederive(&mut stopped).unwrap();
+    assert_eq!((stopped.verdict, stopped.exit_code), (written.verdict, 130));
 }

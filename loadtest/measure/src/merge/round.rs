@@ -27,19 +27,24 @@ pub(super) fn merge_all(records: &[Record]) -> Result<Vec<Round>, MergeError> {
     Ok(merged)
 }
 
-/// Refuses rounds whose spans of time do not overlap, or whose phases and seconds are cut differently.
+/// Share of what was measured in which two generators must have driven their load together.
+const TOGETHER: f64 = 0.95;
+
+/// Refuses rounds that did not load the subject together, or whose phases and seconds are cut differently.
 fn together(first: &Record, record: &Record, sum: &Round, other: &Round) -> Result<(), MergeError> {
     let unlike = |what: String| MergeError::Unlike {
         first: first.id.clone(),
         id: record.id.clone(),
         what: format!("block {}, subject {}: {what}", sum.block, sum.subject),
     };
-    let apart_ms = (sum.started_at - other.started_at).num_milliseconds().unsigned_abs();
-    let measured_ms = crate::rounds::measured_phase(sum).map_or(0, |phase| phase.end_ms - phase.start_ms);
-    if apart_ms > measured_ms / 2 {
+    let (one, another) = (measured_span(sum), measured_span(other));
+    let shared_ms = (one.1.min(another.1) - one.0.max(another.0)).max(0);
+    let longer_ms = (one.1 - one.0).max(another.1 - another.0);
+    if (shared_ms as f64) < TOGETHER * longer_ms as f64 {
         return Err(unlike(format!(
-            "it started {apart_ms} ms apart, more than half of what was measured: they did not load the subject \
-             together"
+            "its measured phase shares {shared_ms} ms of {longer_ms} ms with the other, at least {:.0} % must be \
+             measured at the same time: start the generators together",
+            100.0 * TOGETHER
         )));
     }
     let phases = |round: &Round| round.phases.iter().map(|phase| phase.name.clone()).collect::<Vec<_>>();
@@ -61,6 +66,15 @@ fn together(first: &Record, record: &Record, sum: &Round, other: &Round) -> Resu
     Ok(())
 }
 
+/// Beginning and end of a round's measured phase, milliseconds since the epoch.
+fn measured_span(round: &Round) -> (i64, i64) {
+    let start_ms = round.started_at.timestamp_millis();
+    let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    crate::rounds::measured_phase(round).map_or((start_ms, start_ms), |phase| {
+        (start_ms + ms(phase.start_ms), start_ms + ms(phase.end_ms))
+    })
+}
+
 /// Where a histogram was unreadable, and why.
 pub(crate) type Unreadable = (String, HistogramError);
 
@@ -70,6 +84,11 @@ fn add(sum: &mut Round, other: &Round) -> Result<(), Unreadable> {
     }
     for (sum, slice) in sum.slices.iter_mut().zip(&other.slices) {
         add_slice(sum, slice).map_err(|source| (format!("second at {} ms", slice.start_ms), source))?;
+    }
+    for name in &other.resets {
+        if !sum.resets.contains(name) {
+            sum.resets.push(name.clone());
+        }
     }
     for (name, value) in &other.probes {
         if describe(name).is_of_generator() {

@@ -49,7 +49,7 @@ pub struct Arrivals {
     pub sent: u64,
     /// Sent later than 1 ms ([`LATE_US`]) against the schedule.
     pub late: u64,
-    /// Due but not sent, because no worker was free: each one makes the run invalid.
+    /// Due but not sent, because no worker was free: each counts as a request that failed.
     pub dropped: u64,
     /// Send lateness (sent - intended), `HdrHistogram` V2-deflate, base64, microseconds.
     pub lateness_hdr: String,

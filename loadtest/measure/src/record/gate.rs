@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Comparison, EndpointCounts, Family, Outcome};
+use super::{Comparison, EndpointCounts, Family, Outcome, is_zero};
 
 /// Endpoint name under which the canary stands in [`GateSlice::endpoints`].
 pub const CANARY: &str = "canary";
@@ -44,11 +44,6 @@ pub struct GateSlice {
     pub busy: Option<f64>,
     /// 99th percentile of the send lateness, microseconds.
     pub lateness_p99_us: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// CPU time of a resident, its whole process tree, from the end of its warm-up to the end of the block. What it put off

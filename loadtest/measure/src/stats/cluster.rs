@@ -10,7 +10,8 @@ use super::student;
 pub struct ClusterRatio {
     /// `sum x / sum n`.
     pub value: f64,
-    /// Linearised standard error; absent with fewer than two clusters.
+    /// Standard error, from the clusters, and never less than that of as many independent requests: a few clusters can
+    /// agree by chance. Absent with fewer than two.
     pub se: Option<f64>,
     /// Clusters that counted something.
     pub clusters: usize,
@@ -34,9 +35,23 @@ impl ClusterRatio {
         let value = counted.iter().map(|(numerator, _)| numerator).sum::<u64>() as f64 / total as f64;
         Some(Self {
             value,
-            se: linearised_error(&counted, value, total),
+            se: linearised_error(&counted, value, total).map(|se| se.max(independent_error(value, total))),
             clusters: counted.len(),
             total,
+        })
+    }
+
+    /// From one cluster that is known to vary by `design_effect` times as much as independent requests, as `clusters`
+    /// parts of it told; `None` of nothing.
+    pub fn of_parts((part, whole): (u64, u64), clusters: usize, design_effect: f64) -> Option<Self> {
+        (whole > 0).then(|| {
+            let value = part as f64 / whole as f64;
+            Self {
+                value,
+                se: (clusters > 1).then(|| design_effect.max(1.0).sqrt() * independent_error(value, whole)),
+                clusters,
+                total: whole,
+            }
         })
     }
 
@@ -57,6 +72,14 @@ impl ClusterRatio {
         let independent = self.value * (1.0 - self.value) / self.total as f64;
         self.se.filter(|_| independent > 0.0).map(|se| se * se / independent)
     }
+}
+
+/// Standard error of a share of independent requests, half a request added on either side, so that none of a few is no
+/// certainty; 0 for a ratio that is no share.
+fn independent_error(value: f64, total: u64) -> f64 {
+    let total = total as f64;
+    let share = (value * total + 0.5) / (total + 1.0);
+    (share * (1.0 - share) / total).max(0.0).sqrt()
 }
 
 /// `sqrt(m/(m-1) sum u_j^2) / sum n` with `u_j = x_j - p n_j`.
@@ -101,10 +124,24 @@ mod tests {
     }
 
     #[test]
-    fn one_cluster_has_no_error_and_equal_clusters_have_none_to_speak_of() {
+    fn one_cluster_has_no_error_and_clusters_that_agree_that_of_independent_requests() {
         let one = ClusterRatio::of(&[(3, 10)]).unwrap();
         assert_eq!((one.se, one.interval(), one.design_effect()), (None, None, None));
         let never = ClusterRatio::of(&[(0, 10), (0, 20)]).unwrap();
-        assert_eq!((never.interval(), never.design_effect()), (Some((0.0, 0.0)), None));
+        let (low, high) = never.interval().unwrap();
+        assert!(
+            low < 0.0 && high > 0.2,
+            "30 requests without a failure promise little: {high}"
+        );
+        assert_eq!(never.design_effect(), None);
+        let agreeing = ClusterRatio::of(&[(2, 50), (2, 50)]).unwrap();
+        let independent = (0.04_f64 * 0.96 / 100.0).sqrt();
+        assert!(agreeing.se.unwrap() >= independent, "{agreeing:?}");
+    }
+
+    #[test]
+    fn a_ratio_that_is_no_share_has_no_error_but_that_of_its_clusters() {
+        let queries = ClusterRatio::of(&[(200, 100), (200, 100)]).unwrap();
+        assert_eq!(queries.interval(), Some((2.0, 2.0)));
     }
 }

@@ -48,11 +48,13 @@ impl Separation {
     }
 
     /// The smallest change that is seen, and how far below its true size chance may make a change look, where blocks
-    /// differ like `differences`. The standard error of their mean is at least `least_error`.
-    pub fn visible(&self, differences: &[f64], least_error: f64) -> Option<(f64, f64)> {
+    /// differ like `differences`. The standard error of their mean is at least `least_error`, and at least `changed`
+    /// where there is such a change.
+    pub fn visible(&self, differences: &[f64], least_error: f64, changed: f64) -> Option<(f64, f64)> {
         let sd = student::standard_deviation(differences)?;
-        let error = WIDER * (sd / (self.blocks as f64).sqrt()).max(least_error);
-        Some(((self.chance + self.power) * error, self.power * error))
+        let of_blocks = sd / (self.blocks as f64).sqrt();
+        let below = self.power * WIDER * of_blocks.max(changed);
+        Some((self.chance * WIDER * of_blocks.max(least_error) + below, below))
     }
 }
 

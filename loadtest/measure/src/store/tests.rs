@@ -230,7 +230,11 @@ fn a_record_without_a_purpose_gets_that_of_its_parts() {
         (search, Purpose::Capacity),
         (ablation, Purpose::Ablation),
     ] {
-        assert_eq!(read_without_purpose(&old), Record { purpose, ..old });
+        let mut read = read_without_purpose(&old);
+        // Its text was edited to lack one.
+        assert!(is_said_to_be_edited(&read));
+        read.checks.retain(|check| check.name != AS_WRITTEN);
+        assert_eq!(read, Record { purpose, ..old });
     }
 }
 
@@ -293,6 +297,7 @@ fn the_schema_of_a_record() {
         "think_time_mean_ms": 250.0,
         "warm_up_s": 5.0,
         "measure_s": 20.0,
+        "drain_s": 0.0,
         "blocks": 3
       },
       "subjects": [
@@ -320,6 +325,7 @@ fn the_schema_of_a_record() {
         {
           "name": "fsync is on",
           "ok": true,
+          "about": "run",
           "detail": "fsync = on"
         }
       ],
@@ -388,6 +394,7 @@ fn judgements() -> (EndpointSummary, MetricSummary, Comparison, TargetResult) {
         rps: 20.0,
         error_rate: 0.0,
         censored: 3,
+        dropped: 2,
         failures: Failures {
             status: 2,
             ..Failures::default()
@@ -402,6 +409,7 @@ fn judgements() -> (EndpointSummary, MetricSummary, Comparison, TargetResult) {
         max_ms: 9.0,
         p95_ci_ms: Some((8.25, 8.75)),
         curve: vec![(0.5, 3.0)],
+        answers: None,
         service: None,
     };
     let metric = MetricSummary {
@@ -432,7 +440,9 @@ fn judgements() -> (EndpointSummary, MetricSummary, Comparison, TargetResult) {
         limit: Limit::ReducedBy(0.5),
         observed: Some(8.5),
         interval: Some((8.25, 8.75)),
+        not_yet: Some("no probe".to_owned()),
         verdict: TargetVerdict::NotMeasured,
+        hangs: true,
         detail: "why".to_owned(),
     };
     (summary, metric, comparison, target)
@@ -447,6 +457,11 @@ fn the_schema_of_its_judgements() {
         "rps": 20.0,
         "error_rate": 0.0,
         "censored": 3,
+        "dropped": 2,
+        "failures": {
+          "status": 2
+        },
+        "repeated": 1,
         "mean_ms": 3.5,
         "p50_ms": 3.0,
         "p90_ms": 8.0,
@@ -498,9 +513,61 @@ fn the_schema_of_its_judgements() {
           8.25,
           8.75
         ],
+        "not_yet": "no probe",
         "verdict": "not_measured",
+        "hangs": true,
         "detail": "why"
       }
     ]
     "#);
+}
+
+/// The text of a saved record, edited as somebody would, and loaded again.
+fn edited_text(edit: impl FnOnce(&str) -> String) -> Record {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("record.json");
+    full_record().save(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let edited = edit(&text);
+    assert_ne!(edited, text, "nothing was edited");
+    std::fs::write(&path, edited).unwrap();
+    Record::load(&path).unwrap()
+}
+
+fn is_said_to_be_edited(record: &Record) -> bool {
+    record.checks.iter().any(|check| check.name == AS_WRITTEN && !check.ok)
+}
+
+#[test]
+fn a_record_whose_data_was_edited_is_never_a_pass() {
+    let mut edited = edited_text(|text| text.replacen("\"errors\": 0", "\"errors\": 7", 1));
+    assert!(is_said_to_be_edited(&edited));
+    judge(&mut edited, &Question::default()).unwrap();
+    assert_eq!(edited.verdict, crate::record::Verdict::Invalid);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("again.json");
+    edited.save(&path).unwrap();
+    assert!(
+        is_said_to_be_edited(&Record::load(&path).unwrap()),
+        "judging it again launders nothing"
+    );
+}
+
+#[test]
+fn a_record_without_a_digest_is_read_and_said() {
+    let bare = edited_text(|text| {
+        let at = text.find("\"digest\"").unwrap();
+        format!("{}\n}}\n", text[..at].trim_end().trim_end_matches(','))
+    });
+    assert!(is_said_to_be_edited(&bare));
+    assert_eq!(bare.rounds.len(), full_record().rounds.len());
+}
+
+/// What follows from the data is computed again, so that nothing is gained by editing it.
+#[test]
+fn an_edited_judgement_is_made_anew() {
+    let mut edited = edited_text(|text| text.replacen("\"exit_code\": ", "\"exit_code\": 9", 1));
+    assert!(!is_said_to_be_edited(&edited));
+    judge(&mut edited, &Question::default()).unwrap();
+    assert_eq!(edited, full_record());
 }

@@ -11,6 +11,8 @@ pub(super) struct Finding {
     pub(super) interval: Option<(f64, f64)>,
     pub(super) verdict: TargetVerdict,
     pub(super) detail: String,
+    /// Whether a disturbance of the machine may be why it does not hold.
+    pub(super) hangs: bool,
 }
 
 impl Finding {
@@ -20,17 +22,18 @@ impl Finding {
             interval: None,
             verdict: TargetVerdict::NotMeasured,
             detail,
+            hangs: false,
         }
     }
 
     /// From an estimate and its interval against a limit on the same scale.
-    pub(super) fn from_interval(limit: Limit, observed: f64, interval: Option<(f64, f64)>, rounds: usize) -> Self {
+    pub(super) fn from_interval(limit: Limit, observed: f64, interval: Option<(f64, f64)>, clusters: &str) -> Self {
         let (verdict, detail) = match interval {
             None => (TargetVerdict::Inconclusive, NO_INTERVAL.to_owned()),
             Some((low, high)) => (
                 verdict_of(limit, low, high),
                 format!(
-                    "{} to {} with 95 % confidence over {rounds} rounds",
+                    "{} to {} with 95 % confidence over {clusters}",
                     figure(low),
                     figure(high)
                 ),
@@ -41,10 +44,15 @@ impl Finding {
             interval,
             verdict,
             detail,
+            hangs: false,
         }
     }
 
     pub(super) fn into_result(self, item: &TargetSpec) -> TargetResult {
+        let detail = match (&item.not_yet, self.verdict) {
+            (Some(why), TargetVerdict::NotMeasured) => format!("not yet: {why} ({})", self.detail),
+            _ => self.detail,
+        };
         TargetResult {
             id: item.id.clone(),
             priority: item.priority,
@@ -52,17 +60,19 @@ impl Finding {
             endpoint: item.endpoint.clone(),
             source: item.source.clone(),
             limit: item.limit,
+            not_yet: item.not_yet.clone(),
+            hangs: self.hangs,
             observed: self.observed,
             interval: self.interval,
             verdict: self.verdict,
-            detail: self.detail,
+            detail,
         }
     }
 }
 
 /// Why one round decides nothing.
 pub(super) const NO_INTERVAL: &str =
-    "one round gives no interval: at least two are needed (raise the workload's `blocks`)";
+    "one round gives no interval: measure five seconds or more, or several rounds (raise the workload's `blocks`)";
 
 /// A value that may lie anywhere in `low..=high` against the limit. "Below" and "above" are strict, the relative
 /// ones are not.

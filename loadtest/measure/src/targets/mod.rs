@@ -10,6 +10,7 @@ mod absolute;
 mod finding;
 mod relative;
 
+use crate::disturbance::Disturbance;
 use crate::metrics;
 use crate::record::{ALL_ENDPOINTS, Limit, Priority, Summary, TargetResult};
 use crate::rounds::MeasuredRound;
@@ -30,6 +31,8 @@ pub struct TargetSpec {
     pub limit: Limit,
     /// The line of the plan it stands for.
     pub source: String,
+    /// Why nothing measures it yet; a target without a figure then does not bind.
+    pub not_yet: Option<String>,
 }
 
 impl TargetSpec {
@@ -42,6 +45,7 @@ impl TargetSpec {
             endpoint: result.endpoint.clone(),
             limit: result.limit,
             source: result.source.clone(),
+            not_yet: result.not_yet.clone(),
         }
     }
 }
@@ -55,6 +59,8 @@ pub struct Evidence<'a> {
     pub before: Option<&'a [MeasuredRound<'a>]>,
     /// Rounds of the subject judged.
     pub after: &'a [MeasuredRound<'a>],
+    /// By how much the machine may have lengthened the times of those rounds; absent where it was left alone.
+    pub disturbance: Option<Disturbance>,
 }
 
 /// The result of each of `items`.
@@ -127,7 +133,7 @@ fn finding(item: &TargetSpec, evidence: &Evidence) -> Finding {
     match item.limit {
         _ if evidence.after.is_empty() => Finding::not_measured("the subject was not measured".to_owned()),
         Limit::ReducedBy(_) | Limit::MultipliedBy(_) => relative::find(&metric, item.limit, evidence),
-        limit => absolute::find(&metric, limit, evidence.summary, evidence.after),
+        limit => absolute::find(&metric, limit, evidence),
     }
 }
 

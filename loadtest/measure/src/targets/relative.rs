@@ -19,7 +19,7 @@ pub(super) fn find(metric: &Metric, limit: Limit, evidence: &Evidence) -> Findin
         .filter_map(|(before, after)| change(metric, limit, before, after))
         .collect();
     match estimate(limit, &changes) {
-        Some((value, interval)) => Finding::from_interval(limit, value, interval, changes.len()),
+        Some((value, interval)) => Finding::from_interval(limit, value, interval, &format!("{} rounds", changes.len())),
         None => Finding::not_measured(why_nothing(metric, before, evidence.after)),
     }
 }
@@ -51,13 +51,12 @@ fn estimate(limit: Limit, changes: &[f64]) -> Option<(f64, Interval)> {
 fn value(metric: &Metric, round: &MeasuredRound) -> Option<f64> {
     match metric {
         Metric::Named(key) => round.metric(key),
-        Metric::Percentile(percentile, endpoint) => {
-            round.endpoints.get(*endpoint)?.latency.quantile_ms(percentile.quantile)
-        }
-        Metric::ErrorRate(endpoint) => {
-            let measured = round.endpoints.get(*endpoint)?;
-            (measured.sent() > 0).then(|| measured.errors as f64 / measured.sent() as f64)
-        }
+        Metric::Percentile(percentile, endpoint) => round
+            .endpoints
+            .get(*endpoint)?
+            .judged()
+            .quantile_ms(percentile.quantile),
+        Metric::ErrorRate(endpoint) => round.endpoints.get(*endpoint)?.failed_share(),
     }
 }
 

@@ -22,6 +22,8 @@ const STALL_SIGMA: f64 = 0.5;
 /// One in fifty requests is drawn out by a Pareto factor of this shape.
 const OUTLIER_SHARE: f64 = 0.02;
 const OUTLIER_SHAPE: f64 = 2.2;
+/// Spread of the logarithm of a slice's lateness.
+const LATENESS_SIGMA: f64 = 1.2;
 /// What a failed request is taken to have lasted, seconds.
 pub(crate) const FAILED_S: f64 = 10.0;
 /// Typical time of the fastest endpoint, seconds.
@@ -171,8 +173,29 @@ impl Machine {
         self.advance(seconds);
     }
 
+    /// How late the sends of the next slice are at the 99th percentile, seconds, where they are so by `median_ms` in the
+    /// median slice: as unevenly as on a machine whose cores others take in bursts.
+    pub(crate) fn lateness_s(&mut self, median_ms: f64) -> f64 {
+        if median_ms > 0.0 {
+            median_ms / 1000.0 * (LATENESS_SIGMA * self.normal()).exp()
+        } else {
+            0.0
+        }
+    }
+
     /// One slice of `seconds`: every endpoint's times multiplied by its `factors`.
     pub(crate) fn slice(&mut self, seconds: f64, launch: &Launch, factors: &[f64; ENDPOINTS]) -> SliceTimes {
+        self.late_slice(seconds, launch, factors, 0.0)
+    }
+
+    /// [`Self::slice`] whose sends are late by `late_s` at the 99th percentile.
+    pub(crate) fn late_slice(
+        &mut self,
+        seconds: f64,
+        launch: &Launch,
+        factors: &[f64; ENDPOINTS],
+        late_s: f64,
+    ) -> SliceTimes {
         let own = self.level.slice * self.normal();
         let noise = self.noise_of(seconds);
         let stalls = self.stalls_of(seconds);
@@ -181,6 +204,7 @@ impl Machine {
             noise,
             stalls,
             seconds,
+            late_s,
         };
         let per_endpoint = count(self.rate_per_s * (1.0 - CANARY_SHARE) * seconds / ENDPOINTS as f64);
         let endpoints = (0..ENDPOINTS)
@@ -208,14 +232,23 @@ impl Machine {
                 if self.uniform() < OUTLIER_SHARE {
                     log -= self.uniform().ln() / OUTLIER_SHAPE;
                 }
-                let wait_s = conditions.wait(at_s);
-                if self.failing > 0.0 && wait_s > 0.0 && self.uniform() < self.failing {
+                let wait_s = conditions.wait(at_s) + self.late_by(conditions.late_s);
+                if self.failing > 0.0 && conditions.wait(at_s) > 0.0 && self.uniform() < self.failing {
                     FAILED_S
                 } else {
                     log.exp() + wait_s
                 }
             })
             .collect()
+    }
+
+    /// How late one request is sent: exponential, with this 99th percentile.
+    fn late_by(&mut self, p99_s: f64) -> f64 {
+        if p99_s > 0.0 {
+            p99_s * self.exponential() / 100.0_f64.ln()
+        } else {
+            0.0
+        }
     }
 
     /// Shared noise, one value per step.
@@ -268,6 +301,7 @@ struct Conditions {
     noise: Vec<f64>,
     stalls: Vec<(f64, f64)>,
     seconds: f64,
+    late_s: f64,
 }
 
 impl Conditions {

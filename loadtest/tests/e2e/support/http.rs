@@ -87,7 +87,8 @@ fn serve(stream: TcpStream, answer: &impl Fn(&Request) -> Response) {
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+/// The next request of a connection; none when the peer has closed it.
+pub(super) fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
     let mut words = line.split_whitespace().map(str::to_owned);

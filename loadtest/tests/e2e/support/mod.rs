@@ -1,6 +1,7 @@
 //! The test kit of the end-to-end tests: starts the real `loadtest` binary in a directory of its own, follows what it
 //! says, and knows every process it started. Beside it stand the services that tests measure.
 
+mod cheat;
 mod http;
 mod stale;
 mod stall;
@@ -16,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
     time::Duration,
@@ -29,6 +30,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
+pub(crate) use cheat::{Cheat, Trick};
 pub(crate) use http::{Request, Response, Server};
 pub(crate) use stale::Stale;
 pub(crate) use stall::{Stall, pause};
@@ -68,18 +70,31 @@ pub(crate) fn data(name: &str) -> PathBuf {
 }
 
 /// Runs measure: a second one on the same cores would be measured too, so tests take turns.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+static ONE_AT_A_TIME: RwLock<()> = RwLock::new(());
 
 /// A directory for one run: its output, and the temporary directory of everything it starts.
 pub(crate) struct Workplace {
     dir: TempDir,
-    _turn: Option<MutexGuard<'static, ()>>,
+    _turn: Option<Turn>,
+}
+
+/// A place in the line of runs.
+enum Turn {
+    Alone(#[expect(dead_code, reason = "held until the workplace goes")] RwLockWriteGuard<'static, ()>),
+    Shared(#[expect(dead_code, reason = "held until the workplace goes")] RwLockReadGuard<'static, ()>),
 }
 
 impl Workplace {
     pub(crate) fn new() -> Self {
         // A test that failed has no state that another could find broken.
-        Self::with_turn(Some(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)))
+        let turn = ONE_AT_A_TIME.write().unwrap_or_else(PoisonError::into_inner);
+        Self::with_turn(Some(Turn::Alone(turn)))
+    }
+
+    /// One that shares its turn with others of its kind: for small loads whose figures are far from any limit.
+    pub(crate) fn new_shared() -> Self {
+        let turn = ONE_AT_A_TIME.read().unwrap_or_else(PoisonError::into_inner);
+        Self::with_turn(Some(Turn::Shared(turn)))
     }
 
     /// One that takes no turn: for runs whose times nobody looks at.
@@ -87,7 +102,7 @@ impl Workplace {
         Self::with_turn(None)
     }
 
-    fn with_turn(turn: Option<MutexGuard<'static, ()>>) -> Self {
+    fn with_turn(turn: Option<Turn>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Postgres runs as another user and must be able to pass through.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();

@@ -21,7 +21,7 @@ pub(super) async fn read(
     let recent_trips = recent_trips(conn, id).await?;
     let mut claims = claims(conn, id).await?;
     let risk = score(&exposure(conn, id, &claims).await?);
-    claims.truncate(RECENT_CLAIMS);
+    claims.truncate(RECENT_CLAIMS.into());
     Ok(Some(Versioned {
         value: DriverDetails {
             driver,

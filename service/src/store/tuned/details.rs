@@ -73,7 +73,7 @@ pub(super) async fn read(
     let row: Option<Versioned<DetailsRow>> = sqlx::query(DETAILS)
         .bind(id)
         .bind(RECENT_TRIPS)
-        .bind(RECENT_CLAIMS as i64)
+        .bind(i64::from(RECENT_CLAIMS))
         .find(conn, "read a driver's details")
         .await?;
     Ok(row.map(|row| row.map(DriverDetails::from)))

@@ -106,8 +106,8 @@ impl App {
         self.stop.cancel();
     }
 
-    /// Stops the service, and checks that it ended well and its listener is gone. Whether its port is free says nothing:
-    /// another test may have been given it already.
+    /// Stops the service, and checks that it ended well and its listener is gone. Whether its port is free says
+    /// nothing: another test may have been given it already.
     pub(crate) async fn stop(mut self) {
         let listener = listener_at(self.address()).expect("it listens");
         self.stop.cancel();

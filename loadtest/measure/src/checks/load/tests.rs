@@ -5,7 +5,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use rand_distr::{Distribution as _, Poisson};
 
 use super::*;
-use crate::record::Round;
+use crate::record::{FailureClass, Round};
 use crate::recorder::{Request, RequestEnd, RoundRecorder, Shard, Windows};
 use crate::testing::{record, some_time};
 
@@ -26,7 +26,9 @@ fn workload(model: Model) -> WorkloadId {
 }
 
 fn round_of(model: Model, drive: impl FnOnce(&mut Shard)) -> Round {
-    let recorder = RoundRecorder::new(vec!["a".to_owned()], WINDOWS).with_model(model);
+    let recorder = RoundRecorder::new(vec!["a".to_owned()], WINDOWS)
+        .with_model(model)
+        .with_late_answers();
     let mut shard = recorder.shard();
     drive(&mut shard);
     let counted = recorder.finish([&shard], 12_000_000);
@@ -198,6 +200,61 @@ fn a_dropped_arrival_is_found() {
     );
 }
 
+/// Whose fault it is follows from whether the generator kept up.
+#[test]
+fn drops_are_the_subjects_fault_unless_the_generator_was_behind() {
+    for (late_us, about) in [(60, About::Subject), (1_500, About::Run)] {
+        let how = Open {
+            drop_one_in: 10,
+            late_us,
+            ..SOUND
+        };
+        let checks = checked(&[open(how)], &workload(Model::Open));
+        for name in [DROPPED, RATE] {
+            let check = checks.iter().find(|check| check.name == name).unwrap();
+            assert_eq!((check.ok, check.about), (false, about), "{check:?}");
+        }
+        let late = checks.iter().find(|check| check.name == LATENESS).unwrap();
+        assert_eq!((late.ok, late.about), (late_us < 1_000, About::Machine));
+    }
+}
+
+/// It takes half of what arrives, and the generator is on time: that is its own fault.
+#[test]
+fn a_queue_that_grows_is_the_subjects_fault() {
+    let how = Open {
+        slower_by_us: 10,
+        ..SOUND
+    };
+    let checks = checked(&[open(how)], &workload(Model::Open));
+    let queue = checks.iter().find(|check| check.name == QUEUE).unwrap();
+    assert_eq!((queue.ok, queue.about), (false, About::Subject));
+}
+
+/// Requests hang until their time-out, beyond the end of the phase: no fault of the generator's figures.
+#[test]
+fn requests_that_time_out_while_the_load_drains_do_not_break_littles_law() {
+    let round = round_of(Model::Open, |shard| {
+        for number in 0..1_100 {
+            let at_us = number * 10_000;
+            shard.arrival(at_us);
+            let hangs = number % 10 == 0;
+            shard.ended(Request {
+                outcome: if hangs {
+                    RequestEnd::Failed(FailureClass::TimeOut)
+                } else {
+                    RequestEnd::Ok { bytes: 1 }
+                },
+                ..request(at_us, 60, if hangs { 5_000_000 } else { took_us(number) })
+            });
+        }
+    });
+    let mut slower = workload(Model::Open);
+    slower.rate_per_s = Some(100.0);
+    let little = checked(&[round], &slower).remove(0);
+    assert!(little.ok, "{little:?}");
+}
+
 #[test]
 fn an_arrival_that_nobody_sent_or_dropped_is_found() {
     let mut round = open(SOUND);
@@ -217,7 +274,7 @@ fn a_rate_that_was_not_held_is_found() {
         &[open(how)],
         Model::Open,
         RATE,
-        "939/s ended of 1,000/s intended: 6.1 % apart, allowed 5 % (block 0, subject s)",
+        "939/s ended of 1,000/s intended: 6.11 % apart, allowed 5 % (block 0, subject s)",
     );
 }
 

@@ -13,6 +13,7 @@ fn target(metric: &str, endpoint: &str) -> TargetSpec {
         endpoint: Some(endpoint.to_owned()),
         limit: Limit::Below(5.0),
         source: String::new(),
+        not_yet: None,
     }
 }
 

@@ -169,7 +169,10 @@ fn a_share_of_nothing_has_an_error_of_its_own() {
         let look = Look {
             rows: vec![vec![0.0; 24]],
             canary: None,
-            least_errors: vec![least_error],
+            least_errors: vec![LeastError {
+                now: least_error,
+                changed: least_error,
+            }],
         };
         judge.decide_alone(judge.examine(&look))[0].clone()
     };

@@ -450,7 +450,13 @@ fn unfinished_stages_ask_for_their_blocks() {
         evaluated(&rounds(30, |block| 1.2 * wobble(block))).next,
         Next::Blocks(18)
     );
-    assert_eq!(evaluated(&[]).next, Next::Blocks(24));
+    let nothing = evaluated(&[]);
+    assert_eq!(nothing.next, Next::Blocks(24));
+    assert!(
+        families(&nothing)
+            .iter()
+            .all(|(_, outcome)| *outcome == Outcome::Inconclusive)
+    );
 }
 
 #[test]
