@@ -1,5 +1,7 @@
 //! For Prometheus.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
