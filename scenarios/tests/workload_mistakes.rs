@@ -325,7 +325,30 @@ steps = ["page", { endpoint = "pgae" }, { think = "pause" }]
 [journeys.idle]
 weight = "often"
 "#;
-    insta::assert_snapshot!(refused(text), @"");
+    let said = refused(text);
+    for mistake in [
+        "w.toml:2: invalid type: string \"long\", expected a number",
+        "w.toml:3: invalid value: integer `-1`",
+        "w.toml:4: missing key `users`",
+        "w.toml:7: unknown name `steady`",
+        "w.toml:9: missing key `file`",
+        "w.toml:9: invalid type: integer `1`, expected a text in quotes",
+        "w.toml:11: missing key `max`",
+        "w.toml:13: invalid type: string \"x\", expected a number",
+        "w.toml:15: unknown name `GETT`; did you mean `GET`?",
+        "w.toml:16: unknown key `pth`; did you mean `path`?",
+        "w.toml:17: `timeout_ms` is 0",
+        "w.toml:19: path `other` must start with a slash",
+        "w.toml:20: invalid type: integer `201`, expected a list in brackets",
+        "w.toml:22: unknown key `wait`",
+        "w.toml:23: invalid type: string \"page\", expected a table",
+        "w.toml:23: missing key `endpoint`",
+        "w.toml:23: unknown endpoint `pgae`; did you mean `page`?",
+        "w.toml:24: missing key `steps`",
+        "w.toml:25: invalid type: string \"often\"",
+    ] {
+        assert!(said.contains(mistake), "{mistake:?} is not among:\n{said}");
+    }
 }
 
 #[test]
