@@ -17,7 +17,7 @@ use crate::guard::InFlight;
 use crate::metrics::Metrics;
 use crate::shares::Shares;
 use crate::store::DatabaseProbe;
-use crate::usecases::{CacheAdmin, CursorKey, Login, Readiness, Reads, RedisProbe, Writes};
+use crate::usecases::{CacheAdmin, CursorKey, Login, Readiness, Reads, Writes};
 
 /// Everything that the routes call.
 pub struct App {
@@ -39,8 +39,6 @@ pub struct App {
     pub metrics: Metrics,
     /// The endpoint cache, for its numbers only; `None` while it is off.
     pub cache: Option<TieredCache>,
-    /// The cache's Redis, for its numbers only; `None` while the cache is off.
-    pub redis: Option<Arc<RedisProbe>>,
     /// Asks how the database is.
     pub database: DatabaseProbe,
     /// The connections of requests, for their number only.

@@ -34,9 +34,11 @@ use crate::store::cache_outbox::TagsOf;
 use crate::store::{self, DatabaseProbe, Phase1Store, Store, StoreError, TunedStore, Writer};
 use crate::usecases::{
     Answers, CacheAdmin, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
-    LoginLimits, QueryCache, Readiness, Reads, RedisProbe, Rescore, Revoking, Verifying, WarmProgress, Warming, Writes,
-    tag_names,
+    LoginLimits, QueryCache, Question, Readiness, Reads, Rescore, Revoking, WarmProgress, Warming, Writes, tag_names,
 };
+
+/// Answers that are compared with the database in each round, beside those about the portfolio.
+const VERIFIED_AT_RANDOM: usize = 20;
 
 /// Probes, scrapes and looks at the document at a time: far more than operators have.
 const OPERATIONS_MAX: usize = 64;
@@ -58,9 +60,6 @@ pub enum BootError {
     /// The cache's settings are wrong.
     #[error("the cache cannot be built (check REDIS_URL and CACHE_NAMESPACE)")]
     Cache(#[from] tiered_cache::BuildError),
-    /// The Redis address is wrong.
-    #[error("REDIS_URL cannot be used")]
-    Redis(#[from] redis::RedisError),
     /// Kafka's settings are wrong.
     #[error(transparent)]
     Kafka(#[from] KafkaSetupError),
@@ -187,6 +186,12 @@ async fn open_cache(
         .observer(metrics.cache.observer());
     if config.switches.cache_enabled {
         builder = builder.source(answers.clone());
+        // As planned, what is out of date is part of what is measured.
+        let keeps_tags = !matches!(config.switches.cache_strategy, Strategy::Off | Strategy::Planned);
+        if keeps_tags && !config.cache.verify_every.is_zero() {
+            let always = Question::ABOUT_ALL.map(|question| answers.key(question));
+            builder = builder.verify_every(config.cache.verify_every, VERIFIED_AT_RANDOM, always.into());
+        }
         if config.cache.verify_one_in > 0 {
             builder = builder.sampler(config.cache.verify_one_in, None);
         }
@@ -227,7 +232,6 @@ struct Parts {
     tokens: Arc<TokenKeys>,
     store: Arc<dyn Store>,
     cache: Option<TieredCache>,
-    redis: Option<Arc<RedisProbe>>,
     cursors: Arc<CursorKey>,
     reads: Reads,
     warming: Warming,
@@ -255,7 +259,6 @@ impl Parts {
         // What the cache itself loads comes from the store, past the cached results of queries, which are in the same
         // cache.
         let cache = open_cache(config, metrics, &answers).await?;
-        let redis = cache.as_ref().map(|_| RedisProbe::new(&config.cache)).transpose()?;
         if let Some(cache) = cache.as_ref().filter(|_| switches.query_cache) {
             let results = QueryCache::new(cache.clone(), config.cache.ttl_dashboard, metrics.queries.clone());
             answers = Arc::new(answers.with_results(results));
@@ -279,7 +282,6 @@ impl Parts {
             writes: TaskTracker::new(),
             consumer: Arc::default(),
             warm: Arc::default(),
-            redis: redis.map(Arc::new),
             database: DatabaseProbe::new(&config.database)?,
             tokens: Arc::new(TokenKeys::new(&config.auth)?),
             cursors,
@@ -317,25 +319,10 @@ impl Parts {
         roles.spawn(role(Role::UntilStop, revoking.run(stop.clone())));
         roles.spawn(role(Role::UntilStop, relay.run(stop.clone())));
         roles.spawn(role(Role::UntilStop, consumer.run(stop.clone())));
-        if let Some(verifying) = self.verifying(config, metrics) {
-            roles.spawn(role(Role::UntilStop, verifying.run(stop.clone())));
-        }
         let warming = self.warming.clone();
         let warming = warming.run(config.switches.warm_drivers, Arc::clone(&self.warm), stop.clone());
         roles.spawn(role(Role::Once, warming));
         Ok(())
-    }
-
-    fn verifying(&self, config: &Config, metrics: &Metrics) -> Option<Verifying> {
-        let every = config.cache.verify_every;
-        let strategy = config.switches.cache_strategy;
-        let keeps_answers = config.switches.cache_enabled && !matches!(strategy, Strategy::Off | Strategy::Planned);
-        let cache = self.cache.clone().filter(|_| keeps_answers && !every.is_zero())?;
-        Some(Verifying {
-            cache,
-            every,
-            metrics: metrics.cache.clone(),
-        })
     }
 
     fn into_app(
@@ -371,7 +358,6 @@ impl Parts {
             cursors: self.cursors,
             metrics,
             cache: self.cache,
-            redis: self.redis,
             in_flight: Arc::new(InFlight::new(config.http.max_in_flight)),
             operations_in_flight: Arc::new(InFlight::new(OPERATIONS_MAX)),
             shares: Shares::new(config.http.max_in_flight_per_driver),
@@ -397,7 +383,7 @@ impl Parts {
     fn readiness(&self, switches: Switches, faults: Vec<String>, told_to_stop: CancellationToken) -> Readiness {
         let dependencies = Dependencies {
             database: self.database.clone(),
-            redis: self.redis.clone(),
+            cache: self.cache.clone(),
             consumer: Arc::clone(&self.consumer),
             warm: Arc::clone(&self.warm),
         };

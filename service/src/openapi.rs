@@ -74,9 +74,8 @@ fn is_cached(operation: &Operation) -> bool {
 /// The header that every cached route takes; its extractor is [`Ask`](crate::routes::extract::Ask).
 fn known_write() -> Parameter {
     let place = ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .minimum(Some(0_i64))
-        .maximum(Some(i64::MAX));
+        .schema_type(Type::String)
+        .pattern(Some("^[0-9a-f]{16}-[0-9]{1,19}$"));
     ParameterBuilder::new()
         .name("x-cache-seq")
         .parameter_in(ParameterIn::Header)

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use crate::checks::DISTURBED_AGAIN;
 use crate::figures::{figure, percent};
 use crate::gate::promise;
-use crate::limits::MIN_BLOCKS;
+use crate::limits::{MIN_BLOCKS, TOLERANCE};
 use crate::record::{
-    ALL_ENDPOINTS, About, Capacity, CapacityOutcome, Check, Comparison, Limit, Outcome, Priority, Purpose, Record,
-    TargetResult, TargetVerdict, Verdict,
+    ALL_ENDPOINTS, About, Capacity, CapacityOutcome, Check, Comparison, GateDecision, Limit, Outcome, Priority,
+    Purpose, Record, TargetResult, TargetVerdict, Verdict,
 };
 
 /// Offenders named in the sentence; the rest is counted.
@@ -91,7 +91,7 @@ fn weigh(record: &Record, held: &str) -> (Verdict, String) {
     let parts = [
         held.to_owned(),
         passed(&record.targets),
-        not_slower(&comparisons, record.gate.as_ref().and_then(promise)),
+        not_slower(&comparisons, record.gate.as_ref()),
         too_few(&comparisons),
         disturbed(&record.checks),
     ];
@@ -264,8 +264,8 @@ fn too_few(comparisons: &[&Comparison]) -> String {
     format!("too few requests to compare: {}", names.join(", "))
 }
 
-/// Passing is said with what would have failed, as a gate promises, or with what the run could have seen.
-fn not_slower(comparisons: &[&Comparison], promised: Option<String>) -> String {
+/// Passing is said with what the run could have seen.
+fn not_slower(comparisons: &[&Comparison], gate: Option<&GateDecision>) -> String {
     if comparisons.is_empty() {
         return String::new();
     }
@@ -277,10 +277,12 @@ fn not_slower(comparisons: &[&Comparison], promised: Option<String>) -> String {
         .iter()
         .filter(|one| one.outcome != Outcome::InsufficientData && !one.family.is_share());
     let mde = decided.filter_map(|one| one.mde).reduce(f64::max);
-    let visible = mde.map(|mde| format!("slowdowns above {} would have been seen", percent(mde)));
-    let seen = promised
-        .or(visible)
-        .map_or_else(String::new, |said| format!("; {said}"));
+    let seen = gate.and_then(promise).or_else(|| {
+        // Whatever is seen below the tolerance is tolerated.
+        let seen = mde?.max(TOLERANCE - 1.0);
+        Some(format!("slowdowns above {} would have been seen", percent(seen)))
+    });
+    let seen = seen.map_or_else(String::new, |seen| format!("; {seen}"));
     let slower = if tolerated > 0 {
         format!(
             "{tolerated} of {} comparisons slower within tolerance, none beyond",

@@ -1,23 +1,27 @@
 //! One replica as a process of its own, for tests of a fleet: reads commands from standard input, a line each, and
 //! answers each with a line of `name=value` pairs. The database is a directory with a file per row, so that all
-//! replicas see it.
+//! replicas see it, and a file per unconfirmed invalidation (the outbox).
 //!
 //! `replica REDIS_URL DIRECTORY`, then `stampede KEY CLIENTS LOAD_MS LOCKS`, `invalidate COUNT PER_SECOND`, `lag`,
-//! `hot KEY RUN_MS TTL_MS LOAD_MS`, `write ROW`, `read ROW`, `churn RUN_MS ROWS` or `stats`.
+//! `hot KEY RUN_MS TTL_MS LOAD_MS`, `write ROW`, `read ROW`, `churn RUN_MS ROWS`, `share RUN_MS NUMBER REPLICAS ROWS`
+//! or `stats`.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     error::Error,
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use tiered_cache::{Entry, Key, Observer, Policy, RedisSettings, Served, Tag, Tier, TieredCache};
+use tiered_cache::{
+    Entry, Key, Observer, Outbox, OutboxRow, Place, Policy, RedisSettings, Served, Tag, Tier, TieredCache,
+};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -66,8 +70,100 @@ impl Observer for Lags {
     }
 }
 
+/// How old an answer may be, whatever Redis does, while the database answers.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// Invalidations that are committed and not confirmed: a file each, named by its number, with the row in it.
+#[derive(Clone)]
+struct OutboxFiles(PathBuf);
+
+impl OutboxFiles {
+    /// Younger rows are left to their writers.
+    const LEFT_TO_WRITERS: Duration = Duration::from_millis(500);
+
+    fn new(directory: &Path) -> std::io::Result<Self> {
+        let directory = directory.join("outbox");
+        std::fs::create_dir_all(&directory)?;
+        Ok(Self(directory))
+    }
+
+    /// Notes that `row` was changed; returns the number of the note.
+    fn commit(&self, row: u32) -> std::io::Result<i64> {
+        // Below 2^63, and no two replicas draw the same.
+        let id = i64::from(std::process::id()) << 40 | i64::from(NEXT_NOTE.fetch_add(1, Ordering::Relaxed));
+        std::fs::write(self.0.join(id.to_string()), row.to_string())?;
+        Ok(id)
+    }
+
+    fn rows(&self, limit: usize) -> std::io::Result<Vec<OutboxRow>> {
+        let notes = std::fs::read_dir(&self.0)?.filter_map(Result::ok);
+        // Who confirms a note meanwhile takes its file away.
+        Ok(notes.filter_map(|note| Self::row(&note)).take(limit).collect())
+    }
+
+    fn row(note: &std::fs::DirEntry) -> Option<OutboxRow> {
+        let age = note.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+        let row: u32 = std::fs::read_to_string(note.path()).ok()?.parse().ok()?;
+        (age >= Self::LEFT_TO_WRITERS).then_some(OutboxRow {
+            id: note.file_name().to_str()?.parse().ok()?,
+            tags: vec![row_tag(row)],
+        })
+    }
+}
+
+static NEXT_NOTE: AtomicU32 = AtomicU32::new(1);
+
+impl Outbox for OutboxFiles {
+    type Error = std::io::Error;
+
+    async fn unconfirmed(&self, limit: usize) -> std::io::Result<Vec<OutboxRow>> {
+        self.rows(limit)
+    }
+
+    async fn claim(&self, limit: usize) -> std::io::Result<Vec<OutboxRow>> {
+        self.rows(limit)
+    }
+
+    async fn confirm(&self, ids: &[i64]) -> std::io::Result<()> {
+        for id in ids {
+            // Another replica may have confirmed it, too.
+            let _ = std::fs::remove_file(self.0.join(id.to_string()));
+        }
+        Ok(())
+    }
+
+    async fn reopen(&self, _window: Duration) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a replica saw of the commits to one row, in order.
+#[derive(Default)]
+struct Commits {
+    young: VecDeque<(Instant, i64)>,
+    newest: i64,
+    /// The newest that is older than the bound.
+    settled: i64,
+}
+
+impl Commits {
+    fn note(&mut self, version: i64) {
+        if version > self.newest {
+            self.newest = version;
+            self.young.push_back((Instant::now(), version));
+        }
+        while let Some(&(seen, version)) = self.young.front()
+            && seen.elapsed() >= BOUND
+        {
+            self.settled = version;
+            self.young.pop_front();
+        }
+    }
+}
+
 struct Replica {
     cache: TieredCache,
+    outbox: OutboxFiles,
     lags: Arc<Lags>,
     directory: Arc<PathBuf>,
 }
@@ -91,8 +187,12 @@ impl Replica {
     async fn start(url: &str, directory: PathBuf) -> Result<Self, Box<dyn Error>> {
         let lags = Arc::new(Lags::default());
         let builder = TieredCache::builder("fleet").redis(RedisSettings::new(url));
+        let cache = builder.observer(lags.clone()).build().await?;
+        let outbox = OutboxFiles::new(&directory)?;
+        cache.relay(outbox.clone());
         Ok(Self {
-            cache: builder.observer(lags.clone()).build().await?,
+            cache,
+            outbox,
             lags,
             directory: Arc::new(directory),
         })
@@ -112,11 +212,12 @@ impl Replica {
                 Ok(format!("version={} tier={}", version(&served), served.tier.as_str()))
             }
             "churn" => self.churn(words.next_ms()?, words.next()?).await,
+            "share" => self.share(&mut words).await,
             "stats" => {
                 let stats = self.cache.stats();
                 Ok(format!(
-                    "open={} bypassed={} epoch={}",
-                    stats.l1_open, stats.bypassed_tags, stats.epoch
+                    "open={} l2_open={} refusals={} bypassed={} epoch={}",
+                    stats.l1_open, stats.l2_open, stats.redis_refusals, stats.bypassed_tags, stats.epoch
                 ))
             }
             _ => Err(format!("unknown command `{command}`").into()),
@@ -201,10 +302,38 @@ impl Replica {
 
     /// Commits the next version of a row and invalidates it.
     async fn write(&self, row: u32) -> Result<String, Box<dyn Error>> {
-        let version = self.commit(row)?;
+        let (version, note) = (self.commit(row)?, self.outbox.commit(row)?);
         let done = self.cache.invalidate(&[row_tag(row)]).await;
-        let seq = done.as_ref().ok().and_then(|done| done.seq).unwrap_or(0);
+        if done.is_ok() {
+            self.outbox.confirm(&[note]).await?;
+        }
+        let place = done.as_ref().ok().and_then(|done| done.place);
+        let seq = place.map_or(0, Place::number);
         Ok(format!("version={version} confirmed={} seq={seq}", done.is_ok()))
+    }
+
+    /// Writes its own share of the rows and reads all of them: none may be older than what was committed long ago, and
+    /// how often Redis was known to be of no use is counted.
+    async fn share(&self, words: &mut Words<'_>) -> Result<String, Box<dyn Error>> {
+        let (run_time, number): (Duration, u32) = (words.next_ms()?, words.next()?);
+        let (replicas, rows): (u32, u32) = (words.next()?, words.next()?);
+        let mut commits: Vec<Commits> = (0..rows).map(|_| Commits::default()).collect();
+        let (started, mut reads, mut stale, mut degraded) = (Instant::now(), 0_u64, 0_u64, 0_u64);
+        while started.elapsed() < run_time {
+            for (row, commits) in (0..rows).zip(&mut commits) {
+                if row % replicas == number {
+                    self.write(row).await?;
+                }
+                commits.note(committed(&self.directory, row));
+                let served = self.read_row(row).await;
+                reads += 1;
+                stale += u64::from(version(&served) < commits.settled);
+            }
+            let stats = self.cache.stats();
+            degraded += u64::from(!(stats.l1_open && stats.l2_open));
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(format!("reads={reads} stale={stale} degraded={degraded}"))
     }
 
     fn commit(&self, row: u32) -> Result<i64, Box<dyn Error>> {

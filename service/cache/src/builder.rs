@@ -15,6 +15,7 @@ use crate::{
     endpoints::Endpoints,
     error::BuildError,
     flight::Flights,
+    key::Key,
     l1::L1,
     l2::{L2, RedisSettings},
     observer::Observer,
@@ -23,6 +24,7 @@ use crate::{
     stats::Counters,
     subscribe,
     upkeep::{self, Tasks},
+    verify::{self, Rounds},
 };
 
 /// 64 MiB: some ten thousand answers of a few kilobytes.
@@ -32,6 +34,10 @@ const MAX_NAMESPACE_BYTES: usize = 64;
 /// Loads side by side while Redis is away: more than a pool of connections has, so that the pool stays the limit of a
 /// healthy database, and few enough that their queue does not.
 const DEFAULT_LOADS_WITHOUT_REDIS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
+/// 1 MiB: some hundred times a usual answer. A larger one costs every replica that misses it milliseconds of everybody's
+/// connection to Redis, where a time-out is 100 ms.
+const DEFAULT_MAX_ENTRY_BYTES: usize = 1 << 20;
 
 /// Refreshes side by side: they must not crowd out the loads that clients wait for.
 const BACKGROUND_LOADS: usize = 16;
@@ -47,8 +53,10 @@ impl TieredCache {
             observer: None,
             clock: Arc::new(SystemClock),
             loads_without_redis: DEFAULT_LOADS_WITHOUT_REDIS,
+            max_entry_bytes: DEFAULT_MAX_ENTRY_BYTES,
             source: Arc::new(NoSource),
             sampler: None,
+            rounds: None,
             #[cfg(test)]
             pauses: None,
         }
@@ -64,8 +72,10 @@ pub struct CacheBuilder {
     observer: Option<Arc<dyn Observer>>,
     clock: Arc<dyn Clock>,
     loads_without_redis: NonZeroUsize,
+    max_entry_bytes: usize,
     source: Arc<dyn Source>,
     sampler: Option<Sampler>,
+    rounds: Option<Rounds>,
     #[cfg(test)]
     pub(crate) pauses: Option<Arc<crate::tests::Pauses>>,
 }
@@ -101,8 +111,15 @@ impl CacheBuilder {
         self
     }
 
-    /// Where answers come from when no client brings a loader: for [`TieredCache::warm`], [`TieredCache::verify`]
-    /// and [`sampler`](Self::sampler). Without one, their loads fail.
+    /// How long a body may be that is kept; a longer one is answered and kept in neither tier, and counted
+    /// ([`Stats::entries_too_large`](crate::Stats::entries_too_large)). Default: 1 MiB.
+    pub fn max_entry_bytes(mut self, bytes: usize) -> Self {
+        self.max_entry_bytes = bytes;
+        self
+    }
+
+    /// Where answers come from when no client brings a loader: for [`TieredCache::warm`], [`TieredCache::verify`],
+    /// [`verify_every`](Self::verify_every) and [`sampler`](Self::sampler). Without one, their loads fail.
     pub fn source(mut self, source: Arc<dyn Source>) -> Self {
         self.source = source;
         self
@@ -115,13 +132,34 @@ impl CacheBuilder {
         self
     }
 
+    /// Compares cached answers with the source in the background, once in each `period`: `random` of them, picked at
+    /// random out of both tiers, and what is cached under `always` (answers that matter more than others, as those about
+    /// everything). As with [`TieredCache::verify`], what differs and still does a second later is counted, logged and
+    /// removed.
+    pub fn verify_every(mut self, period: Duration, random: usize, always: Vec<Key>) -> Self {
+        self.rounds = Some(Rounds {
+            // A timer of no length would never wait.
+            period: period.max(Duration::from_millis(1)),
+            random,
+            always,
+        });
+        self
+    }
+
     /// Builds the cache and starts its background tasks; must be called inside a tokio runtime. Waits up to the connect
     /// time-out for Redis; a Redis that does not answer is no error: the cache goes on without it and tries again.
-    pub async fn build(self) -> Result<TieredCache, BuildError> {
+    pub async fn build(mut self) -> Result<TieredCache, BuildError> {
         check_namespace(&self.namespace)?;
+        if self.redis.as_ref().is_some_and(RedisSettings::asks_for_tls) {
+            return Err(BuildError::Tls);
+        }
+        let rounds = self.rounds.take();
         let wait_for_redis = self.redis.as_ref().map(|settings| settings.connect_timeout);
         let core = Arc::new(self.into_core()?);
         let tasks = Tasks::default();
+        if let Some(rounds) = rounds {
+            tasks.spawn(verify::run(Arc::clone(&core), rounds));
+        }
         if let Some(limit) = wait_for_redis {
             start_redis(&core, &tasks, limit).await;
         }
@@ -154,6 +192,7 @@ impl CacheBuilder {
             endpoints: Endpoints::default(),
             bulkhead: Semaphore::new(self.loads_without_redis.get()),
             background: Arc::new(Semaphore::new(BACKGROUND_LOADS)),
+            max_entry_bytes: self.max_entry_bytes,
             renewals: watch::Sender::new(0),
             source: self.source,
             sampler: self.sampler,

@@ -1,11 +1,13 @@
 //! The cache as its users hold it: everything that can be asked of it.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc};
+use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use crate::{
-    entry::{Entry, Flushed, Invalidated, Served},
+    entry::{Flushed, Invalidated, Served},
     error::{InvalidateError, LoadError, RedisFailure},
     key::Key,
+    loaded::Loaded,
+    place::Place,
     policy::Policy,
     read::Request,
     relay::{self, Outbox},
@@ -28,13 +30,13 @@ impl TieredCache {
     /// The answer to `key`: from L1, from Redis, or from `loader`, which runs once for all clients that miss together.
     ///
     /// The caller guarantees that `tags` are always the same for one key (other tags are a miss), that `key` holds
-    /// every input that changes the answer, and that `loader` reads from the primary of its database. `Ok(None)` from
-    /// the loader means that there is no such thing; it is shared with waiting clients, and cached if the policy says
-    /// so. The client that misses first runs the loader; when that client goes away, the load goes on in a task of its
+    /// every input that changes the answer, and that `loader` reads from the primary of its database. It returns an
+    /// `Option<Entry>`, or a [`Loaded`] that says more (a TTL of its own, that it is not to be kept). `Ok(None)` means
+    /// that there is no such thing; it is shared with waiting clients, and cached if the policy says so. The client that misses first runs the loader; when that client goes away, the load goes on in a task of its
     /// own, to its end.
     ///
     /// A failing Redis is never an error here.
-    pub async fn get_or_load<E, F, Fut>(
+    pub async fn get_or_load<E, L, F, Fut>(
         &self,
         key: &Key,
         tags: &[Tag],
@@ -43,18 +45,19 @@ impl TieredCache {
     ) -> Result<Served, LoadError<E>>
     where
         E: Send + Sync + 'static,
+        L: Into<Loaded>,
         F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
     {
         self.get_or_load_after(None, key, tags, policy, loader).await
     }
 
     /// The answer to `key` (see [`get_or_load`](Self::get_or_load)) for a client that knows of an invalidation by its
-    /// number ([`Invalidated::seq`]), because it made the write behind it on another replica: it gets nothing older,
+    /// place ([`Invalidated::place`]), because it made the write behind it on another replica: it gets nothing older,
     /// whether or not the message has arrived here.
-    pub async fn get_or_load_after<E, F, Fut>(
+    pub async fn get_or_load_after<E, L, F, Fut>(
         &self,
-        after_seq: Option<u64>,
+        after: Option<Place>,
         key: &Key,
         tags: &[Tag],
         policy: &Policy,
@@ -62,19 +65,35 @@ impl TieredCache {
     ) -> Result<Served, LoadError<E>>
     where
         E: Send + Sync + 'static,
+        L: Into<Loaded>,
         F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
     {
         let request = Request {
             core: &self.core,
             key,
             tags,
             policy,
-            after_seq,
+            after,
             started: self.core.context.start_of_read(),
             renews: false,
         };
         request.get_or_load(loader).await
+    }
+
+    /// The answer to `key` if it is cached, in memory or in Redis; nothing is loaded, and no lookup is counted. What is
+    /// found in Redis is kept in memory from then on.
+    pub async fn get(&self, key: &Key, tags: &[Tag], policy: &Policy) -> Option<Served> {
+        let request = Request {
+            core: &self.core,
+            key,
+            tags,
+            policy,
+            after: None,
+            started: self.core.context.start_of_read(),
+            renews: false,
+        };
+        request.peek().await
     }
 
     /// Ends every answer that depends on one of `tags`. Must be called after the commit of the write behind it.
@@ -119,9 +138,17 @@ impl TieredCache {
         self.core.verify(count).await
     }
 
-    /// The number of the newest invalidation that was applied here.
-    pub fn last_seq(&self) -> u64 {
-        self.core.cursor.seq()
+    /// How old the answer under `key` is that is in memory and may be served; `None` if there is none.
+    pub fn age(&self, key: &Key, tags: &[Tag]) -> Option<Duration> {
+        let context = &self.core.context;
+        let kept = self.core.l1.get(key, tags, context.now()).ok()?;
+        let age_ms = context.clock.wall_ms().saturating_sub(kept.times.created_ms);
+        kept.is_fresh(context.now()).then(|| Duration::from_millis(age_ms))
+    }
+
+    /// The place of the newest invalidation that was applied here.
+    pub fn place(&self) -> Place {
+        self.core.cursor.place()
     }
 
     /// Numbers for operators.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::tag::Tag;
+use crate::{place::Place, tag::Tag};
 
 /// A cached answer, ready to send. Cloning copies a pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +66,8 @@ impl Served {
 /// What an invalidation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalidated {
-    /// Its place in the order of all invalidations of the namespace; `None` without Redis and for an empty set of tags.
-    pub seq: Option<u64>,
+    /// Its place in the row of all invalidations of the namespace; `None` without Redis and for an empty set of tags.
+    pub place: Option<Place>,
 }
 
 /// What a flush did.
@@ -75,7 +75,7 @@ pub struct Invalidated {
 #[non_exhaustive]
 pub struct Flushed {
     /// As in [`Invalidated`].
-    pub seq: Option<u64>,
+    pub place: Option<Place>,
     /// The tags that were invalidated: `all`, or one for each endpoint.
     pub tags: Vec<Tag>,
     /// How many dead entries were freed in Redis.

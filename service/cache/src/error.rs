@@ -9,6 +9,12 @@ pub enum BuildError {
     /// The namespace would not keep its Redis keys apart from those of others.
     #[error("cache namespace `{0}` must be 1 to 64 characters out of A-Z a-z 0-9 _ - .")]
     Namespace(String),
+    /// The Redis URL asks for TLS.
+    #[error(
+        "the Redis URL of the cache asks for TLS (rediss://), which this build does not have: use redis:// in a private \
+         network, or a TLS tunnel beside the process"
+    )]
+    Tls,
     /// The Redis URL cannot be read, or asks for something that this build cannot do.
     #[error("the Redis URL of the cache cannot be used (expected redis://[user:password@]host:port[/db])")]
     Redis(#[source] redis::RedisError),

@@ -17,7 +17,9 @@ use crate::{
         Found, L2, LockRequest,
         codec::{Identity, Nonce, Stored},
     },
-    policy::{Policy, Strategy},
+    loaded::Loaded,
+    place::Place,
+    policy::{Lifetime, Policy, Strategy},
     stamps::Stamp,
     state::Core,
     tag::Tag,
@@ -44,7 +46,7 @@ pub(crate) struct Plan {
     /// Entries that are not younger will not do.
     pub(crate) newer_than_ms: u64,
     /// The newest invalidation that the client knows of.
-    pub(crate) after_seq: u64,
+    pub(crate) after: Option<Place>,
     pub(crate) endpoint: Arc<Endpoint>,
 }
 
@@ -73,16 +75,31 @@ pub(crate) async fn run(core: Arc<Core>, plan: Plan, leader: Leader, load: Load)
     let flight = Flight {
         core: &core,
         plan: &plan,
-        leader: &leader,
+        leader: Some(&leader),
     };
     let result = flight.result(load).await;
     leader.complete(result);
 }
 
+/// Looks in L2 and nowhere else, with the stamp of `plan`, which was taken before.
+pub(crate) async fn peek(core: &Core, plan: &Plan) -> Option<Served> {
+    let flight = Flight {
+        core,
+        plan,
+        leader: None,
+    };
+    let found = flight.usable_l2()?.read(&plan.key, &plan.dependencies).await.ok()?;
+    match flight.judge(found.stored) {
+        Judged::Fresh(served) => Some(served),
+        Judged::Aged(_) | Judged::Nothing => None,
+    }
+}
+
 struct Flight<'a> {
     core: &'a Core,
     plan: &'a Plan,
-    leader: &'a Leader,
+    /// Whom to tell before the end, if somebody waits.
+    leader: Option<&'a Leader>,
 }
 
 impl Flight<'_> {
@@ -96,10 +113,10 @@ impl Flight<'_> {
         let result = self.load_in_time(&known, load).await;
         self.core.context.reach(Step::LoadEnded).await;
         match result {
-            Ok(Some(stored)) => Ok(self.keep(&known, stored).await),
-            Ok(None) => {
+            Ok(Fresh::ToKeep(stored)) => Ok(self.keep(&known, stored).await),
+            Ok(Fresh::ToAnswer(entry)) => {
                 self.release(&known).await;
-                Ok(Served::new(None, Tier::Db))
+                Ok(Served::new(entry, Tier::Db))
             }
             Err(failure) => {
                 self.release(&known).await;
@@ -178,7 +195,7 @@ impl Flight<'_> {
 
     /// Loads within the policy's time-outs. After the soft one the clients get an aged answer, if there is one, and the
     /// load goes on; after the hard one it is given up.
-    async fn load_in_time(&self, known: &LoadContext, load: Load) -> Result<Option<Stored>, Failure> {
+    async fn load_in_time(&self, known: &LoadContext, load: Load) -> Result<Fresh, Failure> {
         let mut load = pin!(async {
             let load = self.load(known, load);
             match self.plan.policy.hard_timeout {
@@ -191,13 +208,17 @@ impl Flight<'_> {
         {
             match timeout(limit, &mut load).await {
                 Ok(result) => return result,
-                Err(_) => self.leader.announce(Ok(aged)),
+                Err(_) => {
+                    if let Some(leader) = self.leader {
+                        leader.announce(Ok(aged));
+                    }
+                }
             }
         }
         load.await
     }
 
-    async fn load(&self, known: &LoadContext, load: Load) -> Result<Option<Stored>, Failure> {
+    async fn load(&self, known: &LoadContext, load: Load) -> Result<Fresh, Failure> {
         // The semaphore is never closed; were it, loads would run unbounded rather than not at all.
         let _place = if known.redis_failed {
             self.core.bulkhead.acquire().await.ok()
@@ -205,18 +226,28 @@ impl Flight<'_> {
             None
         };
         let (result, elapsed) = self.core.run_loader(&self.plan.key, load).await;
-        let entry = result?;
+        let loaded = result?;
+        Ok(match self.lifetime_of(&loaded) {
+            Some(lifetime) => Fresh::ToKeep(Stored {
+                entry: loaded.value,
+                created_ms: self.core.context.clock.wall_ms(),
+                load_us: as_micros(elapsed),
+                lifetime,
+            }),
+            None => Fresh::ToAnswer(loaded.value),
+        })
+    }
+
+    /// How long what was loaded is kept; `None` if it is not.
+    fn lifetime_of(&self, loaded: &Loaded) -> Option<Lifetime> {
+        if !self.core.may_keep(loaded) {
+            return None;
+        }
         let policy = &self.plan.policy;
-        let lifetime = match &entry {
-            Some(_) => Some(policy.lifetime(rand::random())),
-            None => policy.negative_lifetime(rand::random()),
-        };
-        Ok(lifetime.map(|lifetime| Stored {
-            entry,
-            created_ms: self.core.context.clock.wall_ms(),
-            load_us: as_micros(elapsed),
-            lifetime,
-        }))
+        match &loaded.value {
+            Some(_) => Some(policy.lifetime(loaded.ttl, rand::random())),
+            None => policy.negative_lifetime(loaded.ttl, rand::random()),
+        }
     }
 
     /// Fills both tiers with what was loaded.
@@ -291,7 +322,7 @@ impl Flight<'_> {
 
     fn kept(&self) -> Option<Arc<Kept>> {
         let (l1, plan) = (&self.core.l1, &self.plan);
-        if plan.after_seq > self.core.cursor.seq() {
+        if plan.after.is_some_and(|place| !self.core.cursor.has_reached(place)) {
             // Something that the client knows of was not applied here yet.
             return None;
         }
@@ -300,6 +331,13 @@ impl Flight<'_> {
         }
         l1.get(&plan.key, &plan.tags, self.core.context.now()).ok()
     }
+}
+
+/// What a load brought.
+enum Fresh {
+    ToKeep(Stored),
+    /// For those who wait, and nobody after them.
+    ToAnswer(Option<Entry>),
 }
 
 enum Judged {
@@ -350,16 +388,27 @@ impl LockWait {
 
 impl Core {
     /// Runs a loader, and notes and returns how long it took.
-    pub(crate) async fn run_loader<E>(
+    pub(crate) async fn run_loader<L, E>(
         &self,
         key: &Key,
-        load: impl Future<Output = Result<Option<Entry>, E>>,
-    ) -> (Result<Option<Entry>, E>, Duration) {
+        load: impl Future<Output = Result<L, E>>,
+    ) -> (Result<L, E>, Duration) {
         let started = self.context.now();
         let result = load.await;
         let elapsed = self.context.since(started);
         self.context.counters.loads.add_one();
         self.endpoints.get(key.endpoint()).note_load(elapsed);
         (result, elapsed)
+    }
+
+    /// Whether what was loaded is to be kept at all: its loader may not want it, and one entry must not take the place
+    /// of thousands, nor hold up everybody's connection to Redis.
+    pub(crate) fn may_keep(&self, loaded: &Loaded) -> bool {
+        let bytes = loaded.value.as_ref().map_or(0, |entry| entry.body.len());
+        let is_too_large = bytes > self.max_entry_bytes;
+        if is_too_large {
+            self.context.counters.entries_too_large.add_one();
+        }
+        loaded.is_kept && !is_too_large
     }
 }

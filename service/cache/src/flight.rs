@@ -16,8 +16,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::{
-    entry::{Entry, Served},
+    entry::Served,
     key::Key,
+    loaded::Loaded,
     stamps::Stamp,
     sync::{AtomicU64, Mutex, MutexGuard, SHARDS},
 };
@@ -39,7 +40,7 @@ pub(crate) enum Failure {
 }
 
 /// A load that has not begun, without the types of its client: what a flight does is compiled once, whoever asks.
-pub(crate) type Load = BoxFuture<'static, Result<Option<Entry>, Failure>>;
+pub(crate) type Load = BoxFuture<'static, Result<Loaded, Failure>>;
 
 /// Where a client waits for the result. It ends without one if the flight is torn down (a panic, or the end of the
 /// runtime).
@@ -73,6 +74,7 @@ struct Shard(Mutex<HashMap<Box<str>, Running>>);
 struct Running {
     id: u64,
     stamp: Stamp,
+    began: Duration,
     error_type: TypeId,
     waiter: Waiter,
 }
@@ -91,8 +93,10 @@ pub(crate) enum Admitted<T> {
 pub(crate) trait Admission {
     /// What [`Admission::look_again`] finds.
     type Found;
-    /// Whether this client may join a flight that started with `stamp`.
-    fn may_join(&self, stamp: &Stamp) -> bool;
+    /// Whether this client may join a flight that started with `stamp`, when [`Admission::now`] was `began`.
+    fn may_join(&self, stamp: &Stamp, began: Duration) -> bool;
+    /// The time, by the cache's monotonic clock.
+    fn now(&self) -> Duration;
     /// The answer, if it is there by now.
     fn look_again(&self) -> Option<Self::Found>;
     /// The stamp of a flight that starts now.
@@ -114,7 +118,7 @@ impl Flights {
         let mut shard = self.shards[shard_index].lock();
         if let Some(running) = shard.get(key.as_str())
             && running.error_type == error_type
-            && rules.may_join(&running.stamp)
+            && rules.may_join(&running.stamp, running.began)
         {
             return Admitted::Joined(running.waiter.clone());
         }
@@ -126,6 +130,7 @@ impl Flights {
         let running = Running {
             id: leader.id,
             stamp: stamp.clone(),
+            began: rules.now(),
             error_type,
             waiter: leader.waiter(),
         };
@@ -224,7 +229,11 @@ mod tests {
 
     impl Admission for TestRules<'_> {
         type Found = ();
-        fn may_join(&self, stamp: &Stamp) -> bool {
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn may_join(&self, stamp: &Stamp, _began: Duration) -> bool {
             self.stamps.hold(stamp, self.tags)
         }
         fn look_again(&self) -> Option<()> {

@@ -9,6 +9,7 @@ use crate::{
     error::{InvalidateError, RedisFailure},
     l2::L2,
     pattern,
+    place::Place,
     state::Core,
     tag::Tag,
 };
@@ -21,7 +22,7 @@ impl Core {
     pub(crate) async fn invalidate(self: &Arc<Self>, tags: &[Tag]) -> Result<Invalidated, InvalidateError> {
         if self.l2.is_none() || tags.is_empty() {
             self.l1.stamps().bump(tags);
-            return Ok(Invalidated { seq: None });
+            return Ok(Invalidated { place: None });
         }
         // Its own task: a caller that goes away between Redis and the stamps would leave this replica stale.
         let job = tokio::spawn(publish(Arc::clone(self), tags.to_vec()));
@@ -30,11 +31,16 @@ impl Core {
             Err(RedisFailure::Aborted)
         });
         result
-            .map(|seq| Invalidated { seq: Some(seq) })
+            .map(|place| Invalidated { place: Some(place) })
             .map_err(|cause| InvalidateError {
                 tags: tags.len(),
                 cause,
             })
+    }
+
+    /// Whether an invalidation would get through, as far as is known.
+    pub(crate) fn can_invalidate(&self) -> bool {
+        self.l2.as_ref().is_none_or(L2::is_usable)
     }
 
     /// Repeats invalidations that Redis did not take. Called on a timer; stops at the first that fails again.
@@ -63,7 +69,7 @@ impl Core {
             cause,
         })?;
         Ok(Flushed {
-            seq: invalidated.seq,
+            place: invalidated.place,
             tags: fence.tags,
             freed,
         })
@@ -71,15 +77,17 @@ impl Core {
 
     /// Redis still has the old generations of `tags`. First the set, then the stamps: a load that starts with the new
     /// stamps must find the tags in the set, or it would take an old entry out of Redis as new.
-    fn distrust(&self, tags: &[Tag]) {
-        self.bypass.add(tags);
+    pub(crate) fn distrust(&self, tags: &[Tag]) {
+        if self.l2.is_some() {
+            self.bypass.add(tags);
+        }
         self.l1.stamps().bump(tags);
     }
 }
 
 /// First Redis, then the stamps: bumped earlier, a load here could refill L1 from an entry that Redis still takes for
 /// valid, and nothing would end it.
-async fn publish(core: Arc<Core>, tags: Vec<Tag>) -> Result<u64, RedisFailure> {
+async fn publish(core: Arc<Core>, tags: Vec<Tag>) -> Result<Place, RedisFailure> {
     let Some(l2) = &core.l2 else {
         return Err(RedisFailure::Aborted);
     };

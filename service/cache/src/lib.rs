@@ -49,8 +49,16 @@
 //! ([`TieredCache::get_or_load_after`]); a durable outbox is relayed ([`TieredCache::relay`]).
 //!
 //! With a [`Source`], answers are loaded in advance ([`TieredCache::warm`]) and compared with the database
-//! ([`TieredCache::verify`], [`CacheBuilder::sampler`]). The protocol, its proof and what it costs are in
-//! `docs/CACHE.md`.
+//! ([`TieredCache::verify`], [`CacheBuilder::verify_every`], [`CacheBuilder::sampler`]). The protocol, its proof and what
+//! it costs are in `docs/CACHE.md`.
+//!
+//! Values of a type of their own are read, kept and removed by key through [`TieredCache::typed`]; a loader may choose
+//! the TTL of what it brings, or that it is not kept ([`Loaded`]).
+
+/// The example of the README is run as a test.
+#[cfg(all(doctest, feature = "json"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod builder;
 mod bypass;
@@ -67,8 +75,10 @@ mod invalidate;
 mod key;
 mod l1;
 mod l2;
+mod loaded;
 mod observer;
 mod pattern;
+mod place;
 mod planned;
 mod policy;
 mod read;
@@ -82,10 +92,13 @@ mod sync;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod upkeep;
 mod verify;
 mod warm;
 
+#[cfg(feature = "json")]
+pub use crate::typed::Json;
 pub use crate::{
     builder::CacheBuilder,
     cache::TieredCache,
@@ -94,12 +107,15 @@ pub use crate::{
     error::{BuildError, InvalidateError, LoadError, RedisFailure},
     key::Key,
     l2::RedisSettings,
+    loaded::Loaded,
     observer::Observer,
+    place::{NoPlace, Place},
     policy::{Policy, Strategy},
     relay::{Outbox, OutboxRow},
     source::{Source, SourceError},
     stats::Stats,
     tag::Tag,
+    typed::{Codec, CodecError, Typed, TypedError},
     verify::Verified,
     warm::Warmed,
 };

@@ -170,9 +170,11 @@ impl Policy {
         self.ttl
     }
 
-    /// The limits of one entry. `draw` is a random number from 0 to 1.
-    pub(crate) fn lifetime(&self, draw: f64) -> Lifetime {
-        let soft = self.ttl.mul_f64(1.0 - self.jitter * draw).min(MAX_TTL);
+    /// The limits of one entry. `ttl` is what its loader wants instead of the policy's, `draw` a random number from 0 to
+    /// 1.
+    pub(crate) fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Lifetime {
+        let ttl = ttl.map_or(self.ttl, |ttl| at_most(ttl, MAX_TTL));
+        let soft = ttl.mul_f64(1.0 - self.jitter * draw).min(MAX_TTL);
         let hard = self.hard_ttl.unwrap_or(soft).max(soft);
         Lifetime {
             soft_ms: as_millis(soft),
@@ -181,8 +183,9 @@ impl Policy {
     }
 
     /// The limits of "there is no such thing"; `None` if that is not cached.
-    pub(crate) fn negative_lifetime(&self, draw: f64) -> Option<Lifetime> {
-        let soft_ms = as_millis(self.negative_ttl?.mul_f64(1.0 - self.jitter * draw));
+    pub(crate) fn negative_lifetime(&self, ttl: Option<Duration>, draw: f64) -> Option<Lifetime> {
+        let ttl = at_most(ttl.or(self.negative_ttl)?, MAX_TTL);
+        let soft_ms = as_millis(ttl.mul_f64(1.0 - self.jitter * draw));
         Some(Lifetime {
             soft_ms,
             hard_ms: soft_ms,
@@ -236,13 +239,15 @@ mod tests {
     #[test]
     fn jitter_only_shortens_and_stays_within_its_share() {
         let policy = Policy::ttl(Duration::from_secs(100)).with_jitter(0.1);
-        assert_eq!(policy.lifetime(0.0).soft_ms, 100_000);
-        assert_eq!(policy.lifetime(1.0).soft_ms, 90_000);
+        assert_eq!(policy.lifetime(None, 0.0).soft_ms, 100_000);
+        assert_eq!(policy.lifetime(None, 1.0).soft_ms, 90_000);
     }
 
     #[test]
     fn endless_limits_are_cut_to_a_year() {
-        let lifetime = Policy::ttl(Duration::MAX).with_hard_ttl(Duration::MAX).lifetime(0.0);
+        let lifetime = Policy::ttl(Duration::MAX)
+            .with_hard_ttl(Duration::MAX)
+            .lifetime(None, 0.0);
         assert_eq!(
             (lifetime.soft_ms, lifetime.hard_ms),
             (as_millis(MAX_TTL), as_millis(MAX_TTL))
@@ -252,11 +257,11 @@ mod tests {
     #[test]
     fn the_hard_limit_is_never_below_the_soft_one() {
         let policy = Policy::ttl(Duration::from_secs(10)).with_jitter(0.0);
-        assert_eq!(policy.lifetime(0.5).hard_ms, 10_000);
+        assert_eq!(policy.lifetime(None, 0.5).hard_ms, 10_000);
         let shorter = policy.with_hard_ttl(Duration::from_secs(1));
-        assert_eq!(shorter.lifetime(0.5).hard_ms, 10_000);
+        assert_eq!(shorter.lifetime(None, 0.5).hard_ms, 10_000);
         let longer = policy.with_hard_ttl(Duration::from_mins(1));
-        assert_eq!(longer.lifetime(0.5).hard_ms, 60_000);
+        assert_eq!(longer.lifetime(None, 0.5).hard_ms, 60_000);
     }
 
     #[test]

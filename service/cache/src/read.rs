@@ -7,16 +7,19 @@ use tracing::Instrument as _;
 
 use crate::{
     detach::Detachable,
-    entry::{Entry, Served, Tier},
+    entry::{Served, Tier},
     error::LoadError,
     fetch::{self, Plan},
     flight::{Admission, Admitted, Failure, Load, Waiter},
     key::Key,
     l1::Kept,
+    loaded::Loaded,
+    place::Place,
     policy::{Policy, Strategy},
     source::SourceError,
     stamps::Stamp,
     state::Core,
+    subscribe::LEASE,
     tag::Tag,
 };
 
@@ -28,7 +31,7 @@ pub(crate) struct Request<'a> {
     pub(crate) tags: &'a [Tag],
     pub(crate) policy: &'a Policy,
     /// The newest invalidation that the client knows of: it must not get anything older.
-    pub(crate) after_seq: Option<u64>,
+    pub(crate) after: Option<Place>,
     pub(crate) started: Duration,
     /// What is in L1 will not do: it is about to expire, and this loads it anew.
     pub(crate) renews: bool,
@@ -43,21 +46,26 @@ pub(crate) enum Prefetched {
 }
 
 /// The load of `loader`, which is not called before the load begins.
-pub(crate) fn untyped<E, F, Fut>(loader: F) -> Load
+pub(crate) fn untyped<E, L, F, Fut>(loader: F) -> Load
 where
     E: Send + Sync + 'static,
+    L: Into<Loaded>,
     F: FnOnce() -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+    Fut: Future<Output = Result<L, E>> + Send + 'static,
 {
-    Box::pin(async move { loader().await.map_err(|error| Failure::Loader(Arc::new(error))) })
+    Box::pin(async move {
+        let result = loader().await;
+        result.map(Into::into).map_err(|error| Failure::Loader(Arc::new(error)))
+    })
 }
 
 impl Request<'_> {
-    pub(crate) async fn get_or_load<E, F, Fut>(&self, loader: F) -> Result<Served, LoadError<E>>
+    pub(crate) async fn get_or_load<E, L, F, Fut>(&self, loader: F) -> Result<Served, LoadError<E>>
     where
         E: Send + Sync + 'static,
+        L: Into<Loaded>,
         F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Option<Entry>, E>> + Send + 'static,
+        Fut: Future<Output = Result<L, E>> + Send + 'static,
     {
         if matches!(self.policy.strategy, Strategy::Off | Strategy::Planned) {
             return self.without_tiers(loader).await;
@@ -88,6 +96,24 @@ impl Request<'_> {
             }
         };
         self.wait(waiter).await
+    }
+
+    /// What is cached, if anything is.
+    pub(crate) async fn peek(&self) -> Option<Served> {
+        match self.policy.strategy {
+            Strategy::Off => return None,
+            Strategy::Planned => {
+                let entry = self.core.planned_entry(&self.key.readable()).await?;
+                return Some(Served::new(Some(entry), Tier::L2));
+            }
+            _ => {}
+        }
+        if let Some(kept) = self.look() {
+            return Some(Served::new(kept.entry.clone(), Tier::L1));
+        }
+        // The stamp first, as in a flight.
+        let stamp = self.core.l1.stamps().take(self.tags, self.key.endpoint_stripe());
+        fetch::peek(self.core, &self.plan(stamp, 0)).await
     }
 
     /// Fills the cache in advance; counts no lookup. What another client is loading is waited for.
@@ -125,37 +151,40 @@ impl Request<'_> {
     }
 
     /// The planned strategy, or no cache at all: the client loads for itself.
-    async fn without_tiers<E, F, Fut>(&self, loader: F) -> Result<Served, LoadError<E>>
+    async fn without_tiers<E, L, F, Fut>(&self, loader: F) -> Result<Served, LoadError<E>>
     where
+        L: Into<Loaded>,
         F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
+        Fut: Future<Output = Result<L, E>>,
     {
         let result = if self.policy.strategy == Strategy::Planned {
             self.planned(loader).await
         } else {
-            let (entry, _) = self.core.run_loader(self.key, loader()).await;
-            entry.map(|entry| Served::new(entry, Tier::Db))
+            let (result, _) = self.core.run_loader(self.key, loader()).await;
+            result.map(|answer| Served::new(answer.into().value, Tier::Db))
         };
         self.count(result.as_ref().map_or(Tier::Db, |served| served.tier));
         result.map_err(|error| LoadError::Loader(Arc::new(error)))
     }
 
     /// One read as the plan's decorator does it: `GET`; on a miss load, then `SETEX`.
-    async fn planned<E, F, Fut>(&self, loader: F) -> Result<Served, E>
+    async fn planned<E, L, F, Fut>(&self, loader: F) -> Result<Served, E>
     where
+        L: Into<Loaded>,
         F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Option<Entry>, E>>,
+        Fut: Future<Output = Result<L, E>>,
     {
         let name = self.key.readable();
         if let Some(entry) = self.core.planned_entry(&name).await {
             return Ok(Served::new(Some(entry), Tier::L2));
         }
         let (result, _) = self.core.run_loader(self.key, loader()).await;
-        let entry = result?;
-        if let Some(entry) = &entry {
-            self.core.keep_planned(&name, entry, self.policy.base_ttl()).await;
+        let answer: Loaded = result?.into();
+        if let Some(entry) = answer.value.as_ref().filter(|_| self.core.may_keep(&answer)) {
+            let ttl = answer.ttl.unwrap_or_else(|| self.policy.base_ttl());
+            self.core.keep_planned(&name, entry, ttl).await;
         }
-        Ok(Served::new(entry, Tier::Db))
+        Ok(Served::new(answer.value, Tier::Db))
     }
 
     /// The entry in L1, if this client may have it.
@@ -169,7 +198,7 @@ impl Request<'_> {
 
     /// The client knows of an invalidation that has not been applied here yet: neither L1 nor a running flight will do.
     fn is_ahead(&self) -> bool {
-        self.after_seq.is_some_and(|seq| seq > self.core.cursor.seq())
+        self.after.is_some_and(|place| !self.core.cursor.has_reached(place))
     }
 
     fn admit(&self, error_type: TypeId) -> Admitted<Arc<Kept>> {
@@ -246,7 +275,7 @@ impl Request<'_> {
             policy: *self.policy,
             stamp,
             newer_than_ms,
-            after_seq: self.after_seq.unwrap_or(0),
+            after: self.after,
             endpoint: self.core.endpoints.get(self.key.endpoint()),
         }
     }
@@ -255,8 +284,16 @@ impl Request<'_> {
 impl Admission for Request<'_> {
     type Found = Arc<Kept>;
 
-    fn may_join(&self, stamp: &Stamp) -> bool {
-        !self.is_ahead() && self.core.l1.stamps().hold(stamp, self.tags)
+    /// Without a lease, the stamp may be current only because nobody told this replica: then a flight that began long
+    /// ago is as old as what L1 holds.
+    fn may_join(&self, stamp: &Stamp, began: Duration) -> bool {
+        let l1 = &self.core.l1;
+        let is_young = || self.started.saturating_sub(began) < LEASE;
+        !self.is_ahead() && l1.stamps().hold(stamp, self.tags) && (l1.is_open(self.started) || is_young())
+    }
+
+    fn now(&self) -> Duration {
+        self.started
     }
 
     fn look_again(&self) -> Option<Arc<Kept>> {

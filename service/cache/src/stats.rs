@@ -40,11 +40,13 @@ stats! {
         l1_bytes: u64,
         /// Whether L1 is served: false while invalidations of other replicas may be missed.
         l1_open: bool,
+        /// Whether Redis is used: false while it is away, or answers and refuses what invalidations need.
+        l2_open: bool,
         /// How often everything in L1 was given up at once.
         epoch: u64,
         /// Loads that are running and can be joined.
         flights: u64,
-        /// The number of the newest invalidation that was applied here; 0 before the first.
+        /// The number of the newest invalidation that was applied here, in its life of the row; 0 before the first.
         last_seq: u64,
         /// Tags for which Redis is not trusted here, because an invalidation of them failed.
         bypassed_tags: u64,
@@ -56,10 +58,16 @@ stats! {
         joined,
         /// Loaded answers that Redis refused, because a tag was invalidated during the load.
         fills_rejected,
+        /// Loads whose answer was too large to be kept.
+        entries_too_large,
         /// Redis entries that were damaged, or of another format or key.
         entries_damaged,
-        /// Redis operations that failed or timed out.
+        /// Redis operations, and attempts to connect, that failed or timed out.
         redis_failures,
+        /// How many of these Redis answered with a refusal of its service (read-only, full, not allowed).
+        redis_refusals,
+        /// Committed invalidations that were found unconfirmed in the outbox, and applied here.
+        outbox_applied,
         /// Invalidations that were read from the log, because their messages did not arrive.
         replayed,
         /// Answers that were loaded anew before they expired.
@@ -70,10 +78,14 @@ stats! {
         stale_served,
         /// Loads that waited for another replica's load of the same key.
         lock_waits,
+        /// Cached answers that were compared with the source's, on a timer or on order.
+        verified,
         /// Hits that were compared with the source's answer.
         sampled,
         /// Answers that differed from the source's at every look, and were removed.
         inconsistent,
+        /// How long the newest heartbeat took that Redis answered, in microseconds; 0 before the first.
+        redis_heartbeat_us,
         /// Bytes that Redis uses, as it said last; 0 before it was asked.
         redis_used_bytes,
         /// Its limit in bytes; 0 if there is none.
@@ -101,6 +113,10 @@ impl Memory {
 }
 
 impl Counters {
+    pub(crate) fn note_heartbeat(&self, elapsed_us: u64) {
+        self.redis_heartbeat_us.set(elapsed_us);
+    }
+
     pub(crate) fn note_memory(&self, memory: Memory) {
         self.redis_used_bytes.set(memory.used_bytes);
         self.redis_max_bytes.set(memory.max_bytes.unwrap_or(0));

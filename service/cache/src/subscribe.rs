@@ -6,7 +6,8 @@
 //! without a gap, because none follows, are the heartbeats' business: every 250 ms this replica sends itself the newest
 //! number, over the same connection that brings the invalidations. When it arrives and nothing is missing, L1 may be
 //! served for one second from the moment it was *sent*. So a connection that is dead without saying so costs at most
-//! that second.
+//! that second. A heartbeat writes as an invalidation does before it is published: where Redis would refuse the one, it
+//! refuses the other, and there is no lease.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -37,7 +38,7 @@ const HEARTBEAT_PERIOD: Duration = Duration::from_millis(250);
 
 /// How long L1 may be served after the newest number was asked for, and how long a connection may bring nothing before
 /// it is given up: the bound of what silently lost messages can do.
-const LEASE: Duration = Duration::from_secs(1);
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
 /// By how much the time that hits are judged by may lag: the lease ends so much earlier.
 const COARSE_LAG: Duration = Duration::from_millis(20);
@@ -103,9 +104,13 @@ struct LeaseEnd<'a>(&'a Core);
 
 impl Drop for LeaseEnd<'_> {
     fn drop(&mut self) {
-        if self.0.l1.end_lease() {
-            self.0.context.observe(|observer| observer.l1_gate(false));
-        }
+        end_lease(self.0);
+    }
+}
+
+fn end_lease(core: &Core) {
+    if core.l1.end_lease() {
+        core.context.observe(|observer| observer.l1_gate(false));
     }
 }
 
@@ -197,8 +202,12 @@ async fn beat(core: &Core, l2: &L2, sink: PubSubSink, pulse: &Pulse) -> RedisFai
         if pulse.borrow().elapsed() > LEASE {
             return RedisFailure::TimedOut(LEASE);
         }
-        // Before it is sent: the lease must not count from later. A failure shows as an echo that does not come.
+        // Before it is sent: the lease must not count from later. What times out shows as an echo that does not come.
         let sent_ns = as_nanos(core.context.now());
-        let _ = l2.send_heartbeat(sent_ns).await;
+        let sent = l2.send_heartbeat(sent_ns).await;
+        if sent.is_err() && !l2.is_linked() {
+            // Redis refused it, or is away: invalidations cannot be stored, so that none may come from the others.
+            end_lease(core);
+        }
     }
 }

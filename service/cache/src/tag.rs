@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use crate::key::Key;
+
 /// The name of the tag that every answer carries without being told to.
 const ALL: &str = "all";
 
@@ -34,6 +36,11 @@ impl Tag {
     /// empties the endpoint in constant time.
     pub fn endpoint(endpoint: &str) -> Self {
         Self::new(format!("endpoint:{endpoint}"))
+    }
+
+    /// The tag of one answer, which typed values carry: invalidating it removes that answer.
+    pub fn key(key: &Key) -> Self {
+        Self::new(format!("key:{key}"))
     }
 
     /// The name given to [`Tag::new`].

@@ -21,6 +21,10 @@ use tokio::{
 
 use crate::{Clock, Entry, Key, Policy, RedisSettings, Tag, TieredCache, context::Step};
 
+#[expect(dead_code, reason = "the other test programs use the rest")]
+#[path = "../tests/kit/redis.rs"]
+mod redis_server;
+
 /// How long a step may take; reached only when a test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -280,9 +284,7 @@ impl Schedule {
 
 #[tokio::test]
 async fn no_interleaving_of_steps_serves_what_was_invalidated() {
-    let redis = stack::Redis::start(&stack::StackOptions::default())
-        .await
-        .expect("Redis starts");
+    let redis = redis_server::Redis::start(&[]);
     let is_long = std::env::var_os("CACHE_TESTS_LONG").is_some();
     let seeds = if is_long { SEEDS_LONG } else { SEEDS };
     let mut schedules = std::collections::HashSet::new();

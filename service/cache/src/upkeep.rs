@@ -15,8 +15,10 @@ use crate::state::Core;
 /// Other replicas serve old answers until a failed invalidation is repeated; a Redis that refuses gets four a second.
 const REPEAT_PERIOD: Duration = Duration::from_millis(250);
 
-/// Pause between two attempts to connect.
+/// Pause between two attempts to connect: the first, and the longest. Doubled each time, because a server that refuses
+/// its service may do so for hours; short beside the second within which L1 is to be back.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
+const CONNECT_PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// Memory fills up over minutes.
 const MEMORY_PERIOD: Duration = Duration::from_secs(10);
@@ -28,10 +30,11 @@ const MEMORY_ALARM_SHARE: f64 = 0.9;
 pub(crate) async fn keep_connected(core: Arc<Core>) {
     let Some(l2) = &core.l2 else { return };
     let mut reported = false;
+    let mut pause = CONNECT_PAUSE;
     loop {
         match l2.open().await {
             Ok(renewed) => {
-                reported = false;
+                (reported, pause) = (false, CONNECT_PAUSE);
                 if renewed {
                     tracing::info!("Redis was started anew, or is new to this cache: everything was invalidated");
                     core.renewals.send_modify(|count| *count += 1);
@@ -39,13 +42,16 @@ pub(crate) async fn keep_connected(core: Arc<Core>) {
                 core.repeat_failed().await;
                 l2.wait_until_linked(false).await;
             }
-            Err(failure) if !reported => {
-                tracing::warn!(error = &failure as &dyn std::error::Error, "Redis cannot be reached");
+            Err(failure) => {
+                if !reported {
+                    let error = &failure as &dyn std::error::Error;
+                    tracing::warn!(error, "Redis cannot be reached, or does not take what the cache writes");
+                }
                 reported = true;
+                pause = (pause * 2).min(CONNECT_PAUSE_MAX);
             }
-            Err(_) => {}
         }
-        sleep(CONNECT_PAUSE).await;
+        sleep(pause).await;
     }
 }
 
@@ -68,6 +74,8 @@ pub(crate) async fn repeat_failed(core: Arc<Core>) {
 
 /// Looks how full Redis is, until the task is aborted.
 pub(crate) async fn watch_memory(core: Arc<Core>) {
+    let Some(l2) = &core.l2 else { return };
+    l2.wait_until_linked(true).await;
     let mut timer = timer(MEMORY_PERIOD);
     let mut alarmed = false;
     loop {

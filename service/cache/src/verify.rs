@@ -1,13 +1,15 @@
-//! Looking whether the cache tells the truth: a sample of hits in production, and a check on an operator's demand. Both
-//! compare with a fresh load, and look again before they call anything inconsistent: between a commit and its
+//! Looking whether the cache tells the truth: a sample of hits in production, a check round after round, and one on an
+//! operator's demand. All compare with a fresh load, and look again before they call anything inconsistent: between a commit and its
 //! invalidation, a difference is nothing but the propagation window.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 
 use rand::seq::IteratorRandom as _;
 use tokio::time::sleep;
 
-use crate::{entry::Entry, key::Key, l1::Kept, policy::Strategy, source::Sampler, state::Core, tag::Tag};
+use crate::{
+    entry::Entry, key::Key, l1::Kept, policy::Strategy, source::Sampler, state::Core, tag::Tag, upkeep::timer,
+};
 
 /// How long an operator's check waits before it looks at a difference again: many times the propagation window.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -24,6 +26,34 @@ pub struct Verified {
     pub failed: u64,
     /// Answers that differed and still did a moment later: they were removed everywhere.
     pub removed: Vec<Key>,
+}
+
+/// Answers that are compared again and again in the background: some picked at random, and some always.
+#[derive(Clone, Debug)]
+pub(crate) struct Rounds {
+    pub(crate) period: Duration,
+    pub(crate) random: usize,
+    pub(crate) always: Vec<Key>,
+}
+
+/// Compares, round after round, until the future is dropped.
+pub(crate) async fn run(core: Arc<Core>, rounds: Rounds) -> Infallible {
+    let mut timer = timer(rounds.period);
+    // The first tick comes at once, before anything is cached.
+    timer.tick().await;
+    loop {
+        timer.tick().await;
+        let mut keys = core.random_keys(rounds.random).await;
+        keys.retain(|key| !rounds.always.contains(key));
+        keys.extend(rounds.always.iter().cloned());
+        let verified = core.verify_keys(keys).await;
+        if verified.failed > 0 {
+            tracing::warn!(
+                failed = verified.failed,
+                "cached answers could not be loaded to compare them"
+            );
+        }
+    }
 }
 
 /// What a fresh load says about a cached answer.
@@ -70,9 +100,15 @@ impl Core {
 
     /// Compares up to `count` cached answers, picked at random out of L1 and Redis.
     pub(crate) async fn verify(self: &Arc<Self>, count: usize) -> Verified {
+        let keys = self.random_keys(count).await;
+        self.verify_keys(keys).await
+    }
+
+    /// Compares what is cached under these keys.
+    async fn verify_keys(self: &Arc<Self>, keys: Vec<Key>) -> Verified {
         let mut verified = Verified::default();
         let mut suspects = Vec::new();
-        for key in self.random_keys(count).await {
+        for key in keys {
             let Some(cached) = self.cached(&key).await else {
                 continue;
             };
@@ -94,6 +130,7 @@ impl Core {
                 verified.settled += 1;
             }
         }
+        self.context.counters.verified.add(verified.checked);
         // Only now: removing the first may end others that differ, and they are to be counted too.
         for key in &verified.removed {
             self.remove_inconsistent(key).await;

@@ -59,7 +59,7 @@ impl Core {
             key: &key,
             tags: &tags,
             policy: &policy,
-            after_seq: None,
+            after: None,
             started: self.context.now(),
             renews: false,
         };

@@ -12,7 +12,8 @@ const DEFAULT_NAMESPACE: &str = "ins";
 /// 64 MiB holds the details and the score of some 20,000 drivers at about 1.5 KB each with their bookkeeping.
 const DEFAULT_L1_BYTES: u64 = 64 << 20;
 const MAX_TTL_S: u64 = 86_400;
-/// Each time as many statements as a request without a cache makes: nothing beside the load of a minute.
+/// Some thirty loads in five minutes: nothing to the database, and soon enough to find a write that invalidates nothing
+/// before its day is over.
 const DEFAULT_VERIFY_EVERY_S: u64 = 300;
 /// Variables of what was measured and bought nothing (docs/CACHE.md). To take them and do nothing would mislead.
 const REMOVED: [&str; 3] = ["CACHE_EXPERIMENT", "CACHE_PREDICTIVE_WARMING", "CACHE_TUNING"];
@@ -37,8 +38,8 @@ pub struct CacheConfig {
     pub ttl_risk: Duration,
     /// `CACHE_TTL_PRICING`, seconds, default 600.
     pub ttl_pricing: Duration,
-    /// `CACHE_VERIFY_EVERY_S`, seconds, default 300, 0 = off: how often some cached answers, picked at random, are
-    /// compared with the database. Not with strategies that keep nothing in memory.
+    /// `CACHE_VERIFY_EVERY_S`, seconds, default 300, 0 = off: so often, twenty cached answers and all those about the
+    /// portfolio are compared with the database.
     pub verify_every: Duration,
     /// `CACHE_VERIFY_ONE_IN`, hits, default 0 = off: one in so many hits in memory is compared with the database.
     pub verify_one_in: u32,

@@ -1,7 +1,7 @@
 //! Cache lookups by endpoint and tier, as the cache's observer reports them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -13,7 +13,7 @@ use tiered_cache::{Observer, Stats, Tier};
 
 use super::LATENCY_BUCKETS_S;
 use crate::store::Waiting;
-use crate::usecases::{Endpoint, RedisMemory};
+use crate::usecases::Endpoint;
 
 /// Names and values of `N` labels.
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -28,10 +28,16 @@ pub struct CacheMetrics {
     memory: Family<Labels<1>, Gauge>,
     redis_max_bytes: Gauge,
     l1_open: Gauge,
+    l2_open: Gauge,
     bypassed_tags: Gauge,
     open_invalidations: Gauge,
     oldest_invalidation_s: Gauge<f64, AtomicU64>,
+    /// By endpoint, in seconds.
+    ages: Family<Labels<1>, Gauge<f64, AtomicU64>>,
     verified: Counter,
+    redis_refusals: Counter,
+    entries_too_large: Counter,
+    outbox_applied: Counter,
     unconfirmed_invalidations: Counter,
     fills_rejected: Counter,
     redis_failures: Counter,
@@ -49,10 +55,15 @@ impl CacheMetrics {
             memory: memory.clone(),
             redis_max_bytes: Gauge::default(),
             l1_open: Gauge::default(),
+            l2_open: Gauge::default(),
             bypassed_tags: Gauge::default(),
             open_invalidations: Gauge::default(),
             oldest_invalidation_s: Gauge::default(),
+            ages: Family::default(),
             verified: Counter::default(),
+            redis_refusals: Counter::default(),
+            entries_too_large: Counter::default(),
+            outbox_applied: Counter::default(),
             unconfirmed_invalidations: Counter::default(),
             fills_rejected: Counter::default(),
             redis_failures: Counter::default(),
@@ -81,6 +92,11 @@ impl CacheMetrics {
             "The most that Redis may hold; 0 without a limit",
             metrics.redis_max_bytes.clone(),
         );
+        registry.register(
+            "cache_aggregate_age_seconds",
+            "Age of the answers about the portfolio that are served from memory",
+            metrics.ages.clone(),
+        );
         let mut gauge = |name, help, gauge: &Gauge| registry.register(name, help, gauge.clone());
         gauge(
             "cache_l1_open",
@@ -88,8 +104,13 @@ impl CacheMetrics {
             &metrics.l1_open,
         );
         gauge(
+            "cache_l2_open",
+            "1 while Redis is used; 0 while it is away or refuses what invalidations need",
+            &metrics.l2_open,
+        );
+        gauge(
             "cache_bypassed_tags",
-            "Tags for which Redis is not trusted, because an invalidation of them failed",
+            "Tags for which Redis is not trusted, because an invalidation of them did not get through",
             &metrics.bypassed_tags,
         );
         gauge(
@@ -99,7 +120,7 @@ impl CacheMetrics {
         );
         registry.register(
             "cache_outbox_oldest_seconds",
-            "Age of the oldest invalidation that no replica has confirmed: no cached answer is out of date for longer",
+            "Age of the oldest invalidation that no replica has confirmed: each replica applies it to itself in a second",
             metrics.oldest_invalidation_s.clone(),
         );
         let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
@@ -119,8 +140,23 @@ impl CacheMetrics {
             &metrics.redis_failures,
         );
         counter(
+            "cache_redis_refusals",
+            "Redis operations that Redis answered with a refusal of its service",
+            &metrics.redis_refusals,
+        );
+        counter(
+            "cache_outbox_applied",
+            "Committed invalidations that were found unconfirmed in the outbox, and applied here",
+            &metrics.outbox_applied,
+        );
+        counter(
+            "cache_entries_too_large",
+            "Answers that were too large to be kept",
+            &metrics.entries_too_large,
+        );
+        counter(
             "cache_verified_answers",
-            "Cached answers that were compared with the database now and then (CACHE_VERIFY_EVERY_S)",
+            "Cached answers that were compared with the database, on a timer or on order",
             &metrics.verified,
         );
         counter(
@@ -131,31 +167,41 @@ impl CacheMetrics {
         metrics
     }
 
-    /// Sets the gauges of the cache itself; called when metrics are rendered, so that nothing has to run on a timer.
-    pub fn set_state(&self, stats: &Stats) {
-        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.l1_bytes.set(count(stats.l1_bytes));
-        self.l1_open.set(i64::from(stats.l1_open));
-        self.bypassed_tags.set(count(stats.bypassed_tags));
-    }
-
     /// Sets the gauge of the outbox; called when metrics are rendered.
     pub fn set_waiting(&self, waiting: &Waiting) {
         self.open_invalidations.set(waiting.invalidations);
         self.oldest_invalidation_s.set(waiting.oldest_invalidation_s);
     }
 
-    /// Sets what Redis says of its memory.
-    pub fn set_redis_memory(&self, memory: RedisMemory) {
-        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let used = self.memory.get_or_create_owned(&[("tier", "l2")]);
-        used.set(bytes(memory.used_bytes));
-        self.redis_max_bytes.set(bytes(memory.max_bytes));
-    }
-
-    /// Counts answers that were compared with the database.
-    pub fn count_verified(&self, answers: u64) {
-        self.verified.inc_by(answers);
+    /// Takes over what the cache says of itself; called when metrics are rendered, so that nothing has to run on a timer.
+    pub fn look_at(&self, stats: &Stats, ages: &[(Endpoint, Duration)]) {
+        // Anew each time: what is no longer served has no age.
+        self.ages.clear();
+        for (endpoint, age) in ages {
+            let gauge = self.ages.get_or_create_owned(&[("endpoint", endpoint.name())]);
+            gauge.set(age.as_secs_f64());
+        }
+        self.verified.inner().store(stats.verified, Ordering::Relaxed);
+        self.redis_refusals
+            .inner()
+            .store(stats.redis_refusals, Ordering::Relaxed);
+        self.entries_too_large
+            .inner()
+            .store(stats.entries_too_large, Ordering::Relaxed);
+        self.outbox_applied
+            .inner()
+            .store(stats.outbox_applied, Ordering::Relaxed);
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.l1_bytes.set(whole(stats.l1_bytes));
+        self.l1_open.set(stats.l1_open.into());
+        self.l2_open.set(stats.l2_open.into());
+        self.bypassed_tags.set(whole(stats.bypassed_tags));
+        // 0 before Redis was asked: a series that begins later is truer than a wrong value.
+        if stats.redis_used_bytes > 0 {
+            let used = self.memory.get_or_create_owned(&[("tier", "l2")]);
+            used.set(whole(stats.redis_used_bytes));
+            self.redis_max_bytes.set(whole(stats.redis_max_bytes));
+        }
     }
 
     /// The observer to give to the cache. It resolves every endpoint's handles now.

@@ -73,8 +73,9 @@ impl ToSchema for EndpointName {}
 /// That the cache was flushed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Flushed {
-    /// The place among all invalidations; `null` while Redis is away, when only this replica has flushed.
-    seq: Option<u64>,
+    /// The place among all invalidations, as `x-cache-seq` has it; `null` while Redis is away, when only this replica has
+    /// flushed.
+    seq: Option<String>,
 }
 
 /// Ends answers on all replicas.
@@ -87,8 +88,10 @@ pub async fn flush(
     State(app): State<AppState>,
     JsonBody(body): JsonBody<FlushBody>,
 ) -> Result<Json<Flushed>, ApiError> {
-    let seq = app.cache_admin.flush(target(body)?).await?;
-    Ok(Json(Flushed { seq }))
+    let place = app.cache_admin.flush(target(body)?).await?;
+    Ok(Json(Flushed {
+        seq: place.map(|place| place.to_string()),
+    }))
 }
 
 fn target(body: FlushBody) -> Result<Ended, ApiError> {

@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Number;
 use serde_json::value::RawValue;
+use tiered_cache::Place;
 use utoipa::IntoParams;
 
 use crate::app::AppState;
@@ -160,14 +161,14 @@ const X_CACHE_SEQ: &str = "x-cache-seq";
 /// Asks for a client: it gets nothing older than the write that it knows of, on whatever replica it was made.
 pub struct Ask {
     app: AppState,
-    after_seq: Option<u64>,
+    place: Option<Place>,
 }
 
 impl FromRequestParts<AppState> for Ask {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-        let after_seq = parts.headers.get(X_CACHE_SEQ).map(sequence).transpose()?;
+        let place = parts.headers.get(X_CACHE_SEQ).map(place).transpose()?;
         if let Some(known) = parts.headers.get(IF_NONE_MATCH) {
             let is_known_answer = known.to_str().is_ok_and(encoding::is_known_answer);
             is_known_answer.then_some(()).ok_or_else(|| {
@@ -175,25 +176,20 @@ impl FromRequestParts<AppState> for Ask {
             })?;
         }
         let app = app.clone();
-        Ok(Self { app, after_seq })
+        Ok(Self { app, place })
     }
 }
 
 impl Ask {
     /// The answer to `question`; `None` when there is no such thing.
     pub async fn about(&self, question: Question) -> Result<Option<Answer>, ReadError> {
-        self.app.reads.ask_after(self.after_seq, question).await
+        self.app.reads.ask_after(self.place, question).await
     }
 }
 
-fn sequence(header: &HeaderValue) -> Result<u64, ApiError> {
-    let digits = header
-        .to_str()
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    // Half the range of the count, so that every client has a type for it.
-    let sequence = digits.and_then(|digits| u64::try_from(digits.parse::<i64>().ok()?).ok());
-    sequence.ok_or_else(|| ApiError::BadRequest("x-cache-seq is the whole number that a write has answered".to_owned()))
+fn place(header: &HeaderValue) -> Result<Place, ApiError> {
+    let place = header.to_str().ok().and_then(|text| text.parse().ok());
+    place.ok_or_else(|| ApiError::BadRequest("x-cache-seq is what a write has answered, unchanged".to_owned()))
 }
 
 /// A JSON body: an object.

@@ -11,7 +11,7 @@ use crate::app::AppState;
 use crate::errors::ApiError;
 use crate::metrics::Format;
 
-/// How long a server may take to tell about itself: a scrape must not hang because it does.
+/// How long the database may take to tell about itself: a scrape must not hang because it does.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Everything counted since the start; `OpenMetrics` for whoever accepts it, else the Prometheus text format.
@@ -22,23 +22,17 @@ pub async fn render(
     State(app): State<AppState>,
     headers: HeaderMap,
 ) -> Result<([(HeaderName, &'static str); 1], String), ApiError> {
-    tokio::join!(ask_redis(&app), ask_database(&app));
+    ask_database(&app).await;
     if let Some(cache) = &app.cache {
-        app.metrics.cache.set_state(&cache.stats());
+        app.metrics
+            .cache
+            .look_at(&cache.stats(), &app.reads.ages_of_aggregates());
     }
     app.metrics.events.set_consumer(app.consumer.partitions());
     app.metrics.http.set_in_flight(app.in_flight.now());
     let format = Format::accepted(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
     let text = app.metrics.render().map_err(ApiError::Internal)?;
     Ok(([(CONTENT_TYPE, format.content_type())], format.write(text)))
-}
-
-async fn ask_redis(app: &AppState) {
-    if let Some(redis) = &app.redis
-        && let Ok(Ok(memory)) = timeout(PATIENCE, redis.memory()).await
-    {
-        app.metrics.cache.set_redis_memory(memory);
-    }
 }
 
 async fn ask_database(app: &AppState) {

@@ -82,7 +82,9 @@ fn written<T: Serialize>(
     let mut response = (status, Json(&written.value)).into_response();
     let headers = response.headers_mut();
     headers.insert(X_VERSION, HeaderValue::from(written.version));
-    headers.extend(written.cache_seq.map(|seq| (X_CACHE_SEQ, HeaderValue::from(seq))));
+    let place = written.cache_seq.map(|place| HeaderValue::from_str(&place.to_string()));
+    // Digits and a dash: always fit for a header.
+    headers.extend(place.and_then(Result::ok).map(|place| (X_CACHE_SEQ, place)));
     Ok(response)
 }
 

@@ -26,6 +26,19 @@ pub struct OpenInvalidation {
     pub tags: Vec<String>,
 }
 
+/// Up to `limit` rows that are not confirmed, whoever claimed them, oldest first. Those of the last half second are left
+/// to their writers.
+pub async fn unconfirmed(pool: &PgPool, limit: i64) -> Result<Vec<OpenInvalidation>, StoreError> {
+    sqlx::query(
+        "SELECT id, tags FROM cache_outbox
+          WHERE done_at IS NULL AND created_at < now() - interval '0.5 seconds'
+          ORDER BY id LIMIT $1",
+    )
+    .bind(limit)
+    .all(pool, "look for unconfirmed invalidations")
+    .await
+}
+
 /// Claims up to `limit` rows that nobody holds, oldest first. Those of the last second are left to their writers.
 pub async fn claim(pool: &PgPool, limit: i64) -> Result<Vec<OpenInvalidation>, StoreError> {
     sqlx::query(

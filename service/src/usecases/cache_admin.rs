@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
-use tiered_cache::TieredCache;
+use tiered_cache::{Place, TieredCache};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,9 +39,15 @@ pub struct CacheReport {
     pub joined: u64,
     /// Loads that an invalidation overtook.
     pub fills_rejected: u64,
-    /// Redis operations that failed.
+    /// Whether Redis is used: not while it is away, or answers and refuses what invalidations need.
+    pub l2_open: bool,
+    /// Redis operations, and attempts to connect, that failed.
     pub redis_failures: u64,
-    /// The number of the newest invalidation that this replica has applied.
+    /// How many of these Redis refused: it is read-only, full, without its replicas, or the user lacks a right.
+    pub redis_refusals: u64,
+    /// Committed invalidations that were found unconfirmed in the outbox, and applied here.
+    pub outbox_applied: u64,
+    /// The number of the newest invalidation that this replica has applied, counted from when Redis was emptied last.
     pub last_seq: u64,
     /// Tags for which Redis is not trusted for now.
     pub bypassed_tags: u64,
@@ -116,7 +122,10 @@ impl CacheAdmin {
             loads: stats.loads,
             joined: stats.joined,
             fills_rejected: stats.fills_rejected,
+            l2_open: stats.l2_open,
             redis_failures: stats.redis_failures,
+            redis_refusals: stats.redis_refusals,
+            outbox_applied: stats.outbox_applied,
             last_seq: stats.last_seq,
             bypassed_tags: stats.bypassed_tags,
             sampled: stats.sampled,
@@ -126,10 +135,10 @@ impl CacheAdmin {
     }
 
     /// Ends all answers of `target`, on all replicas. The result is the invalidation's place among all.
-    pub async fn flush(&self, target: Ended) -> Result<Option<u64>, CacheAdminError> {
+    pub async fn flush(&self, target: Ended) -> Result<Option<Place>, CacheAdminError> {
         self.cache()?;
         tracing::info!(?target, "the cache is flushed on order");
-        Ok(self.invalidator.end_on_order(target).await.seq)
+        Ok(self.invalidator.end_on_order(target).await.place)
     }
 
     /// Begins to warm the answers about the `drivers` busiest drivers, in the background.

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{StoreError, cache_outbox, forget_requests};
+use crate::store::cache_outbox::{self, OpenInvalidation};
+use crate::store::{StoreError, forget_requests};
 
 /// Rows that may wait to be marked: a second of full write load. Beyond it, a row is left to the relay, which
 /// invalidates it once more and marks it.
@@ -42,14 +43,12 @@ impl CacheOutbox {
 impl Outbox for CacheOutbox {
     type Error = StoreError;
 
+    async fn unconfirmed(&self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        Ok(rows_of(cache_outbox::unconfirmed(&self.pool, whole(limit)).await?))
+    }
+
     async fn claim(&self, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = cache_outbox::claim(&self.pool, limit).await?;
-        let rows = rows.into_iter().map(|row| OutboxRow {
-            id: row.id,
-            tags: row.tags.into_iter().map(Tag::new).collect(),
-        });
-        Ok(rows.collect())
+        Ok(rows_of(cache_outbox::claim(&self.pool, whole(limit)).await?))
     }
 
     async fn confirm(&self, ids: &[i64]) -> Result<(), StoreError> {
@@ -59,6 +58,18 @@ impl Outbox for CacheOutbox {
     async fn reopen(&self, window: Duration) -> Result<(), StoreError> {
         cache_outbox::reopen(&self.pool, window).await
     }
+}
+
+fn rows_of(open: Vec<OpenInvalidation>) -> Vec<OutboxRow> {
+    let rows = open.into_iter().map(|OpenInvalidation { id, tags }| OutboxRow {
+        id,
+        tags: tags.into_iter().map(Tag::new).collect(),
+    });
+    rows.collect()
+}
+
+fn whole(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// Where writers hand in the rows whose invalidation is made.

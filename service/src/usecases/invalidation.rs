@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use tiered_cache::{InvalidateError, Strategy, Tag, TieredCache};
+use tiered_cache::{InvalidateError, Place, Strategy, Tag, TieredCache};
 
 use super::cascade::{Change, Ended};
 use crate::faults::EveryNth;
@@ -12,24 +12,24 @@ use crate::faults::EveryNth;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
     /// Its place among all of them; `None` when the cache is off or Redis did not take it.
-    pub seq: Option<u64>,
+    pub place: Option<Place>,
     /// Nothing is left to do for it.
     pub is_done: bool,
 }
 
 impl Applied {
     const NOTHING_TO_DO: Self = Self {
-        seq: None,
+        place: None,
         is_done: true,
     };
 
-    fn of(result: Result<Option<u64>, InvalidateError>) -> Self {
+    fn of(result: Result<Option<Place>, InvalidateError>) -> Self {
         if let Err(error) = &result {
             tracing::warn!(%error, cause = %error.cause, "an invalidation reached this replica only");
         }
         Self {
             is_done: result.is_ok(),
-            seq: result.unwrap_or_default(),
+            place: result.unwrap_or_default(),
         }
     }
 }
@@ -71,12 +71,12 @@ impl Invalidator {
             return Applied::NOTHING_TO_DO;
         }
         if let [Ended::Matching(pattern)] = &ended[..] {
-            return Applied::of(cache.flush_matching(pattern).await.map(|flushed| flushed.seq));
+            return Applied::of(cache.flush_matching(pattern).await.map(|flushed| flushed.place));
         }
         let tags: HashSet<Tag> = ended.iter().flat_map(Ended::tags).collect();
         let tags: Vec<Tag> = tags.into_iter().collect();
         let done = cache.invalidate(&tags).await;
-        Applied::of(done.map(|invalidated| invalidated.seq))
+        Applied::of(done.map(|invalidated| invalidated.place))
     }
 }
 

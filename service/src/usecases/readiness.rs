@@ -1,16 +1,17 @@
-//! Whether this replica should get traffic: each dependency asked now, and the warming looked at.
+//! Whether this replica should get traffic: the database asked now, the cache's and the consumer's own findings, and the
+//! warming looked at.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tiered_cache::TieredCache;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::WarmProgress;
-use super::redis_probe::RedisProbe;
 use crate::config::{Profile, Switches};
 use crate::errors::Cause;
 use crate::events::ConsumerState;
@@ -36,7 +37,7 @@ pub struct ReadyReport {
     pub postgres: Dependency,
     /// The cache's second tier; absent while the cache is off.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub redis: Option<Dependency>,
+    pub redis: Option<RedisReport>,
     /// The consumer's place in its group.
     pub kafka_consumer: ConsumerReport,
     /// How far warming has come.
@@ -52,8 +53,8 @@ pub struct ReadyReport {
 pub enum ReadyStatus {
     /// Everything is there.
     Ready,
-    /// It answers, but without Redis (slower) or without its place in the Kafka group (scores wait). Taking the traffic
-    /// away would only make that worse.
+    /// It answers, but without Redis or with one that refuses its service (slower), or without its place in the Kafka
+    /// group (scores wait). Taking the traffic away would only make that worse.
     Degraded,
     /// It cannot answer (no database), or has not come up yet.
     NotReady,
@@ -75,6 +76,32 @@ pub struct Dependency {
     pub ok: bool,
     /// How long the answer took, in milliseconds.
     pub latency_ms: f64,
+}
+
+/// What the cache can do with Redis, as its heartbeats found out of late: four in a second, each of which writes what an
+/// invalidation writes and waits to be told of it. A PING would say less: a Redis that is full or read-only answers it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RedisReport {
+    /// Whether the cache can store, invalidate, and be told of invalidations.
+    pub ok: bool,
+    /// Whether Redis takes what the cache stores, invalidations included.
+    pub stores: bool,
+    /// Whether invalidations of other replicas arrive here.
+    pub told: bool,
+    /// How long the newest heartbeat took, in milliseconds; 0 before the first.
+    pub latency_ms: f64,
+}
+
+impl RedisReport {
+    fn of(cache: &TieredCache) -> Self {
+        let stats = cache.stats();
+        Self {
+            ok: stats.l2_open && stats.l1_open,
+            stores: stats.l2_open,
+            told: stats.l1_open,
+            latency_ms: stats.redis_heartbeat_us as f64 / 1e3,
+        }
+    }
 }
 
 /// The consumer's place in its group.
@@ -113,8 +140,8 @@ pub struct Readiness {
 pub struct Dependencies {
     /// The database.
     pub database: DatabaseProbe,
-    /// Redis; `None` while the cache is off.
-    pub redis: Option<Arc<RedisProbe>>,
+    /// The cache, which knows what Redis does; `None` while it is off.
+    pub cache: Option<TieredCache>,
     /// The consumer's place in its group.
     pub consumer: Arc<ConsumerState>,
     /// The warming at the start.
@@ -153,19 +180,13 @@ impl Readiness {
         report
     }
 
-    /// Asks every dependency, at the same time.
+    /// Asks the database, and looks at the rest.
     async fn ask(&self) -> ReadyReport {
         let Dependencies {
-            database, redis, warm, ..
+            database, cache, warm, ..
         } = &self.dependencies;
-        let postgres = async { ask("postgres", async { database.ping().await.map_err(Cause::new) }).await };
-        let redis = async {
-            match redis {
-                Some(redis) => Some(ask("redis", async { redis.ping().await.map_err(Cause::new) }).await),
-                None => None,
-            }
-        };
-        let (postgres, redis) = tokio::join!(postgres, redis);
+        let postgres = ask("postgres", async { database.ping().await.map_err(Cause::new) }).await;
+        let redis = cache.as_ref().map(RedisReport::of);
         let kafka_consumer = self.consumer_report();
         let redis_ok = redis.as_ref().is_none_or(|redis| redis.ok);
         ReadyReport {

@@ -1,11 +1,12 @@
 //! Reading: cache, then store. The body is serialised once, when it is loaded; a hit hands out a pointer to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tiered_cache::{Entry, LoadError, Tier, TieredCache};
+use tiered_cache::{Entry, LoadError, Place, Tier, TieredCache};
 
-use super::cascade::Question;
+use super::cascade::{Endpoint, Question};
 use super::loader::{LoadFailed, NO_VERSION};
 use super::source::Answers;
 
@@ -55,11 +56,11 @@ impl Reads {
         Self { answers, cache }
     }
 
-    /// The answer, or `None` when there is no such thing. With `seq`, the asker knows of this invalidation, made by a
-    /// write on any replica: it gets nothing older. The caller has made sure that the asker may see the answer.
-    pub async fn ask_after(&self, seq: Option<u64>, question: Question) -> Result<Option<Answer>, ReadError> {
+    /// The answer, or `None` when there is no such thing. With `known`, the asker knows of this invalidation, made by
+    /// a write on any replica: it gets nothing older. The caller has made sure that the asker may see the answer.
+    pub async fn ask_after(&self, known: Option<Place>, question: Question) -> Result<Option<Answer>, ReadError> {
         let (entry, source) = if let Some(cache) = &self.cache {
-            self.ask_cache(cache, seq, question).await?
+            self.ask_cache(cache, known, question).await?
         } else {
             let loaded = self.answers.load(question).await;
             let entry = loaded.map_err(|error| LoadError::Loader(Arc::new(error)))?;
@@ -71,10 +72,20 @@ impl Reads {
         }))
     }
 
+    /// How old the answers about the portfolio are that are served from memory now.
+    pub fn ages_of_aggregates(&self) -> Vec<(Endpoint, Duration)> {
+        let Some(cache) = &self.cache else { return Vec::new() };
+        let ages = Question::ABOUT_ALL.into_iter().filter_map(|question| {
+            let age = cache.age(&self.answers.key(question), &question.tags())?;
+            Some((question.endpoint(), age))
+        });
+        ages.collect()
+    }
+
     async fn ask_cache(
         &self,
         cache: &TieredCache,
-        seq: Option<u64>,
+        known: Option<Place>,
         question: Question,
     ) -> Result<(Option<Entry>, Source), ReadError> {
         let answers = Arc::clone(&self.answers);
@@ -83,7 +94,7 @@ impl Reads {
         let key = self.answers.key(question);
         let policy = self.answers.policy_of(question.endpoint());
         let served = cache
-            .get_or_load_after(seq, &key, &question.tags(), policy, loader)
+            .get_or_load_after(known, &key, &question.tags(), policy, loader)
             .await?;
         Ok((served.entry, Source::Cache(served.tier)))
     }

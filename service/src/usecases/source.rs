@@ -59,7 +59,7 @@ impl Answers {
     }
 
     /// Where the answer is kept.
-    pub(super) fn key(&self, question: Question) -> Key {
+    pub fn key(&self, question: Question) -> Key {
         question.key(self.loader.signer())
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tiered_cache::Place;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +23,7 @@ pub struct Written<T> {
     /// The driver's version that it made.
     pub version: i64,
     /// The invalidation's place among all; `None` while the cache is off or Redis is away.
-    pub cache_seq: Option<u64>,
+    pub cache_seq: Option<Place>,
 }
 
 /// Why nothing was written.
@@ -181,7 +182,7 @@ impl Writes {
         Some(Written {
             value,
             version,
-            cache_seq: applied.seq,
+            cache_seq: applied.place,
         })
     }
 }

@@ -11,7 +11,7 @@ use stack::proxy::{Fault, FaultProxy};
 use stack::{Redis, StackOptions};
 use tokio::task::JoinSet;
 
-use crate::support::{Client, Scene, eventually};
+use crate::support::{App, Client, Scene, eventually};
 
 /// Who is written while everybody is read.
 const WRITTEN: i64 = 3;
@@ -184,12 +184,17 @@ async fn a_redis_that_dies_and_comes_back_empty_fails_no_read() {
 }
 
 async fn flush(redis: &Redis) {
+    order(redis, "FLUSHALL").await;
+}
+
+/// Runs one command that answers `OK`, words separated by blanks.
+async fn order(redis: &Redis, words: &str) {
     let client = redis::Client::open(redis.url()).expect("a URL");
     let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
-    let () = redis::cmd("FLUSHALL")
-        .query_async(&mut connection)
-        .await
-        .expect("it is emptied");
+    let (name, arguments) = words.split_once(' ').unwrap_or((words, ""));
+    let mut command = redis::cmd(name);
+    command.arg(arguments.split_whitespace().collect::<Vec<_>>());
+    let () = command.query_async(&mut connection).await.expect("Redis does it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,4 +205,106 @@ async fn a_redis_that_is_emptied_fails_no_read() {
         async |_, redis| flush(redis).await,
     )
     .await;
+}
+
+/// 1. Another replica has a driver's details in memory. 2. Redis begins to refuse writes, and goes on answering reads. 3.
+/// A trip is committed; its invalidation is refused. 4. The other replica must not go on serving what it has, both must
+/// say that they are degraded, and both must come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_refuses_writes_degrades_every_replica_and_nobody_serves_old_answers() {
+    for (begin, end) in [
+        (
+            "CONFIG SET min-replicas-to-write 1",
+            "CONFIG SET min-replicas-to-write 0",
+        ),
+        (
+            "CONFIG SET maxmemory-policy noeviction maxmemory 1",
+            "CONFIG SET maxmemory 0",
+        ),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("ACL SETUSER default -@write", "ACL SETUSER default +@all"),
+    ] {
+        let (scene, redis) = (Scene::new().await, server().await);
+        let start = async || scene.app().set("REDIS_URL", &redis.url()).start_ready().await;
+        let (near, far) = (start().await, start().await);
+        let status = async |app: &App| app.nobody().get("/health/ready").await.json()["status"].clone();
+        for app in [&near, &far] {
+            eventually("it is ready", async || (status(app).await == "ready").then_some(())).await;
+        }
+        let read = async || far.admin().get(PATHS[0]).await;
+        eventually("it is in memory", async || (read().await.tier() == "l1").then_some(())).await;
+
+        order(&redis, begin).await;
+        let trip = json!({"duration_s": 600, "distance_m": 9_000, "night_share_pct": 0, "events": {}});
+        let recorded = near
+            .driver(WRITTEN)
+            .post(&format!("/drivers/{WRITTEN}/trips"), &trip)
+            .await;
+        assert_eq!(
+            (recorded.status, recorded.header("x-cache-seq")),
+            (201, None),
+            "{begin}"
+        );
+        eventually("the other replica sees the trip", async || {
+            (read().await.version() >= recorded.version()).then_some(())
+        })
+        .await;
+        for app in [&near, &far] {
+            eventually("it is degraded", async || {
+                (status(app).await == "degraded").then_some(())
+            })
+            .await;
+            let ready = app.nobody().get("/health/ready").await;
+            assert_eq!(
+                (ready.status, &ready.json()["redis"]["stores"]),
+                (200, &json!(false)),
+                "{begin}"
+            );
+            let metrics = app.metrics().await;
+            assert_eq!(metrics.count("cache_l2_open", &[]), 0, "{begin}");
+            assert!(metrics.count("cache_redis_refusals_total", &[]) > 0, "{begin}");
+        }
+
+        order(&redis, end).await;
+        for app in [&near, &far] {
+            eventually("it is ready again", async || {
+                (status(app).await == "ready").then_some(())
+            })
+            .await;
+        }
+        assert!(read().await.version() >= recorded.version(), "{begin}");
+        near.stop().await;
+        far.stop().await;
+        redis.stop().await.expect("stops");
+        scene.end().await;
+    }
+}
+
+/// 1. Another replica has a driver's details in memory, and is at some number. 2. Redis is emptied: the next invalidation
+/// is number 1 of a new life. 3. A client writes, and reads at the other replica with what the write answered: it gets
+/// nothing older, though the number is below what that replica has seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_reads_its_own_write_across_a_flush() {
+    let (scene, redis) = (Scene::new().await, server().await);
+    let start = async || scene.app().set("REDIS_URL", &redis.url()).start_ready().await;
+    let (near, far) = (start().await, start().await);
+    let trip = json!({"duration_s": 600, "distance_m": 9_000, "night_share_pct": 0, "events": {}});
+    for _ in 0..5 {
+        eventually("it is in memory", async || {
+            (far.admin().get(PATHS[0]).await.tier() == "l1").then_some(())
+        })
+        .await;
+        flush(&redis).await;
+        let recorded = near
+            .driver(WRITTEN)
+            .post(&format!("/drivers/{WRITTEN}/trips"), &trip)
+            .await;
+        let place = recorded.header("x-cache-seq").expect("a place").to_owned();
+        let seen = far.admin().get_with(PATHS[0], "x-cache-seq", &place).await;
+        assert!(seen.version() >= recorded.version(), "{seen:?} after {recorded:?}");
+    }
+    near.stop().await;
+    far.stop().await;
+    redis.stop().await.expect("stops");
+    scene.end().await;
 }

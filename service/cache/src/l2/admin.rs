@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{RedisResult, aio::MultiplexedConnection};
 
-use super::{L2, within};
+use super::{L2, Operation, within};
 use crate::{error::RedisFailure, key::Key, stats::Memory};
 
 /// Keys that one SCAN looks at: some tens of microseconds of Redis' time, and as much for freeing them, so that others
@@ -44,7 +44,7 @@ impl L2 {
         let mut pipeline = redis::pipe();
         pipeline.cmd("INFO").arg("memory").cmd("INFO").arg("stats");
         let (memory, stats): (String, String) = self
-            .run("memory", |mut connection| async move {
+            .run(Operation::aside("memory"), |mut connection| async move {
                 pipeline.query_async(&mut connection).await
             })
             .await?;
@@ -102,7 +102,7 @@ impl L2 {
     /// The planned strategy's entry of this name.
     pub(crate) async fn read_planned(&self, name: &str) -> Result<Option<Bytes>, RedisFailure> {
         let name = self.names.planned(name);
-        self.run("planned_read", |mut connection| async move {
+        self.run(Operation::need("planned_read"), |mut connection| async move {
             redis::cmd("GET").arg(name).query_async(&mut connection).await
         })
         .await
@@ -112,7 +112,7 @@ impl L2 {
     pub(crate) async fn store_planned(&self, name: &str, text: Vec<u8>, ttl: Duration) -> Result<(), RedisFailure> {
         let name = self.names.planned(name);
         let seconds = ttl.as_secs().max(1);
-        self.run("planned_store", |mut connection| async move {
+        self.run(Operation::need("planned_store"), |mut connection| async move {
             let mut store = redis::cmd("SETEX");
             store
                 .arg(name)
@@ -132,7 +132,7 @@ impl L2 {
             pipeline.cmd("RANDOMKEY");
         }
         let names: Vec<Option<Bytes>> = self
-            .run("random_keys", |mut connection| async move {
+            .run(Operation::aside("random_keys"), |mut connection| async move {
                 pipeline.query_async(&mut connection).await
             })
             .await?;

@@ -28,7 +28,7 @@ impl Breaker {
         opened
     }
 
-    /// Redis answered. True if that closed an open breaker.
+    /// Redis took a write. True if that closed an open breaker.
     pub(super) fn succeed(&self) -> bool {
         // A load before the store: operations that succeed in a row do not fight over the cache line.
         self.open.load(Ordering::Relaxed) && self.open.swap(false, Ordering::Relaxed)

@@ -1,13 +1,15 @@
 //! The bytes of an L2 entry: a small header and the body. Reading checks everything and trusts nothing: what is
 //! damaged, of another format, of another key, or of older tag generations is not an entry.
 //!
-//! Layout, little-endian: `"TC"`, format `u8`, flags `u8` (1: there is no such thing), CRC-32 of the flags and of all
+//! Layout, little-endian: `"TC"`, format `u8`, flags `u8` (1: there is no such thing; 2: the body is compressed, see
+//! `packing`), CRC-32 of the flags and of all
 //! that follows `u32`, key length `u32` and key, tag count `u32`, for each tag length `u32`, name and nonce (8 bytes),
 //! created `u64` (ms since 1970), load time `u64` (µs), soft and hard TTL `u64` (ms), version `i64`, body length `u32`
 //! and body, end.
 
 use bytes::{Buf as _, Bytes};
 
+use super::packing;
 use crate::{entry::Entry, policy::Lifetime, tag::Tag};
 
 const MAGIC: [u8; 2] = *b"TC";
@@ -17,6 +19,8 @@ const FORMAT: u8 = 2;
 const POSITIVE: u8 = 0;
 /// There is no such thing: the body is empty and the version 0.
 const NEGATIVE: u8 = 1;
+/// An answer whose body is compressed.
+const PACKED: u8 = 2;
 /// Where the bytes that the checksum covers begin.
 const CHECKED_FROM: usize = 8;
 
@@ -68,11 +72,16 @@ pub(crate) enum Rejected {
     Outdated,
 }
 
-/// The bytes of an entry; `None` if a part is too long for the format (4 GiB), which Redis would refuse too.
-pub(crate) fn encode(identity: Identity<'_>, stored: &Stored) -> Option<Vec<u8>> {
-    let (flags, version, body) = match &stored.entry {
-        Some(entry) => (POSITIVE, entry.version, &entry.body[..]),
-        None => (NEGATIVE, 0, &[][..]),
+/// The bytes of an entry, whose body is compressed from `pack_from` bytes on; `None` if a part is too long for the format (4 GiB), which Redis would refuse too.
+pub(crate) fn encode(identity: Identity<'_>, stored: &Stored, pack_from: usize) -> Option<Vec<u8>> {
+    let packed = stored
+        .entry
+        .as_ref()
+        .and_then(|entry| packing::pack(&entry.body, pack_from));
+    let (flags, version, body) = match (&stored.entry, &packed) {
+        (Some(entry), Some(packed)) => (PACKED, entry.version, &packed[..]),
+        (Some(entry), None) => (POSITIVE, entry.version, &entry.body[..]),
+        (None, _) => (NEGATIVE, 0, &[][..]),
     };
     let mut out = Vec::with_capacity(body.len() + identity.key.len() + 32 * identity.tags.len() + 96);
     out.extend_from_slice(&[MAGIC[0], MAGIC[1], FORMAT, flags, 0, 0, 0, 0]);
@@ -115,7 +124,7 @@ fn parse(raw: &Bytes, identity: Identity<'_>) -> Option<(Stored, bool)> {
         return None;
     };
     let sum = rest.try_get_u32_le().ok()?;
-    let is_ours = [magic_0, magic_1] == MAGIC && format == FORMAT && matches!(flags, POSITIVE | NEGATIVE);
+    let is_ours = [magic_0, magic_1] == MAGIC && format == FORMAT && matches!(flags, POSITIVE | NEGATIVE | PACKED);
     if !is_ours || sum != checksum(flags, rest) || sized(&mut rest)? != identity.key.as_bytes() {
         return None;
     }
@@ -124,8 +133,13 @@ fn parse(raw: &Bytes, identity: Identity<'_>) -> Option<(Stored, bool)> {
     let (created_ms, load_us, soft_ms, hard_ms) = (number()?, number()?, number()?, number()?);
     let version = rest.try_get_i64_le().ok()?;
     let body = raw.slice_ref(sized(&mut rest)?);
+    let body = if flags == PACKED {
+        packing::unpack(&body)?.into()
+    } else {
+        body
+    };
     let stored = Stored {
-        entry: (flags == POSITIVE).then_some(Entry { body, version }),
+        entry: (flags != NEGATIVE).then_some(Entry { body, version }),
         created_ms,
         load_us,
         lifetime: Lifetime { soft_ms, hard_ms },
@@ -205,7 +219,7 @@ mod tests {
 
     fn sample() -> (Owner, Bytes) {
         let owner = Owner::new("4:risk,2:42,", &[("driver:42", 7), ("all", 9)]);
-        let raw = encode(owner.identity(), &stored(b"{\"points\":12.5}".to_vec(), 3)).expect("encodes");
+        let raw = encode(owner.identity(), &stored(b"{\"points\":12.5}".to_vec(), 3), usize::MAX).expect("encodes");
         (owner, raw.into())
     }
 
@@ -220,7 +234,7 @@ mod tests {
             let tags: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 5)).collect();
             let owner = Owner::new(&key, &tags);
             let stored = stored(body, version);
-            let raw = Bytes::from(encode(owner.identity(), &stored).expect("encodes"));
+            let raw = Bytes::from(encode(owner.identity(), &stored, usize::MAX).expect("encodes"));
             prop_assert_eq!(decode(&raw, owner.identity()), Ok(stored));
         }
 
@@ -283,6 +297,16 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "compression")]
+    #[test]
+    fn a_large_body_is_compressed_and_read_back() {
+        let (owner, _) = sample();
+        let stored = stored(vec![b'x'; 10_000], 3);
+        let raw = Bytes::from(encode(owner.identity(), &stored, 1_000).expect("encodes"));
+        assert!(raw.len() < 1_000, "{} bytes", raw.len());
+        assert_eq!(decode(&raw, owner.identity()), Ok(stored));
+    }
+
     #[test]
     fn that_there_is_no_such_thing_is_an_entry_too() {
         let (owner, _) = sample();
@@ -290,7 +314,7 @@ mod tests {
             entry: None,
             ..stored(Vec::new(), 0)
         };
-        let raw = Bytes::from(encode(owner.identity(), &stored).expect("encodes"));
+        let raw = Bytes::from(encode(owner.identity(), &stored, usize::MAX).expect("encodes"));
         assert_eq!(decode(&raw, owner.identity()), Ok(stored));
     }
 

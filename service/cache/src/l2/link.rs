@@ -1,9 +1,11 @@
-//! The connection for commands, and the proof that goes with it.
+//! The connection for commands, and the proof that goes with it: its server has the data that was seen last, and took a
+//! write.
 //!
 //! A Redis that was away may have come back with old data: generations from before an invalidation, beside the entries
 //! that they make valid. Whoever talks to it must first compare its run id, and that cannot be done by a connection
 //! that replaces itself in silence. So one connection belongs to one run of the server: it is published here after the
-//! handshake, and dropped for good with its first broken command. Opening another is done by [`super::L2::open`].
+//! handshake, and dropped for good with its first broken or refused command. Opening another is done by
+//! [`super::L2::open`].
 
 use std::sync::{
     PoisonError, RwLock,

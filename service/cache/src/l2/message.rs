@@ -4,49 +4,15 @@
 //! (`9:driver:42,`). The sender writes the part from FORMAT on (the envelope), which is also what the log holds; Redis
 //! puts number and life in front. A heartbeat is `SEQ LIFE SENT`.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
-use crate::{key::split as netstrings, tag::Tag};
+use crate::{
+    key::split as netstrings,
+    place::{Place, Token},
+    tag::Tag,
+};
 
 const FORMAT: &str = "2";
-
-/// A random name: of a cache instance, so that it knows its own messages, or of a life of the row of invalidations,
-/// since numbers of two lives say nothing about each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Token(u64);
-
-impl Token {
-    pub(super) fn random() -> Self {
-        Self(rand::random())
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        u64::from_str_radix(text, 16).ok().map(Self)
-    }
-}
-
-impl fmt::Display for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// A place in the row of all invalidations of a namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) life: Token,
-    pub(crate) seq: u64,
-}
-
-impl Place {
-    pub(crate) fn follows(self, other: Self) -> bool {
-        self.life == other.life && self.seq == other.seq.wrapping_add(1)
-    }
-
-    pub(crate) fn is_at_or_before(self, other: Self) -> bool {
-        self.life == other.life && self.seq <= other.seq
-    }
-}
 
 /// What the sender of an invalidation says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,14 +84,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn token(name: u64) -> Token {
+        Token::parse(&format!("{name:x}")).expect("hexadecimal")
+    }
+
     proptest! {
         #[test]
         fn what_was_sent_is_received(seq: u64, life: u64, sent_ms: u64, origin: u64,
                                      names in prop::collection::vec(".{0,12}", 1..5)) {
             let tags: Vec<Tag> = names.into_iter().map(Tag::new).collect();
-            let place = Place { life: Token(life), seq };
-            let text = envelope(Token(origin), sent_ms, &tags);
-            let expected = Envelope { origin: Token(origin), sent_ms, tags };
+            let place = Place { life: token(life), seq };
+            let text = envelope(token(origin), sent_ms, &tags);
+            let expected = Envelope { origin: token(origin), sent_ms, tags };
             prop_assert_eq!(parse_envelope(&text), Some(expected.clone()));
             let payload = format!("{seq} {} {text}", place.life);
             prop_assert_eq!(parse(payload.as_bytes()), Some(Message { place, envelope: expected }));
@@ -142,17 +112,9 @@ mod tests {
 
     #[test]
     fn truncations_are_no_messages() {
-        let payload = format!("12 {} {}", Token(7), envelope(Token(1), 5, &[Tag::new("driver:42")]));
+        let payload = format!("12 {} {}", token(7), envelope(token(1), 5, &[Tag::new("driver:42")]));
         for length in 0..payload.len() {
             assert_eq!(parse(&payload.as_bytes()[..length]), None, "{length} bytes");
         }
-    }
-
-    #[test]
-    fn numbers_of_another_life_neither_follow_nor_precede() {
-        let (five, six) = (Place { life: Token(1), seq: 5 }, Place { life: Token(1), seq: 6 });
-        assert!(six.follows(five) && five.is_at_or_before(six) && !six.is_at_or_before(five));
-        let elsewhere = Place { life: Token(2), seq: 6 };
-        assert!(!elsewhere.follows(five) && !five.is_at_or_before(elsewhere));
     }
 }

@@ -4,33 +4,51 @@
 //!
 //! Needs Redis 6 or later (RESP3). Its keys, all behind the namespace: `e:KEY` entries, `g:TAG` generations (random
 //! nonces), `l:KEY` locks, `inv:life`, `inv:seq` and `inv:log` the row of invalidations, `inv:run` the server's run
-//! that all of it was last seen under, `p:KEY` entries of the planned strategy; `inv` and `inv:ORIGIN` are channels.
+//! that all of it was last seen under, `inv:beat` and `inv:beats` what heartbeats write, `p:KEY` entries of the planned
+//! strategy; `inv` and `inv:ORIGIN` are channels.
 
 mod admin;
 mod breaker;
 pub(crate) mod codec;
 mod link;
 pub(crate) mod message;
+mod names;
+mod operation;
+mod packing;
+mod refusal;
 mod scripts;
 mod settings;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisError, RedisResult, ScriptInvocation, ServerErrorKind, aio::MultiplexedConnection, io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisResult, ScriptInvocation, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub use self::settings::RedisSettings;
 use self::{
     breaker::Breaker,
     codec::{Identity, Nonce, Rejected, Stored},
     link::{Link, Live},
-    message::{Envelope, Place, Token, envelope},
+    message::{Envelope, envelope},
+    names::Names,
+    operation::{Meaning, Operation},
 };
-use crate::{context::Context, error::RedisFailure, key::Key, tag::Tag};
+use crate::{
+    clock::as_micros,
+    context::Context,
+    error::RedisFailure,
+    key::Key,
+    place::{Place, Token},
+    tag::Tag,
+};
 
 /// Commands that wait for the connection's writer; more make their senders wait. The client's own 50 makes a burst of
 /// misses queue for a time-out's worth of round trips.
@@ -104,8 +122,11 @@ pub(crate) struct L2 {
     /// Names this cache in the messages it sends.
     pub(crate) origin: Token,
     command_timeout: Duration,
+    compress_from_bytes: usize,
     pub(crate) connect_timeout: Duration,
     breaker: Breaker,
+    /// The server's run that this replica was linked to last; empty before the first. Locked for a comparison.
+    last_run: Mutex<String>,
     context: Arc<Context>,
 }
 
@@ -119,22 +140,40 @@ impl L2 {
             names: Names::new(namespace, origin),
             origin,
             command_timeout: settings.command_timeout,
+            compress_from_bytes: settings.compress_from_bytes,
             connect_timeout: settings.connect_timeout,
             breaker: Breaker::default(),
+            last_run: Mutex::default(),
             context,
         })
     }
 
-    /// Connects, and makes sure that the data behind the connection is not older than what was seen before: if the
-    /// server was started anew, everything in it is invalidated first. Returns whether it was.
+    /// Connects, and makes sure that the data behind the connection is not older than what was seen before, and that
+    /// invalidations can be stored there: a server that answers and refuses them is as good as none. If the server was
+    /// started anew, everything in it is invalidated first. Returns whether it was.
     pub(crate) async fn open(&self) -> Result<bool, RedisFailure> {
+        let result = self.try_to_open().await;
+        if let Err(failure) = &result {
+            self.count(Operation::proof("connect"), failure);
+        }
+        result
+    }
+
+    async fn try_to_open(&self) -> Result<bool, RedisFailure> {
         let number = self.link.next_number();
         let mut connection = self.connect(number).await?;
         let run = within(self.connect_timeout, admin::run_id(&mut connection)).await?;
         let renewed = within(self.connect_timeout, self.renew(&run, &mut connection)).await?;
+        within(self.connect_timeout, self.prove(&mut connection)).await?;
+        *self.last_run.lock().unwrap_or_else(PoisonError::into_inner) = run;
         self.link.publish(Live { connection, number });
-        self.note_answer();
+        self.note_proof();
         Ok(renewed)
+    }
+
+    /// Whether invalidations can be stored, as far as is known.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.breaker.admits() && self.is_linked()
     }
 
     async fn connect(&self, number: u64) -> Result<MultiplexedConnection, RedisFailure> {
@@ -166,7 +205,36 @@ impl L2 {
         script.key(self.names.nonce(&all)).key(&self.names.run);
         self.announcement(&mut script, std::slice::from_ref(&all));
         script.arg(&Nonce::random().as_bytes()[..]).arg(run);
+        script.arg(i64::from(self.was_linked_to_another(run)));
         script.invoke_async::<i64>(connection).await.map(|done| done == 1)
+    }
+
+    /// Whether invalidations of this replica went to another server before: those of the time in which both took them
+    /// are not in this one.
+    fn was_linked_to_another(&self, run: &str) -> bool {
+        let last = self.last_run.lock().unwrap_or_else(PoisonError::into_inner);
+        !last.is_empty() && *last != run
+    }
+
+    /// Does what the protocol will do, to keys that mean nothing.
+    async fn prove(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        let mut script = scripts::PROVE.prepare_invoke();
+        self.name_row(&mut script);
+        self.name_beat(&mut script);
+        script.key(&self.names.proof_entry).key(&self.names.proof_lock);
+        script.invoke_async::<i64>(connection).await.map(drop)
+    }
+
+    fn name_beat(&self, script: &mut ScriptInvocation<'_>) {
+        script.key(self.names.nonce(&Tag::all()));
+        script.key(&self.names.beat).key(&self.names.beats);
+        script.arg(Token::random().to_string());
+        script.arg(&Nonce::random().as_bytes()[..]).arg(NONCE_TTL_MS);
+    }
+
+    /// Whether there is a connection for commands.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.link.current().is_some()
     }
 
     /// Returns when there is a connection for commands (`true`) or none (`false`).
@@ -174,16 +242,15 @@ impl L2 {
         self.link.wait_until(there).await;
     }
 
-    /// Waits for the breaker to open, and a moment more; then asks whether Redis answers again. The answer closes it.
+    /// Waits for the breaker to open, and a moment more; then asks whether Redis takes writes again, which closes it. A
+    /// PING would not do: whoever refuses writes answers it.
     pub(crate) async fn try_again(&self) {
         self.breaker.wait_until_open().await;
         sleep(COOL_DOWN).await;
-        let ping = |mut connection: MultiplexedConnection| async move {
-            redis::cmd("PING").query_async::<()>(&mut connection).await
-        };
+        let prove = |mut connection: MultiplexedConnection| async move { self.prove(&mut connection).await };
         // A failure is counted where it happens. Without a connection nothing is asked: opening one closes the breaker
         // too.
-        let _ = self.attempt("ping", ping).await;
+        let _ = self.attempt(Operation::proof("prove"), prove).await;
     }
 
     /// Reads the entry of `key` and the generations of its tags, with one command.
@@ -191,7 +258,7 @@ impl L2 {
         let mut command = redis::cmd("MGET");
         command.arg(self.names.entry(key)).arg(self.names.nonces(tags));
         let mut values: Vec<Option<Bytes>> = self
-            .run("read", |mut connection| async move {
+            .run(Operation::need("read"), |mut connection| async move {
                 command.query_async(&mut connection).await
             })
             .await?;
@@ -232,7 +299,8 @@ impl L2 {
         for tag in tags {
             script.key(self.names.nonce(tag)).arg(&Nonce::random().as_bytes()[..]);
         }
-        let (locked, raw, nonces): (i64, Option<Bytes>, Vec<Option<Bytes>>) = self.invoke("begin_load", script).await?;
+        let (locked, raw, nonces): (i64, Option<Bytes>, Vec<Option<Bytes>>) =
+            self.invoke(Operation::need("begin_load"), script).await?;
         let mut found = self.judge(key, tags, raw, &nonces);
         found.locked = locked == 1;
         Ok(found)
@@ -247,7 +315,7 @@ impl L2 {
         stored: &Stored,
         lock: Option<&LockRequest>,
     ) -> Result<bool, RedisFailure> {
-        let Some(raw) = codec::encode(identity, stored) else {
+        let Some(raw) = codec::encode(identity, stored, self.compress_from_bytes) else {
             return Ok(false);
         };
         let mut script = scripts::STORE.prepare_invoke();
@@ -256,7 +324,7 @@ impl L2 {
         for (tag, nonce) in identity.tags.iter().zip(identity.nonces) {
             script.key(self.names.nonce(tag)).arg(&nonce.as_bytes()[..]);
         }
-        let done: i64 = self.invoke("store", script).await?;
+        let done: i64 = self.invoke(Operation::need("store"), script).await?;
         Ok(done == 1)
     }
 
@@ -265,18 +333,19 @@ impl L2 {
         let mut script = scripts::RELEASE.prepare_invoke();
         script.key(self.names.lock(key)).arg(&lock.token);
         // A failure is counted and logged where it happens.
-        let _ = self.invoke::<i64>("release", script).await;
+        let _ = self.invoke::<i64>(Operation::need("release"), script).await;
     }
 
-    /// Gives every tag a new generation and tells all replicas. Returns the number of this invalidation.
-    pub(crate) async fn invalidate(&self, tags: &[Tag]) -> Result<u64, RedisFailure> {
+    /// Gives every tag a new generation and tells all replicas. Returns the place of this invalidation.
+    pub(crate) async fn invalidate(&self, tags: &[Tag]) -> Result<Place, RedisFailure> {
         let mut script = scripts::INVALIDATE.prepare_invoke();
         self.name_row(&mut script);
         self.announcement(&mut script, tags);
         for tag in tags {
             script.key(self.names.nonce(tag)).arg(&Nonce::random().as_bytes()[..]);
         }
-        self.invoke("invalidate", script).await
+        let (life, seq): (String, u64) = self.invoke(Operation::proof("invalidate"), script).await?;
+        Ok(place_of(&life, seq))
     }
 
     fn name_row(&self, script: &mut ScriptInvocation<'_>) {
@@ -289,20 +358,20 @@ impl L2 {
         script.arg(&self.names.channel).arg(NONCE_TTL_MS).arg(LOG_MESSAGES);
     }
 
-    /// Sends the newest number, and `note`, to this replica's own channel. Whatever the breaker says: the answer is
-    /// what the lease on L1 hangs on.
+    /// Writes as an invalidation does, then sends the newest number, and `note`, to this replica's own channel. Whatever
+    /// the breaker says: the answer is what the lease on L1 hangs on.
     pub(crate) async fn send_heartbeat(&self, note: u64) -> Result<(), RedisFailure> {
         let mut script = scripts::HEARTBEAT.prepare_invoke();
         self.name_row(&mut script);
-        script
-            .arg(Token::random().to_string())
-            .arg(&self.names.own_channel)
-            .arg(note);
-        self.attempt("heartbeat", |mut connection| async move {
+        self.name_beat(&mut script);
+        script.arg(&self.names.own_channel).arg(note);
+        let started = Instant::now();
+        let sent = self.attempt(Operation::proof("heartbeat"), |mut connection| async move {
             script.invoke_async::<i64>(&mut connection).await
-        })
-        .await
-        .map(drop)
+        });
+        sent.await?;
+        self.context.counters.note_heartbeat(as_micros(started.elapsed()));
+        Ok(())
     }
 
     /// What happened since `place`. Whatever the breaker says, as for heartbeats.
@@ -312,14 +381,11 @@ impl L2 {
         script.arg(Token::random().to_string()).arg(place.life.to_string());
         script.arg(place.seq).arg(REPLAY_LIMIT);
         let (life, seq, lines): (String, u64, Vec<LogLine>) = self
-            .attempt("sync", |mut connection| async move {
+            .attempt(Operation::need("sync"), |mut connection| async move {
                 script.invoke_async(&mut connection).await
             })
             .await?;
-        let newest = Place {
-            life: Token::parse(&life).unwrap_or_default(),
-            seq,
-        };
+        let newest = place_of(&life, seq);
         Ok(News {
             place: newest,
             missed: between(place, newest, &lines),
@@ -328,17 +394,17 @@ impl L2 {
 
     async fn invoke<T: FromRedisValue>(
         &self,
-        name: &'static str,
+        operation: Operation,
         script: ScriptInvocation<'_>,
     ) -> Result<T, RedisFailure> {
-        self.run(name, |mut connection| async move {
+        self.run(operation, |mut connection| async move {
             script.invoke_async(&mut connection).await
         })
         .await
     }
 
     /// Runs an operation if the breaker allows it.
-    async fn run<T, F, Fut>(&self, name: &'static str, operation: F) -> Result<T, RedisFailure>
+    async fn run<T, F, Fut>(&self, operation: Operation, run: F) -> Result<T, RedisFailure>
     where
         F: FnOnce(MultiplexedConnection) -> Fut,
         Fut: Future<Output = RedisResult<T>>,
@@ -346,51 +412,75 @@ impl L2 {
         if !self.breaker.admits() {
             return Err(RedisFailure::BreakerOpen);
         }
-        self.attempt(name, operation).await
+        self.attempt(operation, run).await
     }
 
-    async fn attempt<T, F, Fut>(&self, name: &'static str, operation: F) -> Result<T, RedisFailure>
+    async fn attempt<T, F, Fut>(&self, operation: Operation, run: F) -> Result<T, RedisFailure>
     where
         F: FnOnce(MultiplexedConnection) -> Fut,
         Fut: Future<Output = RedisResult<T>>,
     {
         let Live { connection, number } = self.link.current().ok_or(RedisFailure::NotConnected)?;
-        let result = within(self.command_timeout, operation(connection)).await;
-        if let Err(RedisFailure::Redis(error)) = &result
-            && (error.is_connection_dropped() || error.is_unrecoverable_error())
-        {
-            self.link.lose(number);
+        let result = within(self.command_timeout, run(connection)).await;
+        match &result {
+            Ok(_) if operation.meaning == Meaning::Proof => self.note_proof(),
+            Ok(_) => {}
+            Err(failure) => self.note_failure(operation, number, failure),
         }
-        self.record(name, result.as_ref().err());
         result
     }
 
-    fn record(&self, name: &'static str, failure: Option<&RedisFailure>) {
-        let Some(failure) = failure else {
-            return self.note_answer();
+    /// Counts a failure and draws the consequences: the breaker opens, and the connection is given up if it is broken
+    /// or leads to a server that refuses its service (another may stand behind the address by now).
+    fn note_failure(&self, operation: Operation, number: u64, failure: &RedisFailure) {
+        let is_refused = self.count(operation, failure);
+        let error = match failure {
+            RedisFailure::Redis(error) => Some(error),
+            _ => None,
         };
-        self.context.counters.redis_failures.add_one();
-        self.context.observe(|observer| observer.redis_failed(name));
-        if matches!(failure, RedisFailure::Redis(error) if is_refusal(error)) {
+        let is_broken = error.is_some_and(|error| error.is_connection_dropped() || error.is_unrecoverable_error());
+        if is_refused || is_broken {
+            self.link.lose(number);
+        }
+        // Redis is well if it only did not like this one command.
+        let is_failing = is_refused || error.is_none_or(|error| !refusal::is_answer(error));
+        if !is_failing {
             tracing::warn!(
-                operation = name,
+                operation = operation.name,
                 error = failure as &dyn std::error::Error,
                 "Redis refused a cache command"
             );
-            self.note_answer();
         } else if self.breaker.fail() {
             tracing::warn!(
-                operation = name,
+                operation = operation.name,
                 error = failure as &dyn std::error::Error,
                 "Redis failed; the cache goes on without it"
             );
         }
     }
 
-    fn note_answer(&self) {
-        if self.breaker.succeed() {
-            tracing::info!("Redis answers again");
+    /// Returns whether Redis answered, and refused what the cache needs.
+    fn count(&self, operation: Operation, failure: &RedisFailure) -> bool {
+        self.context.counters.redis_failures.add_one();
+        self.context.observe(|observer| observer.redis_failed(operation.name));
+        let is_refused = matches!(failure, RedisFailure::Redis(error) if operation.is_refused(error));
+        if is_refused {
+            self.context.counters.redis_refusals.add_one();
         }
+        is_refused
+    }
+
+    fn note_proof(&self) {
+        if self.breaker.succeed() {
+            tracing::info!("Redis takes writes again");
+        }
+    }
+}
+
+fn place_of(life: &str, seq: u64) -> Place {
+    Place {
+        life: Token::parse(life).unwrap_or_default(),
+        seq,
     }
 }
 
@@ -438,64 +528,6 @@ fn tcp_settings() -> TcpSettings {
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(UNACKNOWLEDGED_LIMIT);
     settings
-}
-
-/// Whether Redis is well and merely refused the command (a wrong type, a full memory, a failing script, a missing
-/// right).
-fn is_refusal(error: &RedisError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm)
-            | ErrorKind::Extension
-            | ErrorKind::UnexpectedReturnType
-    )
-}
-
-/// Names in Redis. The namespace has no colon, so names of two namespaces never meet.
-pub(crate) struct Names {
-    namespace: String,
-    life: String,
-    seq: String,
-    log: String,
-    run: String,
-    /// The channel of all invalidations.
-    pub(crate) channel: String,
-    /// The channel of this replica's own heartbeats.
-    pub(crate) own_channel: String,
-}
-
-impl Names {
-    fn new(namespace: &str, origin: Token) -> Self {
-        Self {
-            namespace: namespace.to_owned(),
-            life: format!("{namespace}:inv:life"),
-            seq: format!("{namespace}:inv:seq"),
-            log: format!("{namespace}:inv:log"),
-            run: format!("{namespace}:inv:run"),
-            channel: format!("{namespace}:inv"),
-            own_channel: format!("{namespace}:inv:{origin}"),
-        }
-    }
-
-    fn entry(&self, key: &Key) -> String {
-        format!("{}:e:{key}", self.namespace)
-    }
-
-    fn lock(&self, key: &Key) -> String {
-        format!("{}:l:{key}", self.namespace)
-    }
-
-    fn planned(&self, name: &str) -> String {
-        format!("{}:p:{name}", self.namespace)
-    }
-
-    fn nonce(&self, tag: &Tag) -> String {
-        format!("{}:g:{tag}", self.namespace)
-    }
-
-    fn nonces(&self, tags: &[Tag]) -> Vec<String> {
-        tags.iter().map(|tag| self.nonce(tag)).collect()
-    }
 }
 
 #[cfg(test)]

@@ -20,26 +20,38 @@ const LIFE: &str = r"
 ";
 
 /// Numbers an invalidation, logs it and tells all replicas. ARGV: new life, envelope, channel, TTL of nonces in ms,
-/// length of the log. A log whose newest number is not below this one belongs to another life and goes.
+/// length of the log. A log whose newest number is not below this one belongs to another life and goes; what is refused
+/// then ends the script, and the number without its line is a gap that replicas see.
 const ANNOUNCE: &str = r"
     seq = string.format('%.0f', redis.call('INCR', KEYS[2]))
-    local function append()
-        return redis.pcall('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], seq .. '-0', 'm', ARGV[2])
+    local function append(run)
+        return run('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], seq .. '-0', 'm', ARGV[2])
     end
-    local appended = append()
+    local appended = append(redis.pcall)
     if type(appended) == 'table' and appended.err then
         redis.call('DEL', KEYS[3])
-        append()
+        append(redis.call)
     end
     redis.call('PUBLISH', ARGV[3], seq .. ' ' .. life .. ' ' .. ARGV[2])
+";
+
+/// Writes as an invalidation does (the generation of a tag, a count, a line of a log), so that Redis refuses the one if
+/// it would refuse the other: out of memory, without its replicas, read-only, after a failed snapshot, without a right.
+/// What it writes means nothing: the generation is set only if it is missing, which invalidates nothing.
+///
+/// KEYS: life, counter, log, the nonce of `all`, a count, a log. ARGV: a new life, a new nonce, its TTL in ms.
+const BEAT: &str = r"
+    redis.call('SET', KEYS[4], ARGV[2], 'NX', 'PX', ARGV[3])
+    redis.call('INCR', KEYS[5])
+    redis.call('XADD', KEYS[6], 'MAXLEN', '~', '1', '*', 'm', '')
 ";
 
 fn script(parts: &[&str]) -> Script {
     Script::new(&parts.concat())
 }
 
-/// Invalidates tags: a fresh nonce for each, a number, a line in the log, a message to all replicas. Returns the
-/// number.
+/// Invalidates tags: a fresh nonce for each, a number, a line in the log, a message to all replicas. Returns the life
+/// and the number.
 ///
 /// KEYS: life, counter, log, then the tags' nonces. ARGV: as [`ANNOUNCE`], then one new nonce for each tag.
 pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
@@ -48,17 +60,17 @@ pub(super) static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
             redis.call('SET', KEYS[i], ARGV[i + 2], 'PX', ARGV[4])
         end
     ";
-    script(&[LIFE, renew, ANNOUNCE, "return seq"])
+    script(&[LIFE, renew, ANNOUNCE, "return {life, tonumber(seq)}"])
 });
 
 /// Compares the server's run with the one that the data was last seen under. Another one means that the data may be
-/// older than what replicas have seen: a new life, and `all` is invalidated. Returns 1 if it was another, else 0.
+/// older than what replicas have seen: a new life, and `all` is invalidated. Returns 1 if it was, else 0.
 ///
 /// KEYS: life, counter, log, the nonce of `all`, the run. ARGV: as [`ANNOUNCE`] (envelope of `all`), its new nonce, the
-/// run.
+/// run, 1 if `all` is to be invalidated in any case.
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
     let compare = r"
-        if redis.call('GET', KEYS[5]) == ARGV[7] then
+        if ARGV[8] ~= '1' and redis.call('GET', KEYS[5]) == ARGV[7] then
             return 0
         end
         redis.call('SET', KEYS[5], ARGV[7])
@@ -68,14 +80,29 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
     script(&[compare, LIFE, ANNOUNCE, "return 1"])
 });
 
-/// Publishes the newest number to one replica's own channel. Returns nothing of interest.
+/// Writes as an invalidation does, then publishes the newest number to one replica's own channel: a lease on L1 is worth
+/// something only where an invalidation could have been stored. Returns nothing of interest.
 ///
-/// KEYS: life, counter, log. ARGV: a new life, the channel, what the replica wants to read back.
+/// KEYS: as [`BEAT`]. ARGV: as [`BEAT`], then the channel, and what the replica wants to read back.
 pub(super) static HEARTBEAT: LazyLock<Script> = LazyLock::new(|| {
-    script(&[
-        LIFE,
-        "return redis.call('PUBLISH', ARGV[2], seq .. ' ' .. life .. ' ' .. ARGV[3])",
-    ])
+    let publish = "return redis.call('PUBLISH', ARGV[4], seq .. ' ' .. life .. ' ' .. ARGV[5])";
+    script(&[LIFE, BEAT, publish])
+});
+
+/// Uses every command and every kind of key that the other scripts use, so that a right that is missing shows when the
+/// connection is opened. Returns 1.
+///
+/// KEYS: as [`BEAT`], then an entry and a lock that nobody reads. ARGV: as [`BEAT`].
+pub(super) static PROVE: LazyLock<Script> = LazyLock::new(|| {
+    let rehearse = r"
+        redis.call('MGET', KEYS[4], KEYS[7], KEYS[8])
+        redis.call('SET', KEYS[7], '', 'PX', '1000')
+        redis.call('SET', KEYS[8], '', 'PX', '1000')
+        redis.call('DEL', KEYS[7], KEYS[8])
+        redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', '1')
+        return 1
+    ";
+    script(&[LIFE, BEAT, rehearse])
 });
 
 /// What happened since a number: the life, the newest number and, if both are known to go together, the log in between.

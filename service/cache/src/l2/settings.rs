@@ -6,12 +6,15 @@ use std::{fmt, time::Duration};
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RedisSettings {
-    /// `redis://[user:password@]host:port[/database]`.
+    /// `redis://[user:password@]host:port[/database]`. `rediss://` (TLS) is refused: this crate is built without it.
     pub url: String,
     /// Takes precedence over a password in the URL.
     pub password: Option<String>,
     /// How long one operation may take before the cache goes on without Redis. Default: 100 ms.
     pub command_timeout: Duration,
+    /// From this size on, bodies are compressed in Redis (not in memory). Default: never. Means nothing without the feature
+    /// `compression`.
+    pub compress_from_bytes: usize,
     /// How long connecting may take, and how long [`CacheBuilder::build`](crate::CacheBuilder::build) waits for Redis.
     /// Default: 1 s.
     pub connect_timeout: Duration,
@@ -24,8 +27,14 @@ impl RedisSettings {
             url: url.into(),
             password: None,
             command_timeout: Duration::from_millis(100),
+            compress_from_bytes: usize::MAX,
             connect_timeout: Duration::from_secs(1),
         }
+    }
+
+    pub(crate) fn asks_for_tls(&self) -> bool {
+        let (scheme, _) = self.url.split_once("://").unwrap_or_default();
+        ["rediss", "valkeys"].iter().any(|tls| scheme.eq_ignore_ascii_case(tls))
     }
 }
 

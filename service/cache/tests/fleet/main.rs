@@ -1,6 +1,9 @@
 //! Four processes and one Redis: how far an invalidation gets, how often a fleet loads, and what it does while Redis is
 //! stopped, killed, emptied and replaced. Counts and versions are asserted; times are printed, for `docs/CACHE.md`.
 
+#[path = "../kit/redis.rs"]
+mod redis_server;
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -13,6 +16,8 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
     time::timeout,
 };
+
+use redis_server::Redis;
 
 const REPLICAS: usize = 4;
 
@@ -99,7 +104,7 @@ fn number(answer: &Answer, name: &str) -> i64 {
 }
 
 struct Fleet {
-    redis: stack::Redis,
+    redis: Redis,
     replicas: Vec<Replica>,
     /// Removed with the fleet.
     _directory: tempfile::TempDir,
@@ -107,12 +112,7 @@ struct Fleet {
 
 impl Fleet {
     async fn start() -> Self {
-        // A process of ours, whatever else could be had: it is stopped and resumed by signals.
-        let options = stack::StackOptions {
-            choice: stack::Choice::Native,
-            ..stack::StackOptions::default()
-        };
-        let redis = stack::Redis::start(&options).await.expect("Redis starts");
+        let redis = Redis::start(&[]);
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut replicas = Vec::new();
         for _ in 0..REPLICAS {
@@ -146,12 +146,17 @@ impl Fleet {
         let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().expect("a command"));
-        command.arg(words.collect::<Vec<_>>());
+        // A word may have blanks, which are then written as `@`.
+        command.arg(
+            words
+                .map(|word| word.replace('@', " ").trim_start().to_owned())
+                .collect::<Vec<_>>(),
+        );
         command.exec_async(&mut connection).await.expect("Redis runs it");
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.redis.pid().expect("started here").to_string();
+        let pid = self.redis.pid().to_string();
         let status = std::process::Command::new("kill").args([name, &pid]).status();
         assert!(status.expect("kill runs").success());
     }
@@ -263,6 +268,89 @@ async fn churn_while(name: &str, run_ms: u64, fault: impl AsyncFnOnce(&Fleet)) {
     for replica in &mut fleet.replicas {
         while replica.ask("stats").await["open"] != "true" {}
     }
+}
+
+/// Ways in which Redis answers and refuses writes: what brings it about, and what ends it.
+const REFUSALS: [(&str, &str, &str); 5] = [
+    (
+        "OOM",
+        "CONFIG SET maxmemory-policy noeviction maxmemory 1",
+        "CONFIG SET maxmemory 0",
+    ),
+    ("READONLY", "REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+    (
+        "NOREPLICAS",
+        "CONFIG SET min-replicas-to-write 1",
+        "CONFIG SET min-replicas-to-write 0",
+    ),
+    (
+        "NOPERM (writes)",
+        "ACL SETUSER default -@write",
+        "ACL SETUSER default +@all",
+    ),
+    (
+        "NOPERM (scripts)",
+        "ACL SETUSER default -evalsha",
+        "ACL SETUSER default +@all",
+    ),
+];
+
+/// Four replicas, each of which writes its rows and reads all, while Redis refuses: nobody reads what was out of date
+/// two seconds before, and everybody knows that Redis is of no use.
+async fn share_while(name: &str, begin: impl AsyncFnOnce(&Fleet), finish: impl AsyncFnOnce(&Fleet)) {
+    let mut fleet = Fleet::start().await;
+    let (run_ms, outage) = if is_long() { (24_000, 15) } else { (9_000, 4) };
+    for (number, replica) in fleet.replicas.iter_mut().enumerate() {
+        replica.send(&format!("share {run_ms} {number} {REPLICAS} 16")).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    begin(&fleet).await;
+    tokio::time::sleep(Duration::from_secs(outage)).await;
+    finish(&fleet).await;
+    let answers = fleet.answers().await;
+    println!(
+        "{name}: {} reads, {} stale",
+        sum(&answers, "reads"),
+        sum(&answers, "stale")
+    );
+    assert_eq!(sum(&answers, "stale"), 0, "{name}: {answers:?}");
+    assert!(
+        answers.iter().all(|answer| number(answer, "degraded") > 0),
+        "{name}: {answers:?}"
+    );
+    for replica in &mut fleet.replicas {
+        let mut stats = replica.ask("stats").await;
+        assert!(number(&stats, "refusals") > 0, "{name}: {stats:?}");
+        while stats["open"] != "true" || stats["l2_open"] != "true" {
+            stats = replica.ask("stats").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_reads_old_answers_while_redis_refuses_writes() {
+    for (name, begin, finish) in REFUSALS {
+        share_while(
+            name,
+            async |fleet| fleet.command(begin).await,
+            async |fleet| fleet.command(finish).await,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_reads_old_answers_while_redis_cannot_save() {
+    share_while(
+        "MISCONF",
+        async |fleet| {
+            std::fs::remove_dir_all(fleet.redis.directory()).expect("its directory can be removed");
+            fleet.command("CONFIG SET save 3600@1000000").await;
+            fleet.command("BGSAVE").await;
+        },
+        async |fleet| fleet.command("CONFIG SET save @").await,
+    )
+    .await;
 }
 
 fn outage() -> (u64, Duration) {

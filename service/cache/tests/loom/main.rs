@@ -20,6 +20,10 @@ mod entry;
 mod flight;
 #[path = "../../src/key.rs"]
 mod key;
+#[path = "../../src/loaded.rs"]
+mod loaded;
+#[path = "../../src/place.rs"]
+mod place;
 #[path = "../../src/stamps.rs"]
 mod stamps;
 #[path = "../../src/tag.rs"]
@@ -33,7 +37,7 @@ mod sync {
     pub(crate) const SHARDS: usize = 1;
 }
 
-use std::{any::TypeId, sync::Arc};
+use std::{any::TypeId, sync::Arc, time::Duration};
 
 use flight::{Admission, Admitted, Flights, Leader};
 use key::Key;
@@ -121,7 +125,11 @@ struct Rules<'a>(&'a Stamps);
 impl Admission for Rules<'_> {
     type Found = ();
 
-    fn may_join(&self, stamp: &Stamp) -> bool {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn may_join(&self, stamp: &Stamp, _began: Duration) -> bool {
         self.0.hold(stamp, &tags())
     }
 

@@ -30,10 +30,13 @@ enum Fault {
     Eviction,
     Cut,
     Restart,
+    RefusedToOne,
+    RefusedToAll,
+    RefusedForGood,
 }
 
 impl Fault {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::None,
         Self::Loss,
         Self::Crash,
@@ -41,6 +44,9 @@ impl Fault {
         Self::Eviction,
         Self::Cut,
         Self::Restart,
+        Self::RefusedToOne,
+        Self::RefusedToAll,
+        Self::RefusedForGood,
     ];
 
     fn name(self) -> &'static str {
@@ -52,6 +58,9 @@ impl Fault {
             Self::Eviction => "a key is evicted",
             Self::Cut => "a subscriber is cut off",
             Self::Restart => "Redis restarts with old data",
+            Self::RefusedToOne => "Redis answers one replica's reads and refuses its writes for a time",
+            Self::RefusedToAll => "Redis answers reads and refuses all writes for a time",
+            Self::RefusedForGood => "Redis answers reads and refuses all writes from some moment on",
         }
     }
 
@@ -71,6 +80,9 @@ impl Fault {
             Self::Cut => budget.cuts = 1,
             // What a restart brings back multiplies the states: one read is enough to find what a second would.
             Self::Restart => (budget.backups, budget.restarts, budget.reads) = (1, 1, 1),
+            Self::RefusedToOne => (budget.refusals_for_one, budget.acceptances, budget.ticks) = (1, 1, 1),
+            Self::RefusedToAll => (budget.refusals_for_all, budget.acceptances, budget.ticks) = (1, 1, 1),
+            Self::RefusedForGood => (budget.refusals_for_all, budget.ticks) = (1, 1),
         }
         budget
     }
@@ -123,8 +135,8 @@ fn the_protocol_holds() {
 }
 
 /// Each guard with the fault that it is there for.
-fn controls() -> [(&'static str, Guards, Fault); 10] {
-    let all = Guards::ALL;
+fn controls() -> [(&'static str, Guards, Fault); 16] {
+    let (all, without_outbox) = (Guards::ALL, Guards::WITHOUT_OUTBOX);
     [
         (
             "stamp first",
@@ -182,6 +194,45 @@ fn controls() -> [(&'static str, Guards, Fault); 10] {
         ("lease", Guards { lease: false, ..all }, Fault::Loss),
         ("outbox", Guards { outbox: false, ..all }, Fault::Crash),
         ("comparing the run", Guards { renewal: false, ..all }, Fault::Restart),
+        (
+            "looking into the outbox (one is refused)",
+            Guards { look: false, ..all },
+            Fault::RefusedToOne,
+        ),
+        (
+            "looking into the outbox (all are refused)",
+            Guards { look: false, ..all },
+            Fault::RefusedToAll,
+        ),
+        (
+            "leaving old flights alone without a lease",
+            Guards {
+                join_young: false,
+                ..all
+            },
+            Fault::RefusedToOne,
+        ),
+        (
+            "a heartbeat that writes",
+            Guards {
+                beat_writes: false,
+                ..without_outbox
+            },
+            Fault::RefusedForGood,
+        ),
+        (
+            "giving up a connection that refuses",
+            Guards {
+                refusal_unlinks: false,
+                ..without_outbox
+            },
+            Fault::RefusedForGood,
+        ),
+        (
+            "all of that (the first build)",
+            Guards::FIRST_BUILD,
+            Fault::RefusedForGood,
+        ),
     ]
 }
 
@@ -193,6 +244,15 @@ fn every_guard_is_needed() {
         let first = found.lines().next().unwrap_or_default();
         println!("without {name}: {first} (after {states} states)");
     }
+}
+
+/// Where there is no outbox, heartbeats alone bound what a Redis that refuses writes can do: no replica serves what it
+/// cannot be told of. (Once it takes writes again, only the writer's process knows what to repeat.)
+#[test]
+fn without_an_outbox_nobody_serves_while_writes_are_refused_to_all() {
+    let (states, violation) = search(Guards::WITHOUT_OUTBOX, Fault::RefusedForGood, 1);
+    println!("without an outbox, {}: {states} states", Fault::RefusedForGood.name());
+    assert!(violation.is_none(), "{}", violation.unwrap_or_default());
 }
 
 /// Random histories in the normal run, and in the long one.

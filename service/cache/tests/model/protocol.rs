@@ -28,6 +28,14 @@ pub(crate) struct Guards {
     pub(crate) outbox: bool,
     /// A server that was started anew is recognised, and everything in it invalidated.
     pub(crate) renewal: bool,
+    /// A heartbeat writes as an invalidation does, so that a Redis that refuses writes sends none back.
+    pub(crate) beat_writes: bool,
+    /// A connection is given up when Redis refuses a write, and another is used only after it took one.
+    pub(crate) refusal_unlinks: bool,
+    /// Without a lease, a flight that began two seconds ago is not joined, whatever its stamp.
+    pub(crate) join_young: bool,
+    /// Each replica applies to itself what it finds unconfirmed in the outbox.
+    pub(crate) look: bool,
     /// An entry is stored only if its generations are still current.
     pub(crate) conditional_store: bool,
 }
@@ -44,7 +52,27 @@ impl Guards {
         lease: true,
         outbox: true,
         renewal: true,
+        beat_writes: true,
+        refusal_unlinks: true,
+        join_young: true,
+        look: true,
         conditional_store: true,
+    };
+
+    /// The first build: it knew nothing of a Redis that answers and refuses.
+    pub(crate) const FIRST_BUILD: Self = Self {
+        beat_writes: false,
+        refusal_unlinks: false,
+        join_young: false,
+        look: false,
+        ..Self::ALL
+    };
+
+    /// A cache without an outbox: only the writer's process knows what Redis did not take.
+    pub(crate) const WITHOUT_OUTBOX: Self = Self {
+        outbox: false,
+        look: false,
+        ..Self::ALL
     };
 }
 
@@ -61,6 +89,16 @@ pub(crate) struct Budget {
     pub(crate) cuts: u8,
     pub(crate) backups: u8,
     pub(crate) restarts: u8,
+    /// Redis begins to refuse the writes of one replica.
+    pub(crate) refusals_for_one: u8,
+    /// Redis begins to refuse the writes of both.
+    pub(crate) refusals_for_all: u8,
+    /// It takes writes again.
+    pub(crate) acceptances: u8,
+    /// Two seconds pass: all that the protocol does on its timers has been done.
+    pub(crate) ticks: u8,
+    /// A replica looks into the outbox at another moment than a tick.
+    pub(crate) looks: u8,
 }
 
 type Nonces = [Option<u8>; TWO];
@@ -100,6 +138,8 @@ struct Flight {
     /// Whether the stamp it took is still where the replica's counters are. Counters only grow, so a stamp that is not
     /// current never becomes so again, and nothing else about it matters.
     current: bool,
+    /// It began before the last tick.
+    old: bool,
     nonces: Option<[u8; TWO]>,
     version: u8,
     /// What its replica had processed when its latest client joined.
@@ -148,6 +188,8 @@ struct Write {
     progress: Progress,
     /// Its row in the outbox.
     done: bool,
+    /// Which replicas have found the row there, and applied it.
+    found: [bool; TWO],
 }
 
 /// Everything at one moment.
@@ -160,6 +202,10 @@ pub(crate) struct State {
     backup: Redis,
     run: u8,
     fresh: u8,
+    /// Whose writes Redis refuses; it answers reads, and delivers messages.
+    refuses: [bool; TWO],
+    /// The newest version that was committed two seconds ago: no read that starts now may get an older one.
+    settled: u8,
     replicas: [Replica; TWO],
     writes: Vec<Write>,
 }
@@ -199,6 +245,11 @@ pub(crate) enum Step {
     BackUp,
     Restart,
     Link(usize),
+    /// Of one replica, or of all.
+    RefuseWrites(Option<usize>),
+    AcceptWrites,
+    Look(usize),
+    Tick,
 }
 
 type Checked = Result<(), String>;
@@ -232,6 +283,8 @@ impl State {
             redis,
             run: 0,
             fresh: 0,
+            refuses: [false; TWO],
+            settled: 0,
             replicas: [replica.clone(), replica],
             writes: Vec::new(),
         }
@@ -252,12 +305,34 @@ impl State {
                 Step::EvictLog,
             ]);
         }
+        self.steps_of_refusals(&mut steps);
         if self.budget.backups > 0 {
             steps.push(Step::BackUp);
         } else if self.budget.restarts > 0 {
             steps.push(Step::Restart);
         }
         steps
+    }
+
+    fn steps_of_refusals(&self, steps: &mut Vec<Step>) {
+        let refuses = self.refuses.contains(&true);
+        if self.budget.refusals_for_one > 0 && !refuses {
+            // The other one would be the same with the names exchanged.
+            steps.push(Step::RefuseWrites(Some(0)));
+        }
+        if self.budget.refusals_for_all > 0 && !refuses {
+            steps.push(Step::RefuseWrites(None));
+        }
+        if self.budget.acceptances > 0 && refuses {
+            steps.push(Step::AcceptWrites);
+        }
+        if self.budget.ticks > 0 {
+            steps.push(Step::Tick);
+        }
+        if self.budget.looks > 0 {
+            let is_new = |number: &usize| self.writes.iter().any(|write| !write.done && !write.found[*number]);
+            steps.extend((0..TWO).filter(is_new).map(Step::Look));
+        }
     }
 
     fn steps_of(&self, number: usize, steps: &mut Vec<Step>) {
@@ -309,8 +384,9 @@ impl State {
         for (number, write) in self.writes.iter().enumerate() {
             if write.progress != Progress::Ended {
                 steps.push(Step::Write(number));
-            } else if !write.done && self.replicas.iter().any(|replica| replica.linked) {
-                let by = usize::from(!self.replicas[0].linked);
+            } else if !write.done
+                && let Some(by) = (0..TWO).find(|&by| self.replicas[by].linked && !self.refuses[by])
+            {
                 steps.push(Step::Relay { write: number, by });
             }
             if write.progress == Progress::Committed {
@@ -391,7 +467,7 @@ impl State {
                 self.writes[write].progress = Progress::Ended;
             }
             Step::Relay { write, by } => self.relay(write, by, guards),
-            Step::Repeat(replica) => self.repeat(replica),
+            Step::Repeat(replica) => self.repeat(replica, guards),
             Step::EvictEntry => self.evict(|redis| redis.entry = None),
             Step::EvictNonce(tag) => self.evict(|redis| redis.nonces[tag] = None),
             Step::EvictLog => self.evict(|redis| redis.log.clear()),
@@ -401,9 +477,88 @@ impl State {
             }
             Step::Restart => self.restart(),
             Step::Link(replica) => self.link(replica, guards),
+            Step::RefuseWrites(whose) => self.refuse_writes(whose),
+            Step::AcceptWrites => {
+                self.budget.acceptances -= 1;
+                self.refuses = [false; TWO];
+            }
+            Step::Look(replica) => {
+                self.budget.looks -= 1;
+                self.look(replica, guards);
+            }
+            Step::Tick => self.tick(guards),
             network => self.network(network, guards),
         }
         Ok(())
+    }
+
+    fn refuse_writes(&mut self, whose: Option<usize>) {
+        match whose {
+            Some(replica) => {
+                self.budget.refusals_for_one -= 1;
+                self.refuses[replica] = true;
+            }
+            None => {
+                self.budget.refusals_for_all -= 1;
+                self.refuses = [true; TWO];
+            }
+        }
+    }
+
+    /// Whether Redis refuses a write of this replica, which then draws its conclusions.
+    fn is_refused(&mut self, number: usize, guards: Guards) -> bool {
+        if self.refuses[number] && guards.refusal_unlinks {
+            self.replicas[number].linked = false;
+            self.replicas[number].leased = false;
+        }
+        self.refuses[number]
+    }
+
+    /// Everything that waits for a timer has happened: leases have ended unless a heartbeat renews them, everybody has
+    /// tried to send one, and has looked into the outbox. (Each of it also happens alone, at any moment.)
+    fn tick(&mut self, guards: Guards) {
+        self.budget.ticks -= 1;
+        for number in 0..TWO {
+            self.replicas[number].leased = false;
+            for flight in &mut self.replicas[number].flights {
+                flight.old = true;
+            }
+            // What was sent before would renew a lease that has ended by now.
+            self.replicas[number]
+                .queue
+                .retain(|message| !matches!(message, Message::Heartbeat(_)));
+            if guards.beat_writes {
+                self.is_refused(number, guards);
+            }
+            self.look(number, guards);
+        }
+        self.settled = self.settled_now(guards);
+    }
+
+    /// With an outbox every commit counts from its moment; without one, from when its writer was done with it, because
+    /// nobody else knows of it.
+    fn settled_now(&self, guards: Guards) -> u8 {
+        let is_done = |write: &&Write| guards.outbox || write.progress == Progress::Ended;
+        let done = self.writes.iter().take_while(is_done);
+        done.last().map_or(0, |write| write.version)
+    }
+
+    fn look(&mut self, number: usize, guards: Guards) {
+        if !guards.outbox || !guards.look {
+            return;
+        }
+        let replica = &mut self.replicas[number];
+        for write in self
+            .writes
+            .iter_mut()
+            .filter(|write| !write.done && !write.found[number])
+        {
+            write.found[number] = true;
+            // Before the stamps, as after a failed script.
+            replica.bypass[write.tag] = true;
+            replica.bump();
+            replica.processed = replica.processed.max(write.version);
+        }
     }
 
     fn network(&mut self, step: Step, guards: Guards) {
@@ -414,6 +569,9 @@ impl State {
                 self.replicas[replica].queue.remove(0);
             }
             Step::Heartbeat(replica) => {
+                if guards.beat_writes && self.is_refused(replica, guards) {
+                    return;
+                }
                 let place = self.place();
                 self.replicas[replica].queue.push(Message::Heartbeat(place));
             }
@@ -447,24 +605,27 @@ impl State {
 
     fn read(&mut self, number: usize, guards: Guards) -> Checked {
         let replica = &mut self.replicas[number];
-        let floor = replica.processed;
+        let floor = replica.processed.max(self.settled);
         if let Some(version) = replica.l1_answer(guards) {
             return at_least(version, floor, "L1");
         }
         let listed = replica.flights.iter_mut().find(|flight| flight.listed);
         if let Some(flight) = listed {
-            if flight.current || !guards.join_check {
+            let is_told = !flight.old || replica.leased || !guards.join_young;
+            if flight.current && is_told || !guards.join_check {
                 flight.floor = flight.floor.max(floor);
                 return Ok(());
             }
             flight.listed = false;
         }
-        if guards.join_check && replica.flights.iter().any(|flight| flight.current) {
+        let is_twin = |flight: &Flight| flight.current && !flight.old;
+        if guards.join_check && replica.flights.iter().any(is_twin) {
             return Err("two flights of one key and stamp".to_owned());
         }
         replica.flights.push(Flight {
             phase: Phase::LookInL2,
             current: true,
+            old: false,
             nonces: None,
             version: 0,
             floor,
@@ -504,7 +665,7 @@ impl State {
         if let Some(version) = self.l2_answer(guards) {
             flight.version = version;
             flight.phase = Phase::Fill;
-        } else {
+        } else if !self.is_refused(number, guards) {
             flight.nonces = Some(self.create_nonces());
         }
     }
@@ -526,7 +687,7 @@ impl State {
 
     fn store(&mut self, number: usize, flight: &mut Flight, guards: Guards) {
         let Some(mut nonces) = flight.nonces else { return };
-        if !self.replicas[number].linked {
+        if !self.replicas[number].linked || self.is_refused(number, guards) {
             return;
         }
         if !guards.nonces_before_load {
@@ -547,6 +708,7 @@ impl State {
             tag,
             progress: Progress::Committed,
             done: false,
+            found: [false; TWO],
         });
     }
 
@@ -563,14 +725,14 @@ impl State {
             Progress::Committed => {
                 let mut failed = false;
                 if to_redis {
-                    failed = !self.announce(replica, Some(tag), version);
+                    failed = !self.announce(replica, Some(tag), version, guards);
                 } else {
                     self.replicas[replica].bump();
                 }
                 self.writes[number].progress = Progress::HalfDone { failed };
             }
             Progress::HalfDone { failed } => {
-                let failed = failed || (to_redis && !self.announce(replica, Some(tag), version));
+                let failed = failed || (to_redis && !self.announce(replica, Some(tag), version, guards));
                 self.finish(number, failed, guards);
             }
             Progress::Ended => {}
@@ -599,14 +761,14 @@ impl State {
             version, replica, tag, ..
         } = self.writes[number];
         if carried_out {
-            self.announce(replica, Some(tag), version);
+            self.announce(replica, Some(tag), version, guards);
         }
         self.finish(number, true, guards);
     }
 
-    /// The script of an invalidation; false if there is no connection.
-    fn announce(&mut self, origin: usize, tag: Option<usize>, version: u8) -> bool {
-        if !self.replicas[origin].linked {
+    /// The script of an invalidation; false if there is no connection, or Redis refuses it.
+    fn announce(&mut self, origin: usize, tag: Option<usize>, version: u8, guards: Guards) -> bool {
+        if !self.replicas[origin].linked || self.is_refused(origin, guards) {
             return false;
         }
         for index in 0..TWO {
@@ -625,16 +787,19 @@ impl State {
 
     fn relay(&mut self, number: usize, by: usize, guards: Guards) {
         let Write { version, tag, .. } = self.writes[number];
-        if guards.outbox && self.announce(by, Some(tag), version) {
+        if guards.outbox {
+            if !self.announce(by, Some(tag), version, guards) {
+                return;
+            }
             self.replicas[by].applied_own(tag, version);
         }
         self.writes[number].done = true;
     }
 
-    fn repeat(&mut self, number: usize) {
+    fn repeat(&mut self, number: usize, guards: Guards) {
         for tag in 0..TWO {
             let version = self.version;
-            if self.replicas[number].bypass[tag] && self.announce(number, Some(tag), version) {
+            if self.replicas[number].bypass[tag] && self.announce(number, Some(tag), version, guards) {
                 self.replicas[number].applied_own(tag, version);
             }
         }
@@ -707,6 +872,9 @@ impl State {
     }
 
     fn link(&mut self, number: usize, guards: Guards) {
+        if guards.refusal_unlinks && self.refuses[number] {
+            return;
+        }
         self.replicas[number].linked = true;
         if guards.renewal && self.redis.run_seen != self.run {
             self.redis.run_seen = self.run;
@@ -717,8 +885,9 @@ impl State {
             // The newest invalidations may be lost with the data: they are relayed again.
             for write in self.writes.iter_mut().filter(|write| write.progress == Progress::Ended) {
                 write.done = false;
+                write.found = [false; TWO];
             }
-            self.announce(number, None, 0);
+            self.announce(number, None, 0, guards);
         }
     }
 
@@ -744,6 +913,7 @@ impl State {
     }
 
     fn quiesce(&mut self, guards: Guards) {
+        self.refuses = [false; TWO];
         for number in 0..TWO {
             if !self.replicas[number].linked {
                 self.link(number, guards);
@@ -755,7 +925,7 @@ impl State {
             }
         }
         for number in 0..TWO {
-            self.repeat(number);
+            self.repeat(number, guards);
         }
         for number in 0..TWO {
             self.listen_up(number, guards);

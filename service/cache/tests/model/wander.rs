@@ -19,6 +19,11 @@ const BUDGET: Budget = Budget {
     cuts: 2,
     backups: 1,
     restarts: 1,
+    refusals_for_one: 1,
+    refusals_for_all: 1,
+    acceptances: 2,
+    ticks: 2,
+    looks: 6,
 };
 
 /// The history of one seed: the number of its steps, or how it breaks the promise.

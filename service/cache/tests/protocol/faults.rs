@@ -1,14 +1,16 @@
-//! Faults under load: readers and a writer go on while Redis is cut off, stopped, emptied or replaced. A checker looks
-//! at every version that a reader saw: none may be older than what its replica had processed when the read began, no
-//! read may fail, and when the fault is over everybody comes to the newest version.
+//! Faults under load: readers and a writer go on while Redis is cut off, stopped, emptied, replaced or refuses. A
+//! checker looks at every version that a reader saw: none may be older than what its replica had processed when the read
+//! began, nor than what was committed two seconds before, no read may fail, and when the fault is over everybody comes
+//! to the newest version.
 
 use std::{
+    collections::VecDeque,
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tiered_cache::{SystemClock, Tag, Tier, TieredCache};
@@ -17,6 +19,8 @@ use tokio::task::JoinSet;
 use crate::clock::ManualClock;
 use crate::{
     network::Proxy,
+    outbox::Outbox,
+    refusals::Way,
     support::{DEADLINE, Replica, Server, Source, eventually, from, patient, policy},
 };
 
@@ -25,6 +29,31 @@ const WRITES: usize = 60;
 const WRITES_LONG: usize = 2_000;
 
 const ROWS: u32 = 4;
+
+/// How old an answer may be, whatever Redis does, while the database answers.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// When each version of one row was committed.
+#[derive(Default)]
+struct Commits {
+    /// Those within the bound.
+    young: VecDeque<(Instant, i64)>,
+    /// The newest before.
+    settled: i64,
+}
+
+impl Commits {
+    /// What every reader must see from now on.
+    fn floor(&mut self) -> i64 {
+        while let Some(&(committed, version)) = self.young.front()
+            && committed.elapsed() >= BOUND
+        {
+            self.settled = version;
+            self.young.pop_front();
+        }
+        self.settled
+    }
+}
 
 fn writes() -> usize {
     if std::env::var_os("CACHE_TESTS_LONG").is_some() {
@@ -41,6 +70,8 @@ struct Scene {
     replicas: [TieredCache; 2],
     rows: Vec<Arc<Source>>,
     processed: Arc<Vec<AtomicI64>>,
+    commits: Arc<Vec<Mutex<Commits>>>,
+    outbox: Outbox,
     over: Arc<AtomicBool>,
 }
 
@@ -49,31 +80,55 @@ impl Scene {
         let server = Server::start().await;
         let proxy = Proxy::to(server.port()).await;
         let replicas = [build(&proxy).await, build(&proxy).await];
+        let outbox = Outbox::default();
+        replicas.iter().for_each(|replica| replica.relay(outbox.clone()));
         Self {
             server,
             proxy,
             replicas,
             rows: (0..ROWS).map(Source::new).collect(),
             processed: Arc::new((0..ROWS).map(|_| AtomicI64::new(1)).collect()),
+            commits: Arc::new((0..ROWS).map(|_| Mutex::default()).collect()),
+            outbox,
             over: Arc::new(AtomicBool::new(false)),
         }
     }
 
-    /// Readers on both replicas until the end; those of the first compare with what its writer has processed.
+    /// Waits until everything that was committed is older than the bound.
+    async fn let_commits_settle(&self) {
+        eventually("the bound passes", || {
+            let is_settled = |commits: &Mutex<Commits>| {
+                let mut commits = commits.lock().expect("whole");
+                commits.floor();
+                commits.young.is_empty()
+            };
+            self.commits.iter().all(is_settled)
+        })
+        .await;
+    }
+
+    /// Readers on both replicas until the end; those of the first compare with what its writer has processed, and all
+    /// with what was committed long ago.
     fn readers(&self) -> JoinSet<u64> {
         let mut readers = JoinSet::new();
         for (number, cache) in self.replicas.iter().enumerate() {
             let (cache, rows, over) = (cache.clone(), self.rows.clone(), Arc::clone(&self.over));
             let processed = (number == 0).then(|| Arc::clone(&self.processed));
+            let commits = Arc::clone(&self.commits);
             readers.spawn(async move {
                 let mut reads = 0;
                 while !over.load(Ordering::SeqCst) {
                     for (index, row) in rows.iter().enumerate() {
                         let at_least = processed.as_ref().map_or(0, |all| all[index].load(Ordering::SeqCst));
+                        let settled = commits[index].lock().expect("whole").floor();
                         let version = version(&cache, row).await;
                         assert!(
                             version >= at_least,
                             "row {index}: {version} after {at_least} was processed"
+                        );
+                        assert!(
+                            version >= settled,
+                            "row {index} on replica {number}: {version}, {settled} was committed {BOUND:?} ago: {cache:?}"
                         );
                         reads += 1;
                     }
@@ -92,7 +147,13 @@ impl Scene {
             let row = &self.rows[index];
             row.write();
             let committed = row.committed();
-            let _ = self.replicas[0].invalidate(&[Tag::new(format!("row:{index}"))]).await;
+            let noted = self.outbox.commit(&format!("row:{index}"));
+            let young = (Instant::now(), committed);
+            self.commits[index].lock().expect("whole").young.push_back(young);
+            let done = self.replicas[0].invalidate(&[Tag::new(format!("row:{index}"))]).await;
+            if done.is_ok() {
+                self.outbox.mark_done(noted);
+            }
             self.processed[index].fetch_max(committed, Ordering::SeqCst);
             tokio::task::yield_now().await;
         }
@@ -144,6 +205,24 @@ async fn play(begin: impl AsyncFnOnce(&Scene), finish: impl AsyncFnOnce(&Scene))
     finish(&scene).await;
     scene.write_some().await;
     scene.end(readers).await;
+}
+
+/// Redis refuses for longer than the bound, in each of the ways.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_answers_and_refuses() {
+    for way in Way::ALL {
+        let scene = Scene::start().await;
+        let readers = scene.readers();
+        scene.write_some().await;
+        let running = way.begin(&scene.server).await;
+        scene.write_some().await;
+        scene.let_commits_settle().await;
+        scene.write_some().await;
+        way.end(&scene.server, running).await;
+        scene.write_some().await;
+        scene.let_commits_settle().await;
+        scene.end(readers).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -291,12 +370,16 @@ async fn the_same_number_in_another_life_is_not_taken_for_no_news() {
     let a = server.replica(&clock).await;
     let b = Replica::build(TieredCache::builder("test").redis(patient(proxy.url())), &clock).await;
     b.read(&row).await;
-    let seq = b.cache.last_seq();
+    let number = b.cache.place().number();
     proxy.cut();
     b.seen.wait(|seen| seen.gate == [true, false]).await;
     let _: String = server.command("FLUSHALL").await;
     row.write();
-    while a.invalidate("row:1").await.expect("Redis takes it").seq != Some(seq) {}
+    let same_number = async || {
+        let done = a.invalidate("row:1").await.expect("Redis takes it");
+        done.place.is_some_and(|place| place.number() == number)
+    };
+    while !same_number().await {}
     proxy.lead_to(server.port());
     b.seen.wait(|seen| seen.gate == [true, false, true]).await;
     assert_eq!(b.read(&row).await, from(Tier::Db, "1:v2"));

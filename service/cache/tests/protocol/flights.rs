@@ -137,11 +137,41 @@ async fn a_loader_that_panics_fails_its_clients_and_leaves_nothing_behind() {
     let replica = server.replica(&clock).await;
     let load = || async { panic!("a fault in the loader") };
     let (key, tags, policy) = (row.key(), row.tags(), policy());
-    let read = replica.cache.get_or_load::<String, _, _>(&key, &tags, &policy, load);
+    let read = replica
+        .cache
+        .get_or_load::<String, Option<Entry>, _, _>(&key, &tags, &policy, load);
     let result = timeout(DEADLINE, read).await.expect("the client does not hang");
     assert!(matches!(result, Err(LoadError::Aborted)), "{result:?}");
     assert_eq!(replica.cache.stats().flights, 0);
     assert_eq!(replica.read(&row).await.1, Tier::Db);
+}
+
+/// 1. Invalidations cannot arrive here. 2. A client's load reads version 1 and takes long. 3. Version 2 is committed
+/// elsewhere. 4. More than a second later another client asks: the running flight is as old as what L1 holds, which it
+/// must not be served either.
+#[tokio::test]
+async fn a_flight_that_began_long_ago_is_not_joined_while_nobody_tells() {
+    let (server, clock, row) = (Server::start().await, Arc::new(ManualClock::new()), Source::new(1));
+    let replica = server.replica(&clock).await;
+    server.stop();
+    replica.seen.wait(|seen| seen.gate.last() == Some(&false)).await;
+    row.shut_door();
+    let (cache, source) = (replica.cache.clone(), Arc::clone(&row));
+    let early = tokio::spawn(async move { read(&cache, &source).await });
+    row.loads_reach(1).await;
+    row.write();
+    let (cache, source) = (replica.cache.clone(), Arc::clone(&row));
+    let soon = tokio::spawn(async move { read(&cache, &source).await });
+    eventually("it joins", || replica.cache.stats().joined == 1).await;
+    clock.advance(Duration::from_secs(1));
+    let (cache, source) = (replica.cache.clone(), Arc::clone(&row));
+    let late = tokio::spawn(async move { read(&cache, &source).await });
+    row.loads_reach(2).await;
+    row.open_door();
+    for (client, version) in [(early, 1), (soon, 1), (late, 2)] {
+        let served = client.await.expect("runs").expect("loads");
+        assert_eq!(served.entry.expect("a row").version, version);
+    }
 }
 
 /// Two call sites with different error types and one key: each gets its own type, at the price of a second load.
@@ -151,10 +181,12 @@ async fn callers_with_another_error_type_load_for_themselves() {
     let replica = server.replica(&clock).await;
     let key = Key::new("rows");
     let policy = policy();
-    let texts = replica
+    let texts = replica.cache.get_or_load(&key, &[], &policy, || async {
+        Err::<Option<Entry>, _>(String::from("text"))
+    });
+    let numbers = replica
         .cache
-        .get_or_load(&key, &[], &policy, || async { Err(String::from("text")) });
-    let numbers = replica.cache.get_or_load(&key, &[], &policy, || async { Err(7_u8) });
+        .get_or_load(&key, &[], &policy, || async { Err::<Option<Entry>, _>(7_u8) });
     let (text, number) = tokio::join!(texts, numbers);
     assert!(matches!(text, Err(LoadError::Loader(error)) if *error == "text"));
     assert!(matches!(number, Err(LoadError::Loader(error)) if *error == 7));

@@ -8,6 +8,12 @@ mod invalidation;
 mod network;
 mod operations;
 mod outage;
+mod outbox;
+#[path = "../kit/redis.rs"]
+mod redis_server;
 mod refinements;
+mod refusals;
 mod support;
 mod tiers;
+#[cfg(feature = "json")]
+mod typed;

@@ -10,18 +10,28 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Where connections lead: nowhere, or to a port of this machine. Every change cuts the connections that are open.
+/// Where connections lead: nowhere, or to a port of this machine.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    backend: Arc<watch::Sender<Option<u16>>>,
+    backend: Arc<watch::Sender<Backend>>,
     task: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy)]
+struct Backend {
+    port: Option<u16>,
+    /// Raised when the connections that are open are cut.
+    cuts: u32,
 }
 
 impl Proxy {
     pub(crate) async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let backend = Arc::new(watch::Sender::new(Some(port)));
+        let backend = Arc::new(watch::Sender::new(Backend {
+            port: Some(port),
+            cuts: 0,
+        }));
         let task = tokio::spawn(accept(listener, backend.subscribe()));
         Self { address, backend, task }
     }
@@ -32,12 +42,24 @@ impl Proxy {
 
     /// Cuts all connections; new ones end at once.
     pub(crate) fn cut(&self) {
-        self.backend.send_replace(None);
+        self.change(None, true);
     }
 
     /// Cuts all connections; new ones lead to `port`.
     pub(crate) fn lead_to(&self, port: u16) {
-        self.backend.send_replace(Some(port));
+        self.change(Some(port), true);
+    }
+
+    /// New connections lead to `port`; those that are open stay.
+    pub(crate) fn lead_new_ones_to(&self, port: u16) {
+        self.change(Some(port), false);
+    }
+
+    fn change(&self, port: Option<u16>, cuts: bool) {
+        self.backend.send_modify(|backend| {
+            backend.port = port;
+            backend.cuts += u32::from(cuts);
+        });
     }
 }
 
@@ -47,14 +69,15 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, backend: watch::Receiver<Option<u16>>) {
+async fn accept(listener: TcpListener, backend: watch::Receiver<Backend>) {
     while let Ok((client, _)) = listener.accept().await {
         tokio::spawn(forward(client, backend.clone()));
     }
 }
 
-async fn forward(mut client: TcpStream, mut backend: watch::Receiver<Option<u16>>) {
-    let Some(port) = *backend.borrow_and_update() else {
+async fn forward(mut client: TcpStream, mut backend: watch::Receiver<Backend>) {
+    let begun = *backend.borrow_and_update();
+    let Some(port) = begun.port else {
         return;
     };
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else {
@@ -62,6 +85,6 @@ async fn forward(mut client: TcpStream, mut backend: watch::Receiver<Option<u16>
     };
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
-        _ = backend.changed() => {}
+        _ = backend.wait_for(|now| now.cuts != begun.cuts) => {}
     }
 }

@@ -42,6 +42,26 @@ async fn a_write_in_the_moment_redis_stops_leaves_its_replica_clean() {
 }
 
 #[tokio::test]
+async fn a_redis_url_that_asks_for_tls_is_refused_and_says_what_to_do() {
+    for url in [
+        "rediss://:secret@127.0.0.1:1",
+        "REDISS://127.0.0.1:1",
+        "valkeys://127.0.0.1:1",
+    ] {
+        let built = TieredCache::builder("test")
+            .redis(RedisSettings::new(url))
+            .build()
+            .await;
+        let message = built.expect_err(url).to_string();
+        assert!(
+            message.contains("redis://") && message.contains("TLS tunnel"),
+            "{message}"
+        );
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_cache_can_be_built_while_redis_is_away() {
     let (clock, row) = (Arc::new(ManualClock::new()), Source::new(1));
     // Bound and never listening: connections are refused, and nobody else is given the port.
@@ -75,15 +95,15 @@ async fn what_was_missed_while_unsubscribed_is_not_served() {
 
 /// 1. Both tiers hold version 1. 2. Redis refuses scripts, and goes on answering reads. 3. Version 2 is committed; its
 /// invalidation is refused, so that the entry in Redis is still valid. 4. The writer's replica must neither serve L1
-/// nor take version 1 out of Redis. 5. Redis takes scripts again: the invalidation is repeated, and nobody gets version
-/// 1.
+/// nor take version 1 out of Redis, and the other finds out by its heartbeat. 5. Redis takes scripts again: the
+/// invalidation is repeated from memory, without an outbox.
 #[tokio::test]
 async fn after_a_failed_invalidation_the_old_entry_in_redis_is_not_used_and_the_invalidation_is_repeated() {
     let (server, clock) = (Server::start().await, Arc::new(ManualClock::new()));
-    let (row, other) = (Source::new(1), Source::new(2));
+    let row = Source::new(1);
     let (writer, reader) = (server.replica(&clock).await, server.replica(&clock).await);
     writer.read(&row).await;
-    reader.read(&other).await;
+    reader.read(&row).await;
     let _: String = server.command("ACL SETUSER default -evalsha").await;
 
     row.write();
@@ -91,27 +111,14 @@ async fn after_a_failed_invalidation_the_old_entry_in_redis_is_not_used_and_the_
     assert!(matches!(error.cause, RedisFailure::Redis(_)), "{error:?}");
     assert_eq!(writer.cache.stats().bypassed_tags, 1);
     assert_eq!(writer.read(&row).await, from(Tier::Db, "1:v2"), "neither tier");
-    assert_eq!(
-        writer.read(&row).await,
-        from(Tier::L1, "1:v2"),
-        "what came from the loader is cached"
-    );
-    assert_eq!(
-        writer.read(&other).await,
-        from(Tier::L2, "2:v1"),
-        "Redis is used for other tags"
-    );
-    assert_eq!(
-        reader.read(&row).await,
-        from(Tier::L2, "1:v1"),
-        "the other replica has not heard of it"
-    );
+    reader.seen.wait(|seen| seen.gate.last() == Some(&false)).await;
+    assert_eq!(reader.read(&row).await, from(Tier::Db, "1:v2"), "neither tier");
 
     let _: String = server.command("ACL SETUSER default +evalsha").await;
-    reader.seen.wait(|seen| seen.received == 1).await;
+    reader.seen.wait(|seen| seen.received >= 1).await;
     eventually("the tag is trusted again", || writer.cache.stats().bypassed_tags == 0).await;
-    assert_eq!(reader.read(&row).await, from(Tier::Db, "1:v2"));
-    assert_eq!(writer.read(&row).await, from(Tier::L2, "1:v2"));
+    assert_eq!(reader.read(&row).await.0, "1:v2");
+    assert_eq!(writer.read(&row).await.0, "1:v2");
 }
 
 /// Writes stall in Redis: the invalidation gives up after its time-out, and is repeated when Redis goes on.
@@ -169,7 +176,7 @@ async fn a_redis_that_hangs_costs_no_read_a_time_out_and_closes_l1() {
     }
     let failed = replica.seen.failed_operations();
     assert!(!failed.contains(&"read"), "a read waited: {failed:?}");
-    assert!(failed.contains(&"ping"), "Redis was not asked: {failed:?}");
+    assert!(failed.contains(&"prove"), "Redis was not asked: {failed:?}");
     replica.seen.wait(|seen| seen.gate == [true, false, true]).await;
     assert_eq!(replica.read(&row).await.0, "1:v1");
 }

@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     future::Future,
     num::NonZeroUsize,
+    path::Path,
     pin::Pin,
     sync::{
         Arc,
@@ -20,6 +21,7 @@ use tiered_cache::{
 use tokio::{sync::watch, time::timeout};
 
 use crate::clock::ManualClock;
+use crate::redis_server::Redis;
 
 /// How long a test waits for what must happen; reached only when it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -29,25 +31,19 @@ pub(crate) const MOMENT: Duration = Duration::from_millis(1);
 
 /// A Redis server of the test's own, with a plain client beside the caches.
 pub(crate) struct Server {
-    redis: stack::Redis,
+    redis: Redis,
     pub(crate) client: redis::aio::MultiplexedConnection,
 }
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        // A process of ours, whatever else could be had: it is stopped and resumed by signals.
-        let options = stack::StackOptions {
-            choice: stack::Choice::Native,
-            ..stack::StackOptions::default()
-        };
-        let redis = stack::Redis::start(&options).await.expect("Redis starts");
-        let client = redis::Client::open(redis.url()).expect("the URL is valid");
-        // The client's default of 500 ms is short for a machine that runs many tests.
-        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(DEADLINE));
-        let client = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .expect("Redis answers");
+        Self::start_with(&[]).await
+    }
+
+    /// With more options, as on the command line of `redis-server`.
+    pub(crate) async fn start_with(options: &[&str]) -> Self {
+        let redis = Redis::start(options);
+        let client = connect(&redis.url()).await;
         Self { redis, client }
     }
 
@@ -72,16 +68,16 @@ impl Server {
 
     /// Where it listens on this machine.
     pub(crate) fn port(&self) -> u16 {
-        let url = self.redis.url();
-        let digits = url.trim_end_matches('/').rsplit(':').next();
-        digits
-            .and_then(|port| port.parse().ok())
-            .expect("the URL ends with a port")
+        self.redis.port()
     }
 
     pub(crate) fn pid(&self) -> i32 {
-        let pid = self.redis.pid().expect("started here");
-        i32::try_from(pid).expect("small")
+        self.redis.pid()
+    }
+
+    /// Where it would save its data.
+    pub(crate) fn directory(&self) -> &Path {
+        self.redis.directory()
     }
 
     /// A replica that gives Redis up after 50 ms.
@@ -103,10 +99,40 @@ impl Server {
             .expect("Redis runs the command")
     }
 
+    /// Runs one command that answers `OK`, words separated by blanks.
+    pub(crate) async fn order(&self, words: &str) {
+        let answer: String = self.command(words).await;
+        assert_eq!(answer, "OK", "{words}");
+    }
+
+    /// Sets values of the configuration, which may have blanks in them.
+    pub(crate) async fn configure(&self, values: &[(&str, &str)]) {
+        for (name, value) in values {
+            let set = redis::cmd("CONFIG").arg("SET").arg(name).arg(value).to_owned();
+            let done = set.exec_async(&mut self.client.clone()).await;
+            done.unwrap_or_else(|error| panic!("{name} {value}: {error}"));
+        }
+    }
+
+    /// A connection beside the others, for a command that takes long.
+    pub(crate) async fn another_client(&self) -> redis::aio::MultiplexedConnection {
+        connect(&self.redis.url()).await
+    }
+
     /// Ends the server, as a crash would.
     pub(crate) fn stop(self) {
         drop(self.redis);
     }
+}
+
+async fn connect(url: &str) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(url).expect("the URL is valid");
+    // The client's default of 500 ms is short for a machine that runs many tests.
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(DEADLINE));
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .expect("Redis answers")
 }
 
 /// Settings with limits that are long beside a loaded machine's pauses; tests of time-outs set their own.
@@ -345,6 +371,18 @@ async fn wait_for<T: std::fmt::Debug>(sender: &watch::Sender<T>, condition: impl
         "did not happen in time; last state: {:?}",
         sender.borrow()
     );
+}
+
+/// Waits, without sleeping, for a condition that takes asking.
+pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let poll = async {
+        while !condition().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, poll)
+        .await
+        .unwrap_or_else(|_| panic!("did not happen in time: {what}"));
 }
 
 /// Waits, without sleeping, for a condition that nothing announces.

@@ -66,7 +66,7 @@ async fn without_redis_there_is_l1_and_its_invalidation() {
     assert_eq!(replica.read(&row).await, from(Tier::Db, "1:v1"));
     assert_eq!(replica.read(&row).await, from(Tier::L1, "1:v1"));
     row.write();
-    assert_eq!(replica.invalidate("row:1").await.expect("no Redis to fail").seq, None);
+    assert_eq!(replica.invalidate("row:1").await.expect("no Redis to fail").place, None);
     assert_eq!(replica.read(&row).await, from(Tier::Db, "1:v2"));
 }
 
