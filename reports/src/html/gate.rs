@@ -87,7 +87,11 @@ pub(crate) fn how(gate: &GateDecision) -> String {
     } else {
         String::new()
     };
-    let notes: String = gate.notes.iter().map(|note| format!(" {note}.")).collect();
+    let notes = if gate.notes.is_empty() {
+        String::new()
+    } else {
+        format!(" {}.", gate.notes.join(". "))
+    };
     format!(
         "{} blocks in stage 1, {second}; {} slice pairs dropped{late}, {} blocks run again; {}; {canary}.{notes}",
         gate.stage1_blocks,

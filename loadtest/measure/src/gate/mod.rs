@@ -114,7 +114,7 @@ impl FamilyRules {
             Family::LatencyP95 => Self::ratio(0.02),
             Family::LatencyP50 | Family::CpuPerRequest | Family::LatencyMean | Family::Throughput => Self::ratio(0.01),
             Family::SlowShare => Self::share(0.02, 0.04),
-            Family::TailShare => Self::share(0.001, 0.005),
+            Family::TailShare => Self::share(0.001, 0.01),
             Family::FailedShare => Self::share(0.005, 0.01),
         }
     }

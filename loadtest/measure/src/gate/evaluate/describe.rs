@@ -1,8 +1,8 @@
 //! Sentences about an evaluation.
 
 use super::{
-    CANARY_ALPHA, Comparison, Conditions, Family, FamilyDecided, FamilyRows, GateDecision, IDLE_APART, IDLE_CORES,
-    Machine, Outcome, RESOLUTION, Round, Side, Sides, Stages, percent,
+    CANARY_ALPHA, Comparison, Conditions, Family, FamilyDecided, FamilyRows, FamilyVerdict, GateDecision, IDLE_APART,
+    IDLE_CORES, Machine, Outcome, RESOLUTION, Round, Side, Sides, Stages, percent,
 };
 use crate::figures::figure;
 use crate::record::GateSlice;
@@ -87,17 +87,16 @@ pub(super) fn too_few(rows: &FamilyRows, sides: Sides) -> String {
 
 /// One sentence on what a gate that passed would not have passed.
 pub fn promise(gate: &GateDecision) -> Option<String> {
-    let sizes: Vec<String> = gate
-        .families
-        .iter()
-        .filter_map(|one| {
-            Some(format!(
-                "{} by {}",
-                one.family.title(),
-                change(one.family, one.would_fail?)
-            ))
-        })
-        .collect();
+    let size = |one: &FamilyVerdict| {
+        let place = if one.family == Family::CpuPerRequest {
+            ""
+        } else {
+            " at one endpoint"
+        };
+        let size = size_of(one.family, one.would_fail?);
+        Some(format!("{} by {size}{place}", one.family.title()))
+    };
+    let sizes: Vec<String> = gate.families.iter().filter_map(size).collect();
     (!sizes.is_empty()).then(|| format!("a rise of any of these would have failed: {}", sizes.join(", ")))
 }
 
