@@ -136,8 +136,8 @@ fn target_message(target: &Target<'_>) -> String {
     format!("{seen}, asked {}{detail}", target.asked)
 }
 
-/// `class` tells the subjects of the record from a baseline. An ablation alone does not ask whether each comparison could
-/// be decided.
+/// `class` tells the subjects of the record from a baseline. An ablation alone does not ask whether each comparison
+/// could be decided.
 fn comparison(class: &str, of: &Comparison, must_decide: bool) -> Finding {
     let compared = Compared::new(of);
     let (end, notice) = match of.outcome {

@@ -96,7 +96,8 @@ impl Source {
     ///
     /// serde stops at the first thing that does not fit. So that all of them are reported, each is noted and mended in
     /// the parsed tree (what is not known is taken out, what is missing or of a wrong type gets something that fits),
-    /// and the reading starts again. What is mended stands nowhere in the file: what is said of it is no mistake of its own.
+    /// and the reading starts again. What is mended stands nowhere in the file: what is said of it is no mistake of its
+    /// own.
     pub(crate) fn read_into<T: DeserializeOwned>(&self) -> Result<(T, Findings<'_>), InputError> {
         let mut findings = Findings::new(self);
         let mut table = self.syntax()?;

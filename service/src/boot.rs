@@ -427,9 +427,9 @@ impl Running {
         self.address
     }
 
-    /// Waits for the stop signal, then as a lame duck until balancers know, then until everything has ended: no connection is accepted any more, requests in
-    /// flight and their writes end, then the roles, then what all of them used. Errors: something ended before the
-    /// signal.
+    /// Waits for the stop signal, then as a lame duck until balancers know, then until everything has ended: no
+    /// connection is accepted any more, requests in flight and their writes end, then the roles, then what all of them
+    /// used. Errors: something ended before the signal.
     pub fn finished(self) -> LocalBoxFuture<'static, Result<(), BootError>> {
         Box::pin(self.run())
     }

@@ -27,8 +27,8 @@ const URI_MAX_BYTES: usize = 4 * 1024;
 
 /// A trip's body has some 300 bytes; this leaves room for every field with any spelling of its numbers.
 pub const BODY_MAX_BYTES: usize = 16 * 1024;
-/// Answers are about people, or are theirs to use (tokens): nobody on the way keeps them. A client that holds one itself
-/// asks with its `ETag`.
+/// Answers are about people, or are theirs to use (tokens): nobody on the way keeps them. A client that holds one
+/// itself asks with its `ETag`.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Requests that are being answered, all routes together.

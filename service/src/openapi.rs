@@ -21,7 +21,8 @@ const PROBLEM_JSON: &str = "application/problem+json";
 const DESCRIPTION: &str = "A cached auto-insurance backend. Amounts are in cents, distances in metres, moments in UTC. \
     Answers of cached routes say in `x-cache` where they come from (l1, l2, db, stale, off) and in `x-version` how new \
     they are; a write tells the place of its invalidation in `x-cache-seq`. Nothing is to be stored on the way \
-    (`Cache-Control: no-store`); a client that keeps an answer asks with its `ETag`. Refusals are problem documents (RFC 9457).";
+    (`Cache-Control: no-store`); a client that keeps an answer asks with its `ETag`. Refusals are problem documents \
+    (RFC 9457).";
 
 /// The document without any route.
 pub fn base() -> OpenApi {
@@ -75,6 +76,8 @@ fn is_cached(operation: &Operation) -> bool {
 fn known_write() -> Parameter {
     let place = ObjectBuilder::new()
         .schema_type(Type::String)
+        .min_length(Some(18))
+        .max_length(Some(36))
         .pattern(Some("^[0-9a-f]{16}-[0-9]{1,19}$"));
     ParameterBuilder::new()
         .name("x-cache-seq")

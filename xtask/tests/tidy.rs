@@ -1,7 +1,7 @@
 //! Lines of Rust, Markdown and TOML have at most 120 columns.
 //!
-//! Exempt are rows of Markdown tables (they begin with `|`, in files and in doc comments), because Markdown knows no row
-//! of two lines, and lines of a single word, such as an address, because there is no place to break them.
+//! Exempt are rows of Markdown tables (they begin with `|`, in files and in doc comments), because Markdown knows no
+//! row of two lines, and lines of a single word, such as an address, because there is no place to break them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 

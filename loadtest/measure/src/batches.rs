@@ -31,9 +31,9 @@ impl Bad {
     }
 }
 
-/// The share of `endpoint` that is bad, with the interval that the batches of this one round give. They are counted over
-/// the whole mix, whose seconds the record keeps; how much more the requests of a batch vary together than independent
-/// ones holds for each endpoint.
+/// The share of `endpoint` that is bad, with the interval that the batches of this one round give. They are counted
+/// over the whole mix, whose seconds the record keeps; how much more the requests of a batch vary together than
+/// independent ones holds for each endpoint.
 ///
 /// `None` where nothing was due, where the round is shorter than five seconds, and in records of builds that kept no
 /// histograms of seconds.

@@ -3,10 +3,11 @@
 //! What belongs here: which differences enter a family, and what follows from the test. What does not: the estimators
 //! (`stats`), and the interleaved slices of the gate (`gate`).
 //!
-//! The unit is the block: one fresh launch of each subject. Per block and endpoint d = ln(after / before), and of shares
-//! that failed after - before. Each family is judged apart: the 95th percentile and the median of each endpoint, the mean
-//! of all requests, the throughput of the closed model, CPU time per request (on an oversubscribed machine p95 measures
-//! the machine), and the share that failed. A request that failed counts in every percentile as slower than any limit.
+//! The unit is the block: one fresh launch of each subject. Per block and endpoint d = ln(after / before), and of
+//! shares that failed after - before. Each family is judged apart: the 95th percentile and the median of each endpoint,
+//! the mean of all requests, the throughput of the closed model, CPU time per request (on an oversubscribed machine p95
+//! measures the machine), and the share that failed. A request that failed counts in every percentile as slower than
+//! any limit.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +19,8 @@ use crate::stats::hodges_lehmann::{self, Location};
 use crate::stats::power;
 use crate::stats::signflip::{self, Flips};
 
-/// The smallest rise of the share that failed that counts, over all requests and at one endpoint (STATISTICS section 1).
+/// The smallest rise of the share that failed that counts, over all requests and at one endpoint (STATISTICS section
+/// 1).
 const FAILED_OF_ALL: f64 = 0.001;
 const FAILED_OF_ONE: f64 = 0.005;
 
@@ -121,8 +123,8 @@ fn failures(blocks: &[Block], sides: Sides, seed: u64) -> Vec<Comparison> {
     found
 }
 
-/// Failed share of the second subject over that of the first, over all blocks, half a request in a million added to each
-/// so that none is divided by zero.
+/// Failed share of the second subject over that of the first, over all blocks, half a request in a million added to
+/// each so that none is divided by zero.
 fn failed_ratio(blocks: &[Block], endpoint: &str) -> f64 {
     const TINY: f64 = 0.5e-6;
     let counts = |(failed, due): (u64, u64), round: &MeasuredRound| {

@@ -28,8 +28,8 @@ const MAX_EXPLAINED: f64 = 0.5;
 /// which half is left works at half its speed.
 const MAX_FACTOR: f64 = 2.0;
 
-/// By how much the timers of the generator may be late in a round, milliseconds: the larger of 5 ms and 20 % of the 95th
-/// percentile of the response times.
+/// By how much the timers of the generator may be late in a round, milliseconds: the larger of 5 ms and 20 % of the
+/// 95th percentile of the response times.
 pub(crate) fn allowed_lag_ms(round: &MeasuredRound) -> f64 {
     let p95_ms = round.all().latency.quantile_ms(0.95).unwrap_or(0.0);
     LAG_FLOOR_MS.max(LATENESS_SHARE * p95_ms)

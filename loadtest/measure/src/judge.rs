@@ -122,9 +122,9 @@ pub fn judge(record: &mut Record, question: &Question<'_>) -> Result<(), JudgeEr
     Ok(())
 }
 
-/// Judges a stored record on what it carries, so that nothing that it says of itself is believed but what was counted: no
-/// summary, no verdict. That it was stopped stays its verdict; a comparison with baselines stays as it was found, since
-/// only the records that it was made with could make it again.
+/// Judges a stored record on what it carries, so that nothing that it says of itself is believed but what was counted:
+/// no summary, no verdict. That it was stopped stays its verdict; a comparison with baselines stays as it was found,
+/// since only the records that it was made with could make it again.
 ///
 /// # Errors
 /// As [`judge`].
@@ -143,8 +143,8 @@ pub fn rederive(record: &mut Record) -> Result<(), JudgeError> {
     Ok(())
 }
 
-/// Takes the blocks in which the machine was disturbed out of `rounds`, where as many as were planned, or as a comparison
-/// needs, were measured without. The check says which, or that too few were left alone.
+/// Takes the blocks in which the machine was disturbed out of `rounds`, where as many as were planned, or as a
+/// comparison needs, were measured without. The check says which, or that too few were left alone.
 fn leave_out_disturbed(record: &Record, rounds: &mut Rounds) -> Option<Check> {
     if !matches!(record.purpose, Purpose::Report | Purpose::Ablation) {
         return None;

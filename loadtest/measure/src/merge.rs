@@ -139,8 +139,8 @@ fn like(first: &Record, other: &Record) -> Result<(), MergeError> {
         })
 }
 
-/// Refuses two records that are the same run, or that sent the same requests at the same moments: each would count twice
-/// what one generator did.
+/// Refuses two records that are the same run, or that sent the same requests at the same moments: each would count
+/// twice what one generator did.
 fn different(one: &Record, other: &Record) -> Result<(), MergeError> {
     let unlike = |what: String| {
         Err(MergeError::Unlike {

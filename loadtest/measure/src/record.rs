@@ -87,8 +87,8 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged_from: Vec<String>,
     /// SHA-256, hexadecimal, over what was measured: everything above but what follows from it (summary, comparisons,
-    /// judgements). Written when the record is saved and compared when it is read; a record without it, or with another,
-    /// is said to be edited.
+    /// judgements). Written when the record is saved and compared when it is read; a record without it, or with
+    /// another, is said to be edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
 }
@@ -502,9 +502,9 @@ pub struct ConsistencySummary {
 /// The name under which the whole mix stands in [`Summary::endpoints`].
 pub const ALL_ENDPOINTS: &str = "all";
 
-/// Latency of one endpoint, from the merged histograms (percentiles are never averaged). A request that failed counts in
-/// the percentiles as slower than any answer, so that one that lies among them is 60,000 ("over 60 s"); mean, largest
-/// and curve are those of the answers. Where nothing was due, all are 0.
+/// Latency of one endpoint, from the merged histograms (percentiles are never averaged). A request that failed counts
+/// in the percentiles as slower than any answer, so that one that lies among them is 60,000 ("over 60 s"); mean,
+/// largest and curve are those of the answers. Where nothing was due, all are 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndpointSummary {
@@ -512,8 +512,8 @@ pub struct EndpointSummary {
     pub count: u64,
     /// Answers as expected per second of measured time.
     pub rps: f64,
-    /// Requests that failed over everything due, 0 to 1: an unexpected answer or none, not answered when the drain ended,
-    /// dropped.
+    /// Requests that failed over everything due, 0 to 1: an unexpected answer or none, not answered when the drain
+    /// ended, dropped.
     pub error_rate: f64,
     /// Requests still in flight when the drain ended.
     pub censored: u64,
@@ -737,8 +737,8 @@ pub enum About {
     /// The generator, the stack or the record itself: failed, the run is invalid.
     #[default]
     Run,
-    /// The machine, which can only have lengthened times: failed, what holds in spite of it holds, and the run is invalid
-    /// where a verdict hangs on it.
+    /// The machine, which can only have lengthened times: failed, what holds in spite of it holds, and the run is
+    /// invalid where a verdict hangs on it.
     Machine,
     /// The subject: failed, it is the subject that did not cope.
     Subject,

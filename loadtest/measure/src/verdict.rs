@@ -19,8 +19,8 @@ const NAMED: usize = 3;
 
 /// Weighs everything that was judged. Whose fault it is decides; the first of these does:
 ///
-/// 1. a failed self-check of the generator, the stack or the record ([`About::Run`]): [`Verdict::Invalid`], nothing else
-///    can be trusted;
+/// 1. a failed self-check of the generator, the stack or the record ([`About::Run`]): [`Verdict::Invalid`], nothing
+///    else can be trusted;
 /// 2. in a search for capacity, a rate that falls short of what was asked for, or none;
 /// 3. a missed P0 or P1 target, or a subject measured alone that did not cope ([`About::Subject`]):
 ///    [`Verdict::TargetsMissed`];
@@ -30,10 +30,10 @@ const NAMED: usize = 3;
 ///    figures that say too little ([`About::Figures`]): [`Verdict::Inconclusive`];
 /// 7. else [`Verdict::Pass`], or [`Verdict::Measured`] where nothing was asked.
 ///
-/// Every comparison binds, of a gate, of a report and with a baseline; but in a report an endpoint with too few requests
-/// is only named, as long as the whole mix is decided. An ablation asks how much and not whether: neither its comparisons
-/// nor targets on a subject that lacks a feature count. P2 targets never fail a run, and no run passes on targets of
-/// which none was measured.
+/// Every comparison binds, of a gate, of a report and with a baseline; but in a report an endpoint with too few
+/// requests is only named, as long as the whole mix is decided. An ablation asks how much and not whether: neither its
+/// comparisons nor targets on a subject that lacks a feature count. P2 targets never fail a run, and no run passes on
+/// targets of which none was measured.
 pub(crate) fn of(record: &Record) -> (Verdict, String) {
     let failed = failed_checks(&record.checks, About::Run);
     if !failed.is_empty() {
@@ -57,7 +57,8 @@ pub(crate) fn of(record: &Record) -> (Verdict, String) {
     weigh(record, "")
 }
 
-/// Everything but the checks that make a run invalid, in the order of [`of`]; `held` is said first where all of it holds.
+/// Everything but the checks that make a run invalid, in the order of [`of`]; `held` is said first where all of it
+/// holds.
 fn weigh(record: &Record, held: &str) -> (Verdict, String) {
     let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
     let comparisons: Vec<&Comparison> = record.comparisons.iter().chain(baseline).collect();

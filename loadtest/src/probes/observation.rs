@@ -13,8 +13,8 @@ use measure::{
 
 use super::{Probes, sample::Sample, sample::Seen};
 
-/// How far a time that is reckoned from several clocks may go back, in its unit and as a share: a few ticks of a hundredth
-/// of a second.
+/// How far a time that is reckoned from several clocks may go back, in its unit and as a share: a few ticks of a
+/// hundredth of a second.
 const GRAIN: f64 = 0.05;
 
 /// Metrics, series and costs that the probes add to a round.

@@ -35,8 +35,8 @@ const MAX_NAMESPACE_BYTES: usize = 64;
 /// healthy database, and few enough that their queue does not.
 const DEFAULT_LOADS_WITHOUT_REDIS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
-/// 1 MiB: some hundred times a usual answer. A larger one costs every replica that misses it milliseconds of everybody's
-/// connection to Redis, where a time-out is 100 ms.
+/// 1 MiB: some hundred times a usual answer. A larger one costs every replica that misses it milliseconds of
+/// everybody's connection to Redis, where a time-out is 100 ms.
 const DEFAULT_MAX_ENTRY_BYTES: usize = 1 << 20;
 
 /// Refreshes side by side: they must not crowd out the loads that clients wait for.
@@ -133,9 +133,9 @@ impl CacheBuilder {
     }
 
     /// Compares cached answers with the source in the background, once in each `period`: `random` of them, picked at
-    /// random out of both tiers, and what is cached under `always` (answers that matter more than others, as those about
-    /// everything). As with [`TieredCache::verify`], what differs and still does a second later is counted, logged and
-    /// removed.
+    /// random out of both tiers, and what is cached under `always` (answers that matter more than others, as those
+    /// about everything). As with [`TieredCache::verify`], what differs and still does a second later is counted,
+    /// logged and removed.
     pub fn verify_every(mut self, period: Duration, random: usize, always: Vec<Key>) -> Self {
         self.rounds = Some(Rounds {
             // A timer of no length would never wait.

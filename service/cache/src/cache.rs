@@ -32,8 +32,9 @@ impl TieredCache {
     /// The caller guarantees that `tags` are always the same for one key (other tags are a miss), that `key` holds
     /// every input that changes the answer, and that `loader` reads from the primary of its database. It returns an
     /// `Option<Entry>`, or a [`Loaded`] that says more (a TTL of its own, that it is not to be kept). `Ok(None)` means
-    /// that there is no such thing; it is shared with waiting clients, and cached if the policy says so. The client that misses first runs the loader; when that client goes away, the load goes on in a task of its
-    /// own, to its end.
+    /// that there is no such thing; it is shared with waiting clients, and cached if the policy says so. The client
+    /// that misses first runs the loader; when that client goes away, the load goes on in a task of its own, to its
+    /// end.
     ///
     /// A failing Redis is never an error here.
     pub async fn get_or_load<E, L, F, Fut>(

@@ -11,8 +11,8 @@ pub enum BuildError {
     Namespace(String),
     /// The Redis URL asks for TLS.
     #[error(
-        "the Redis URL of the cache asks for TLS (rediss://), which this build does not have: use redis:// in a private \
-         network, or a TLS tunnel beside the process"
+        "the Redis URL of the cache asks for TLS (rediss://), which this build does not have: use redis:// in a \
+         private network, or a TLS tunnel beside the process"
     )]
     Tls,
     /// The Redis URL cannot be read, or asks for something that this build cannot do.

@@ -49,8 +49,8 @@
 //! ([`TieredCache::get_or_load_after`]); a durable outbox is relayed ([`TieredCache::relay`]).
 //!
 //! With a [`Source`], answers are loaded in advance ([`TieredCache::warm`]) and compared with the database
-//! ([`TieredCache::verify`], [`CacheBuilder::verify_every`], [`CacheBuilder::sampler`]). The protocol, its proof and what
-//! it costs are in `docs/CACHE.md`.
+//! ([`TieredCache::verify`], [`CacheBuilder::verify_every`], [`CacheBuilder::sampler`]). The protocol, its proof and
+//! what it costs are in `docs/CACHE.md`.
 //!
 //! Values of a type of their own are read, kept and removed by key through [`TieredCache::typed`]; a loader may choose
 //! the TTL of what it brings, or that it is not kept ([`Loaded`]).

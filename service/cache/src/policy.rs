@@ -170,8 +170,8 @@ impl Policy {
         self.ttl
     }
 
-    /// The limits of one entry. `ttl` is what its loader wants instead of the policy's, `draw` a random number from 0 to
-    /// 1.
+    /// The limits of one entry. `ttl` is what its loader wants instead of the policy's, `draw` a random number from 0
+    /// to 1.
     pub(crate) fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Lifetime {
         let ttl = ttl.map_or(self.ttl, |ttl| at_most(ttl, MAX_TTL));
         let soft = ttl.mul_f64(1.0 - self.jitter * draw).min(MAX_TTL);

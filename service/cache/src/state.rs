@@ -115,8 +115,8 @@ mod tests {
         text.parse().expect("a place")
     }
 
-    /// 1. This replica is at number 57. 2. Redis is emptied; a write elsewhere is number 1 of the new life. 3. Its client
-    /// comes here before the message does.
+    /// 1. This replica is at number 57. 2. Redis is emptied; a write elsewhere is number 1 of the new life. 3. Its
+    ///    client comes here before the message does.
     #[test]
     fn a_low_number_of_a_new_life_has_not_been_reached() {
         let cursor = Cursor::default();

@@ -1,6 +1,6 @@
 //! Looking whether the cache tells the truth: a sample of hits in production, a check round after round, and one on an
-//! operator's demand. All compare with a fresh load, and look again before they call anything inconsistent: between a commit and its
-//! invalidation, a difference is nothing but the propagation window.
+//! operator's demand. All compare with a fresh load, and look again before they call anything inconsistent: between a
+//! commit and its invalidation, a difference is nothing but the propagation window.
 
 use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 

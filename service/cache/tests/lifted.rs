@@ -1,5 +1,5 @@
-//! The folder can be lifted out of this repository: a copy of it, with nothing around it, is a package that cargo takes.
-//! `CACHE_TESTS_LONG=1` also compiles it there, tests and all.
+//! The folder can be lifted out of this repository: a copy of it, with nothing around it, is a package that cargo
+//! takes. `CACHE_TESTS_LONG=1` also compiles it there, tests and all.
 
 use std::{
     fs,

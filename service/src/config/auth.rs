@@ -38,8 +38,8 @@ pub struct AuthConfig {
     pub jwt_secret: Option<Secret>,
     /// `JWT_ED25519_KEY`, an Ed25519 private key, PKCS #8 in DER, written in base64; needed with `EdDSA`.
     pub ed25519_key: Option<Secret>,
-    /// `JWT_SECRET_PREVIOUS`, secrets as in `JWT_SECRET`, separated by blanks, default none: still verify tokens and sign
-    /// none, so that a new `JWT_SECRET` ends nobody's token. Drop each once `JWT_TTL_S` has passed.
+    /// `JWT_SECRET_PREVIOUS`, secrets as in `JWT_SECRET`, separated by blanks, default none: still verify tokens and
+    /// sign none, so that a new `JWT_SECRET` ends nobody's token. Drop each once `JWT_TTL_S` has passed.
     pub previous_secrets: Vec<Secret>,
     /// `JWT_ED25519_KEY_PREVIOUS`, keys as in `JWT_ED25519_KEY`, separated by blanks, default none: as
     /// `JWT_SECRET_PREVIOUS`.

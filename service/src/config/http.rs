@@ -30,9 +30,9 @@ pub struct HttpConfig {
     /// `SHUTDOWN_DRAIN_MS`, milliseconds, default 10000: how long a stop waits for requests in flight and for the roles
     /// before it lets go of them. Below the 30 s after which container runtimes kill.
     pub drain: Duration,
-    /// `SHUTDOWN_LAME_DUCK_MS`, milliseconds, default 0: how long the service goes on taking requests after SIGTERM while
-    /// `/health/ready` tells balancers that it stops (503). Give it twice the period of their probes; it is spent before
-    /// `SHUTDOWN_DRAIN_MS` begins.
+    /// `SHUTDOWN_LAME_DUCK_MS`, milliseconds, default 0: how long the service goes on taking requests after SIGTERM
+    /// while `/health/ready` tells balancers that it stops (503). Give it twice the period of their probes; it is spent
+    /// before `SHUTDOWN_DRAIN_MS` begins.
     pub lame_duck: Duration,
     /// `HTTP_TIMEOUT_MS`, milliseconds, default 10000: a request that is not answered by then is answered with 503.
     pub timeout: Duration,
@@ -45,9 +45,9 @@ pub struct HttpConfig {
     /// `HTTP_CLIENT_ADDRESS_HEADER`, name of a header, default none: the address of a client is the last one in this
     /// header (`x-forwarded-for`), which the proxy in front MUST set; without it, the address that has connected.
     pub client_address_header: Option<HeaderName>,
-    /// `HTTP_MAX_CONNECTIONS_PER_ADDRESS`, connections, default 4096: beyond it new ones of the address that connects (a
-    /// proxy's, behind one) are closed at once. Below the process's limit of open files (`ulimit -n`), or one client can
-    /// take them all.
+    /// `HTTP_MAX_CONNECTIONS_PER_ADDRESS`, connections, default 4096: beyond it new ones of the address that connects
+    /// (a proxy's, behind one) are closed at once. Below the process's limit of open files (`ulimit -n`), or one client
+    /// can take them all.
     pub max_connections_per_address: usize,
     /// `HTTP_MAX_IN_FLIGHT_PER_DRIVER`, requests, default 8: beyond it requests with a driver's token about that driver
     /// are refused with 429, so that no single driver takes the places of all.

@@ -31,8 +31,8 @@ fn brokers(reader: &mut Reader<'_>) -> String {
             reader.refuse(
                 "KAFKA_BROKERS",
                 format!(
-                    "asks for {protocol}, but this build speaks PLAINTEXT alone, without TLS and SASL; give a PLAINTEXT \
-                     listener of a private network, or a local proxy"
+                    "asks for {protocol}, but this build speaks PLAINTEXT alone, without TLS and SASL; give a \
+                     PLAINTEXT listener of a private network, or a local proxy"
                 ),
             );
         } else if address.contains(['@', '/']) {

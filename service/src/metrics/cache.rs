@@ -120,7 +120,7 @@ impl CacheMetrics {
         );
         registry.register(
             "cache_outbox_oldest_seconds",
-            "Age of the oldest invalidation that no replica has confirmed: each replica applies it to itself in a second",
+            "Age of the oldest invalidation that no replica has confirmed; each applies it to itself in a second",
             metrics.oldest_invalidation_s.clone(),
         );
         let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
@@ -173,7 +173,8 @@ impl CacheMetrics {
         self.oldest_invalidation_s.set(waiting.oldest_invalidation_s);
     }
 
-    /// Takes over what the cache says of itself; called when metrics are rendered, so that nothing has to run on a timer.
+    /// Takes over what the cache says of itself; called when metrics are rendered, so that nothing has to run on a
+    /// timer.
     pub fn look_at(&self, stats: &Stats, ages: &[(Endpoint, Duration)]) {
         // Anew each time: what is no longer served has no age.
         self.ages.clear();

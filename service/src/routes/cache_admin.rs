@@ -73,8 +73,8 @@ impl ToSchema for EndpointName {}
 /// That the cache was flushed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Flushed {
-    /// The place among all invalidations, as `x-cache-seq` has it; `null` while Redis is away, when only this replica has
-    /// flushed.
+    /// The place among all invalidations, as `x-cache-seq` has it; `null` while Redis is away, when only this replica
+    /// has flushed.
     seq: Option<String>,
 }
 

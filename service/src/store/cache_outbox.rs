@@ -26,8 +26,8 @@ pub struct OpenInvalidation {
     pub tags: Vec<String>,
 }
 
-/// Up to `limit` rows that are not confirmed, whoever claimed them, oldest first. Those of the last half second are left
-/// to their writers.
+/// Up to `limit` rows that are not confirmed, whoever claimed them, oldest first. Those of the last half second are
+/// left to their writers.
 pub async fn unconfirmed(pool: &PgPool, limit: i64) -> Result<Vec<OpenInvalidation>, StoreError> {
     sqlx::query(
         "SELECT id, tags FROM cache_outbox

@@ -24,8 +24,8 @@ pub enum StoreError {
         /// Error of the Postgres client.
         cause: sqlx::Error,
     },
-    /// The last statements of this purpose waited for a lock, or took too long, until they were given up: until one gets
-    /// through again, others of the purpose are not tried, so that they do not take all connections.
+    /// The last statements of this purpose waited for a lock, or took too long, until they were given up: until one
+    /// gets through again, others of the purpose are not tried, so that they do not take all connections.
     #[error("{doing} is given up on for the moment: the last attempts took too long")]
     Stuck {
         /// Name of what is not tried.

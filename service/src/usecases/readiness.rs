@@ -1,5 +1,5 @@
-//! Whether this replica should get traffic: the database asked now, the cache's and the consumer's own findings, and the
-//! warming looked at.
+//! Whether this replica should get traffic: the database asked now, the cache's and the consumer's own findings, and
+//! the warming looked at.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,8 +78,9 @@ pub struct Dependency {
     pub latency_ms: f64,
 }
 
-/// What the cache can do with Redis, as its heartbeats found out of late: four in a second, each of which writes what an
-/// invalidation writes and waits to be told of it. A PING would say less: a Redis that is full or read-only answers it.
+/// What the cache can do with Redis, as its heartbeats found out of late: four in a second, each of which writes what
+/// an invalidation writes and waits to be told of it. A PING would say less: a Redis that is full or read-only answers
+/// it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RedisReport {
     /// Whether the cache can store, invalidate, and be told of invalidations.

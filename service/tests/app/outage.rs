@@ -207,9 +207,9 @@ async fn a_redis_that_is_emptied_fails_no_read() {
     .await;
 }
 
-/// 1. Another replica has a driver's details in memory. 2. Redis begins to refuse writes, and goes on answering reads. 3.
-/// A trip is committed; its invalidation is refused. 4. The other replica must not go on serving what it has, both must
-/// say that they are degraded, and both must come back.
+/// 1. Another replica has a driver's details in memory. 2. Redis begins to refuse writes, and goes on answering reads.
+///    3. A trip is committed; its invalidation is refused. 4. The other replica must not go on serving what it has,
+///    both must say that they are degraded, and both must come back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_refuses_writes_degrades_every_replica_and_nobody_serves_old_answers() {
     for (begin, end) in [
@@ -280,9 +280,9 @@ async fn a_redis_that_refuses_writes_degrades_every_replica_and_nobody_serves_ol
     }
 }
 
-/// 1. Another replica has a driver's details in memory, and is at some number. 2. Redis is emptied: the next invalidation
-/// is number 1 of a new life. 3. A client writes, and reads at the other replica with what the write answered: it gets
-/// nothing older, though the number is below what that replica has seen.
+/// 1. Another replica has a driver's details in memory, and is at some number. 2. Redis is emptied: the next
+///    invalidation is number 1 of a new life. 3. A client writes, and reads at the other replica with what the write
+///    answered: it gets nothing older, though the number is below what that replica has seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_reads_its_own_write_across_a_flush() {
     let (scene, redis) = (Scene::new().await, server().await);

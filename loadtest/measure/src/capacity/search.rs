@@ -3,8 +3,9 @@
 //!
 //! Ramp-and-abort errs by 3 to 14 %, one bisection by 1 to 13 %, and both are too optimistic in noise. Here each of
 //! eight rounds tries four loads around the last estimate in random order, and fits its own crossing; the rounds give
-//! the interval, and its lower bound is what is advertised, once a soak has held it. A round whose crossing lies outside
-//! of the loads that it tried only moves the centre: the rounds that count begin with the first one that has arrived.
+//! the interval, and its lower bound is what is advertised, once a soak has held it. A round whose crossing lies
+//! outside of the loads that it tried only moves the centre: the rounds that count begin with the first one that has
+//! arrived.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};

@@ -94,8 +94,8 @@ fn answers_and_errors(phase: &Phase) -> (u64, u64) {
         .fold((0, 0), |sum, counts| (sum.0 + counts.count, sum.1 + counts.errors))
 }
 
-/// The subject judged, over all its requests and at each endpoint; the others are shown. Where a target says how many may
-/// fail over all, it decides.
+/// The subject judged, over all its requests and at each endpoint; the others are shown. Where a target says how many
+/// may fail over all, it decides.
 fn errors_stay_few(rounds: &Rounds, judged: &str, specs: &[TargetSpec]) -> Found {
     let shares: Vec<String> = rounds
         .subjects()

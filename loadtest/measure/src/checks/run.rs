@@ -81,8 +81,8 @@ pub(crate) fn enough_slices(evaluation: &Evaluation) -> Check {
         "enough slices were valid",
         evaluation.enough,
         format!(
-            "{} blocks entered, {} pairs of slices dropped in them; in {} blocks the generator was saturated, and {} were \
-             late in too many slices",
+            "{} blocks entered, {} pairs of slices dropped in them; in {} blocks the generator was saturated, and {} \
+             were late in too many slices",
             gate.stage1_blocks + gate.stage2_blocks,
             gate.dropped_pairs,
             gate.repeated_blocks,

@@ -252,8 +252,8 @@ impl Judge<'_> {
         }
     }
 
-    /// Index of the view that shows the endpoint slower at `level`, each view at its part of it; the one with the larger
-    /// effect.
+    /// Index of the view that shows the endpoint slower at `level`, each view at its part of it; the one with the
+    /// larger effect.
     fn is_slower(&self, look: &Evidence, level: f64) -> Option<usize> {
         let each = level / look.views.len() as f64;
         let estimate = |index: &usize| look.views[*index].location.estimate;

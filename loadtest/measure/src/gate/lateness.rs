@@ -1,5 +1,6 @@
-//! Which slices count. The generator's own faults must not be taken for the subject's: a slice in which it was saturated
-//! is dropped, and one in which its sends were late beyond a limit. That limit follows from what the run itself saw.
+//! Which slices count. The generator's own faults must not be taken for the subject's: a slice in which it was
+//! saturated is dropped, and one in which its sends were late beyond a limit. That limit follows from what the run
+//! itself saw.
 //!
 //! A fixed limit of 1 ms left a third of the blocks on an ordinary cloud machine. Dropping costs blocks, keeping costs
 //! spread, and lateness that hits both sides alike is noise, which the test of blocks is made for. So the limit is the

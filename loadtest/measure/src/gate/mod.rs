@@ -107,8 +107,8 @@ pub enum Scale {
 const FIRST: f64 = 0.10;
 
 impl FamilyRules {
-    /// The rules of `family`, one of [`FAMILIES`]. With stage 1 they come to .10 x (.02 + .01 + .01 + .005 + .005 + .005) = 0.55 % of false
-    /// alarms over all families.
+    /// The rules of `family`, one of [`FAMILIES`]. With stage 1 they come to .10 x (.02 + .01 + .01 + .005 + .005 +
+    /// .005) = 0.55 % of false alarms over all families.
     pub fn of(family: Family) -> Self {
         match family {
             Family::LatencyP95 => Self::ratio(0.02),

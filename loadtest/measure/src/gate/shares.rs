@@ -43,8 +43,8 @@ impl Shares {
     }
 
     /// Standard error that the difference would have if requests were independent, which they are not: the true one is
-    /// larger. The judged side has a share of `more` beyond what both have now, and one bad request at least is taken to
-    /// be possible.
+    /// larger. The judged side has a share of `more` beyond what both have now, and one bad request at least is taken
+    /// to be possible.
     pub fn binomial_error(self, more: f64) -> f64 {
         let (bad, all) = (self.before.0 + self.after.0, self.before.1 + self.after.1);
         if self.before.1 == 0 || self.after.1 == 0 {

@@ -33,7 +33,8 @@ pub struct Entry {
     pub git: Option<String>,
     /// Hash of the workload: only entries of one workload make a series.
     pub workload_sha256: String,
-    /// Machine, stack, load, length of a launch and settings of the subject: only entries that share them make a series.
+    /// Machine, stack, load, length of a launch and settings of the subject: only entries that share them make a
+    /// series.
     pub place: String,
     /// By endpoint name.
     pub endpoints: BTreeMap<String, EndpointEntry>,

@@ -15,8 +15,8 @@ pub enum Family {
     LatencyP50,
     /// Means of the response times over the whole mix. Only a comparison of whole rounds tests them.
     LatencyMean,
-    /// Throughput of users who wait for their answers, as the time per answer, so that more is worse as everywhere. Only a
-    /// comparison of whole rounds under the closed model tests it.
+    /// Throughput of users who wait for their answers, as the time per answer, so that more is worse as everywhere.
+    /// Only a comparison of whole rounds under the closed model tests it.
     Throughput,
     /// CPU time per request: what the code costs.
     CpuPerRequest,

@@ -1,7 +1,7 @@
 //! Targets with a limit of their own: percentiles, the error rate, and any other metric.
 //!
-//! A request that failed was slow: in every share it counts as slower than any limit, and the percentiles of the answers
-//! alone stand beside it.
+//! A request that failed was slow: in every share it counts as slower than any limit, and the percentiles of the
+//! answers alone stand beside it.
 
 use std::borrow::Cow;
 
@@ -115,8 +115,9 @@ fn is_missed_by_failures(all: &Measured, percentile: &Percentile) -> bool {
     all.failed_share().is_some_and(|share| share > percentile.tail)
 }
 
-/// Whether a disturbance of the machine may be why a target does not hold: it is missed no more, or not surely, once each
-/// time is allowed what the disturbance may have added. A limit from below is helped by it, so that a hold hangs on it.
+/// Whether a disturbance of the machine may be why a target does not hold: it is missed no more, or not surely, once
+/// each time is allowed what the disturbance may have added. A limit from below is helped by it, so that a hold hangs
+/// on it.
 fn hangs(
     found: Disturbance,
     (limit, limit_us): (Limit, u64),

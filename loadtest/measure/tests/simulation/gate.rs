@@ -394,8 +394,8 @@ pub(crate) fn named(counts: [usize; 6]) -> String {
     named.join(", ")
 }
 
-/// T2: equal code raises at most 20 alarms in 2,000 comparisons at any level, all families together, and its p95 pass at
-/// quiet and moderate. `short` comparisons in a normal run.
+/// T2: equal code raises at most 20 alarms in 2,000 comparisons at any level, all families together, and its p95 pass
+/// at quiet and moderate. `short` comparisons in a normal run.
 fn assert_no_alarm(level: Level, short: usize, p95_pass: bool) {
     let found = tally(design(level, 1.0), repetitions(short, 2_000));
     println!(
@@ -533,8 +533,8 @@ fn few_requests_decide_less_and_nothing_wrong() {
     let comparisons = repetitions(30, 2_000);
     let [equal, slower, twice] = [1.0, 1.1, 2.0].map(|ratio| tally(sparse(ratio), comparisons));
     println!(
-        "a tenth of the requests: alarms {}/{comparisons} ({}), wrong pass at 1.1 {:.3}, 2.0 called {:.3}, all p95 pass \
-         {:.3}",
+        "a tenth of the requests: alarms {}/{comparisons} ({}), wrong pass at 1.1 {:.3}, 2.0 called {:.3}, all p95 \
+         pass {:.3}",
         equal.alarms,
         named(equal.by_family),
         share(slower.passed, comparisons),

@@ -173,8 +173,8 @@ impl Machine {
         self.advance(seconds);
     }
 
-    /// How late the sends of the next slice are at the 99th percentile, seconds, where they are so by `median_ms` in the
-    /// median slice: as unevenly as on a machine whose cores others take in bursts.
+    /// How late the sends of the next slice are at the 99th percentile, seconds, where they are so by `median_ms` in
+    /// the median slice: as unevenly as on a machine whose cores others take in bursts.
     pub(crate) fn lateness_s(&mut self, median_ms: f64) -> f64 {
         if median_ms > 0.0 {
             median_ms / 1000.0 * (LATENESS_SIGMA * self.normal()).exp()

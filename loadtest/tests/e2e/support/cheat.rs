@@ -31,8 +31,8 @@ pub(crate) enum Trick {
     Reset { one_in: u64 },
     /// Sends their heads at once and their bodies so much later.
     SlowBody { one_in: u64, by: Duration },
-    /// Takes so much longer for every request but each fourth: the median moves, and a percentile in the tail where slow
-    /// requests were before does not.
+    /// Takes so much longer for every request but each fourth: the median moves, and a percentile in the tail where
+    /// slow requests were before does not.
     MedianShift { by: Duration },
     /// Takes so much longer in the last quarter of each period.
     SlowQuarter { period: Duration, by: Duration },

@@ -72,7 +72,8 @@ pub(crate) enum Rejected {
     Outdated,
 }
 
-/// The bytes of an entry, whose body is compressed from `pack_from` bytes on; `None` if a part is too long for the format (4 GiB), which Redis would refuse too.
+/// The bytes of an entry, whose body is compressed from `pack_from` bytes on; `None` if a part is too long for the
+/// format (4 GiB), which Redis would refuse too.
 pub(crate) fn encode(identity: Identity<'_>, stored: &Stored, pack_from: usize) -> Option<Vec<u8>> {
     let packed = stored
         .entry

@@ -358,8 +358,8 @@ impl L2 {
         script.arg(&self.names.channel).arg(NONCE_TTL_MS).arg(LOG_MESSAGES);
     }
 
-    /// Writes as an invalidation does, then sends the newest number, and `note`, to this replica's own channel. Whatever
-    /// the breaker says: the answer is what the lease on L1 hangs on.
+    /// Writes as an invalidation does, then sends the newest number, and `note`, to this replica's own channel.
+    /// Whatever the breaker says: the answer is what the lease on L1 hangs on.
     pub(crate) async fn send_heartbeat(&self, note: u64) -> Result<(), RedisFailure> {
         let mut script = scripts::HEARTBEAT.prepare_invoke();
         self.name_row(&mut script);

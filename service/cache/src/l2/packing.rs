@@ -1,6 +1,6 @@
 //! Large bodies in Redis, compressed: less of everybody's connection and of Redis' memory, for some CPU time of whoever
-//! loads and of whoever misses L1. In L1 they are as they are sent. Only with the feature `compression`; without it, what
-//! others have compressed is a miss.
+//! loads and of whoever misses L1. In L1 they are as they are sent. Only with the feature `compression`; without it,
+//! what others have compressed is a miss.
 
 /// The compressed form of `body`, if it is worth it: from `from_bytes` on, and if it is smaller.
 #[cfg(feature = "compression")]

@@ -80,8 +80,8 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
     script(&[compare, LIFE, ANNOUNCE, "return 1"])
 });
 
-/// Writes as an invalidation does, then publishes the newest number to one replica's own channel: a lease on L1 is worth
-/// something only where an invalidation could have been stored. Returns nothing of interest.
+/// Writes as an invalidation does, then publishes the newest number to one replica's own channel: a lease on L1 is
+/// worth something only where an invalidation could have been stored. Returns nothing of interest.
 ///
 /// KEYS: as [`BEAT`]. ARGV: as [`BEAT`], then the channel, and what the replica wants to read back.
 pub(super) static HEARTBEAT: LazyLock<Script> = LazyLock::new(|| {

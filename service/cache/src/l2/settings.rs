@@ -12,8 +12,8 @@ pub struct RedisSettings {
     pub password: Option<String>,
     /// How long one operation may take before the cache goes on without Redis. Default: 100 ms.
     pub command_timeout: Duration,
-    /// From this size on, bodies are compressed in Redis (not in memory). Default: never. Means nothing without the feature
-    /// `compression`.
+    /// From this size on, bodies are compressed in Redis (not in memory). Default: never. Means nothing without the
+    /// feature `compression`.
     pub compress_from_bytes: usize,
     /// How long connecting may take, and how long [`CacheBuilder::build`](crate::CacheBuilder::build) waits for Redis.
     /// Default: 1 s.

@@ -146,10 +146,10 @@ impl Fleet {
         let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().expect("a command"));
-        // A word may have blanks, which are then written as `@`.
+        // A word may have blanks, which are then written as `~`.
         command.arg(
             words
-                .map(|word| word.replace('@', " ").trim_start().to_owned())
+                .map(|word| word.replace('~', " ").trim_start().to_owned())
                 .collect::<Vec<_>>(),
         );
         command.exec_async(&mut connection).await.expect("Redis runs it");
@@ -345,10 +345,10 @@ async fn nobody_reads_old_answers_while_redis_cannot_save() {
         "MISCONF",
         async |fleet| {
             std::fs::remove_dir_all(fleet.redis.directory()).expect("its directory can be removed");
-            fleet.command("CONFIG SET save 3600@1000000").await;
+            fleet.command("CONFIG SET save 3600~1000000").await;
             fleet.command("BGSAVE").await;
         },
-        async |fleet| fleet.command("CONFIG SET save @").await,
+        async |fleet| fleet.command("CONFIG SET save ~").await,
     )
     .await;
 }

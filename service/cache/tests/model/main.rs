@@ -80,7 +80,11 @@ impl Fault {
             Self::Cut => budget.cuts = 1,
             // What a restart brings back multiplies the states: one read is enough to find what a second would.
             Self::Restart => (budget.backups, budget.restarts, budget.reads) = (1, 1, 1),
-            Self::RefusedToOne => (budget.refusals_for_one, budget.acceptances, budget.ticks) = (1, 1, 1),
+            // What each of two replicas may do multiplies the states, too.
+            Self::RefusedToOne => {
+                (budget.refusals_for_one, budget.acceptances, budget.ticks) = (1, 1, 1);
+                budget.reads = 1;
+            }
             Self::RefusedToAll => (budget.refusals_for_all, budget.acceptances, budget.ticks) = (1, 1, 1),
             Self::RefusedForGood => (budget.refusals_for_all, budget.ticks) = (1, 1),
         }

@@ -1,7 +1,7 @@
 //! Faults under load: readers and a writer go on while Redis is cut off, stopped, emptied, replaced or refuses. A
-//! checker looks at every version that a reader saw: none may be older than what its replica had processed when the read
-//! began, nor than what was committed two seconds before, no read may fail, and when the fault is over everybody comes
-//! to the newest version.
+//! checker looks at every version that a reader saw: none may be older than what its replica had processed when the
+//! read began, nor than what was committed two seconds before, no read may fail, and when the fault is over everybody
+//! comes to the newest version.
 
 use std::{
     collections::VecDeque,
@@ -128,7 +128,7 @@ impl Scene {
                         );
                         assert!(
                             version >= settled,
-                            "row {index} on replica {number}: {version}, {settled} was committed {BOUND:?} ago: {cache:?}"
+                            "row {index}, replica {number}: {version}, {settled} was committed {BOUND:?} ago: {cache:?}"
                         );
                         reads += 1;
                     }
