@@ -11,7 +11,7 @@ use crate::support::{Cheat, Finished, Trick, WorkloadText, Workplace, edited, ev
 
 /// `/` and, once in eight times, `/other`; what takes longer than half a second has failed.
 const PAGES: &str = "\
-[think_times]\npause = { constant = { ms = 20 } }\n\
+[think_times]\npause = { constant = { ms = 60 } }\n\
 [endpoints.page]\npath = \"/\"\ntimeout_ms = 500\n\
 [endpoints.other]\npath = \"/other\"\ntimeout_ms = 500\n\
 [journeys.look]\nweight = 7\nsteps = [{ endpoint = \"page\", think = \"pause\" }]\n\
@@ -19,9 +19,9 @@ const PAGES: &str = "\
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-/// Both load models: fifty requests a second, or ten users.
+/// Both load models: fifty requests a second, or thirty users, whose pauses are long beside the steps of a timer.
 fn workload(seconds: f64) -> String {
-    let models = even(50.0, 64) + "[model.closed]\nusers = 10\nramp_s = 0\n";
+    let models = even(50.0, 64) + "[model.closed]\nusers = 30\nramp_s = 0\n";
     let text = WorkloadText {
         name: "battery",
         measure_s: seconds,

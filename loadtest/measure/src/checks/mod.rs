@@ -48,7 +48,21 @@ pub(crate) fn of_rounds(rounds: &Rounds, judged: &str, specs: &[TargetSpec]) -> 
         measured,
     ];
     checks.extend(generator_could_send(rounds.all));
+    checks.extend(few_were_sent_twice(rounds.of(judged), judged));
     checks
+}
+
+/// There only where it failed. A request may be sent again where its connection ended before a byte of the answer came,
+/// because an idle connection may be closed at the same moment; what happens more often is done to requests.
+fn few_were_sent_twice(rounds: &[MeasuredRound], judged: &str) -> Option<Check> {
+    let counted = rounds.iter().filter_map(|round| round.endpoints.get(ALL_ENDPOINTS));
+    let (twice, due) = counted.fold((0, 0), |sum, one| (sum.0 + one.repeated, sum.1 + one.due()));
+    let share = twice as f64 / due.max(1) as f64;
+    (share > MAX_ERROR_RATE && twice >= FEW).then(|| {
+        let (share, bound) = (percent(share), percent(MAX_ERROR_RATE));
+        let detail = format!("{share} of the requests to {judged} lost their connection unanswered (at most {bound})");
+        Check::new("connections last until the answer", false, detail).about(About::Subject)
+    })
 }
 
 /// There only where it failed: requests that were never sent say nothing of the subject, however few they are.
@@ -105,17 +119,21 @@ fn errors_stay_few(rounds: &Rounds, judged: &str, specs: &[TargetSpec]) -> Found
     if specs.iter().any(|spec| asked_error_rate(spec) == Some(ALL_ENDPOINTS)) {
         return Ok(format!("{shown} of requests failed (a target says how many may)"));
     }
-    let mut over = rounds.of(judged).iter().flat_map(|round| round.endpoints.keys());
+    let over = rounds.of(judged).iter().flat_map(|round| round.endpoints.keys());
     let mut seen = BTreeSet::new();
-    let worst = over.find_map(|name| {
+    let over = over.filter_map(|name| {
         let (share, failed) = seen.insert(name).then(|| failed_share(rounds.of(judged), name))?;
         let enough = name == ALL_ENDPOINTS || failed >= FEW;
-        (share > MAX_ERROR_RATE && enough).then(|| format!("{name} of {judged} {}", percent(share)))
+        (share > MAX_ERROR_RATE && enough).then_some((share, name))
     });
+    let worst = over.max_by(|a, b| a.0.total_cmp(&b.0));
     let bound = format!("at most {} over all and at each endpoint", percent(MAX_ERROR_RATE));
     match worst {
         None => Ok(format!("{shown} of requests failed ({bound})")),
-        Some(worst) => Err(format!("{shown} of requests failed, {worst} ({bound})")),
+        Some((share, name)) => {
+            let worst = format!("{name} of {judged} {}", percent(share));
+            Err(format!("{shown} of requests failed, {worst} ({bound})"))
+        }
     }
 }
 
@@ -207,6 +225,19 @@ mod tests {
         let failed: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
         assert_eq!(failed.len(), 1);
         assert!(failed[0].detail.starts_with("1 requests were not sent"), "{failed:?}");
+    }
+
+    #[test]
+    fn connections_that_end_under_requests_are_the_subjects_fault() {
+        for (repeated, ok) in [(1, true), (3, false)] {
+            let mut rounds = rounds();
+            let counts = rounds[1].phases[0].endpoints.get_mut("a").unwrap();
+            counts.repeated = repeated;
+            let checks = of_rounds(&Rounds::decode(&rounds).unwrap(), "new", &[]);
+            let failed: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
+            assert_eq!(failed.is_empty(), ok, "{failed:?}");
+            assert!(failed.iter().all(|check| check.about == About::Subject));
+        }
     }
 
     #[test]
