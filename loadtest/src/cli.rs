@@ -12,7 +12,8 @@ use crate::commands::{
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 pass, or nothing was asked · 1 internal error · 2 usage or bad input file · 3 subject or stack not \
-available · 4 run invalid · 5 targets missed, or the subject did not cope · 6 regression · 7 inconclusive · 130 interrupted";
+available · 4 run invalid · 5 targets missed, or the subject did not cope · 6 regression · 7 inconclusive · \
+130 interrupted";
 
 /// Load testing with evidence: does this build meet its latency targets, and is it better or worse than that one?
 #[derive(Debug, Parser)]

@@ -136,7 +136,7 @@ fn servers_stay_up_until_they_are_told_to_go() {
 }
 
 /// 1. A shell with a file open, as with a lock or a pipe, brings the servers up and ends. 2. They stay up, and nobody
-/// has the file open: who waits for its end waits no longer.
+///    has the file open: who waits for its end waits no longer.
 #[test]
 fn what_the_caller_had_open_ends_with_the_caller() {
     let room = Room::new();

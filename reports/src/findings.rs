@@ -105,10 +105,11 @@ fn target(of: &TargetResult) -> Finding {
         (TargetVerdict::Pass, _) => (End::Passed, "", None),
         (TargetVerdict::Fail, Priority::P2) => (End::Failed("target missed"), "", Some(Notice::Warning)),
         (TargetVerdict::Fail, _) => (End::Failed("target missed"), "", Some(Notice::Error)),
-        (TargetVerdict::Inconclusive, _) => (End::Open, target.word.text, Some(Notice::Warning)),
         (TargetVerdict::NotMeasured, Priority::P2) => (End::Open, target.word.text, None),
         (TargetVerdict::NotMeasured, _) if of.not_yet.is_some() => (End::Open, target.word.text, None),
-        (TargetVerdict::NotMeasured, _) => (End::Open, target.word.text, Some(Notice::Warning)),
+        (TargetVerdict::Inconclusive | TargetVerdict::NotMeasured, _) => {
+            (End::Open, target.word.text, Some(Notice::Warning))
+        }
     };
     Finding {
         class: format!("target.{}", target.priority),

@@ -153,7 +153,7 @@ fn leave_out_disturbed(record: &Record, rounds: &mut Rounds) -> Option<Check> {
     let all: BTreeSet<u32> = record.rounds.iter().map(|round| round.block).collect();
     let alone = all.len() - disturbed.len();
     let planned = record.workload.blocks;
-    let enough = usize::try_from(planned).unwrap_or(usize::MAX).min(MIN_BLOCKS).max(1);
+    let enough = usize::try_from(planned).unwrap_or(usize::MAX).clamp(1, MIN_BLOCKS);
     if alone < enough {
         return checks::repeated(&[], &disturbed, planned);
     }

@@ -605,7 +605,7 @@ mod tests {
             about: About::Machine,
             ..check(false)
         };
-        let (verdict, reason) = of_report(&[noisy.clone()], &[hangs.clone()], &[]);
+        let (verdict, reason) = of_report(std::slice::from_ref(&noisy), std::slice::from_ref(&hangs), &[]);
         assert_eq!(verdict, Verdict::Invalid);
         assert!(reason.contains("`a`") && reason.contains("fsync"), "{reason}");
         let clear = [hangs, target("b", P1, Fail)];

@@ -12,7 +12,7 @@ use measure::{
 };
 use scenarios::Targets;
 
-use crate::error::HarnessError;
+use crate::{error::HarnessError, say};
 
 /// A stored record, with everything that follows from what it counted made anew: what it says of itself is believed in
 /// nothing. One that was edited is said to be.
@@ -21,7 +21,7 @@ pub(super) fn record(file: &Path) -> Result<Record, HarnessError> {
     let wrong = |why: JudgeError| HarnessError::usage(format!("{}: {why}", file.display()));
     rederive(&mut record).map_err(wrong)?;
     if let Some(edited) = record.checks.iter().find(|check| check.name == AS_WRITTEN && !check.ok) {
-        eprintln!("note: {}: {}", file.display(), edited.detail);
+        say::err(format_args!("note: {}: {}", file.display(), edited.detail));
     }
     Ok(record)
 }

@@ -63,7 +63,9 @@ impl<'a> Session<'a> {
     /// Has a plan wait at the end for as long as its time-outs take, and says so.
     pub(super) fn outlasting_timeouts(&self, plan: Plan) -> Plan {
         let (plan, said) = plan.outlasting_timeouts();
-        said.iter().for_each(|line| self.progress.line(line));
+        if let Some(line) = &said {
+            self.progress.line(line);
+        }
         plan
     }
 

@@ -80,7 +80,7 @@ impl Job {
             ("AFTER", &after),
             ("NIGHTLY", &after),
             // What two revisions get without being asked, in the shortest slices.
-            ("COMPARE_OPTIONS", "--model open --blocks 5 --measure-s 0.05"),
+            ("COMPARE_OPTIONS", "--model open --blocks 8 --measure-s 0.05"),
             ("RUN_OPTIONS", "--quick"),
             ("GITHUB_ACTIONS", "true"),
             ("GITHUB_STEP_SUMMARY", "summary.md"),

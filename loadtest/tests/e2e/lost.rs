@@ -179,7 +179,7 @@ fn no_place_before_the_load(place: &Workplace) {
     for out in [file.as_path(), full] {
         let mut arguments = place.run_arguments(&quick(), server.address, &[]);
         let at = arguments.iter().position(|argument| argument == "--out").unwrap();
-        arguments[at + 1] = out.to_str().unwrap().to_owned();
+        out.to_str().unwrap().clone_into(&mut arguments[at + 1]);
         let finished = place.loadtest(&arguments).finish();
         finished.assert_code(2);
         finished.assert_says(out.to_str().unwrap());

@@ -132,7 +132,7 @@ fn an_answer_after_its_time_out_is_an_error() {
         assert_ne!(finished.status.code(), Some(0));
         finished.assert_says("GET page: no answer within 50 ms");
         let all = &record.summary.values().next().unwrap().endpoints[ALL_ENDPOINTS];
-        assert!(all.error_rate == 1.0 && all.count == 0, "{all:?}");
+        assert!(all.error_rate > 0.999 && all.count == 0, "{all:?}");
     }
 }
 
@@ -141,7 +141,7 @@ fn an_answer_after_its_time_out_is_an_error() {
 fn the_drain_waits_for_every_answer() {
     let place = Workplace::new();
     let server = Server::start(|_| {
-        pause(Duration::from_millis(3_000));
+        pause(Duration::from_secs(3));
         Response::ok("ok")
     });
     let text = edited(&constant(10.0), "path = \"/\"", "path = \"/\"\ntimeout_ms = 4000");

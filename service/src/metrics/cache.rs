@@ -123,48 +123,52 @@ impl CacheMetrics {
             "Age of the oldest invalidation that no replica has confirmed; each applies it to itself in a second",
             metrics.oldest_invalidation_s.clone(),
         );
+        metrics.register_counters(registry);
+        metrics
+    }
+
+    fn register_counters(&self, registry: &mut Registry) {
         let mut counter = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
         counter(
             "cache_unconfirmed_invalidations",
             "Invalidations that Redis did not confirm: other replicas do not know of them yet",
-            &metrics.unconfirmed_invalidations,
+            &self.unconfirmed_invalidations,
         );
         counter(
             "cache_fills_rejected",
             "Loads that an invalidation overtook",
-            &metrics.fills_rejected,
+            &self.fills_rejected,
         );
         counter(
             "cache_redis_failures",
             "Redis operations that failed or timed out",
-            &metrics.redis_failures,
+            &self.redis_failures,
         );
         counter(
             "cache_redis_refusals",
             "Redis operations that Redis answered with a refusal of its service",
-            &metrics.redis_refusals,
+            &self.redis_refusals,
         );
         counter(
             "cache_outbox_applied",
             "Committed invalidations that were found unconfirmed in the outbox, and applied here",
-            &metrics.outbox_applied,
+            &self.outbox_applied,
         );
         counter(
             "cache_entries_too_large",
             "Answers that were too large to be kept",
-            &metrics.entries_too_large,
+            &self.entries_too_large,
         );
         counter(
             "cache_verified_answers",
             "Cached answers that were compared with the database, on a timer or on order",
-            &metrics.verified,
+            &self.verified,
         );
         counter(
             "cache_inconsistent_answers",
             "Answers that differed from the database when they were verified or sampled",
-            &metrics.inconsistent,
+            &self.inconsistent,
         );
-        metrics
     }
 
     /// Sets the gauge of the outbox; called when metrics are rendered.

@@ -145,7 +145,7 @@ fn services(compose: &str) -> BTreeMap<String, Vec<String>> {
     let mut current = String::new();
     for line in within.take_while(|line| line.is_empty() || line.starts_with([' ', '#'])) {
         match line.strip_prefix("  ").and_then(|name| name.strip_suffix(':')) {
-            Some(name) if !name.starts_with([' ', '#']) => current = name.to_owned(),
+            Some(name) if !name.starts_with([' ', '#']) => name.clone_into(&mut current),
             _ => services
                 .entry(current.clone())
                 .or_default()

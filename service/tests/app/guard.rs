@@ -119,7 +119,7 @@ async fn a_body_has_its_time_and_its_size() {
     let mut chunked = TcpStream::connect(app.address()).await.expect("connects");
     let head = "POST /auth/token HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n8000\r\n";
     chunked.write_all(head.as_bytes()).await.expect("writes");
-    chunked.write_all(&[b' '; 0x8000]).await.expect("writes");
+    chunked.write_all(&vec![b' '; 0x8000]).await.expect("writes");
     assert!(read(&mut chunked).await.starts_with("HTTP/1.1 413"));
     drop((announced, chunked));
     app.stop().await;

@@ -1,7 +1,7 @@
 //! Are there enough answers for the percentiles that targets ask for?
 
 use crate::record::{About, Check};
-use crate::rounds::MeasuredRound;
+use crate::rounds::{Measured, MeasuredRound};
 use crate::targets::{TargetSpec, asked_percentile};
 
 /// Answers that must be expected above a percentile for it to be one: of fewer, it is the largest time or near it.
@@ -17,7 +17,7 @@ pub(crate) fn of_samples(rounds: &[MeasuredRound], targets: &[TargetSpec]) -> Ch
         let answers: u64 = rounds
             .iter()
             .filter_map(|round| round.endpoints.get(*endpoint))
-            .map(|measured| measured.due())
+            .map(Measured::due)
             .sum();
         // No answer at all is called by another check.
         if answers > 0 && answers as f64 * tail < MIN_ANSWERS_ABOVE {

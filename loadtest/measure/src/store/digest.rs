@@ -82,7 +82,9 @@ fn feed(hash: &mut Sha256, value: &Value) {
         Value::String(string) => text(hash, string),
         Value::Array(items) => {
             hash.update(b"[");
-            items.iter().for_each(|item| feed(hash, item));
+            for item in items {
+                feed(hash, item);
+            }
             hash.update(b"]");
         }
         Value::Object(_) => object(hash, value, |_| true),

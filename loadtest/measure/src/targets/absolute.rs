@@ -3,8 +3,6 @@
 //! A request that failed was slow: in every share it counts as slower than any limit, and the percentiles of the
 //! answers alone stand beside it.
 
-use std::borrow::Cow;
-
 use super::finding::{Finding, NO_INTERVAL, verdict};
 use super::{Evidence, Metric, Percentile};
 use crate::batches::{self, Bad};
@@ -38,7 +36,7 @@ pub(super) fn find(metric: &Metric, limit: Limit, evidence: &Evidence) -> Findin
 /// What the rounds counted of one endpoint.
 struct Rounds<'a> {
     endpoint: &'a str,
-    rounds: &'a [MeasuredRound<'a>],
+    measured: &'a [MeasuredRound<'a>],
     counted: Vec<&'a Measured>,
 }
 
@@ -48,7 +46,7 @@ impl<'a> Rounds<'a> {
         let counted = rounds.iter().filter_map(|round| round.endpoints.get(endpoint));
         Self {
             endpoint,
-            rounds,
+            measured: rounds,
             counted: counted.collect(),
         }
     }
@@ -63,7 +61,7 @@ impl<'a> Rounds<'a> {
     fn share(&self, bad: Bad) -> Option<ClusterRatio> {
         let clusters: Vec<(u64, u64)> = self.counted.iter().map(|round| bad.of(round)).collect();
         let share = ClusterRatio::of(&clusters)?;
-        let single = match self.rounds {
+        let single = match self.measured {
             [only] => batches::share(only, self.endpoint, bad),
             _ => None,
         };
@@ -72,7 +70,7 @@ impl<'a> Rounds<'a> {
 
     /// The clusters in words.
     fn clusters(&self, share: &ClusterRatio) -> String {
-        if self.rounds.len() == 1 && share.clusters > 1 {
+        if self.measured.len() == 1 && share.clusters > 1 {
             format!("{} batches of one round: the conditions of this run", share.clusters)
         } else {
             format!("{} rounds", share.clusters)
@@ -84,14 +82,14 @@ impl<'a> Rounds<'a> {
 fn latency(percentile: Percentile, limit: Limit, rounds: &Rounds, disturbance: Option<Disturbance>) -> Finding {
     let (Limit::Below(limit_ms) | Limit::Above(limit_ms) | Limit::ReducedBy(limit_ms) | Limit::MultipliedBy(limit_ms)) =
         limit;
-    let limit_us = ms_to_us(limit_ms);
-    let Some(share) = rounds.share(Bad::Slower(limit_us)) else {
+    let bound_us = ms_to_us(limit_ms);
+    let Some(share) = rounds.share(Bad::Slower(bound_us)) else {
         return Finding::not_measured("no request was due".to_owned());
     };
     let all = rounds.all();
     let judged = all.judged();
     let by_share = share_verdict(&share, percentile.tail, limit);
-    let verdict = if limit_us > MAX_US && by_share != TargetVerdict::Pass && !is_missed_by_failures(&all, &percentile) {
+    let verdict = if bound_us > MAX_US && by_share != TargetVerdict::Pass && !is_missed_by_failures(&all, &percentile) {
         // Times above the range are not told apart, so that they may be below such a limit.
         TargetVerdict::Inconclusive
     } else {
@@ -100,7 +98,7 @@ fn latency(percentile: Percentile, limit: Limit, rounds: &Rounds, disturbance: O
     Finding {
         observed: judged.quantile_ms(percentile.quantile),
         interval: woodruff(&judged, percentile.quantile, rounds),
-        hangs: disturbance.is_some_and(|found| hangs(found, (limit, limit_us), &percentile, rounds, verdict)),
+        hangs: disturbance.is_some_and(|found| hangs(found, (limit, bound_us), &percentile, rounds, verdict)),
         detail: format!(
             "{}{}",
             share_detail(&share, percentile.tail, limit_ms, rounds),
@@ -120,7 +118,7 @@ fn is_missed_by_failures(all: &Measured, percentile: &Percentile) -> bool {
 /// on it.
 fn hangs(
     found: Disturbance,
-    (limit, limit_us): (Limit, u64),
+    (limit, bound_us): (Limit, u64),
     percentile: &Percentile,
     rounds: &Rounds,
     verdict: TargetVerdict,
@@ -129,7 +127,7 @@ fn hangs(
         return verdict == TargetVerdict::Pass;
     }
     let robust = || {
-        let share = rounds.share(Bad::Slower(found.lengthened_us(limit_us)?))?;
+        let share = rounds.share(Bad::Slower(found.lengthened_us(bound_us)?))?;
         Some(share_verdict(&share, percentile.tail, limit) == TargetVerdict::Fail)
     };
     match verdict {
@@ -140,7 +138,7 @@ fn hangs(
 }
 
 /// The interval of the percentile, milliseconds (Woodruff 1952).
-fn woodruff(judged: &Cow<LatencyHistogram>, quantile: f64, rounds: &Rounds) -> Option<(f64, f64)> {
+fn woodruff(judged: &LatencyHistogram, quantile: f64, rounds: &Rounds) -> Option<(f64, f64)> {
     let share = rounds.share(Bad::Slower(judged.quantile_us(quantile)?))?;
     let (low, high) = percentile::around_us(judged, quantile, share.half_width(TWO_SIDED_95)?)?;
     Some((us_to_ms(low), us_to_ms(high)))

@@ -226,7 +226,7 @@ fn a_pass_on_real_noise_names_what_would_have_failed() {
             .collect();
         let held = kept.iter().filter(|held| **held).count();
         println!("noise bank, {family}: {held} of {} promises held", kept.len());
-        let slack = if kept.len() < 100 { 1 } else { 0 };
+        let slack = usize::from(kept.len() < 100);
         assert!(
             (held + slack) * 10 >= kept.len() * 9,
             "{family}: {held} of {}",

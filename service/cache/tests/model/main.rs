@@ -92,7 +92,9 @@ impl Fault {
     fn whole_budget(self, writes: u8) -> Budget {
         let budget = self.budget(writes);
         match self {
-            Self::RefusedToOne | Self::RefusedToAll if !is_long() => Budget { reads: 1, ..budget },
+            Self::RefusedToOne | Self::RefusedToAll | Self::RefusedForGood if !is_long() => {
+                Budget { reads: 1, ..budget }
+            }
             _ => budget,
         }
     }

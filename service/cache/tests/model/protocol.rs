@@ -493,15 +493,12 @@ impl State {
     }
 
     fn refuse_writes(&mut self, whose: Option<usize>) {
-        match whose {
-            Some(replica) => {
-                self.budget.refusals_for_one -= 1;
-                self.refuses[replica] = true;
-            }
-            None => {
-                self.budget.refusals_for_all -= 1;
-                self.refuses = [true; TWO];
-            }
+        if let Some(replica) = whose {
+            self.budget.refusals_for_one -= 1;
+            self.refuses[replica] = true;
+        } else {
+            self.budget.refusals_for_all -= 1;
+            self.refuses = [true; TWO];
         }
     }
 

@@ -81,7 +81,9 @@ impl Scene {
         let proxy = Proxy::to(server.port()).await;
         let replicas = [build(&proxy).await, build(&proxy).await];
         let outbox = Outbox::default();
-        replicas.iter().for_each(|replica| replica.relay(outbox.clone()));
+        for replica in &replicas {
+            replica.relay(outbox.clone());
+        }
         Self {
             server,
             proxy,

@@ -169,8 +169,8 @@ async fn a_flight_that_began_long_ago_is_not_joined_while_nobody_tells() {
     row.loads_reach(2).await;
     row.open_door();
     for (client, version) in [(early, 1), (soon, 1), (late, 2)] {
-        let served = client.await.expect("runs").expect("loads");
-        assert_eq!(served.entry.expect("a row").version, version);
+        let answer = client.await.expect("runs").expect("loads");
+        assert_eq!(answer.entry.expect("a row").version, version);
     }
 }
 

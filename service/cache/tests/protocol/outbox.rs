@@ -60,7 +60,9 @@ impl tiered_cache::Outbox for Outbox {
     }
 
     async fn confirm(&self, ids: &[i64]) -> Result<(), Self::Error> {
-        ids.iter().for_each(|&id| self.mark_done(id));
+        for &id in ids {
+            self.mark_done(id);
+        }
         Ok(())
     }
 

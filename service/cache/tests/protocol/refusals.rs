@@ -65,7 +65,7 @@ impl Way {
             Self::Full => {
                 server
                     .configure(&[("maxmemory-policy", "noeviction"), ("maxmemory", "1")])
-                    .await
+                    .await;
             }
             Self::ReadOnly => server.order("REPLICAOF 127.0.0.1 1").await,
             Self::WithoutReplicas => server.configure(&[("min-replicas-to-write", "1")]).await,

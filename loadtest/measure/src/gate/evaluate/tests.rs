@@ -202,7 +202,7 @@ fn requests_without_an_answer_regress() {
 #[test]
 fn few_failures_of_one_endpoint_regress() {
     let failing = changed(rounds(48, wobble), |_, slice| {
-        slice.endpoints.get_mut("a").unwrap().errors = 1
+        slice.endpoints.get_mut("a").unwrap().errors = 1;
     });
     let evaluation = evaluated(&failing);
     assert_eq!(outcome(&evaluation, Family::LatencyP95, "a"), Outcome::Pass);
@@ -290,7 +290,7 @@ fn a_side_that_makes_the_generator_late_cannot_pass() {
         evaluation.gate.notes
     );
 
-    let both_late = |block: u32| if block % 2 == 0 { "new" } else { "old" };
+    let both_late = |block: u32| if block.is_multiple_of(2) { "new" } else { "old" };
     let mut fair = rounds(24, wobble);
     for round in fair.iter_mut().filter(|round| round.subject == both_late(round.block)) {
         round.gate_slices[1].lateness_p99_us = 40_000;
@@ -319,7 +319,9 @@ fn lateness_of_both_sides_is_noise() {
 #[test]
 fn cpu_time_that_was_not_read_does_not_pass() {
     let mut unread = rounds(24, wobble);
-    unread.iter_mut().for_each(|round| round.resident_cpu = None);
+    for round in &mut unread {
+        round.resident_cpu = None;
+    }
     let evaluation = evaluated(&unread);
     assert_eq!(evaluation.next, Next::Decided, "no block would change it");
     let cpu = &evaluation.gate.families[2];
