@@ -19,9 +19,10 @@ fn workload() -> String {
     let text = WorkloadText {
         name: "page",
         blocks: 2,
-        model: &(closed(2) + "[model.open]\nrate = { constant = { per_s = 100 } }\n"),
+        model: &(closed(40) + "[model.open]\nrate = { constant = { per_s = 100 } }\n"),
         quick: "warm_up_s = 0.2\nmeasure_s = 1\nblocks = 2\n",
-        rest: &page(5),
+        // Long beside the steps of a timer, and requests enough for two blocks to hold a p95.
+        rest: &page(50),
         ..WorkloadText::default()
     };
     text.to_string()
