@@ -129,7 +129,8 @@ fn stopped_in_the_measured_phase(place: &Workplace) {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let server = answers();
         let mut run = place.loadtest(&place.run_arguments(&workload(3_600.0, 1, &page(1)), server.address, &[]));
-        run.wait_for(" measure");
+        // Not the announcement, which says how long is measured.
+        run.wait_for(&format!("{} measure", server.address));
         run.signal(signal);
         run.finish().assert_code(130);
         let record = place.record();
