@@ -444,6 +444,7 @@ impl State {
     /// Takes one step; an error is a broken promise.
     pub(crate) fn take(&mut self, step: Step, guards: Guards) -> Checked {
         self.do_step(step, guards)?;
+        self.would_answer_well(guards)?;
         self.forget();
         self.rename_nonces();
         Ok(())
@@ -631,6 +632,19 @@ impl State {
         Ok(())
     }
 
+    /// What a read would be answered with, if it came now and nothing came between its steps: out of L1, or of Redis.
+    /// So that a search with one read sees what a second would find.
+    fn would_answer_well(&self, guards: Guards) -> Checked {
+        for replica in &self.replicas {
+            let floor = replica.processed.max(self.settled);
+            let from_l2 = || self.l2_answer(guards).filter(|_| replica.uses_l2(guards));
+            if let Some(version) = replica.l1_answer(guards).or_else(from_l2) {
+                at_least(version, floor, "a read that came now")?;
+            }
+        }
+        Ok(())
+    }
+
     fn fly(&mut self, number: usize, index: usize, guards: Guards) -> Checked {
         let mut flight = self.replicas[number].flights[index];
         match flight.phase {
@@ -653,10 +667,8 @@ impl State {
     }
 
     fn look_in_l2(&mut self, number: usize, flight: &mut Flight, guards: Guards) {
-        let replica = &self.replicas[number];
-        let uses_l2 = replica.linked && !(guards.bypass && replica.bypass.contains(&true));
         flight.phase = Phase::Load;
-        if !uses_l2 {
+        if !self.replicas[number].uses_l2(guards) {
             return;
         }
         if let Some(version) = self.l2_answer(guards) {
@@ -949,6 +961,10 @@ impl State {
 impl Replica {
     fn l1_answer(&self, guards: Guards) -> Option<u8> {
         self.l1.filter(|_| self.leased || !guards.lease)
+    }
+
+    fn uses_l2(&self, guards: Guards) -> bool {
+        self.linked && !(guards.bypass && self.bypass.contains(&true))
     }
 
     fn land(&mut self, flight: Flight, guards: Guards) -> Checked {
