@@ -64,6 +64,9 @@ fn a_target_that_cannot_hold_gives_exit_code_5() {
         workload.to_str().unwrap(),
         "--targets",
         targets.to_str().unwrap(),
+        // Two blocks of so few requests decide no p95.
+        "--blocks",
+        "4",
     ];
     let (place, finished, record) = judged(5, |place| place.compare(&arguments).finish());
     place.assert_nothing_left(&finished);

@@ -232,7 +232,7 @@ fn a_file_that_cannot_be_written(place: &Workplace) {
 fn the_directory_is_gone(place: &Workplace) {
     let server = answers();
     let mut run = place.loadtest(&place.run_arguments(&workload(2.0, 1, &page(1)), server.address, &[]));
-    run.wait_for(" measure");
+    run.wait_for(&format!("{} measure", server.address));
     fs::remove_dir_all(place.out()).unwrap();
     let finished = run.finish();
     let record = assert_kept_elsewhere(place, &finished);

@@ -179,7 +179,7 @@ fn hidden_think_time_is_detected() {
     let place = Workplace::new();
     let server = Server::start(|_| Response::ok("ok"));
     let mut run = place.loadtest(&place.run_arguments(&constant(50.0), server.address, &["--users", "4"]));
-    run.wait_for(" measure");
+    run.wait_for(&format!("{} measure", server.address));
     run.signal(Signal::SIGSTOP);
     pause(Duration::from_millis(500));
     run.signal(Signal::SIGCONT);
