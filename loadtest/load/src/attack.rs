@@ -50,8 +50,8 @@ pub struct AttackSpec<'a> {
     pub slice: Option<SliceRules>,
 }
 
-/// What makes a load a slice of a gate: every endpoint equally often, and its sequences go on where the slice before
-/// ended.
+/// The rest of a load that is a slice of a gate: every endpoint equally often, and its sequences go on where the slice
+/// before ended.
 pub struct SliceRules {
     /// How far the sequences have come.
     pub sequences: Arc<Sequences>,

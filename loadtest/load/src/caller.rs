@@ -25,7 +25,7 @@ use crate::{
 pub(crate) struct Due<'a> {
     /// Index into the workload's endpoints.
     pub(crate) endpoint: usize,
-    /// What to take from the answer.
+    /// Values to take from the answer.
     pub(crate) extract: &'a [Extract],
     /// When the schedule wanted it sent; absent in the closed model, where nobody but the user decides.
     pub(crate) intended_us: Option<u64>,
@@ -165,7 +165,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// What of the answer will be looked into.
+/// The parts of the answer that will be looked into.
 pub(crate) fn expecting(endpoint: &Endpoint, extract: &[Extract]) -> Expecting {
     Expecting {
         head_only: endpoint.method == Method::Head,
@@ -212,7 +212,7 @@ impl Failure<'_> {
 }
 
 impl Wrong {
-    /// What was expected and what came instead.
+    /// In words: the expectation, and the answer that came instead.
     pub(crate) fn describe(&self, endpoint: &Endpoint, answer: Option<&Answer>) -> String {
         match self {
             Self::Status(status) => {

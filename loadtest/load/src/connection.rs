@@ -31,7 +31,7 @@ pub struct Target {
     /// The addresses that its name stands for, at least one. Connections begin at them in turn, and go on to the next
     /// where one refuses.
     pub addresses: Vec<SocketAddr>,
-    /// What stands in the `host` header.
+    /// The `host` header.
     pub host: String,
 }
 
@@ -230,7 +230,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// What went wrong first: where no byte came back, that the request could not be sent.
+    /// The first cause of `error`: a request that could not be sent, where no byte of an answer came back.
     fn cause(&mut self, error: SendError) -> SendError {
         match self.not_sent.take().filter(|_| self.answer.is_untouched()) {
             Some(not_sent) => SendError::Broken(not_sent),

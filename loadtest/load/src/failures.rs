@@ -20,7 +20,7 @@ const MAX_GROUPS: usize = 500;
 /// every request.
 const MAX_LOOKED_AT: u64 = 100;
 
-/// What was not as expected of a whole answer.
+/// The part of a whole answer that was not as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wrong {
     /// Another status.

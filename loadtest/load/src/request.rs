@@ -69,8 +69,8 @@ fn push_all<const N: usize>(text: &mut String, parts: [&str; N]) {
     }
 }
 
-/// What a header value may hold: no control characters, and so no line's end. Beyond ASCII it goes out as UTF-8 (the
-/// `obs-text` of RFC 9110, section 5.5).
+/// Whether a header value may have this byte: no control character but a tab, and so no line's end. Beyond ASCII it
+/// goes out as UTF-8 (the `obs-text` of RFC 9110, section 5.5).
 fn is_visible(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | b'\t' | 0x80..)
 }

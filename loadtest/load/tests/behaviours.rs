@@ -1,4 +1,4 @@
-//! What servers do, good and bad, over raw sockets, under both load models: every request is counted once, in the class
+//! Behaviours of servers, good and bad, over raw sockets, under both load models: each request counts once, in the class
 //! of what became of it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
@@ -20,7 +20,7 @@ use scenarios::{Schedule, Workload};
 use socket2::SockRef;
 use tokio_util::sync::CancellationToken;
 
-/// What a server does with a request that it has read to the empty line.
+/// The behaviour of a server towards a request that it has read to the empty line.
 #[derive(Clone, Copy)]
 enum Act {
     /// Writes it, and waits for the next request.
@@ -411,7 +411,7 @@ fn counted(report: &LoadReport) -> Counted {
     sum
 }
 
-/// What must have been counted of so many requests.
+/// The counts that so many requests must give.
 fn expected(behaviour: &Behaviour, requests: u64) -> Counted {
     let mut sum = Counted::default();
     for number in 0..requests {

@@ -30,6 +30,13 @@ async fn drivers_shown(app: &App) -> i64 {
     summary["drivers"].as_i64().unwrap_or_else(|| panic!("{summary}"))
 }
 
+async fn until_shown(app: &App) {
+    eventually("the portfolio is shown", async || {
+        (drivers_shown(app).await == 20).then_some(())
+    })
+    .await;
+}
+
 async fn seed(scene: &Scene, variables: &[(&str, String)]) {
     let mut command = executable();
     command
@@ -47,16 +54,13 @@ async fn seeding_ends_what_was_cached_of_the_empty_database() {
     let app = scene.app().set("CACHE_TTL_DASHBOARD", "3600").start().await;
     assert_eq!(drivers_shown(&app).await, 0);
     seed(&scene, &[]).await;
-    eventually("the portfolio is shown", async || {
-        (drivers_shown(&app).await == 20).then_some(())
-    })
-    .await;
+    until_shown(&app).await;
     app.stop().await;
     scene.end().await;
 }
 
-/// As before, but the service has stopped before the database is seeded, and starts again after: its answers wait in
-/// Redis.
+/// 1. A service answers out of the empty database, and stops. 2. The database is seeded. 3. The service starts again,
+///    with its old answers in Redis.
 #[tokio::test]
 async fn seeding_ends_what_a_service_has_left_in_redis() {
     let scene = Scene::empty().await;
@@ -65,10 +69,7 @@ async fn seeding_ends_what_a_service_has_left_in_redis() {
     app.stop().await;
     seed(&scene, &[("REDIS_URL", scene.redis_url())]).await;
     let app = scene.app().set("CACHE_TTL_DASHBOARD", "3600").start().await;
-    eventually("the portfolio is shown", async || {
-        (drivers_shown(&app).await == 20).then_some(())
-    })
-    .await;
+    until_shown(&app).await;
     app.stop().await;
     scene.end().await;
 }

@@ -22,7 +22,7 @@ const DERIVED: [&str; 9] = [
     "gate",
     "baseline",
     "digest",
-    // Parts of these two are data, see below.
+    // Some of them are data all the same, see `of`.
     "checks",
 ];
 

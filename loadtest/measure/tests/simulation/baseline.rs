@@ -13,7 +13,7 @@ use measure::record::{
 use measure::rounds::measured;
 use rayon::prelude::*;
 
-use crate::noise::{AWFUL, ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET};
+use crate::noise::{AWFUL, ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET, micros};
 use crate::repetitions;
 
 /// A run of the report: five blocks of 20 s, each with a launch, a clone of the database and a warm-up before it.
@@ -81,15 +81,6 @@ fn round(block: u32, times: &[Vec<f64>]) -> Round {
         }],
         ..Round::default()
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "times are positive and short"
-)]
-fn micros(seconds: f64) -> u64 {
-    (seconds * 1e6) as u64
 }
 
 /// Shares of comparisons that called a regression, and that passed every endpoint.

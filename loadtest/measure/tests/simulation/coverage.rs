@@ -4,7 +4,7 @@ use measure::histogram::LatencyHistogram;
 use measure::percentile;
 use rayon::prelude::*;
 
-use crate::noise::{ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET};
+use crate::noise::{ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET, micros};
 use crate::repetitions;
 
 /// Length of what one interval is made of, seconds.
@@ -30,15 +30,6 @@ fn seconds(level: Level, seed: u64, count: u32) -> Vec<LatencyHistogram> {
             histogram
         })
         .collect()
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "times are positive and short"
-)]
-fn micros(seconds: f64) -> u64 {
-    (seconds * 1e6) as u64
 }
 
 fn merged(seconds: &[LatencyHistogram]) -> LatencyHistogram {

@@ -11,7 +11,9 @@ use measure::gate::{Evaluation, FAMILIES, GateRules, Next, Stages, decision, eva
 use measure::record::{ALL_ENDPOINTS, CANARY, Comparison, Family, GateSlice, Outcome, Round};
 use rayon::prelude::*;
 
-use crate::noise::{AWFUL, ENDPOINTS, FAILED_S, Launch, Level, MODERATE, Machine, NOISY, QUIET, RATE_PER_S, quantile};
+use crate::noise::{
+    AWFUL, ENDPOINTS, FAILED_S, Launch, Level, MODERATE, Machine, NOISY, QUIET, RATE_PER_S, micros, quantile,
+};
 use crate::repetitions;
 
 pub(crate) const SIDES: Sides = Sides {
@@ -206,15 +208,6 @@ impl Counted {
             ..Block::default()
         }
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "times are positive and short"
-)]
-fn micros(seconds: f64) -> u64 {
-    (seconds * 1e6) as u64
 }
 
 /// Names that sort as their numbers do.

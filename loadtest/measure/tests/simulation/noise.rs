@@ -334,3 +334,13 @@ pub(crate) fn quantile(times: &mut [f64], percent: usize) -> f64 {
     let rank = (times.len() * percent).div_ceil(100).saturating_sub(1);
     *times.select_nth_unstable_by(rank, f64::total_cmp).1
 }
+
+/// A time in microseconds, as histograms count it.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "times are positive and short"
+)]
+pub(crate) fn micros(seconds: f64) -> u64 {
+    (seconds * 1e6) as u64
+}
