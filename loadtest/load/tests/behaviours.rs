@@ -1,5 +1,5 @@
-//! Behaviours of servers, good and bad, over raw sockets, under both load models: each request counts once, in the class
-//! of what became of it.
+//! Behaviours of servers, good and bad, over raw sockets, under both load models: each request counts once, in the
+//! class of what became of it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
