@@ -1,16 +1,8 @@
 //! Verdicts, outcomes and limits in words, with a symbol, so that colour is never the only carrier.
 
 use measure::figures::{self, Unit};
-use measure::record::{ALL_ENDPOINTS, Limit, Outcome, Priority, TargetVerdict, Verdict};
-
-/// Name of an endpoint for people.
-pub(crate) fn endpoint_title(endpoint: &str) -> &str {
-    if endpoint == ALL_ENDPOINTS {
-        "all requests"
-    } else {
-        endpoint
-    }
-}
+pub(crate) use measure::record::endpoint_title;
+use measure::record::{Limit, Outcome, Priority, TargetVerdict, Verdict};
 
 /// A judgement as it is shown: symbol and word, and the tone that picks the colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

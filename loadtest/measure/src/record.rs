@@ -502,6 +502,15 @@ pub struct ConsistencySummary {
 /// The name under which the whole mix stands in [`Summary::endpoints`].
 pub const ALL_ENDPOINTS: &str = "all";
 
+/// Name of an endpoint for people.
+pub fn endpoint_title(endpoint: &str) -> &str {
+    if endpoint == ALL_ENDPOINTS {
+        "all requests"
+    } else {
+        endpoint
+    }
+}
+
 /// Latency of one endpoint, from the merged histograms (percentiles are never averaged). A request that failed counts
 /// in the percentiles as slower than any answer, so that one that lies among them is 60,000 ("over 60 s"); mean,
 /// largest and curve are those of the answers. Where nothing was due, all are 0.

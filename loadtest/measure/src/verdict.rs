@@ -11,7 +11,7 @@ use crate::gate::promise;
 use crate::limits::{MIN_BLOCKS, TOLERANCE};
 use crate::record::{
     ALL_ENDPOINTS, About, Capacity, CapacityOutcome, Check, Comparison, GateDecision, Limit, Outcome, Priority,
-    Purpose, Record, TargetResult, TargetVerdict, Verdict,
+    Purpose, Record, TargetResult, TargetVerdict, Verdict, endpoint_title,
 };
 
 /// Offenders named in the sentence; the rest is counted.
@@ -216,7 +216,7 @@ fn undecided<'c>(
         .map(|one| {
             let why = match (one.outcome, one.mde) {
                 (Outcome::InsufficientData, _) if (one.blocks as usize) < MIN_BLOCKS => {
-                    format!("{} blocks are too few, {MIN_BLOCKS} are needed", one.blocks)
+                    format!("{} blocks with data are too few, {MIN_BLOCKS} are needed", one.blocks)
                 }
                 (Outcome::InsufficientData, _) => "too little data".to_owned(),
                 (_, Some(mde)) => {
@@ -225,7 +225,7 @@ fn undecided<'c>(
                 }
                 (_, None) => "too few blocks".to_owned(),
             };
-            format!("{} of {}: {why}", one.family, one.endpoint)
+            format!("{}: {why}", compared(one))
         })
         .collect()
 }
@@ -356,20 +356,21 @@ fn regressions(comparisons: &[&Comparison]) -> Vec<String> {
     regressed
         .map(|one| {
             if one.family.is_share() {
-                return format!(
-                    "{} of {} is higher than that of {}",
-                    one.family, one.endpoint, one.before
-                );
+                return format!("{} is higher than that of {}", compared(one), one.before);
             }
             format!(
-                "{} of {} is {} times that of {}",
-                one.family,
-                one.endpoint,
+                "{} is {} times that of {}",
+                compared(one),
                 figure(one.ratio),
                 one.before
             )
         })
         .collect()
+}
+
+/// What a comparison is about, as tables name it.
+fn compared(one: &Comparison) -> String {
+    format!("{} of {}", one.family.title(), endpoint_title(&one.endpoint))
 }
 
 /// What is said of targets that hold; nothing where none were given.
@@ -505,7 +506,7 @@ mod tests {
         let (_, slower) = of_report(&[], &[], &[comparison(Outcome::Regress)]);
         assert_eq!(
             slower,
-            "slower than before: latency_p95 of all is 1.2 times that of phase1"
+            "slower than before: p95 latency of all requests is 1.2 times that of phase1"
         );
     }
 
@@ -620,7 +621,7 @@ mod tests {
         assert_eq!(verdict, Verdict::Inconclusive);
         assert_eq!(
             reason,
-            "not decided: latency_p95 of all: this run could only see slowdowns above 25 %"
+            "not decided: p95 latency of all requests: this run could only see slowdowns above 25 %"
         );
         let regressed = [comparison(Outcome::Regress), noisy];
         assert_eq!(of_gate(&[], &[], &regressed).0, Verdict::Regression);
@@ -629,7 +630,7 @@ mod tests {
             of_gate(&[], &[], &[comparison(Outcome::InsufficientData)]),
             (
                 Verdict::Inconclusive,
-                "not decided: latency_p95 of all: too little data".to_owned()
+                "not decided: p95 latency of all requests: too little data".to_owned()
             )
         );
     }

@@ -243,7 +243,7 @@ fn misses_and_regressions_have_their_codes() {
     let desk = Desk::new();
     let (slow, old) = (desk.save("slow", &run(9, 5, 2.0)), desk.save("old", &run(0, 5, 1.0)));
     let output = judge(&[&slow, "--baseline", &old]);
-    assert_ends(&output, 6, &["✗ REGRESSION", "latency_p95 of all is 2 times"]);
+    assert_ends(&output, 6, &["✗ REGRESSION", "p95 latency of all requests is 2 times"]);
     let strict = desk.targets("page", 12.0);
     assert_ends(
         &judge(&[&slow, "--targets", &strict]),
@@ -304,7 +304,7 @@ fn a_missing_endpoint_is_never_passed_over() {
     assert_ends(
         &judge(&[&lacking, "--baseline", &old]),
         7,
-        &["other answered in baseline", "latency_p95 of other: too little data"],
+        &["other answered in baseline", "p95 latency of other: 0 blocks with data are too few"],
     );
     assert_ends(
         &judge(&[&lacking, "--targets", &desk.targets("othr", 5.0)]),
@@ -528,7 +528,12 @@ fn github_gets_annotations_and_a_summary_with_a_link_to_the_run() {
         &[&slow, "--baseline", &old],
         &[("GITHUB_STEP_SUMMARY", "/nowhere/summary")],
     );
-    assert_ends(&unwritable, 2, &["GITHUB_STEP_SUMMARY=/nowhere/summary"]);
+    assert_ends(&unwritable, 6, &["GITHUB_STEP_SUMMARY=/nowhere/summary"]);
+    let same = judge_in(
+        &[&old, "--targets", &desk.targets("page", 5_000.0)],
+        &[("GITHUB_STEP_SUMMARY", "/nowhere/summary")],
+    );
+    assert_ends(&same, 1, &["GITHUB_STEP_SUMMARY=/nowhere/summary"]);
 }
 
 /// What the table of a terminal looks like.
@@ -538,7 +543,10 @@ fn the_table_puts_first_what_needs_a_look() {
     let (slow, old) = (desk.save("slow", &run(9, 5, 2.0)), desk.save("old", &run(0, 5, 1.0)));
     let output = judge(&[&slow, "--targets", &desk.targets("page", 50.0), "--baseline", &old]);
     let text = said(&output);
-    let rows: Vec<&str> = text.lines().filter(|line| line.contains("p95 latency")).collect();
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with(' ') && line.contains("p95 latency"))
+        .collect();
     assert!(rows[0].contains("✓ holds") && rows[0].contains("< 50 ms"), "{text}");
     assert!(
         rows[1..]

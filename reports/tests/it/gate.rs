@@ -37,7 +37,7 @@ fn annotations_are_one_command_per_finding() {
     let text = annotations(&support::gate());
     let lines: Vec<&str> = text.lines().collect();
     assert!(
-        lines[0].starts_with("::error title=REGRESSION::slower than before: latency_p95 of risk_current"),
+        lines[0].starts_with("::error title=REGRESSION::slower than before: p95 latency of risk_current"),
         "{text}"
     );
     assert!(

@@ -110,7 +110,7 @@ pub(crate) fn gate() -> Record {
     record.verdict = Verdict::Regression;
     record.exit_code = record.verdict.exit_code();
     record.verdict_reason =
-        String::from("slower than before: latency_p95 of risk_current is 1.21 times that of phase1");
+        String::from("slower than before: p95 latency of risk_current is 1.21 times that of phase1");
     for comparison in &mut record.comparisons {
         comparison.outcome = match (comparison.family, comparison.endpoint.as_str()) {
             (Family::LatencyP95, "risk_current") => Outcome::Regress,
