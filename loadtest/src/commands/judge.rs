@@ -18,7 +18,7 @@ use super::{ending, files};
 use crate::{compare::output, error::HarnessError, say};
 
 /// Where the judgement goes without `--out`: beside the record.
-const DIRECTORY: &str = "gate";
+const DIRECTORY: &str = "judgement";
 const VERDICT: &str = "verdict.json";
 
 /// Judge a stored record: against targets, against stored baselines, or both
@@ -50,7 +50,7 @@ pub(crate) struct JudgeArgs {
     /// Address of the report for the Markdown's link [default: the run's page on GitHub, else the file beside it]
     #[arg(long, value_name = "URL")]
     report_url: Option<String>,
-    /// Where the judgement goes [default: `gate` beside the record]
+    /// Where the judgement goes [default: `judgement` beside the record]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

@@ -17,8 +17,8 @@ use crate::{
     compare::{
         Plan, Purpose,
         capacity::Surroundings,
-        judge::{self, Servers},
         output::OutputDir,
+        records::{self, Servers},
         run::Run,
     },
     error::HarnessError,
@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
             interrupt: &self.interrupt,
         };
         let (outcome, found) = work(around).await;
-        let servers = stack.as_ref().map(judge::servers).unwrap_or_default();
+        let servers = stack.as_ref().map(records::servers).unwrap_or_default();
         let stopped = match stack {
             Some(stack) => stack.stop().await.map_err(HarnessError::internal),
             None => Ok(()),
@@ -152,7 +152,7 @@ pub(super) struct Ended {
 impl Ended {
     /// The record of what was measured, which nobody has judged yet.
     pub(super) fn unjudged(&self, plan: &Plan, rounds: Vec<Round>) -> Record {
-        judge::unjudged(plan, self.out.id(), self.servers.clone(), rounds)
+        records::unjudged(plan, self.out.id(), self.servers.clone(), rounds)
     }
 
     /// Judges a record, prints the summary, then what ended the run early, and writes everything. The exit code of the
@@ -162,7 +162,7 @@ impl Ended {
         if let Err(error) = self.out.flush(&unjudged) {
             say::err(format_args!("warning: {error}"));
         }
-        let record = judge::conclude(unjudged, targets, self.failure.as_ref())?;
+        let record = records::conclude(unjudged, targets, self.failure.as_ref())?;
         ending::verdict(&reports::text(&record));
         if let Some(failure) = &self.failure {
             say::err(format_args!("error: {}", load::printable(&failure.to_string())));

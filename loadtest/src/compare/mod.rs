@@ -4,9 +4,9 @@ mod block;
 pub(crate) mod capacity;
 mod display;
 mod gate;
-pub(crate) mod judge;
 pub(crate) mod output;
 mod plan;
+pub(crate) mod records;
 mod round;
 pub(crate) mod run;
 

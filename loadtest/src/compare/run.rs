@@ -18,9 +18,9 @@ use stack::Stack;
 use super::{
     block::{Block, ShownFailures},
     gate::{self, minutes},
-    judge,
     output::OutputDir,
     plan::{Plan, PlannedLaunch, Purpose},
+    records,
     round::{self, Unfinished},
 };
 use crate::{
@@ -268,8 +268,8 @@ impl<'a> Run<'a> {
         let Surroundings {
             stack, out, progress, ..
         } = self.around;
-        let servers = stack.map(judge::servers).unwrap_or_default();
-        let unjudged = judge::unjudged(self.plan, out.id(), servers, self.rounds.clone());
+        let servers = stack.map(records::servers).unwrap_or_default();
+        let unjudged = records::unjudged(self.plan, out.id(), servers, self.rounds.clone());
         if let Err(error) = out.flush(&unjudged) {
             progress.line(&format!("warning: what was measured so far is not kept: {error}"));
         }

@@ -234,7 +234,7 @@ fn a_record_that_holds_passes_and_everything_is_written() {
         summary.starts_with("## ✓ PASS") && summary.contains("[Report](<report.html>)"),
         "{summary}"
     );
-    let page = fs::read_to_string(desk.path("new/gate/report.html")).unwrap();
+    let page = fs::read_to_string(desk.path("new/judgement/report.html")).unwrap();
     assert!(page.contains("Against the baseline"));
 }
 
@@ -304,7 +304,10 @@ fn a_missing_endpoint_is_never_passed_over() {
     assert_ends(
         &judge(&[&lacking, "--baseline", &old]),
         7,
-        &["other answered in baseline", "p95 latency of other: 0 blocks with data are too few"],
+        &[
+            "other answered in baseline",
+            "p95 latency of other: 0 blocks with data are too few",
+        ],
     );
     assert_ends(
         &judge(&[&lacking, "--targets", &desk.targets("othr", 5.0)]),
