@@ -237,7 +237,7 @@ fn compare_rate_limit() {
 fn compare_of_too_few_blocks() {
     let record = compare([Trick::Honest, Trick::Slower { by: MS(100) }], 3, 7);
     assert!(
-        record.verdict_reason.contains("3 blocks are too few"),
+        record.verdict_reason.contains("3 blocks with data are too few"),
         "{}",
         record.verdict_reason
     );

@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use measure::record::{ALL_ENDPOINTS, PHASE_MEASURE, Verdict};
+use measure::record::{ALL_ENDPOINTS, Model, PHASE_MEASURE, Verdict};
 use nix::sys::signal::Signal;
 
-use crate::support::{Response, Server, WorkloadText, Workplace, check, edited, even, even_at, page, pause};
+use crate::support::{
+    Response, Server, WorkloadText, Workplace, check, edited, even, even_at, page, pause, repository,
+};
 
 /// Requests for `/` under a load model of the test's, with pauses of 20 ms in the closed one.
 fn workload(model: &str) -> String {
@@ -231,5 +233,27 @@ fn a_second_interrupt_abandons_what_is_in_flight() {
         run.wait_for("stopping:");
         run.signal(Signal::SIGINT);
         run.finish().assert_code(130);
+    }
+}
+
+/// The shortest workload that `docs/WORKLOADS.md` shows runs as it stands there, in the model that is asked for.
+#[test]
+fn the_whole_workload_of_the_documentation_runs_in_both_models() {
+    let page = std::fs::read_to_string(repository("docs/WORKLOADS.md")).unwrap();
+    let (_, after) = page.split_once("```toml\n").unwrap();
+    let (text, _) = after.split_once("```").unwrap();
+    for (load, model) in [(["--users", "10"], Model::Closed), (["--rate", "50"], Model::Open)] {
+        let place = Workplace::new();
+        let server = Server::start(|_| Response::ok("ok"));
+        let (finished, record) = place.measure(text, server.address, &["--quick", "--blocks", "1", load[0], load[1]]);
+        assert_eq!(
+            (record.workload.model, record.rounds.len()),
+            (model, 1),
+            "{}",
+            finished.text
+        );
+        let summary = record.summary.values().next().unwrap();
+        let page = &summary.endpoints["page"];
+        assert!(page.count > 20 && page.error_rate == 0.0, "{}", finished.text);
     }
 }
