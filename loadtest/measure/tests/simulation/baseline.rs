@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta};
 use measure::baseline::{BaselineRules, compare};
-use measure::histogram::LatencyHistogram;
 use measure::record::{
-    Baseline, BaselineEvidence, EndpointCounts, Machine as Host, Outcome, PHASE_MEASURE, Phase, Record, Round,
-    SCHEMA_VERSION, Subject, Verdict,
+    Baseline, BaselineEvidence, Machine as Host, Outcome, PHASE_MEASURE, Phase, Record, Round, SCHEMA_VERSION, Subject,
+    Verdict,
 };
 use measure::rounds::measured;
 use rayon::prelude::*;
 
-use crate::noise::{AWFUL, ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET, micros};
+use crate::noise::{AWFUL, ENDPOINTS, Level, MODERATE, Machine, NOISY, QUIET, counts};
 use crate::repetitions;
 
 /// A run of the report: five blocks of 20 s, each with a launch, a clone of the database and a warm-up before it.
@@ -58,18 +57,8 @@ fn run(level: Level, seed: u64, ratio: f64) -> Record {
 }
 
 fn round(block: u32, times: &[Vec<f64>]) -> Round {
-    let endpoints = times.iter().enumerate().map(|(index, times)| {
-        let mut histogram = LatencyHistogram::new();
-        for seconds in times {
-            histogram.record_us(micros(*seconds));
-        }
-        let counts = EndpointCounts {
-            count: histogram.len(),
-            hdr: histogram.encode(),
-            ..EndpointCounts::default()
-        };
-        (format!("{index}"), counts)
-    });
+    let endpoints = times.iter().enumerate();
+    let endpoints = endpoints.map(|(index, times)| (format!("{index}"), counts(times)));
     Round {
         block,
         subject: "s".to_owned(),

@@ -5,6 +5,7 @@
 
 mod bank;
 mod baseline;
+mod closed;
 mod coverage;
 mod gate;
 mod noise;

@@ -1,5 +1,7 @@
 //! The noise model of STATISTICS section 1: what a shared machine does to latencies.
 
+use measure::histogram::LatencyHistogram;
+use measure::record::EndpointCounts;
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution as _, Exp1, Open01, StandardNormal};
@@ -140,7 +142,8 @@ impl Machine {
         machine
     }
 
-    fn normal(&mut self) -> f64 {
+    /// A standard normal deviate.
+    pub(crate) fn normal(&mut self) -> f64 {
         StandardNormal.sample(&mut self.rng)
     }
 
@@ -343,4 +346,17 @@ pub(crate) fn quantile(times: &mut [f64], percent: usize) -> f64 {
 )]
 pub(crate) fn micros(seconds: f64) -> u64 {
     (seconds * 1e6) as u64
+}
+
+/// Times of one endpoint, seconds, as a record counts them.
+pub(crate) fn counts(times: &[f64]) -> EndpointCounts {
+    let mut histogram = LatencyHistogram::new();
+    for seconds in times {
+        histogram.record_us(micros(*seconds));
+    }
+    EndpointCounts {
+        count: histogram.len(),
+        hdr: histogram.encode(),
+        ..EndpointCounts::default()
+    }
 }
