@@ -3,7 +3,7 @@
 use measure::record::{ALL_ENDPOINTS, TargetVerdict, Verdict};
 use nix::sys::signal::Signal;
 
-use crate::support::{Finished, Response, Server, Workplace, data, judged, repository};
+use crate::support::{Finished, Response, Server, Workplace, assert_blocks, data, judged, repository};
 
 const SHORT: &str = "short.toml";
 
@@ -30,7 +30,7 @@ fn phase2_is_ahead_of_phase1() {
         "{:#?}",
         record.targets
     );
-    assert_eq!(record.rounds.len(), 10);
+    assert_blocks(&record, 5);
     for endpoint in ["dashboard_summary", "driver_details", "risk_current"] {
         let p95_ms = |subject: &str| record.summary[subject].endpoints[endpoint].p95_ms;
         assert!(
@@ -101,7 +101,8 @@ fn an_ablation_says_what_a_feature_buys() {
     let (place, finished, record) = judged(0, |place| ablate(place, ABLATION, "profile:phase2"));
     place.assert_nothing_left(&finished);
     let ablated = &record.ablation[0];
-    assert_eq!((ablated.feature.as_str(), record.rounds.len()), ("cache", 4));
+    assert_eq!(ablated.feature, "cache");
+    assert_blocks(&record, 2);
     assert_eq!(ablated.off["CACHE_ENABLED"], "false");
     let [whole, without] =
         ["phase2", &ablated.subject].map(|subject| record.summary[subject].metrics["db.queries_per_request"].value);

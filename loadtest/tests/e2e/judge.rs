@@ -173,7 +173,7 @@ impl Desk {
     }
 
     fn judged(&self, name: &str) -> Record {
-        Record::load(&self.path(name).join("gate/record.json")).unwrap()
+        Record::load(&self.path(name).join("judgement/record.json")).unwrap()
     }
 }
 
@@ -226,10 +226,10 @@ fn a_record_that_holds_passes_and_everything_is_written() {
         "verdict.json",
         "times.hlog",
     ] {
-        assert!(desk.path("new/gate").join(file).is_file(), "{file} is missing");
+        assert!(desk.path("new/judgement").join(file).is_file(), "{file} is missing");
     }
     assert_eq!(fs::read(&new).unwrap(), before, "the record itself stays as it is");
-    let summary = fs::read_to_string(desk.path("new/gate/summary.md")).unwrap();
+    let summary = fs::read_to_string(desk.path("new/judgement/summary.md")).unwrap();
     assert!(
         summary.starts_with("## ✓ PASS") && summary.contains("[Report](<report.html>)"),
         "{summary}"
@@ -255,7 +255,7 @@ fn misses_and_regressions_have_their_codes() {
         5,
         &["÷ baseline", "✗ regression"],
     );
-    let junit = fs::read_to_string(desk.path("slow/gate/junit.xml")).unwrap();
+    let junit = fs::read_to_string(desk.path("slow/judgement/junit.xml")).unwrap();
     for part in [
         "classname=\"target.P0\"",
         "classname=\"baseline.latency_p95\"",
@@ -390,7 +390,7 @@ fn a_record_cut_in_half_is_refused_and_left_alone() {
     }
     assert_eq!(fs::read(half).unwrap().len(), bytes.len() / 2);
     assert!(
-        !desk.path("whole/gate").exists(),
+        !desk.path("whole/judgement").exists(),
         "nothing was judged, nothing is written"
     );
 }
@@ -484,7 +484,7 @@ fn machines_get_json_and_nothing_else() {
         (&"regression".into(), &6.into())
     );
     assert_eq!(verdict["baseline"]["evidence"], "blocks");
-    let file: Value = serde_json::from_slice(&fs::read(desk.path("slow/gate/verdict.json")).unwrap()).unwrap();
+    let file: Value = serde_json::from_slice(&fs::read(desk.path("slow/judgement/verdict.json")).unwrap()).unwrap();
     assert_eq!(file, verdict);
 }
 
@@ -570,7 +570,7 @@ fn an_edited_record_gains_nothing() {
     let targets = desk.targets("page", 12.0);
     let slow = desk.save("slow", &run(9, 5, 2.0));
     assert_ends(&judge(&[&slow, "--targets", &targets]), 5, &["✗ TARGETS MISSED"]);
-    let judged = desk.path("slow/gate/record.json");
+    let judged = desk.path("slow/judgement/record.json");
     let text = fs::read_to_string(&judged).unwrap();
     let file = desk.path("edited.json");
     let edited = file.to_str().unwrap();

@@ -375,6 +375,22 @@ pub(crate) fn assert_ends(output: &Output, code: i32, says: &[&str]) {
     }
 }
 
+/// Both subjects were measured once in each block, in as many as were `planned`, and in more only where the machine was
+/// disturbed in some.
+#[track_caller]
+pub(crate) fn assert_blocks(record: &Record, planned: usize) {
+    let blocks = record.rounds.len() / 2;
+    assert_eq!(record.rounds.len(), 2 * blocks);
+    let again = record
+        .checks
+        .iter()
+        .find(|check| check.name == "disturbed blocks were measured again");
+    assert!(
+        blocks == planned || (blocks > planned && again.is_some()),
+        "{blocks} blocks, planned {planned}; {again:?}"
+    );
+}
+
 /// The self-check of that name.
 pub(crate) fn check<'r>(record: &'r Record, name: &str) -> &'r Check {
     let found = record.checks.iter().find(|check| check.name == name);
