@@ -9,7 +9,7 @@ use bytes::Bytes;
 use sqlx::PgPool;
 use tiered_cache::TieredCache;
 
-use crate::auth::TokenKeys;
+use crate::auth::{Throttle, TokenKeys};
 use crate::domain::ids::DriverId;
 use crate::events::ConsumerState;
 use crate::faults::FaultPlan;
@@ -51,6 +51,8 @@ pub struct App {
     pub operations_in_flight: Arc<InFlight>,
     /// Requests about one driver by that driver.
     pub shares: Shares<DriverId>,
+    /// Writes with a driver's token.
+    pub writes_by_driver: Throttle,
     /// Where the proxy in front tells the address of a client.
     pub client_address_header: Option<HeaderName>,
     /// How long the body of a request may take.

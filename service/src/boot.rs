@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, AppState};
-use crate::auth::{PasswordError, PasswordGate, TokenKeyError, TokenKeys};
+use crate::auth::{PasswordError, PasswordGate, Throttle, TokenKeyError, TokenKeys};
 use crate::config::{CacheConfig, Config, DatabaseConfig, HttpConfig, Queries, Switches};
 use crate::events::{Consumer, ConsumerState, KafkaSetupError, Publisher, Relay, TopicMaker};
 use crate::faults::FaultPlan;
@@ -361,6 +361,7 @@ impl Parts {
             in_flight: Arc::new(InFlight::new(config.http.max_in_flight)),
             operations_in_flight: Arc::new(InFlight::new(OPERATIONS_MAX)),
             shares: Shares::new(config.http.max_in_flight_per_driver),
+            writes_by_driver: Throttle::new(config.http.writes_per_minute_per_driver),
             client_address_header: config.http.client_address_header.clone(),
             body_timeout: config.http.body_timeout,
             request_timeout: config.http.timeout,

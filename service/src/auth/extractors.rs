@@ -1,6 +1,8 @@
 //! The guards of the routes. A handler that takes one of these cannot run for anybody else, and since an extractor runs
 //! before the handler, authorisation comes before the cache.
 
+use std::time::Instant;
+
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -39,15 +41,29 @@ impl FromRequestParts<AppState> for DriverScope {
         let DriverPath(wanted) = DriverPath::from_request_parts(parts, app).await?;
         match caller {
             Caller::Admin => Ok(Self(wanted, None)),
-            Caller::Driver(own) if own == wanted => match app.shares.take(own) {
-                Some(share) => Ok(Self(wanted, Some(share))),
-                None => Err(ApiError::TooManyRequests {
+            Caller::Driver(own) if own == wanted => {
+                let share = app.shares.take(own).ok_or(ApiError::TooManyRequests {
                     detail: "this driver has too many requests in flight: wait for one of them",
                     retry_after_s: 1,
-                }),
-            },
+                })?;
+                if !parts.method.is_safe() {
+                    count_write(app, own)?;
+                }
+                Ok(Self(wanted, Some(share)))
+            }
             Caller::Driver(_) => Err(ApiError::Forbidden),
         }
+    }
+}
+
+fn count_write(app: &AppState, driver: DriverId) -> Result<(), ApiError> {
+    match app.writes_by_driver.begin(driver, Instant::now()) {
+        // Whether it is refused later or not: that costs, too.
+        Ok(_counted) => Ok(()),
+        Err(wait) => Err(ApiError::TooManyRequests {
+            detail: "this driver has sent too many writes in a minute: wait for the Retry-After",
+            retry_after_s: wait.as_secs() + 1,
+        }),
     }
 }
 

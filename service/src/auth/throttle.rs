@@ -1,4 +1,5 @@
-//! How often one name may be tried with a wrong password, and how often one address may try.
+//! How often something may be done in a minute: one name tried with a wrong password, tries of one address, writes of one
+//! driver.
 //!
 //! An attempt counts from its beginning, so that many at once are as many as one after another. One with the right
 //! password is taken back, so that a client that logs in often is not kept out by itself.
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// The time over which attempts are counted.
 const WINDOW: Duration = Duration::from_mins(1);
-/// Names and addresses that are counted at a time, at 32 bytes each: more than can be tried within a window, since each
-/// attempt costs a core some 25 ms. Should it be full all the same, the oldest counts are forgotten.
+/// Names, addresses or drivers that are counted at a time, at 32 bytes each: more names than can be tried within a
+/// window, since each attempt costs a core some 25 ms. Should it be full all the same, the oldest counts are forgotten.
 const MAX_COUNTS: usize = 16_384;
 
 /// Counts attempts.

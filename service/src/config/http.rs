@@ -21,6 +21,8 @@ const DEFAULT_MAX_IN_FLIGHT: usize = 512;
 const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: usize = 4_096;
 /// A device and an app with a few requests each; less than half of the database pool.
 const DEFAULT_MAX_IN_FLIGHT_PER_DRIVER: usize = 8;
+/// A device that was offline for a month sends all of its trips at once; none drives more than a trip a second.
+const DEFAULT_WRITES_PER_MINUTE_PER_DRIVER: u32 = 120;
 
 /// The HTTP side.
 #[derive(Debug, Clone)]
@@ -52,6 +54,9 @@ pub struct HttpConfig {
     /// `HTTP_MAX_IN_FLIGHT_PER_DRIVER`, requests, default 8: beyond it requests with a driver's token about that driver
     /// are refused with 429, so that no single driver takes the places of all.
     pub max_in_flight_per_driver: usize,
+    /// `HTTP_WRITES_PER_MINUTE_PER_DRIVER`, requests, default 120: beyond it writes with a driver's token are refused with
+    /// 429 until the minute is over. Each of them makes stale what others ask for, the dashboards.
+    pub writes_per_minute_per_driver: u32,
     /// `HTTP_MAX_IN_FLIGHT`, requests, default 512: beyond it requests are refused with 503 and `Retry-After`, rather
     /// than queued for longer and longer. Health and metrics are always answered.
     pub max_in_flight: usize,
@@ -73,6 +78,11 @@ impl HttpConfig {
             max_in_flight_per_driver: reader.or(
                 "HTTP_MAX_IN_FLIGHT_PER_DRIVER",
                 DEFAULT_MAX_IN_FLIGHT_PER_DRIVER,
+                whole_from_1(1_000_000),
+            ),
+            writes_per_minute_per_driver: reader.or(
+                "HTTP_WRITES_PER_MINUTE_PER_DRIVER",
+                DEFAULT_WRITES_PER_MINUTE_PER_DRIVER,
                 whole_from_1(1_000_000),
             ),
             timeout: milliseconds(reader, "HTTP_TIMEOUT_MS", DEFAULT_TIMEOUT_MS),

@@ -204,6 +204,28 @@ async fn a_driver_has_a_share_of_the_places_and_administrators_have_all() {
     scene.end().await;
 }
 
+/// Each write makes stale what others ask for: the dashboards of everybody.
+#[tokio::test]
+async fn a_driver_writes_so_often_in_a_minute_and_reads_and_others_go_on() {
+    let scene = Scene::new().await;
+    let app = scene.app().set("HTTP_WRITES_PER_MINUTE_PER_DRIVER", "3").start().await;
+    let (one, other, admin) = (app.driver(1), app.driver(2), app.admin());
+    for _ in 0..3 {
+        assert_eq!(one.post("/drivers/1/trips", &trip(1)).await.status, 201);
+    }
+    let refused = one.post("/drivers/1/trips", &trip(1)).await;
+    refused.problem(429);
+    let wait_s: u64 = refused.header("retry-after").expect("a hint").parse().expect("seconds");
+    assert!((1..=60).contains(&wait_s), "{wait_s}");
+    assert_eq!(one.get("/risk/1/current").await.status, 200);
+    assert_eq!(other.post("/drivers/2/trips", &trip(1)).await.status, 201);
+    for _ in 0..4 {
+        assert_eq!(admin.post("/drivers/1/trips", &trip(1)).await.status, 201);
+    }
+    app.stop().await;
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn a_page_of_trips_full_of_events_is_cut_short_and_leads_on() {
     let scene = Scene::new().await;
