@@ -119,7 +119,8 @@ fn called(comparisons: &[Comparison]) -> Vec<Family> {
     Family::ALL.into_iter().filter(worse).collect()
 }
 
-/// Equal subjects are called worse in at most one of twenty comparisons, over all families together.
+/// Each family is tested at 5 % by itself, so that equal subjects are called worse more often than that. The table of
+/// STATISTICS section 8 says how often; this guards that it does not become worse.
 #[test]
 fn equal_subjects_are_seldom_called_worse() {
     for design in DESIGNS {
@@ -142,8 +143,7 @@ fn equal_subjects_are_seldom_called_worse() {
                 design.measure_s,
                 by_family.join(", ")
             );
-            let chance = if comparisons < 200 { 3 } else { 0 };
-            assert!(alarms <= comparisons / 20 + chance, "{}: {alarms}", level.name);
+            assert!(alarms * 5 <= comparisons, "{}: {alarms}", level.name);
         }
     }
 }
