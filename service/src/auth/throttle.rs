@@ -1,5 +1,5 @@
-//! How often something may be done in a minute: one name tried with a wrong password, tries of one address, writes of one
-//! driver.
+//! How often something may be done in a minute: one name tried with a wrong password, tries of one address, writes of
+//! one driver.
 //!
 //! An attempt counts from its beginning, so that many at once are as many as one after another. One with the right
 //! password is taken back, so that a client that logs in often is not kept out by itself.

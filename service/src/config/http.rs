@@ -54,8 +54,8 @@ pub struct HttpConfig {
     /// `HTTP_MAX_IN_FLIGHT_PER_DRIVER`, requests, default 8: beyond it requests with a driver's token about that driver
     /// are refused with 429, so that no single driver takes the places of all.
     pub max_in_flight_per_driver: usize,
-    /// `HTTP_WRITES_PER_MINUTE_PER_DRIVER`, requests, default 120: beyond it writes with a driver's token are refused with
-    /// 429 until the minute is over. Each of them makes stale what others ask for, the dashboards.
+    /// `HTTP_WRITES_PER_MINUTE_PER_DRIVER`, requests, default 120: beyond it writes with a driver's token are refused
+    /// with 429 until the minute is over. Each of them makes stale what others ask for, the dashboards.
     pub writes_per_minute_per_driver: u32,
     /// `HTTP_MAX_IN_FLIGHT`, requests, default 512: beyond it requests are refused with 503 and `Retry-After`, rather
     /// than queued for longer and longer. Health and metrics are always answered.
