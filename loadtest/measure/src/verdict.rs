@@ -368,7 +368,7 @@ fn regressions(comparisons: &[&Comparison]) -> Vec<String> {
         .collect()
 }
 
-/// What a comparison is about, as tables name it.
+/// Family and endpoint of a comparison, as tables name them.
 fn compared(one: &Comparison) -> String {
     format!("{} of {}", one.family.title(), endpoint_title(&one.endpoint))
 }

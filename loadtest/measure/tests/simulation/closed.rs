@@ -1,4 +1,5 @@
-//! What a comparison of whole rounds calls between equal subjects, all families together (STATISTICS section 8).
+//! How often a comparison of whole rounds calls equal subjects worse, over all families together, and slower ones
+//! slower (STATISTICS section 8).
 
 use std::collections::BTreeMap;
 
@@ -69,7 +70,7 @@ fn compared(design: Design, level: Level, seed: u64, factors: [f64; ENDPOINTS]) 
     compare(&Rounds::decode(&rounds).expect("readable"), SIDES, seed)
 }
 
-/// What a launch answers in its measured phase. Users wait for their answers, so that slow ones make fewer.
+/// The round of one launch. Users wait for their answers, so that slow answers make it longer.
 fn round(
     machine: &mut Machine,
     design: Design,
@@ -143,7 +144,13 @@ fn equal_subjects_are_seldom_called_worse() {
                 design.measure_s,
                 by_family.join(", ")
             );
-            assert!(alarms * 5 <= comparisons, "{}: {alarms}", level.name);
+            // At most an eighth; of twenty comparisons, four are still chance.
+            let most = if comparisons < 1_000 {
+                comparisons / 5
+            } else {
+                comparisons / 8
+            };
+            assert!(alarms <= most, "{}: {alarms}", level.name);
         }
     }
 }

@@ -632,7 +632,7 @@ impl State {
         Ok(())
     }
 
-    /// What a read would be answered with, if it came now and nothing came between its steps: out of L1, or of Redis.
+    /// The answer of a read that came now, if nothing came between its steps: out of L1, or of Redis.
     /// So that a search with one read sees what a second would find.
     fn would_answer_well(&self, guards: Guards) -> Checked {
         for replica in &self.replicas {
