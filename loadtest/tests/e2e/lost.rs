@@ -48,6 +48,13 @@ const CASES: &[Case] = &[
         holds: stopped_in_the_drain,
     },
     Case {
+        what: "the same",
+        when: "files are written",
+        code: "130, or that of the verdict where all were written",
+        kept: "the verdict on the screen and all files; after a second signal `record.json`",
+        holds: stopped_while_files_are_written,
+    },
+    Case {
         what: "SIGKILL",
         when: "any",
         code: "137",
@@ -155,6 +162,30 @@ fn stopped_in_the_drain(place: &Workplace) {
         .map(|phase| phase.endpoints["page"].failures.unanswered)
         .sum();
     assert_eq!((record.verdict, censored), (Verdict::Interrupted, 1));
+}
+
+/// The verdict is printed before the first file is written. A second signal gives up a disk that hangs.
+fn stopped_while_files_are_written(place: &Workplace) {
+    for (signals, files) in [
+        (1, &["report.html", "summary.md", "junit.xml", "times.hlog"][..]),
+        (2, &[]),
+    ] {
+        let server = answers();
+        let mut run = place.loadtest(&place.run_arguments(&quick(), server.address, &[]));
+        run.wait_for("(exit code");
+        for _ in 0..signals {
+            run.signal(Signal::SIGINT);
+        }
+        let finished = run.finish();
+        let record = place.record();
+        assert_eq!(record.rounds.len(), 1);
+        let code = finished.status.code().unwrap();
+        assert!([130, i32::from(record.exit_code)].contains(&code), "{}", finished.text);
+        for name in files {
+            assert!(place.out().join(name).is_file(), "{name}");
+        }
+        fs::remove_dir_all(place.out()).unwrap();
+    }
 }
 
 fn killed(place: &Workplace) {
