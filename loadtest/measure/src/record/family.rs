@@ -1,4 +1,4 @@
-//! Families of comparisons: figures that are tested together and judged apart from the others.
+//! Families of comparisons: the same figure of all endpoints.
 
 use std::fmt;
 

@@ -120,8 +120,8 @@ fn called(comparisons: &[Comparison]) -> Vec<Family> {
     Family::ALL.into_iter().filter(worse).collect()
 }
 
-/// Each family is tested at 5 % by itself, so that equal subjects are called worse more often than that. The table of
-/// STATISTICS section 8 says how often; this guards that it does not become worse.
+/// All families are tested together at 5 %. The table of STATISTICS section 8 says how often equal subjects are called
+/// worse; this guards that it does not become worse.
 #[test]
 fn equal_subjects_are_seldom_called_worse() {
     for design in DESIGNS {
@@ -144,37 +144,44 @@ fn equal_subjects_are_seldom_called_worse() {
                 design.measure_s,
                 by_family.join(", ")
             );
-            // At most an eighth; of twenty comparisons, four are still chance.
+            // 5 % and three standard errors of 2,000 comparisons; of twenty, four are still chance.
             let most = if comparisons < 1_000 {
                 comparisons / 5
             } else {
-                comparisons / 8
+                comparisons * 65 / 1_000
             };
             assert!(alarms <= most, "{}: {alarms}", level.name);
         }
     }
 }
 
-/// A slowdown of all endpoints is called, and so is one that is large and of one endpoint.
+/// A slowdown of all endpoints is called, one that is large and of one endpoint, and one beside a larger gain of the
+/// others.
 #[test]
 fn a_slower_subject_is_called() {
-    for (design, level, slower, ratio) in [
-        (DESIGNS[0], MODERATE, ENDPOINTS, 2.0),
-        (DESIGNS[1], MODERATE, ENDPOINTS, 1.5),
-        (DESIGNS[2], MODERATE, ENDPOINTS, 1.5),
-        (DESIGNS[2], MODERATE, 1, 2.0),
+    let all = [1.0; ENDPOINTS];
+    let first = |of_first: f64, of_others: f64| std::array::from_fn(|one| if one == 0 { of_first } else { of_others });
+    for (design, what, factors) in [
+        (DESIGNS[0], "all endpoints twice as slow", all.map(|one| 2.0 * one)),
+        (DESIGNS[1], "all endpoints half as slow again", all.map(|one| 1.5 * one)),
+        (DESIGNS[2], "all endpoints half as slow again", all.map(|one| 1.5 * one)),
+        (DESIGNS[2], "one endpoint twice as slow", first(2.0, 1.0)),
+        (
+            DESIGNS[2],
+            "one endpoint twice as slow, the others ten times as fast",
+            first(2.0, 0.1),
+        ),
     ] {
         let comparisons = repetitions(20, 400);
-        let factors = std::array::from_fn(|endpoint| if endpoint < slower { ratio } else { 1.0 });
         let found: Vec<bool> = (0..comparisons)
             .into_par_iter()
-            .map(|one| !called(&compared(design, level, 1 + one as u64, factors)).is_empty())
+            .map(|one| !called(&compared(design, MODERATE, 1 + one as u64, factors)).is_empty())
             .collect();
         let power = found.iter().filter(|one| **one).count() as f64 / comparisons as f64;
         println!(
-            "{:9} {:5.0} users, {} blocks: {slower} endpoints {ratio} times as slow: called {power:.3}",
-            level.name, design.users, design.blocks
+            "{:9} {:5.0} users, {} blocks: {what}: called {power:.3}",
+            MODERATE.name, design.users, design.blocks
         );
-        assert!(power >= 0.8, "{power}");
+        assert!(power >= 0.8, "{what}: {power}");
     }
 }
