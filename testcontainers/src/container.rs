@@ -210,6 +210,15 @@ fn request(image: Image, spec: Spec, name: &str) -> Result<ContainerRequest<Gene
     })
 }
 
+/// The label of a container that belongs to this process, `NAME=VALUE`: once it is dead, [`sweep`] removes what carries
+/// it.
+///
+/// # Errors
+/// In words, when /proc does not tell who we are.
+pub fn owner_label() -> Result<String, String> {
+    Ok(format!("{OWNER_LABEL}={}", Identity::own()?))
+}
+
 /// The engine's default is every interface of the machine, for every port that the image names.
 fn bind_to_loopback(host: &mut HostConfig, ports: &[(u16, u16)]) {
     host.publish_all_ports = Some(false);

@@ -55,10 +55,12 @@ mod user;
 pub mod wait;
 
 pub use self::redis::Redis;
+pub use container::owner_label;
 pub use error::StackError;
 pub use info::{Provider, Server, ServerInfo};
 pub use kafka::Kafka;
 pub use options::{Choice, External, Images, StackOptions};
+pub use ports::free_port;
 pub use postgres::Postgres;
 pub use server::Running;
 
@@ -78,9 +80,7 @@ impl Stack {
     /// why. When one fails, those already up are stopped before this returns. What earlier owners left is removed
     /// first, and said.
     pub async fn start(options: &StackOptions, mut announce: &mut dyn FnMut(&str)) -> Result<Self, StackError> {
-        for left in sweep(options).await {
-            announce(&format!("removed what a killed run left: {left}"));
-        }
+        announce_swept(options, announce).await;
         let postgres = server::start::<postgres::PostgresKind>(options, &mut announce).await?;
         let redis = server::start::<redis::RedisKind>(options, &mut announce).await?;
         let kafka = server::start::<kafka::KafkaKind>(options, &mut announce).await?;
@@ -89,10 +89,82 @@ impl Stack {
 
     /// Stops all three, whatever becomes of each, and reports the first failure.
     pub async fn stop(self) -> Result<(), StackError> {
-        let kafka = self.kafka.stop().await;
-        let redis = self.redis.stop().await;
-        let postgres = self.postgres.stop().await;
+        Servers::from(self).stop().await
+    }
+}
+
+/// The servers that were asked for, none to all three.
+#[derive(Debug, Default)]
+pub struct Servers {
+    /// The database server, where it was asked for.
+    pub postgres: Option<Postgres>,
+    /// The cache server, where it was asked for.
+    pub redis: Option<Redis>,
+    /// The event broker, where it was asked for.
+    pub kafka: Option<Kafka>,
+}
+
+impl Servers {
+    /// Brings up those of `needed`, as [`Stack::start`] does with all; for none of them nothing is done at all.
+    pub async fn start(
+        needed: &[Server],
+        options: &StackOptions,
+        mut announce: &mut dyn FnMut(&str),
+    ) -> Result<Self, StackError> {
+        let mut servers = Self::default();
+        if needed.is_empty() {
+            return Ok(servers);
+        }
+        announce_swept(options, announce).await;
+        if needed.contains(&Server::Postgres) {
+            servers.postgres = Some(server::start::<postgres::PostgresKind>(options, &mut announce).await?);
+        }
+        if needed.contains(&Server::Redis) {
+            servers.redis = Some(server::start::<redis::RedisKind>(options, &mut announce).await?);
+        }
+        if needed.contains(&Server::Kafka) {
+            servers.kafka = Some(server::start::<kafka::KafkaKind>(options, &mut announce).await?);
+        }
+        Ok(servers)
+    }
+
+    /// Facts about those that are up.
+    pub fn infos(&self) -> impl Iterator<Item = (Server, &ServerInfo)> {
+        let postgres = self.postgres.as_ref().map(|server| (Server::Postgres, server.info()));
+        let redis = self.redis.as_ref().map(|server| (Server::Redis, server.info()));
+        let kafka = self.kafka.as_ref().map(|server| (Server::Kafka, server.info()));
+        [postgres, redis, kafka].into_iter().flatten()
+    }
+
+    /// Stops all that are up, whatever becomes of each, and reports the first failure.
+    pub async fn stop(self) -> Result<(), StackError> {
+        let kafka = stop(self.kafka).await;
+        let redis = stop(self.redis).await;
+        let postgres = stop(self.postgres).await;
         kafka.and(redis).and(postgres)
+    }
+}
+
+impl From<Stack> for Servers {
+    fn from(Stack { postgres, redis, kafka }: Stack) -> Self {
+        Self {
+            postgres: Some(postgres),
+            redis: Some(redis),
+            kafka: Some(kafka),
+        }
+    }
+}
+
+async fn stop<C: Send + 'static>(server: Option<Running<C>>) -> Result<(), StackError> {
+    match server {
+        Some(server) => server.stop().await,
+        None => Ok(()),
+    }
+}
+
+async fn announce_swept(options: &StackOptions, announce: &mut dyn FnMut(&str)) {
+    for left in sweep(options).await {
+        announce(&format!("removed what a killed run left: {left}"));
     }
 }
 

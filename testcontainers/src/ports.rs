@@ -27,6 +27,14 @@ where
     }
 }
 
+/// A port of 127.0.0.1 that is free now.
+///
+/// # Errors
+/// When the operating system has none.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
 /// Ports that are free now.
 pub(crate) fn free(server: Server) -> Result<Ports, StackError> {
     let found = || -> io::Result<Ports> {

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use sqlx::{Connection, Executor};
-use stack::{Postgres, Provider, Redis, Server, StackOptions};
+use stack::{Postgres, Provider, Redis, Server, Servers, StackOptions};
 
 use crate::support::{Room, connect, ok, redis_command};
 
@@ -16,6 +16,24 @@ async fn shown(url: &str, setting: &str) -> String {
         .fetch_one(&mut connection)
         .await
         .unwrap()
+}
+
+/// A service that needs no server starts none, not even for a moment.
+#[tokio::test]
+async fn only_what_is_needed_is_started() {
+    let room = Room::new();
+    let mut lines = Vec::new();
+    let mut announce = |line: &str| lines.push(line.to_owned());
+    let none = ok(Servers::start(&[], &room.native(), &mut announce).await);
+    assert_eq!((none.infos().count(), room.directories().len()), (0, 0));
+    let redis = ok(Servers::start(&[Server::Redis], &room.native(), &mut announce).await);
+    let names: Vec<Server> = redis.infos().map(|(server, _)| server).collect();
+    assert_eq!((names, room.directories().len()), (vec![Server::Redis], 1));
+    assert!(redis.postgres.is_none() && redis.kafka.is_none());
+    ok(redis.stop().await);
+    ok(none.stop().await);
+    room.assert_nothing_left();
+    assert!(lines.len() == 1 && lines[0].starts_with("redis "), "{lines:?}");
 }
 
 #[tokio::test]
