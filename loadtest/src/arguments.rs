@@ -1,14 +1,21 @@
 //! Arguments that several commands share. Those of a single command stand in that command's file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use load::Wanted;
 use measure::record::{Model, Shard};
-use scenarios::{MAX_PER_S, MAX_SECONDS};
+use scenarios::{MAX_PER_S, MAX_SECONDS, Service};
 use stack::StackOptions;
 
-use crate::{error::HarnessError, subject::SubjectSpec};
+use crate::{
+    error::HarnessError,
+    request::{LimitArgs, RequestArgs},
+    subject::SubjectSpec,
+};
+
+/// The subject file of the workloads beside it.
+pub(crate) const SUBJECT_FILE: &str = "service.toml";
 
 /// The one subject of a command.
 #[derive(Debug, Args)]
@@ -22,12 +29,14 @@ pub(crate) struct SubjectArgs {
 /// What load is driven, for how long, judged by what, and where the results go.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
-    /// Workload: journeys, think times, feeders, phases
+    /// Workload: journeys, think times, feeders, phases [default: one request, see below]
     #[arg(long, value_name = "FILE")]
-    pub(crate) workload: PathBuf,
+    pub(crate) workload: Option<PathBuf>,
     /// Targets that must hold for the (last) subject
     #[arg(long, value_name = "FILE")]
     pub(crate) targets: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// Load model; two subjects under the open one are a gate [default: open for two git: subjects, else the
     /// workload's, closed where it has both]
     #[arg(long, value_enum)]
@@ -48,6 +57,9 @@ pub(crate) struct LoadArgs {
     /// Seconds measured per launch instead of the workload's; of a gate, seconds of a slice
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub(crate) measure_s: Option<f64>,
+    /// The same with a unit: 500ms, 30s, 5m, 1h
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "measure_s")]
+    pub(crate) for_s: Option<f64>,
     /// Seed of every random choice: order of launches, arrivals, journeys, keys, think times
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
@@ -57,6 +69,8 @@ pub(crate) struct LoadArgs {
     pub(crate) shard: Option<Shard>,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
 }
 
 /// `2/3`: the second of three.
@@ -70,6 +84,11 @@ fn shard(text: &str) -> Result<Shard, String> {
 }
 
 impl LoadArgs {
+    /// Seconds measured, where the command line says how many.
+    pub(crate) fn measure_s(&self) -> Option<f64> {
+        self.measure_s.or(self.for_s)
+    }
+
     /// What the command line says about the load model.
     pub(crate) fn wanted(&self) -> Wanted {
         let model = self.model.map(|model| match model {
@@ -89,12 +108,34 @@ impl LoadArgs {
 pub(crate) struct PlaceArgs {
     #[command(flatten)]
     pub(crate) servers: ServerArgs,
-    /// The reference service's binary, instead of the one beside this command
-    #[arg(long, value_name = "PATH", env = "LOADTEST_SERVICE")]
+    /// Subject file: how the service is built, started and stopped, and what it needs [default: service.toml beside the
+    /// workload, else that of the reference service]
+    #[arg(long, value_name = "FILE", env = "LOADTEST_SERVICE")]
     pub(crate) service: Option<PathBuf>,
     /// Where the results go [default: target/loadtest/<id>, with target/loadtest/latest pointing to it]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// Whether a subject file was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    ByFile,
+    /// The service is the one that is built in.
+    Nowhere,
+}
+
+impl PlaceArgs {
+    /// The service that is launched where anything is: of the file that was named, of the one beside the workload (or
+    /// in the working directory, where there is none), or the one that is built in.
+    pub(crate) fn service(&self, workload: Option<&Path>) -> Result<(Service, Named), HarnessError> {
+        let beside = workload.unwrap_or(Path::new("")).with_file_name(SUBJECT_FILE);
+        let beside = beside.is_file().then_some(beside);
+        match self.service.as_ref().or(beside.as_ref()) {
+            Some(file) => Ok((Service::load(file).map_err(HarnessError::usage)?, Named::ByFile)),
+            None => Ok((Service::shipped(), Named::Nowhere)),
+        }
+    }
 }
 
 /// Where servers come from.
@@ -141,6 +182,19 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     at_most(positive(text)?, MAX_SECONDS)
 }
 
+/// Seconds of a time with a unit; without one they are seconds.
+pub(crate) fn duration(text: &str) -> Result<f64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_s = match &text[digits.len()..] {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        unit => return Err(format!("`{unit}` is no unit; write 500ms, 30s, 5m or 1h")),
+    };
+    at_most(positive(digits)? * unit_s, MAX_SECONDS)
+}
+
 /// Arrivals or requests per second.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     at_most(positive(text)?, MAX_PER_S)
@@ -166,5 +220,13 @@ mod tests {
             assert!(seconds(nothing).is_err() && rate(nothing).is_err(), "{nothing}");
         }
         assert_eq!((seconds("0.5"), rate("1e6")), (Ok(0.5), Ok(1e6)));
+    }
+
+    #[test]
+    fn a_time_may_have_a_unit() {
+        let times = ["500ms", "30s", "45", "2m", "1.5h"].map(duration);
+        assert_eq!(times, [Ok(0.5), Ok(30.0), Ok(45.0), Ok(120.0), Ok(5400.0)]);
+        assert!(duration("30d").unwrap_err().contains("`d` is no unit"));
+        assert!(duration("s").is_err() && duration("25h").is_err() && duration("-1s").is_err());
     }
 }

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    capacity::CapacityArgs, compare::CompareArgs, doctor::DoctorArgs, history::HistoryArgs, judge::JudgeArgs,
-    merge::MergeArgs, report::ReportArgs, run::RunArgs, stack::StackArgs,
+    capacity::CapacityArgs, compare::CompareArgs, doctor::DoctorArgs, history::HistoryArgs, init::InitArgs,
+    judge::JudgeArgs, merge::MergeArgs, report::ReportArgs, run::RunArgs, stack::StackArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     #[command(alias = "gate")]
     Judge(JudgeArgs),
     History(HistoryArgs),
+    Init(InitArgs),
     Report(ReportArgs),
     Stack(StackArgs),
     /// The canary of a gate, which starts it itself

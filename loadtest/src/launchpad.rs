@@ -3,13 +3,13 @@
 //!
 //! What belongs here: everything that a subject needs around it while it is measured, whatever is measured. What does
 //! not: the load (`load`), what is read meanwhile (`probes`), and any service's own ways, which are data
-//! (`subject::Service`).
+//! (`scenarios::Service`).
 
 use std::collections::BTreeMap;
 
 use load::Target;
-use scenarios::Prometheus;
-use stack::{Provider, Stack};
+use scenarios::{Placeholder, Prometheus};
+use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -18,7 +18,8 @@ use crate::{
     interrupt::Interrupt,
     probes::Access,
     progress::Progress,
-    subject::{Binary, Launched, Means, Subject, Value, run_to_end},
+    servers::Servers,
+    subject::{Build, Launched, Means, Places, Subject, copy},
 };
 
 /// Partitions of the topic of one launch: as many as consumers could usefully share on a small machine.
@@ -27,8 +28,8 @@ const TOPIC_PARTITIONS: i32 = 4;
 /// Surroundings of everything that is measured by one command.
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
-    /// Servers for the subjects that are started here; absent where none is.
-    pub(crate) stack: Option<&'a Stack>,
+    /// Servers for the subjects that are started here.
+    pub(crate) servers: &'a Servers,
     pub(crate) out: &'a OutputDir,
     pub(crate) progress: &'a Progress,
     pub(crate) interrupt: &'a Interrupt,
@@ -37,8 +38,8 @@ pub(crate) struct Surroundings<'a> {
 /// Where subjects are launched.
 pub(crate) struct Launchpad<'a> {
     around: Surroundings<'a>,
-    /// Seeded database to clone, by hash of the binary that seeded it.
-    templates: BTreeMap<&'a str, String>,
+    /// Data set to copy, by hash of the build that filled it.
+    datasets: BTreeMap<&'a str, Dataset>,
     /// Clones are made one after the other: each reads the whole of its template.
     cloning: Mutex<()>,
 }
@@ -52,18 +53,25 @@ pub(crate) struct Resident<'a> {
     room: Option<Room<'a>>,
 }
 
-/// A database and a topic of the same name, which no other launch shares.
-struct Room<'a> {
-    stack: &'a Stack,
+/// A data set that launches copy: a database of that name, and a folder, where the service has them.
+struct Dataset {
     name: String,
+    folder: Option<TempDir>,
+}
+
+/// A database and a topic of the same name and a folder, as far as the service has them, which no other launch shares.
+struct Room<'a> {
+    servers: &'a Servers,
+    name: String,
+    folder: Option<TempDir>,
 }
 
 impl<'a> Launchpad<'a> {
-    /// A launchpad on which every database that a launch of `subjects` will clone is migrated and seeded. Subjects of
-    /// the same build share one.
+    /// A launchpad on which every data set that a launch of `subjects` will copy is filled: by the commands of the
+    /// subject file, then by the program with the arguments of the workload. Subjects of the same build share one.
     ///
     /// # Errors
-    /// When a server or a subject's binary fails, and after an interrupt.
+    /// When a server or a subject's program fails, and after an interrupt.
     pub(crate) async fn prepare(
         around: Surroundings<'a>,
         subjects: &'a [Subject],
@@ -71,44 +79,43 @@ impl<'a> Launchpad<'a> {
     ) -> Result<Self, HarnessError> {
         let mut pad = Self {
             around,
-            templates: BTreeMap::new(),
+            datasets: BTreeMap::new(),
             cloning: Mutex::default(),
         };
-        if let Some(stack) = around.stack {
-            for binary in subjects.iter().filter_map(Subject::binary) {
-                if !pad.templates.contains_key(binary.sha256.as_str()) {
-                    let template = pad.seed(stack, binary, seed_command).await?;
-                    pad.templates.insert(&binary.sha256, template);
-                }
+        for build in subjects.iter().filter_map(Subject::build) {
+            if !pad.datasets.contains_key(build.sha256.as_str()) {
+                let dataset = pad.fill(build, seed_command).await?;
+                pad.datasets.insert(&build.sha256, dataset);
             }
         }
         Ok(pad)
     }
 
-    async fn seed(&self, stack: &Stack, binary: &Binary, seed_command: &[String]) -> Result<String, HarnessError> {
+    async fn fill(&self, build: &Build, seed_command: &[String]) -> Result<Dataset, HarnessError> {
         let Surroundings {
+            servers,
             out,
             progress,
             interrupt,
-            ..
         } = self.around;
-        let database = format!("{}_seed{}", out.database_prefix(), self.templates.len());
-        progress.line(&format!("seeding {database} with {}", binary.path.display()));
-        stack.postgres.create_database(&database).await?;
-        let url = |value| (value == Value::DatabaseUrl).then(|| stack.postgres.url(&database));
-        let env = binary.service.environment(url);
-        let seed: Vec<&str> = seed_command.iter().map(String::as_str).collect();
-        for arguments in [binary.service.migrate, seed.as_slice()] {
-            if arguments.is_empty() {
-                continue;
-            }
-            let (log, line) = (out.log("seed"), |text: &str| progress.line(&format!("  {text}")));
+        let name = format!("{}_seed{}", out.database_prefix(), self.datasets.len());
+        let folder = folder(build)?;
+        if let Some(postgres) = &servers.stack.postgres {
+            postgres.create_database(&name).await?;
+        }
+        if !build.service.dataset.is_empty() || !seed_command.is_empty() {
+            progress.line(&format!("seeding {name} with {}", build.shown()));
+            let places = Places {
+                data: folder.as_ref().map(|folder| folder.path().to_owned()),
+                ..servers.places(&name)
+            };
+            let (log, line) = (out.log("dataset"), |text: &str| progress.line(&format!("  {text}")));
             tokio::select! {
-                done = run_to_end(&binary.path, arguments, &env, &log, line) => done?,
+                filled = build.fill_dataset(seed_command, &places, &log, line) => filled?,
                 () = interrupt.stop.cancelled() => return Err(HarnessError::Interrupted),
             }
         }
-        Ok(database)
+        Ok(Dataset { name, folder })
     }
 
     /// Brings a subject up as launch `number` of the command; one that is up already stays as it is. When this fails,
@@ -145,14 +152,14 @@ impl<'a> Launchpad<'a> {
 
     /// A launch finds nothing of the launch before.
     async fn empty_cache(&self, subject: &Subject) -> Result<(), HarnessError> {
-        match (subject.binary(), self.around.stack) {
-            (Some(_), Some(stack)) => Ok(stack.redis.flush().await?),
+        match (subject.build(), &self.around.servers.stack.redis) {
+            (Some(_), Some(redis)) => Ok(redis.flush().await?),
             _ => Ok(()),
         }
     }
 
     async fn settle(&self, subject: &'a Subject, number: u32) -> Result<Resident<'a>, HarnessError> {
-        let binary = match &subject.means {
+        let build = match &subject.means {
             Means::Running(target) => {
                 return Ok(Resident {
                     subject,
@@ -161,40 +168,37 @@ impl<'a> Launchpad<'a> {
                     room: None,
                 });
             }
-            Means::Launch(binary) => binary,
+            Means::Launch(build) => build,
         };
-        let room = match self.around.stack {
-            Some(stack) => Some(self.make_room(stack, binary, number).await?),
-            None => None,
-        };
-        match self.launch(subject, binary, number, room.as_ref()).await {
+        let room = self.make_room(build, number).await?;
+        match self.launch(subject, build, number, &room).await {
             Ok(launched) => Ok(Resident {
                 subject,
                 target: Target::at(launched.address),
                 launched: Some(launched),
-                room,
+                room: Some(room),
             }),
             Err(error) => {
-                if let Some(room) = room {
-                    let _ = room.clear().await;
-                }
+                let _ = room.clear().await;
                 Err(error)
             }
         }
     }
 
-    /// Database and topic of launch `number`.
-    async fn make_room(&self, stack: &'a Stack, binary: &Binary, number: u32) -> Result<Room<'a>, HarnessError> {
+    /// Database, topic and folder of launch `number`.
+    async fn make_room(&self, build: &Build, number: u32) -> Result<Room<'a>, HarnessError> {
         let _one_at_a_time = self.cloning.lock().await;
-        let name = format!("{}_r{number}", self.around.out.database_prefix());
-        let template = &self.templates[binary.sha256.as_str()];
-        stack.postgres.clone_database(template, &name).await?;
-        let room = Room { stack, name };
-        match stack.kafka.create_topic(&room.name, TOPIC_PARTITIONS).await {
+        let dataset = &self.datasets[build.sha256.as_str()];
+        let room = Room {
+            servers: self.around.servers,
+            name: format!("{}_r{number}", self.around.out.database_prefix()),
+            folder: folder(build)?,
+        };
+        match room.furnish(dataset).await {
             Ok(()) => Ok(room),
             Err(error) => {
                 let _ = room.clear().await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -202,19 +206,25 @@ impl<'a> Launchpad<'a> {
     async fn launch(
         &self,
         subject: &Subject,
-        binary: &Binary,
+        build: &Build,
         number: u32,
-        room: Option<&Room<'_>>,
+        room: &Room<'_>,
     ) -> Result<Launched, HarnessError> {
-        let mut env = subject.settings();
-        env.extend(binary.service.environment(|value| value_for(room, value)));
         let title = format!("`{}` ({})", subject.name, subject.spec);
         let log = self.around.out.log(&format!("{number:03}-{}", subject.name));
+        let (settings, places) = (subject.settings(), room.places());
         tokio::select! {
-            started = Launched::start(title, binary, &env, &log) => started,
+            started = Launched::start(title, build, &settings, &places, &log) => started,
             () = self.around.interrupt.stop.cancelled() => Err(HarnessError::Interrupted),
         }
     }
+}
+
+/// A folder that goes with its value, for a service that has data in one.
+fn folder(build: &Build) -> Result<Option<TempDir>, HarnessError> {
+    let has_one = build.service.uses(Placeholder::Data);
+    let made = has_one.then(tempfile::tempdir).transpose();
+    made.map_err(HarnessError::internal)
 }
 
 impl Resident<'_> {
@@ -225,16 +235,19 @@ impl Resident<'_> {
 
     /// What can be read of it; `page` is the workload's word on its metrics.
     pub(crate) fn access(&self, page: Option<&Prometheus>) -> Access {
-        let of_service = self.subject.binary().map(|binary| binary.service.metrics_path);
+        let of_service = self
+            .subject
+            .build()
+            .and_then(|build| build.service.metrics_path.as_deref());
         let path = page.map(|page| page.path.as_str()).or(of_service);
         let keep = page.map(|page| page.keep.clone()).unwrap_or_default();
-        let servers = self.room.as_ref();
+        let room = self.room.as_ref();
         Access {
-            postgres: servers.map(|room| (room.stack.postgres.admin_url(), room.name.clone())),
-            redis: servers.map(|room| room.stack.redis.url()),
+            postgres: room.and_then(Room::database),
+            redis: room.and_then(|room| room.places().redis),
             prometheus: path.map(|path| (format!("http://{}{path}", self.target.address()), keep)),
             pid: self.pid(),
-            all_ours: servers.is_some_and(Room::is_ours),
+            all_ours: room.is_some_and(|room| room.servers.are_ours()),
         }
     }
 
@@ -246,7 +259,7 @@ impl Resident<'_> {
         }
     }
 
-    /// Stops what was started here and drops its database and topic.
+    /// Stops what was started here and drops its database, topic and folder.
     ///
     /// # Errors
     /// The first failure; the rest is done all the same.
@@ -264,30 +277,47 @@ impl Resident<'_> {
 }
 
 impl Room<'_> {
-    /// Drops the database and the topic.
+    /// Copies the data set into it, and makes its topic.
+    async fn furnish(&self, dataset: &Dataset) -> Result<(), HarnessError> {
+        if let Some(postgres) = &self.servers.stack.postgres {
+            postgres.clone_database(&dataset.name, &self.name).await?;
+        }
+        if let (Some(from), Some(to)) = (&dataset.folder, &self.folder) {
+            copy(from.path(), to.path()).map_err(HarnessError::internal)?;
+        }
+        if let Some(kafka) = &self.servers.stack.kafka {
+            kafka.create_topic(&self.name, TOPIC_PARTITIONS).await?;
+        }
+        Ok(())
+    }
+
+    /// What a launch in it is told.
+    fn places(&self) -> Places {
+        Places {
+            data: self.folder.as_ref().map(|folder| folder.path().to_owned()),
+            ..self.servers.places(&self.name)
+        }
+    }
+
+    /// A database that is not under load, and the name of the one that is.
+    fn database(&self) -> Option<(String, String)> {
+        let postgres = self.servers.stack.postgres.as_ref()?;
+        Some((postgres.admin_url(), self.name.clone()))
+    }
+
+    /// Drops the database, the topic and the folder.
     async fn clear(self) -> Result<(), HarnessError> {
-        let dropped = self.stack.postgres.drop_database(&self.name).await;
-        let deleted = self.stack.kafka.delete_topic(&self.name).await;
-        Ok(dropped.and(deleted)?)
-    }
-
-    /// Whether every server was started by this process, and so counts as the harness's own work.
-    fn is_ours(&self) -> bool {
-        let Stack { postgres, redis, kafka } = self.stack;
-        let providers = [postgres.info(), redis.info(), kafka.info()].map(|info| info.provider);
-        let own = |provider| matches!(provider, Provider::Native | Provider::Embedded);
-        providers.into_iter().all(own)
-    }
-}
-
-/// Value of a variable of a launch; without servers there are none of theirs.
-fn value_for(room: Option<&Room<'_>>, value: Value) -> Option<String> {
-    match value {
-        Value::Fixed(text) => Some(text.to_owned()),
-        Value::DatabaseUrl => room.map(|room| room.stack.postgres.url(&room.name)),
-        Value::RedisUrl => room.map(|room| room.stack.redis.url()),
-        Value::KafkaBrokers => room.map(|room| room.stack.kafka.brokers()),
-        Value::OwnName => room.map(|room| room.name.clone()),
+        let dropped = match &self.servers.stack.postgres {
+            Some(postgres) => postgres.drop_database(&self.name).await,
+            None => Ok(()),
+        };
+        let deleted = match &self.servers.stack.kafka {
+            Some(kafka) => kafka.delete_topic(&self.name).await,
+            None => Ok(()),
+        };
+        let removed = self.folder.map_or(Ok(()), TempDir::close);
+        dropped.and(deleted)?;
+        removed.map_err(HarnessError::internal)
     }
 }
 

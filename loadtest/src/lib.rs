@@ -2,8 +2,7 @@
 //!
 //! What belongs here: everything that touches processes, servers and the terminal while a run goes on. What does not:
 //! the load itself (`load`), statistics (`measure`), drawing (`reports`), the reading of workloads (`scenarios`), and
-//! any knowledge of the reference service beyond its binary, its environment variables and its HTTP interface
-//! (invariant 1).
+//! any knowledge of a service: what is measured is described by its subject file (invariant 1).
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -13,13 +12,17 @@ mod cli;
 mod commands;
 mod compare;
 mod error;
+mod import;
 mod interrupt;
 mod launchpad;
 mod limits;
 mod machine;
 mod probes;
 mod progress;
+mod project;
+mod request;
 mod say;
+mod servers;
 mod subject;
 
 pub use commands::run;

@@ -94,13 +94,19 @@ pub(crate) fn define_handed(
     first..names.len()
 }
 
+/// Without any journey each endpoint is one, as often as every other.
 pub(crate) fn check(raw: Named<RawJourney>, known: &Known<'_>, findings: &mut Findings<'_>) -> Vec<Journey> {
+    if raw.is_empty() && !known.endpoints.is_empty() {
+        return (0..known.endpoints.len())
+            .map(|endpoint| alone(endpoint, known))
+            .collect();
+    }
     let idle = raw.iter().all(|(_, journey)| journey.weight() == 0);
     match raw.first() {
         None => findings.add(
             &(0..0),
-            "there are no journeys",
-            Some("add a table `[journeys.NAME]`".to_owned()),
+            "there are no endpoints",
+            Some("add a table `[endpoints.NAME]`".to_owned()),
         ),
         Some((_, first)) if idle => findings.add(
             &first.weight.as_ref().map(Spanned::span).unwrap_or_default(),
@@ -112,6 +118,21 @@ pub(crate) fn check(raw: Named<RawJourney>, known: &Known<'_>, findings: &mut Fi
     raw.into_iter()
         .map(|(name, raw)| journey(name, &raw, known, findings))
         .collect()
+}
+
+/// The journey of one request.
+fn alone(endpoint: usize, known: &Known<'_>) -> Journey {
+    let steps = vec![Step {
+        endpoint,
+        think: ThinkTime::NONE,
+        extract: Vec::new(),
+    }];
+    Journey {
+        name: known.endpoints[endpoint].name.clone(),
+        weight: 1,
+        feeders: feeders(&steps, known),
+        steps,
+    }
 }
 
 fn journey(name: Spanned<String>, raw: &RawJourney, known: &Known<'_>, findings: &mut Findings<'_>) -> Journey {

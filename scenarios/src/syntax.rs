@@ -1,4 +1,4 @@
-//! What a path, a header name and a JSON pointer must look like.
+//! What a path, a header name and a JSON pointer must look like, and a text in a file.
 
 use toml::Spanned;
 
@@ -38,6 +38,22 @@ pub(crate) fn check_header_name(name: &Spanned<String>, findings: &mut Findings<
         format!("`{text}` is no header name")
     });
     text.to_ascii_lowercase()
+}
+
+/// A text in quotes, as a TOML file writes it.
+pub fn toml_text(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted += "\\n",
+            '\t' => quoted += "\\t",
+            c if c.is_control() => quoted.extend([format!("\\u{:04X}", c as u32)]),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// RFC 6901.

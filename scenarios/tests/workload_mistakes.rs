@@ -206,11 +206,9 @@ fn journeys_that_request_nothing() {
         said("steps = [{ endpoint = \"details\" }]", "steps = []"),
         @"w.toml:45: journey `idle` has no steps"
     );
-    let valid = valid();
-    let without_journeys = valid.split("[journeys.look]").next().unwrap();
     insta::assert_snapshot!(
-        refused(without_journeys),
-        @"w.toml:1: there are no journeys; add a table `[journeys.NAME]`"
+        refused("[model.closed]\nusers = 1\n"),
+        @"w.toml:1: there are no endpoints; add a table `[endpoints.NAME]`"
     );
 }
 

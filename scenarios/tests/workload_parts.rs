@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::path::Path;
+
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use scenarios::testing::{WorkloadText, edited};
@@ -99,6 +101,24 @@ fn every_part_is_read() {
     assert_eq!(
         workload.prometheus.as_ref().expect("a page").keep,
         ["http_requests_total"]
+    );
+}
+
+/// Everything but the endpoints has a default.
+#[test]
+fn without_journeys_each_endpoint_is_one() {
+    let text = "[feeders.id]\nuniform = { min = 1, max = 9 }\n[endpoints.item]\npath = \"/items/{id}\"\n\
+                [endpoints.page]\npath = \"/\"\n";
+    let workload = Workload::parse(Path::new("w.toml"), text).unwrap_or_else(|error| panic!("{error}"));
+    let journeys: Vec<(&str, u32, usize)> = workload
+        .journeys
+        .iter()
+        .map(|journey| (journey.name.as_str(), journey.weight, journey.steps[0].endpoint))
+        .collect();
+    assert_eq!(journeys, [("item", 1, 0), ("page", 1, 1)]);
+    assert_eq!(
+        (workload.journeys[0].feeders.len(), workload.journeys[1].feeders.len()),
+        (1, 0)
     );
 }
 

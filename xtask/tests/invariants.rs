@@ -125,6 +125,21 @@ fn the_harness_is_a_black_box() {
     }
 }
 
+/// Invariant 1, the other half: what is known of the reference service stands in its subject file.
+#[test]
+fn the_harness_names_no_service() {
+    for (path, text) in sources("loadtest/src") {
+        for own in ["insurance", "/health/ready", "\"serve\"", "\"seed\""] {
+            assert!(!text.contains(own), "{} knows a service by {own}", path.display());
+        }
+    }
+    let file = fs::read_to_string(root().join("scenarios/subjects/insurance-service.toml")).unwrap();
+    assert!(
+        file.contains("/health/ready"),
+        "the check looks for what no service has"
+    );
+}
+
 /// Invariant 2.
 #[test]
 fn measure_is_pure() {

@@ -269,9 +269,9 @@ pub enum Model {
 pub struct Subject {
     /// Name used in `rounds` and `summary`, unique within the record, e.g. `phase1`.
     pub name: String,
-    /// `profile`, `bin`, `git` or `url`.
+    /// `profile`, `git`, `bin`, `image` or `url`.
     pub kind: String,
-    /// Profile of the reference service, when it has one.
+    /// Profile of its service, when it has one.
     pub profile: Option<String>,
     /// Git revision of the build, when known.
     pub git: Option<String>,

@@ -6,30 +6,27 @@ use clap::Args;
 use load::LoadModel;
 use measure::{
     capacity::step::Goal,
-    figures::us_to_ms,
-    histogram::MAX_US,
-    record::{ALL_ENDPOINTS, Capacity, Limit, Priority, Record, StepKind},
+    record::{ALL_ENDPOINTS, Capacity, Record, StepKind},
     targets::TargetSpec,
 };
 use scenarios::{Schedule, Workload};
 
 use super::{files, session::Session};
 use crate::{
-    arguments::{PlaceArgs, SubjectArgs, positive, rate, seconds},
+    arguments::{PlaceArgs, SubjectArgs, rate, seconds},
     compare::{
         Plan, Purpose,
         capacity::{Question, SOAK_PARTS, Searching, Settings, Surroundings},
         command_line,
     },
     error::HarnessError,
+    request::LimitArgs,
     subject::Subject,
 };
 
 /// The first rate without `--start` and without an open model in the workload, requests per second: low for any
 /// service.
 const DEFAULT_START_PER_S: f64 = 20.0;
-/// Id of the target that `--p95-ms` stands for.
-const SHORTHAND: &str = "p95";
 
 /// Find the highest rate that a subject holds within its targets
 #[derive(Debug, Args)]
@@ -50,11 +47,10 @@ pub(crate) struct CapacityArgs {
     #[arg(long, value_name = "FILE")]
     workload: PathBuf,
     /// Targets: of them percentiles and error rates below a limit (P0 and P1) decide
-    #[arg(long, value_name = "FILE", required_unless_present = "p95_ms")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["p95_ms", "error_rate"])]
     targets: Option<PathBuf>,
-    /// Instead of a targets file: p95 of the whole mix below so many milliseconds, at most 60,000
-    #[arg(long, value_name = "MS", value_parser = told_apart, conflicts_with = "targets")]
-    p95_ms: Option<f64>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Pass only if it holds at least so many requests per second
     #[arg(long, value_name = "PER_S", value_parser = rate)]
     at_least: Option<f64>,
@@ -81,22 +77,12 @@ pub(crate) struct CapacityArgs {
     place: PlaceArgs,
 }
 
-/// Milliseconds that histograms tell apart.
-fn told_apart(text: &str) -> Result<f64, String> {
-    let ms = positive(text)?;
-    let most_ms = us_to_ms(MAX_US);
-    if ms > most_ms {
-        return Err(format!("times above {most_ms} ms are not told apart"));
-    }
-    Ok(ms)
-}
-
 /// The exit code of what was found.
 pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessError> {
     let workload = Workload::load(&arguments.workload).map_err(HarnessError::usage)?;
     let targets = goals(arguments, &workload)?;
     let settings = settings(arguments, &workload);
-    let session = Session::open(&arguments.place)?;
+    let session = Session::open(&arguments.place, Some(&arguments.workload))?;
     let subject = std::slice::from_ref(&arguments.measured.subject);
     let plan = plan(workload, session.subjects(subject).await?, settings, arguments);
     let plan = session.outlasting_timeouts(plan);
@@ -122,16 +108,9 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
 
 /// The targets that load decides; a file with none of them leaves nothing to search for.
 fn goals(arguments: &CapacityArgs, workload: &Workload) -> Result<Vec<TargetSpec>, HarnessError> {
-    if let Some(limit_ms) = arguments.p95_ms {
-        return Ok(vec![TargetSpec {
-            id: SHORTHAND.to_owned(),
-            priority: Priority::P0,
-            metric: "http.p95_ms".to_owned(),
-            endpoint: Some(ALL_ENDPOINTS.to_owned()),
-            limit: Limit::Below(limit_ms),
-            source: "--p95-ms".to_owned(),
-            not_yet: None,
-        }]);
+    let limits = arguments.limits.targets();
+    if !limits.is_empty() {
+        return Ok(limits);
     }
     let names = workload.endpoint_names();
     let items = files::targets(arguments.targets.as_deref(), &names)?.unwrap_or_default();

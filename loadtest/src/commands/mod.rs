@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 mod ending;
 mod files;
 pub(crate) mod history;
+pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod merge;
 pub(crate) mod report;
@@ -63,6 +64,7 @@ async fn dispatch(command: Command) -> Result<u8, HarnessError> {
         Command::Report(arguments) => report::report(&arguments),
         Command::Stack(arguments) => stack::stack(&arguments).await,
         Command::Canary => canary::serve().await,
+        Command::Init(arguments) => init::init(&arguments).await,
         Command::Doctor(arguments) => doctor::doctor(&arguments).await,
     }
 }

@@ -3,22 +3,24 @@
 //! A command loads its input files, opens a session, which finds the subjects, makes its plan, and has the session
 //! drive it. From the end of the session it gets its record.
 
+use std::{path::Path, sync::Arc};
+
 use measure::{
     record::{Record, Round},
     targets::TargetSpec,
 };
-use scenarios::Workload;
-use stack::{Stack, StackOptions};
+use scenarios::{Feature, Service, Workload};
+use stack::StackOptions;
 
 use super::{ending, files};
 use crate::{
-    arguments::{LoadArgs, PlaceArgs},
+    arguments::{LoadArgs, Named, PlaceArgs},
     canary,
     compare::{
         Plan, Purpose,
         capacity::Surroundings,
         output::OutputDir,
-        records::{self, Servers},
+        records::{self, ServerFacts},
         run::Run,
     },
     error::HarnessError,
@@ -26,38 +28,81 @@ use crate::{
     limits,
     progress::Progress,
     say,
+    servers::Servers,
     subject::{Subject, SubjectSpec},
 };
 
-/// The workload of `run` and `compare`, and their targets.
-pub(super) fn inputs(arguments: &LoadArgs) -> Result<(Workload, Vec<TargetSpec>), HarnessError> {
-    let workload = Workload::load(&arguments.workload).map_err(HarnessError::usage)?;
+/// The workload of `run` and `compare`, and their targets. Without a file the workload is one request, at the path of
+/// the address if one was given, in so many blocks.
+pub(super) fn inputs(
+    arguments: &LoadArgs,
+    path: Option<&str>,
+    blocks: u32,
+) -> Result<(Workload, Vec<TargetSpec>), HarnessError> {
+    let workload = match (&arguments.workload, path) {
+        (Some(file), None) => Workload::load(file).map_err(HarnessError::usage)?,
+        (Some(_), Some(path)) => {
+            return Err(HarnessError::Usage(format!(
+                "the address has the path {path}, and --workload has its own: write the subject as url:http://HOST"
+            )));
+        }
+        (None, path) => arguments.request.workload(path, blocks)?,
+    };
     let targets = files::targets(arguments.targets.as_deref(), &workload.endpoint_names())?;
-    Ok((workload, targets.unwrap_or_default()))
+    Ok((workload, targets.unwrap_or_else(|| arguments.limits.targets())))
 }
 
 /// A command that drives load.
 pub(super) struct Session<'a> {
     place: &'a PlaceArgs,
+    /// What is launched, where anything is.
+    service: Arc<Service>,
+    named: Named,
     options: StackOptions,
     interrupt: Interrupt,
     progress: Progress,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn open(place: &'a PlaceArgs) -> Result<Self, HarnessError> {
+    /// Opens one for a workload, beside which the subject file may stand.
+    pub(super) fn open(place: &'a PlaceArgs, workload: Option<&Path>) -> Result<Self, HarnessError> {
+        let (service, named) = place.service(workload)?;
         Ok(Self {
             place,
+            service: Arc::new(service),
+            named,
             options: place.servers.options()?,
             interrupt: Interrupt::install()?,
             progress: Progress::new(),
         })
     }
 
+    /// What its subject file says can be switched off.
+    ///
+    /// # Errors
+    /// [`HarnessError::Usage`] where it says nothing.
+    pub(super) fn features(&self) -> Result<Vec<Feature>, HarnessError> {
+        let features = self.service.features.clone();
+        if features.is_empty() {
+            return Err(HarnessError::Usage(format!(
+                "--ablate: the subject file of {} has no [features.NAME]; add them there, or name an ablation file",
+                self.service.name
+            )));
+        }
+        Ok(features)
+    }
+
     /// Finds the subjects, and builds those that are revisions.
     pub(super) async fn subjects(&self, specs: &[SubjectSpec]) -> Result<Vec<Subject>, HarnessError> {
-        let (service, stop) = (self.place.service.as_deref(), &self.interrupt.stop);
-        Subject::resolve_all(specs, service, &mut |line| self.progress.line(line), stop).await
+        let stop = &self.interrupt.stop;
+        let builds = |spec: &SubjectSpec| matches!(spec, SubjectSpec::Git { .. });
+        if self.named == Named::Nowhere && specs.iter().any(builds) {
+            self.progress.line(&format!(
+                "no subject file was given or stands beside the workload: the service is {}, which is built in",
+                self.service.name
+            ));
+        }
+        Subject::resolve_all(specs, &self.service, &mut |line| self.progress.line(line), stop).await
     }
 
     /// Has a plan wait at the end for as long as its time-outs take, and says so.
@@ -72,7 +117,7 @@ impl<'a> Session<'a> {
     /// Runs every round of a plan, judges and prints; the exit code of the verdict.
     pub(super) async fn execute(self, plan: &Plan, targets: &[TargetSpec]) -> Result<u8, HarnessError> {
         let rounds = async |around: Surroundings<'_>| {
-            let mut run = Run::new(plan, around.stack, around.out, around.progress, around.interrupt);
+            let mut run = Run::new(plan, around);
             let outcome = run.execute().await;
             (outcome, run.into_rounds())
         };
@@ -92,29 +137,25 @@ impl<'a> Session<'a> {
         let out = OutputDir::create(self.place.out.as_deref())?;
         limits::allow_connections(most_connections(plan))?;
         self.progress.line(announcement);
-        let stack = if plan.needs_stack() {
-            Some(self.start_stack().await?)
-        } else {
-            None
+        let servers = match plan.service() {
+            Some(service) => self.start_servers(service, &out).await?,
+            None => Servers::default(),
         };
         let around = Surroundings {
-            stack: stack.as_ref(),
+            servers: &servers,
             out: &out,
             progress: &self.progress,
             interrupt: &self.interrupt,
         };
         let (outcome, found) = work(around).await;
-        let servers = stack.as_ref().map(records::servers).unwrap_or_default();
-        let stopped = match stack {
-            Some(stack) => stack.stop().await.map_err(HarnessError::internal),
-            None => Ok(()),
-        };
+        let facts = records::servers(&servers);
+        let stopped = servers.stop().await;
         self.progress.finish();
         // An interrupt that came after the last round, while things were taken down, is one all the same.
         let failure = outcome.and(stopped).and(self.interrupt.check()).err();
         let ended = Ended {
             out,
-            servers,
+            servers: facts,
             interrupt: self.interrupt,
             failure,
         };
@@ -122,10 +163,10 @@ impl<'a> Session<'a> {
     }
 
     /// An interrupt while the servers start drops those that are up already, which stops them.
-    async fn start_stack(&self) -> Result<Stack, HarnessError> {
+    async fn start_servers(&self, service: &Service, out: &OutputDir) -> Result<Servers, HarnessError> {
         let mut announce = |line: &str| self.progress.line(line);
         tokio::select! {
-            started = Stack::start(&self.options, &mut announce) => Ok(started?),
+            started = Servers::start(service, &self.options, out, &mut announce) => started,
             () = self.interrupt.stop.cancelled() => Err(HarnessError::Interrupted),
         }
     }
@@ -143,7 +184,7 @@ fn most_connections(plan: &Plan) -> u64 {
 /// A session whose load is over and whose servers are gone.
 pub(super) struct Ended {
     out: OutputDir,
-    servers: Servers,
+    servers: ServerFacts,
     interrupt: Interrupt,
     /// What ended it early.
     pub(super) failure: Option<HarnessError>,

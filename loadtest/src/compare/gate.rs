@@ -55,7 +55,7 @@ impl Plan {
         }
         let slice_s = slice_seconds(&model, self.workload.used_endpoints());
         self.schedule.blocks = blocks;
-        self.schedule.measure_s = arguments.measure_s.unwrap_or(slice_s);
+        self.schedule.measure_s = arguments.measure_s().unwrap_or(slice_s);
         self.purpose = Purpose::Gate(model);
         Ok(self)
     }
@@ -118,7 +118,7 @@ fn block_guess(plan: &Plan) -> Duration {
     let slice = Duration::from_secs_f64(plan.schedule.measure_s);
     let slices = (lead(slice) + slice + GAP_GUESS) * u32::try_from(SLICES).unwrap_or(u32::MAX);
     let warm_up = Duration::from_secs_f64(plan.schedule.warm_up_s) * 2;
-    let launch = if plan.needs_stack() {
+    let launch = if plan.service().is_some() {
         LAUNCH_GUESS
     } else {
         Duration::ZERO

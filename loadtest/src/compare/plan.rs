@@ -7,7 +7,7 @@ use load::LoadModel;
 use measure::record::Shard;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use scenarios::{Feature, OpenModel, Rate, Schedule, Workload};
+use scenarios::{Feature, OpenModel, Rate, Schedule, Service, Workload};
 
 use crate::{
     arguments::LoadArgs,
@@ -60,7 +60,7 @@ impl Plan {
     pub(crate) fn new(workload: Workload, model: LoadModel, subjects: Vec<Subject>, arguments: &LoadArgs) -> Self {
         let mut schedule = workload.schedule(arguments.quick);
         schedule.blocks = arguments.blocks.unwrap_or(schedule.blocks);
-        schedule.measure_s = arguments.measure_s.unwrap_or(schedule.measure_s);
+        schedule.measure_s = arguments.measure_s().unwrap_or(schedule.measure_s);
         Self {
             workload: Arc::new(workload),
             subjects,
@@ -168,9 +168,10 @@ impl Plan {
         self.load_per_launch() * blocks * u32::try_from(self.subjects.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether any subject is started here, and so needs servers.
-    pub(crate) fn needs_stack(&self) -> bool {
-        self.subjects.iter().any(|subject| subject.binary().is_some())
+    /// The service of the subjects that are started here, if any is.
+    pub(crate) fn service(&self) -> Option<&Service> {
+        let build = self.subjects.iter().find_map(Subject::build);
+        build.map(|build| build.service.as_ref())
     }
 
     /// Names of the subjects, as in "a and b".

@@ -10,22 +10,19 @@ use measure::{
     record::{self, Ablated, Model, Record, Round, SCHEMA_VERSION, Server, Verdict, WorkloadId},
     targets::TargetSpec,
 };
-use stack::{ServerInfo, Stack};
+use stack::ServerInfo;
 
 use super::{Plan, Purpose};
-use crate::{error::HarnessError, machine};
+use crate::{error::HarnessError, machine, servers::Servers};
 
-/// Servers of the stack by name.
-pub(crate) type Servers = BTreeMap<String, Server>;
+/// Servers by name.
+pub(crate) type ServerFacts = BTreeMap<String, Server>;
 
 /// What the record keeps of the servers.
-pub(crate) fn servers(stack: &Stack) -> Servers {
-    let of = |name: &str, info: &ServerInfo| (name.to_owned(), server(info));
-    BTreeMap::from([
-        of("postgres", stack.postgres.info()),
-        of("redis", stack.redis.info()),
-        of("kafka", stack.kafka.info()),
-    ])
+pub(crate) fn servers(servers: &Servers) -> ServerFacts {
+    let of_stack = servers.stack.infos();
+    let of_stack = of_stack.map(|(name, info)| (name.to_string(), server(info)));
+    of_stack.chain(servers.own_facts()).collect()
 }
 
 fn server(info: &ServerInfo) -> Server {
@@ -38,7 +35,7 @@ fn server(info: &ServerInfo) -> Server {
 }
 
 /// The record of a measurement that nobody has judged yet.
-pub(crate) fn unjudged(plan: &Plan, id: &str, servers: Servers, rounds: Vec<Round>) -> Record {
+pub(crate) fn unjudged(plan: &Plan, id: &str, servers: ServerFacts, rounds: Vec<Round>) -> Record {
     Record {
         schema_version: SCHEMA_VERSION,
         purpose: match plan.purpose {

@@ -13,12 +13,10 @@ use measure::{
     record::Round,
 };
 use scenarios::{OpenModel, Schedule};
-use stack::Stack;
 
 use super::{
     block::{Block, ShownFailures},
     gate::{self, minutes},
-    output::OutputDir,
     plan::{Plan, PlannedLaunch, Purpose},
     records,
     round::{self, Unfinished},
@@ -26,10 +24,8 @@ use super::{
 use crate::{
     canary::{Canary, CanaryLoad},
     error::HarnessError,
-    interrupt::Interrupt,
     launchpad::{Launchpad, Surroundings},
     machine,
-    progress::Progress,
 };
 
 impl Plan {
@@ -64,19 +60,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(
-        plan: &'a Plan,
-        stack: Option<&'a Stack>,
-        out: &'a OutputDir,
-        progress: &'a Progress,
-        interrupt: &'a Interrupt,
-    ) -> Self {
-        let around = Surroundings {
-            stack,
-            out,
-            progress,
-            interrupt,
-        };
+    pub(crate) fn new(plan: &'a Plan, around: Surroundings<'a>) -> Self {
         Self {
             plan,
             around,
@@ -89,7 +73,7 @@ impl<'a> Run<'a> {
         self.rounds
     }
 
-    /// Seeds, then runs every launch of the plan; of a gate, stage after stage until everything is decided.
+    /// Makes the data set, then runs every launch of the plan; of a gate, stage after stage until all is decided.
     ///
     /// # Errors
     /// The first failure; the rounds before it are kept.
@@ -266,10 +250,9 @@ impl<'a> Run<'a> {
     /// Keeps the rounds so far on disk, for the case that the harness is killed.
     fn flush(&self) {
         let Surroundings {
-            stack, out, progress, ..
+            servers, out, progress, ..
         } = self.around;
-        let servers = stack.map(records::servers).unwrap_or_default();
-        let unjudged = records::unjudged(self.plan, out.id(), servers, self.rounds.clone());
+        let unjudged = records::unjudged(self.plan, out.id(), records::servers(servers), self.rounds.clone());
         if let Err(error) = out.flush(&unjudged) {
             progress.line(&format!("warning: what was measured so far is not kept: {error}"));
         }

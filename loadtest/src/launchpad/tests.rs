@@ -4,6 +4,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,11 +12,12 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use stack::{StackOptions, wait::Patience};
+use scenarios::Service;
+use stack::{Stack, StackOptions, wait::Patience};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::subject::{Service, SubjectSpec};
+use crate::subject::SubjectSpec;
 
 /// Listens where ADDRESS says, tells what it was given, and stays.
 const STAYS: &str = "env >&2; echo starting; echo at $ADDRESS; while :; do sleep 0.05; done";
@@ -43,30 +45,38 @@ impl Place {
         }
     }
 
-    fn around<'a>(&'a self, stack: Option<&'a Stack>) -> Surroundings<'a> {
+    fn around<'a>(&'a self, servers: &'a Servers) -> Surroundings<'a> {
         Surroundings {
-            stack,
+            servers,
             out: &self.out,
             progress: &self.progress,
             interrupt: &self.interrupt,
         }
     }
 
-    async fn launchpad(&self) -> Launchpad<'_> {
-        Launchpad::prepare(self.around(None), &[], &[]).await.unwrap()
+    /// One on which `subject` can be launched, without servers.
+    async fn launchpad<'a>(&'a self, servers: &'a Servers, subject: &'a Subject) -> Launchpad<'a> {
+        let subjects = std::slice::from_ref(subject);
+        Launchpad::prepare(self.around(servers), subjects, &[]).await.unwrap()
     }
 
-    fn subject(&self, name: &str, script: &'static str) -> Subject {
-        let path = Path::new("/bin/sh").to_owned();
+    fn subject(&self, name: &str, script: &str) -> Subject {
+        self.subject_with(name, script, "")
+    }
+
+    /// A subject that is a script, with more variables and tables of a subject file.
+    fn subject_with(&self, name: &str, script: &str, more: &str) -> Subject {
         Subject {
             name: name.to_owned(),
             spec: SubjectSpec::Binary {
-                path: path.clone(),
+                path: Path::new("/bin/sh").to_owned(),
                 profile: Some("small".to_owned()),
             },
-            means: Means::Launch(Binary {
-                service: service(script),
-                path,
+            means: Means::Launch(Build {
+                service: service(script, more),
+                dir: std::env::current_dir().unwrap(),
+                program: None,
+                image: None,
                 sha256: script.to_owned(),
                 git: None,
             }),
@@ -76,23 +86,24 @@ impl Place {
 }
 
 /// A service that is a script.
-fn service(script: &'static str) -> &'static Service {
-    Box::leak(Box::new(Service {
-        package: "none",
-        migrate: &["-c", "exit 0"],
-        start: Box::leak(Box::new(["-c", script])),
-        listening: "at ",
-        ready_path: "/ready",
-        ready_within: Duration::from_mins(1),
-        stop_within: Duration::from_secs(15),
-        metrics_path: "/metrics",
-        profile_variable: "KIND",
-        variables: &[
-            ("BOUND", Value::Fixed("anywhere")),
-            ("STORE", Value::DatabaseUrl),
-            ("NAME", Value::OwnName),
-        ],
-    }))
+fn service(script: &str, more: &str) -> Arc<Service> {
+    let text = format!(
+        r#"
+start = """/bin/sh -c '{script}'"""
+metrics_path = "/metrics"
+needs = ["postgres"]
+ready = {{ line = "at {{address}}", path = "/ready" }}
+[environment]
+BOUND = "anywhere"
+PLACE = "{{dir}}"
+STORE = "{{postgres.url}}"
+NAME = "{{namespace}}"
+{more}
+[profiles]
+small = {{ KIND = "small" }}
+"#
+    );
+    Arc::new(Service::parse(Path::new("shell.toml"), &text).unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// An address at which every request is answered with 200.
@@ -125,7 +136,8 @@ fn subject_error(failed: HarnessError) -> String {
 #[tokio::test]
 async fn a_subject_is_up_when_it_is_ready_and_gone_when_it_is_taken_down() {
     let place = Place::new();
-    let (launchpad, subject) = (place.launchpad().await, place.subject("shell", STAYS));
+    let (servers, subject) = (Servers::default(), place.subject("shell", STAYS));
+    let launchpad = place.launchpad(&servers, &subject).await;
     let resident = launchpad.bring_up(&subject, 3).await.unwrap();
     assert_eq!(resident.target.address(), place.ready);
     let access = resident.access(None);
@@ -140,7 +152,8 @@ async fn a_subject_is_up_when_it_is_ready_and_gone_when_it_is_taken_down() {
 #[tokio::test]
 async fn a_subject_gets_its_settings_and_what_the_launch_has_for_it() {
     let place = Place::new();
-    let (launchpad, subject) = (place.launchpad().await, place.subject("shell", STAYS));
+    let (servers, subject) = (Servers::default(), place.subject("shell", STAYS));
+    let launchpad = place.launchpad(&servers, &subject).await;
     launchpad
         .bring_up(&subject, 3)
         .await
@@ -153,15 +166,18 @@ async fn a_subject_gets_its_settings_and_what_the_launch_has_for_it() {
     let names = log.lines().filter_map(|line| Some(line.split_once('=')?.0));
     let mut given: Vec<&str> = names.filter(|name| !own.contains(name)).collect();
     given.sort_unstable();
-    assert_eq!(given, ["ADDRESS", "BOUND", "KIND", "PATH"]);
+    assert_eq!(given, ["ADDRESS", "BOUND", "KIND", "NAME", "PATH", "PLACE"]);
     assert!(log.contains("KIND=small\n"), "{log}");
 }
 
 #[tokio::test]
 async fn one_that_ends_before_it_listens_shows_the_end_of_its_log() {
     let place = Place::new();
-    let launchpad = place.launchpad().await;
-    let subject = place.subject("shell", "echo out of memory >&2; exit 7");
+    let (servers, subject) = (
+        Servers::default(),
+        place.subject("shell", "echo out of memory >&2; exit 7"),
+    );
+    let launchpad = place.launchpad(&servers, &subject).await;
     let error = subject_error(launchpad.bring_up(&subject, 0).await.err().unwrap());
     assert!(
         error.starts_with("subject `shell` (bin:/bin/sh:small) did not start: ") && error.contains("exit status: 7\n"),
@@ -173,7 +189,8 @@ async fn one_that_ends_before_it_listens_shows_the_end_of_its_log() {
 #[tokio::test]
 async fn one_that_is_killed_while_it_is_up_says_how_and_when() {
     let place = Place::new();
-    let (launchpad, subject) = (place.launchpad().await, place.subject("shell", STAYS));
+    let (servers, subject) = (Servers::default(), place.subject("shell", STAYS));
+    let launchpad = place.launchpad(&servers, &subject).await;
     let mut resident = launchpad.bring_up(&subject, 0).await.unwrap();
     let pid = resident.pid().unwrap();
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
@@ -189,7 +206,8 @@ async fn one_that_is_killed_while_it_is_up_says_how_and_when() {
 #[tokio::test]
 async fn nothing_is_left_of_one_that_is_dropped() {
     let place = Place::new();
-    let (launchpad, subject) = (place.launchpad().await, place.subject("shell", STAYS));
+    let (servers, subject) = (Servers::default(), place.subject("shell", STAYS));
+    let launchpad = place.launchpad(&servers, &subject).await;
     let resident = launchpad.bring_up(&subject, 0).await.unwrap();
     let pid = resident.pid().unwrap();
     drop(resident);
@@ -199,8 +217,9 @@ async fn nothing_is_left_of_one_that_is_dropped() {
 #[tokio::test]
 async fn nothing_is_left_of_a_launch_that_the_user_stops() {
     let place = Place::new();
-    let launchpad = place.launchpad().await;
     let subject = place.subject("shell", "echo $$ >&2; while :; do sleep 0.05; done");
+    let servers = Servers::default();
+    let launchpad = place.launchpad(&servers, &subject).await;
     let stopped = async {
         let log = place.directory.path().join("logs/000-shell.log");
         let mut patience = Patience::new(Duration::from_secs(30));
@@ -228,8 +247,9 @@ async fn of_two_neither_is_left_when_one_fails() {
     let stack = Stack::start(&StackOptions::from_env().unwrap(), &mut |_: &str| ())
         .await
         .unwrap();
+    let servers = Servers::of_stack(stack);
     let subjects = [place.subject("good", STAYS), place.subject("bad", "exit 1")];
-    let launchpad = Launchpad::prepare(place.around(Some(&stack)), &subjects, &[])
+    let launchpad = Launchpad::prepare(place.around(&servers), &subjects, &[])
         .await
         .unwrap();
     let good = launchpad.bring_up(&subjects[0], 0).await.unwrap();
@@ -237,9 +257,9 @@ async fn of_two_neither_is_left_when_one_fails() {
         good.access(None).postgres.unwrap().1,
         format!("{}_r0", place.out.database_prefix())
     );
-    assert!(exists(&stack, &place, 0).await);
+    assert!(exists(&servers, &place, 0).await);
     good.take_down().await.unwrap();
-    assert!(!exists(&stack, &place, 0).await);
+    assert!(!exists(&servers, &place, 0).await);
 
     let error = launchpad
         .bring_up_both([&subjects[0], &subjects[1]], 1)
@@ -252,17 +272,41 @@ async fn of_two_neither_is_left_when_one_fails() {
         log.contains(&format!("NAME={}_r1", place.out.database_prefix())),
         "{log}"
     );
-    assert!(!exists(&stack, &place, 1).await && !exists(&stack, &place, 2).await);
-    stack.stop().await.unwrap();
+    assert!(!exists(&servers, &place, 1).await && !exists(&servers, &place, 2).await);
+    servers.stop().await.unwrap();
+}
+
+fn admin_url(servers: &Servers) -> String {
+    servers.stack.postgres.as_ref().unwrap().admin_url()
 }
 
 /// Whether the database of a launch is there.
-async fn exists(stack: &Stack, place: &Place, launch: u32) -> bool {
+async fn exists(servers: &Servers, place: &Place, launch: u32) -> bool {
     use sqlx::Connection;
-    let mut connection = sqlx::PgConnection::connect(&stack.postgres.admin_url()).await.unwrap();
+    let mut connection = sqlx::PgConnection::connect(&admin_url(servers)).await.unwrap();
     let name = format!("{}_r{launch}", place.out.database_prefix());
     let found = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1").bind(name);
     let found = found.fetch_optional(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     found.is_some()
+}
+
+/// 1. The data set is filled once, in a folder. 2. A launch finds a copy of it, and writes. 3. The next launch finds
+/// what was filled, and nothing of the one before. 4. Nothing is left of either folder.
+#[tokio::test]
+async fn every_launch_has_a_copy_of_the_folder() {
+    let place = Place::new();
+    let more = r#"FOLDER = "{data}"
+[dataset]
+commands = ["sh -c 'echo filled >> {data}/rows'"]
+"#;
+    let script = "cat $FOLDER/rows >&2; echo changed >> $FOLDER/rows; echo at $ADDRESS; while :; do sleep 0.05; done";
+    let (servers, subject) = (Servers::default(), place.subject_with("shell", script, more));
+    let launchpad = place.launchpad(&servers, &subject).await;
+    for number in 0..2 {
+        let resident = launchpad.bring_up(&subject, number).await.unwrap();
+        resident.take_down().await.unwrap();
+        let log = std::fs::read_to_string(place.directory.path().join(format!("logs/00{number}-shell.log"))).unwrap();
+        assert_eq!(log, "filled\n");
+    }
 }

@@ -14,15 +14,20 @@ use crate::error::HarnessError;
 
 /// The processes that are read.
 pub(super) struct Processes {
-    /// The subject's, where it runs here.
+    /// The one that the subject's tree begins at, where it runs here.
     subject: Option<u32>,
     /// Whether the whole stack is below this process, so that other work on the machine can be told from it.
     all_ours: bool,
+    switches: Switches,
 }
 
 impl Processes {
     pub(super) fn new(subject: Option<u32>, all_ours: bool) -> Self {
-        Self { subject, all_ours }
+        Self {
+            subject,
+            all_ours,
+            switches: Switches::default(),
+        }
     }
 }
 
@@ -33,25 +38,79 @@ impl Probe for Processes {
     }
 
     async fn read(&mut self, sample: &mut Sample) -> Result<(), HarnessError> {
-        if let Some(service) = self.subject.map(read_process).transpose()? {
-            sample.put(&metrics::SERVICE_RSS_MB, service.rss_bytes as f64 / MIB);
-            sample.put(&metrics::SERVICE_CPU_PERCENT, service.cpu_s);
-            sample.put(&metrics::SERVICE_CPU_US_PER_REQUEST, service.cpu_s * 1e6);
-            sample.count(&metrics::SERVICE_SWITCHES_PER_S, service.switches);
+        let all = if self.subject.is_some() || self.all_ours {
+            read_all()?
+        } else {
+            Vec::new()
+        };
+        if let Some(root) = self.subject {
+            let subject = read_subject(root, &all, &mut self.switches)?;
+            sample.put(&metrics::SERVICE_RSS_MB, subject.rss_bytes as f64 / MIB);
+            sample.put(&metrics::SERVICE_CPU_PERCENT, subject.cpu_s);
+            sample.put(&metrics::SERVICE_CPU_US_PER_REQUEST, subject.cpu_s * 1e6);
+            sample.count(&metrics::SERVICE_SWITCHES_PER_S, subject.switches);
         }
         let harness = read_process(std::process::id())?;
         sample.put(&metrics::HARNESS_RSS_MB, harness.rss_bytes as f64 / MIB);
         sample.put(&metrics::HARNESS_CPU_PERCENT, harness.cpu_s);
         sample.count(&metrics::HARNESS_SWITCHES_PER_S, harness.switches);
-        let ours_cpu_s = self.all_ours.then(read_tree).transpose()?;
         let machine = read_machine()?;
         sample.put(&metrics::STEAL_PERCENT, machine.stolen_s);
-        if let Some(ours_cpu_s) = ours_cpu_s {
+        if self.all_ours {
             // The two are read one after the other, a moment apart.
-            sample.put(&metrics::OTHER_CPU_PERCENT, machine.busy_s - ours_cpu_s);
+            sample.put(&metrics::OTHER_CPU_PERCENT, machine.busy_s - own_tree_s(&all));
         }
         Ok(())
     }
+}
+
+/// Context switches of a tree whose processes come and go: what those did that are gone stays counted.
+#[derive(Debug, Default)]
+struct Switches {
+    /// Of the processes of the last reading, by number and start: as many as the tree has.
+    living: BTreeMap<(i32, u64), u64>,
+    gone: u64,
+}
+
+impl Switches {
+    /// The count so far, after a reading of the processes that live now.
+    fn count(&mut self, living: BTreeMap<(i32, u64), u64>) -> u64 {
+        let gone = self.living.iter().filter(|(process, _)| !living.contains_key(process));
+        self.gone += gone.map(|(_, count)| count).sum::<u64>();
+        self.living = living;
+        self.gone + self.living.values().sum::<u64>()
+    }
+}
+
+/// Reads the tree of a subject among all processes: memory is the sum over its processes, so that pages that they share
+/// count in each.
+///
+/// # Errors
+/// When the process at its root is gone.
+fn read_subject(root: u32, all: &[Stat], switches: &mut Switches) -> Result<ProcessReading, HarnessError> {
+    let parents = parents(all);
+    let tree: Vec<&Stat> = tree(root.cast_signed(), all, &parents).collect();
+    if tree.iter().all(|stat| stat.pid != root.cast_signed()) {
+        return Err(HarnessError::Probe(format!("probe of process {root}: it is gone")));
+    }
+    let living = tree.iter().filter_map(|stat| {
+        Some((
+            (stat.pid, stat.starttime),
+            read_process(stat.pid.cast_unsigned()).ok()?.switches,
+        ))
+    });
+    let cpu: Duration = tree.iter().map(|stat| lived(stat) + ended_children(stat)).sum();
+    Ok(ProcessReading {
+        cpu_s: cpu.as_secs_f64(),
+        rss_bytes: tree.iter().map(|stat| stat.rss).sum::<u64>() * procfs::page_size(),
+        switches: switches.count(living.collect()),
+    })
+}
+
+/// The processes of a tree: everything below its root, and what left its parents but not the group of the root.
+fn tree<'s>(root: i32, all: &'s [Stat], parents: &'s BTreeMap<i32, i32>) -> impl Iterator<Item = &'s Stat> {
+    all.iter()
+        .filter(move |stat| stat.pgrp == root || descends_from(stat.pid, root, parents))
 }
 
 /// One process at one moment.
@@ -98,14 +157,12 @@ fn read_all() -> Result<Vec<Stat>, HarnessError> {
 }
 
 /// CPU time so far of this process and every one below it, children that have ended included, seconds.
-fn read_tree() -> Result<f64, HarnessError> {
-    let stats = read_all()?;
-    let parents = parents(&stats);
+fn own_tree_s(all: &[Stat]) -> f64 {
+    let parents = parents(all);
     let own = std::process::id().cast_signed();
-    let ours = stats.iter().filter(|stat| descends_from(stat.pid, own, &parents));
-    Ok(ours
-        .map(|stat| seconds(stat.utime + stat.stime) + ended_children(stat).as_secs_f64())
-        .sum())
+    let ours = all.iter().filter(|stat| descends_from(stat.pid, own, &parents));
+    ours.map(|stat| seconds(stat.utime + stat.stime) + ended_children(stat).as_secs_f64())
+        .sum()
 }
 
 /// CPU time so far of the process trees that begin at `roots`, those of which that are gone left out. A process that
@@ -119,16 +176,16 @@ pub(super) fn read_trees(roots: [Option<u32>; 2]) -> Result<[Option<Duration>; 2
     }
     let stats = read_all()?;
     let parents = parents(&stats);
-    let tree = |root: u32| {
+    let used = |root: u32| {
         let root = root.cast_signed();
-        stats.iter().any(|stat| stat.pid == root).then(|| {
-            let own = stats
-                .iter()
-                .filter(|stat| stat.pgrp == root || descends_from(stat.pid, root, &parents));
-            own.map(|stat| lived(stat) + ended_children(stat)).sum()
+        let lives = stats.iter().any(|stat| stat.pid == root);
+        lives.then(|| {
+            tree(root, &stats, &parents)
+                .map(|stat| lived(stat) + ended_children(stat))
+                .sum()
         })
     };
-    Ok(roots.map(|root| root.and_then(tree)))
+    Ok(roots.map(|root| root.and_then(used)))
 }
 
 /// CPU time of the threads of a process, from a clock that is finer than the ticks of `stat` where it still runs.
@@ -199,6 +256,43 @@ mod tests {
         );
     }
 
+    /// A shell in front of another one, in front of a program.
+    #[test]
+    fn memory_and_switches_are_those_of_the_tree() {
+        use std::os::unix::process::CommandExt as _;
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sh -c 'echo up; cat; :'; :"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = std::io::BufReader::new(shell.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+        let (all, mut switches) = (read_all().unwrap(), Switches::default());
+        let tree = read_subject(shell.id(), &all, &mut switches).unwrap();
+        let alone = read_process(shell.id()).unwrap();
+        assert!(read_subject(u32::MAX / 4, &all, &mut switches).is_err());
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+        assert!(
+            tree.rss_bytes > alone.rss_bytes && tree.switches > alone.switches,
+            "{tree:?} of which the shell {alone:?}"
+        );
+        assert!(alone.rss_bytes > 100_000, "{alone:?}");
+    }
+
+    #[test]
+    fn what_processes_did_that_are_gone_stays_counted() {
+        let mut switches = Switches::default();
+        let reading = |counts: &[(i32, u64)]| counts.iter().map(|(pid, count)| ((*pid, 1), *count)).collect();
+        assert_eq!(switches.count(reading(&[(1, 10), (2, 5)])), 15);
+        assert_eq!(switches.count(reading(&[(1, 12)])), 17);
+        assert_eq!(switches.count(reading(&[(1, 12), (3, 4)])), 21);
+        assert_eq!(switches.count(reading(&[(1, 13)])), 22);
+    }
+
     #[test]
     fn the_tree_counts_children_too() {
         let own_s = read_process(std::process::id()).unwrap().cpu_s;
@@ -208,7 +302,7 @@ mod tests {
             .unwrap();
         let parents = BTreeMap::from([(child.id().cast_signed(), 10), (10, 1), (1, 0), (77, 1)]);
         assert!(descends_from(child.id().cast_signed(), 10, &parents) && !descends_from(77, 10, &parents));
-        assert!(read_tree().unwrap() >= own_s);
+        assert!(own_tree_s(&read_all().unwrap()) >= own_s);
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -1,54 +1,61 @@
 //! Subjects: what is measured, named on the command line; started and stopped by the harness, or already up.
 
 mod git;
+mod image;
 mod launch;
-mod service;
+mod places;
 
 use std::{
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
 use load::Target;
-use sha2::{Digest, Sha256};
+use scenarios::{Placeholder, Service};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::error::HarnessError;
 use git::Revision;
+use image::Image;
 
-pub(crate) use git::keep_out_of_git;
-pub(crate) use launch::{Environment, Launched, run_to_end};
-pub(crate) use service::{REFERENCE, Service, Value};
+pub(crate) use git::{copy, keep_out_of_git};
+pub(crate) use launch::{Environment, Launched, StartedServer, start_server};
+pub(crate) use places::Places;
 
 /// The kinds a subject can have, for messages.
-const KINDS: &str = "profile:NAME, git:REV, git:REV:PROFILE, bin:PATH, bin:PATH:PROFILE or url:http://HOST";
+const KINDS: &str =
+    "profile:NAME, git:REV, git:REV:PROFILE, bin:PATH, bin:PATH:PROFILE, image:NAME:TAG or url:http://HOST";
 /// A service that is up answers a connection attempt far sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A subject as named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SubjectSpec {
-    /// `profile:NAME`: this build's reference service with that profile.
+    /// `profile:NAME`: the service as the working tree has it, with that profile.
     Profile(String),
-    /// `git:REV[:PROFILE]`: the reference service as it was at a revision of this repository, built by the harness.
+    /// `git:REV[:PROFILE]`: the service as it was at a revision of this repository, built by the harness.
     Git {
-        /// Branch, tag, hash or anything else that git takes for a commit.
+        /// Branch, tag, hash or anything else that git takes for a commit; `.` is the working tree.
         revision: String,
-        /// Value of PROFILE for it.
+        /// Its profile.
         profile: Option<String>,
     },
-    /// `bin:PATH[:PROFILE]`: any binary that honours the same environment variables.
+    /// `bin:PATH[:PROFILE]`: a program in the place of the one that the subject file starts, or a folder in the place
+    /// of its build.
     Binary {
-        /// The executable.
+        /// The executable, or the folder.
         path: PathBuf,
-        /// Value of PROFILE for it.
+        /// Its profile.
         profile: Option<String>,
     },
+    /// `image:NAME:TAG`: a container in the place of a build.
+    Image(String),
     /// `url:http://HOST[:PORT]`: a service that is already up, and that nothing is known of.
     Url {
         /// Host and port as given, e.g. `127.0.0.1:8000`.
@@ -75,6 +82,7 @@ impl FromStr for SubjectSpec {
                 let path = path.into();
                 Ok(Self::Binary { path, profile })
             }
+            "image" => Ok(Self::Image(rest.to_owned())),
             "url" => Self::url(rest),
             _ => Err(format!("`{kind}` is not a kind of subject; a subject is {KINDS}")),
         }
@@ -114,6 +122,7 @@ impl SubjectSpec {
             Self::Profile(name) => ("profile", name.clone(), None),
             Self::Git { revision, profile } => ("git", revision.clone(), profile.as_deref()),
             Self::Binary { path, profile } => ("bin", path.display().to_string(), profile.as_deref()),
+            Self::Image(name) => ("image", name.clone(), None),
             Self::Url { authority } => ("url", format!("http://{authority}"), None),
         }
     }
@@ -181,9 +190,6 @@ impl FromStr for Variable {
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| format!("`{text}` is no variable; write NAME=VALUE"))?;
-        if REFERENCE.gives(name) {
-            return Err(format!("{name} is given by the harness at each launch"));
-        }
         Ok(Self {
             name: name.to_owned(),
             value: value.to_owned(),
@@ -194,18 +200,23 @@ impl FromStr for Variable {
 /// How a subject comes to be up.
 #[derive(Debug, Clone)]
 pub(crate) enum Means {
-    /// Its binary is started for each round.
-    Launch(Binary),
+    /// It is started for each round.
+    Launch(Build),
     /// It is up.
     Running(Target),
 }
 
-/// A binary that exists and is known by its hash.
+/// Something that can be launched: it exists, and is known by its hash.
 #[derive(Debug, Clone)]
-pub(crate) struct Binary {
+pub(crate) struct Build {
     /// How it is launched.
-    pub(crate) service: &'static Service,
-    pub(crate) path: PathBuf,
+    pub(crate) service: Arc<Service>,
+    /// Where its commands run.
+    pub(crate) dir: PathBuf,
+    /// Takes the place of the program that the subject file starts.
+    pub(crate) program: Option<PathBuf>,
+    /// Takes the place of the build.
+    pub(crate) image: Option<Image>,
     pub(crate) sha256: String,
     pub(crate) git: Option<String>,
 }
@@ -219,45 +230,175 @@ enum Found {
 impl Found {
     async fn find(
         spec: &SubjectSpec,
-        service: Option<&Path>,
+        service: &Arc<Service>,
         announce: &mut dyn FnMut(&str),
     ) -> Result<Self, HarnessError> {
-        Ok(Self::Means(match spec {
-            SubjectSpec::Url { authority } => Means::Running(reach(authority, announce).await?),
-            SubjectSpec::Binary { path, .. } => Means::Launch(binary(spec, path.clone()).await?),
-            SubjectSpec::Profile(_) => {
-                let path = service.map_or_else(beside_this_binary, |path| Ok(path.to_owned()))?;
-                Means::Launch(binary(spec, path).await?)
+        if let (Some(profile), false) = (spec.profile(), matches!(spec, SubjectSpec::Url { .. })) {
+            service
+                .profile(profile)
+                .map_err(|why| HarnessError::Usage(format!("subject {spec}: {why}")))?;
+        }
+        let revision = match spec {
+            SubjectSpec::Url { authority } => {
+                return Ok(Self::Means(Means::Running(reach(authority, announce).await?)));
             }
-            SubjectSpec::Git { revision, .. } => return Ok(Self::Revision(Revision::find(Path::new("."), revision)?)),
-        }))
+            SubjectSpec::Binary { path, .. } => {
+                return Ok(Self::Means(Means::Launch(given(spec, service, path).await?)));
+            }
+            SubjectSpec::Image(name) => {
+                return Ok(Self::Means(Means::Launch(image(service, name, announce).await?)));
+            }
+            SubjectSpec::Profile(_) if service.build.built.is_some() => {
+                return Ok(Self::Means(Means::Launch(built(spec, service).await?)));
+            }
+            SubjectSpec::Profile(_) => git::WORKING_TREE,
+            SubjectSpec::Git { revision, .. } => revision,
+        };
+        let revision = Revision::find(Path::new("."), revision, announce)?;
+        Ok(Self::Revision(revision))
     }
 
     async fn means(
         self,
-        spec: &SubjectSpec,
+        service: &Arc<Service>,
         announce: &mut dyn FnMut(&str),
         stop: &CancellationToken,
     ) -> Result<Means, HarnessError> {
         match self {
             Self::Means(means) => Ok(means),
             Self::Revision(revision) => {
-                let path = revision.binary(announce, stop).await?;
-                Ok(Means::Launch(binary(spec, path).await?))
+                let kept = revision.build(service, announce, stop).await?;
+                let build = Build {
+                    service: Arc::clone(service),
+                    dir: kept.dir,
+                    program: None,
+                    image: None,
+                    sha256: kept.sha256,
+                    git: Some(revision.describe()),
+                };
+                Ok(Means::Launch(build.with_version().await))
             }
         }
     }
 }
 
+impl Build {
+    /// What is launched, for messages.
+    pub(crate) fn shown(&self) -> String {
+        match &self.image {
+            Some(image) => image.name().to_owned(),
+            None => self.program.as_ref().unwrap_or(&self.dir).display().to_string(),
+        }
+    }
+
+    /// What it says of itself comes before what is known of it otherwise.
+    async fn with_version(mut self) -> Self {
+        self.git = self.version().await.or(self.git);
+        self
+    }
+}
+
+/// `bin:PATH`: a file takes the place of the program, where the command is run; a folder that of the build.
+async fn given(spec: &SubjectSpec, service: &Arc<Service>, path: &Path) -> Result<Build, HarnessError> {
+    let missing = |error: std::io::Error| {
+        HarnessError::Subject(format!("subject {spec}: cannot read {}: {error}", path.display()))
+    };
+    let whole = std::path::absolute(path).map_err(missing)?;
+    let is_folder = path.metadata().map_err(missing)?.is_dir();
+    let sha256 = git::sha256_of(&whole).map_err(missing)?;
+    let here = std::env::current_dir().map_err(missing)?;
+    let (dir, program) = if is_folder { (whole, None) } else { (here, Some(whole)) };
+    let build = Build {
+        service: Arc::clone(service),
+        dir,
+        program,
+        image: None,
+        sha256,
+        git: None,
+    };
+    Ok(build.with_version().await)
+}
+
+/// `image:NAME:TAG`: it is told its port, or has one of its own.
+async fn image(service: &Arc<Service>, name: &str, announce: &mut dyn FnMut(&str)) -> Result<Build, HarnessError> {
+    let is_told = service
+        .environment
+        .iter()
+        .any(|(_, value)| value.places().any(|place| place == Placeholder::Port));
+    if !is_told && service.image_port.is_none() {
+        return Err(HarnessError::Usage(format!(
+            "subject image:{name}: nobody knows where it listens: give {} the key `image_port`, or a variable with \
+             {{port}} under [environment]",
+            service.name
+        )));
+    }
+    let port = service.image_port.filter(|_| !is_told);
+    if port.is_some() && !service.needs.is_empty() {
+        return Err(HarnessError::Usage(format!(
+            "subject image:{name}: with a port of its own it cannot reach the servers that {} needs: tell it its port \
+             by a variable with {{port}} under [environment]",
+            service.name
+        )));
+    }
+    let found = Image::find(name, port, announce).await;
+    let (image, sha256) = found.map_err(|why| HarnessError::Subject(format!("subject image:{name}: {why}")))?;
+    Ok(Build {
+        service: Arc::clone(service),
+        dir: PathBuf::from("/"),
+        program: None,
+        image: Some(image),
+        sha256,
+        git: None,
+    })
+}
+
+/// A build of the working tree that stands where the subject file says.
+async fn built(spec: &SubjectSpec, service: &Arc<Service>) -> Result<Build, HarnessError> {
+    let places = Places::default();
+    let dir = service
+        .build
+        .built
+        .as_ref()
+        .map(|text| text.fill(&|place| places.value(place)));
+    let dir = PathBuf::from(dir.and_then(Result::ok).unwrap_or_default());
+    let name = service
+        .start
+        .fill_program(&|place| places.value(place))
+        .unwrap_or_default();
+    let program = dir.join(&name);
+    let sha256 = git::sha256_of(&program).map_err(|error| {
+        let commands: Vec<String> = service
+            .build
+            .commands
+            .iter()
+            .map(|one| format!("`{}`", one.shown))
+            .collect();
+        HarnessError::Subject(format!(
+            "subject {spec}: cannot read {}: {error}; it is built by {}",
+            program.display(),
+            commands.join(", then ")
+        ))
+    })?;
+    let build = Build {
+        service: Arc::clone(service),
+        dir,
+        program: None,
+        image: None,
+        sha256,
+        git: None,
+    };
+    Ok(build.with_version().await)
+}
+
 impl Subject {
-    /// Finds the binaries and addresses of all subjects, builds those of revisions, and gives each a name that no other
+    /// Finds the programs and addresses of all subjects, builds those of revisions, and gives each a name that no other
     /// has.
     ///
     /// # Errors
     /// When one is not there or does not build, and once `stop` is cancelled.
     pub(crate) async fn resolve_all(
         specs: &[SubjectSpec],
-        service: Option<&Path>,
+        service: &Arc<Service>,
         announce: &mut dyn FnMut(&str),
         stop: &CancellationToken,
     ) -> Result<Vec<Self>, HarnessError> {
@@ -272,7 +413,7 @@ impl Subject {
             if subjects.iter().any(|other| other.name == name) {
                 name = format!("{name}#{}", subjects.len() + 1);
             }
-            let means = unless_stopped(found.means(spec, announce, stop), stop).await?;
+            let means = unless_stopped(found.means(service, announce, stop), stop).await?;
             let spec = spec.clone();
             subjects.push(Self {
                 name,
@@ -284,10 +425,10 @@ impl Subject {
         Ok(subjects)
     }
 
-    /// The binary that starts it; a subject that is up has none.
-    pub(crate) fn binary(&self) -> Option<&Binary> {
+    /// What is launched; a subject that is up has none.
+    pub(crate) fn build(&self) -> Option<&Build> {
         match &self.means {
-            Means::Launch(binary) => Some(binary),
+            Means::Launch(build) => Some(build),
             Means::Running(_) => None,
         }
     }
@@ -295,12 +436,21 @@ impl Subject {
     /// This subject with further variables.
     ///
     /// # Errors
-    /// For a subject that is not launched here.
+    /// For a subject that is not launched here, and for a variable that every launch gives another value.
     pub(crate) fn with_variables(mut self, variables: &[Variable]) -> Result<Self, HarnessError> {
-        if self.binary().is_none() && !variables.is_empty() {
+        let Some(build) = self.build() else {
+            if variables.is_empty() {
+                return Ok(self);
+            }
             return Err(HarnessError::Usage(format!(
                 "{} is up already: its variables cannot be set",
                 self.spec
+            )));
+        };
+        if let Some(given) = variables.iter().find(|one| build.service.gives(&one.name)) {
+            return Err(HarnessError::Usage(format!(
+                "{} is given by the harness at each launch",
+                given.name
             )));
         }
         let pairs = variables.iter().map(|one| (one.name.clone(), one.value.clone()));
@@ -314,18 +464,20 @@ impl Subject {
             name: self.name.clone(),
             kind: self.spec.parts().0.to_owned(),
             profile: self.spec.profile().map(str::to_owned),
-            git: self.binary().and_then(|binary| binary.git.clone()),
-            binary_sha256: self.binary().map(|binary| binary.sha256.clone()),
+            git: self.build().and_then(|build| build.git.clone()),
+            binary_sha256: self.build().map(|build| build.sha256.clone()),
             env: self.settings(),
         }
     }
 
-    /// The variables that make this subject what it is; addresses of servers are given at each launch.
+    /// The variables that make this subject what it is: those of its profile, and those that it was given. Addresses of
+    /// servers are given at each launch.
     pub(crate) fn settings(&self) -> Environment {
-        let service = self.binary().map_or(&REFERENCE, |binary| binary.service);
-        let profile = self.spec.profile();
-        let profile = profile.map(|profile| (service.profile_variable.to_owned(), profile.to_owned()));
-        profile.into_iter().chain(self.variables.clone()).collect()
+        let profile = self.spec.profile().zip(self.build());
+        let of_profile = profile.and_then(|(name, build)| build.service.profile(name).ok());
+        let mut settings = of_profile.cloned().unwrap_or_default();
+        settings.extend(self.variables.clone());
+        settings
     }
 }
 
@@ -344,19 +496,13 @@ fn name(spec: &SubjectSpec) -> String {
     match spec {
         SubjectSpec::Url { authority } => authority.clone(),
         // Both sides of a comparison of branches have the same profile, if any.
-        SubjectSpec::Git { revision, profile } => format!("{revision}{}", suffix(profile.as_deref())),
+        SubjectSpec::Git { revision, profile } => {
+            let is_tree = revision == git::WORKING_TREE;
+            let what = if is_tree { "working tree" } else { revision };
+            format!("{what}{}", suffix(profile.as_deref()))
+        }
         _ => spec.profile().map_or_else(|| spec.to_string(), str::to_owned),
     }
-}
-
-async fn binary(spec: &SubjectSpec, path: PathBuf) -> Result<Binary, HarnessError> {
-    let bytes = std::fs::read(&path).map_err(|error| missing_binary(spec, &path, &error))?;
-    Ok(Binary {
-        service: &REFERENCE,
-        sha256: hex::encode(Sha256::digest(&bytes)),
-        git: launch::version_of(&path).await,
-        path,
-    })
 }
 
 /// The addresses that a host's name stands for, those where something answers; the others are announced.
@@ -396,29 +542,40 @@ async fn connects(address: SocketAddr) -> Result<(), String> {
     connected.map(drop).map_err(|error| error.to_string())
 }
 
-/// The service is built into the same directory as this command.
-fn beside_this_binary() -> Result<PathBuf, HarnessError> {
-    let this = std::env::current_exe().map_err(HarnessError::internal)?;
-    Ok(this.with_file_name(REFERENCE.package))
-}
-
-fn missing_binary(spec: &SubjectSpec, binary: &Path, error: &std::io::Error) -> HarnessError {
-    HarnessError::Subject(format!(
-        "subject {spec}: cannot read its binary {}: {error}; build it with `cargo build --release -p {}`, or name \
-         another with --service PATH",
-        binary.display(),
-        REFERENCE.package
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpSocket;
 
     use super::*;
 
-    async fn resolve(specs: &[SubjectSpec], service: Option<&Path>) -> Result<Vec<Subject>, HarnessError> {
-        Subject::resolve_all(specs, service, &mut |_| (), &CancellationToken::new()).await
+    /// A service with two profiles, of which nothing is built.
+    const SERVICE: &str = "\
+start = \"./serve --port {port}\"
+needs = [\"redis\"]
+[build]
+commands = [\"make serve\"]
+built = \"{harness}\"
+version = \"./serve --version\"
+[environment]
+REDIS_URL = \"{redis.url}\"
+LOG = \"warn\"
+[profiles]
+fast = { KIND = \"fast\" }
+slow = { KIND = \"slow\" }
+";
+
+    fn service() -> Arc<Service> {
+        Arc::new(Service::parse(Path::new("shop.toml"), SERVICE).unwrap())
+    }
+
+    async fn resolve(specs: &[SubjectSpec]) -> Result<Vec<Subject>, HarnessError> {
+        Subject::resolve_all(specs, &service(), &mut |_| (), &CancellationToken::new()).await
+    }
+
+    /// This test's own program, which is there.
+    fn this(profile: &str) -> SubjectSpec {
+        let path = std::env::current_exe().unwrap();
+        format!("bin:{}:{profile}", path.display()).parse().unwrap()
     }
 
     #[test]
@@ -429,6 +586,7 @@ mod tests {
             "git:HEAD~3:phase2",
             "bin:/opt/service",
             "bin:/opt/service:phase2",
+            "image:registry:5000/shop:1.2",
             "url:http://127.0.0.1:8000",
             "url:http://shop.test",
         ] {
@@ -463,31 +621,38 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_read_and_those_of_the_harness_refused() {
+    fn a_variable_is_a_name_and_a_value() {
         let faults: Variable = "FAULTS=sleep:premium:2ms".parse().unwrap();
         assert_eq!(
             (faults.name.as_str(), faults.value.as_str()),
             ("FAULTS", "sleep:premium:2ms")
         );
-        for (text, why) in [
-            ("FAULTS", "NAME=VALUE"),
-            ("=x", "NAME=VALUE"),
-            ("REDIS_URL=x", "given by the harness"),
-        ] {
-            let error = text.parse::<Variable>().unwrap_err();
-            assert!(error.contains(why), "{error}");
+        for text in ["FAULTS", "=x"] {
+            assert!(text.parse::<Variable>().unwrap_err().contains("NAME=VALUE"));
         }
     }
 
     #[tokio::test]
     async fn variables_are_part_of_a_subject_that_is_launched() {
-        let this = std::env::current_exe().unwrap();
-        let spec = SubjectSpec::Profile("phase2".into());
-        let subjects = resolve(&[spec], Some(&this)).await.unwrap();
-        let variable: Variable = "QUERIES=phase1".parse().unwrap();
-        let subject = subjects[0].clone().with_variables(&[variable]).unwrap();
-        let env = subject.to_record().env;
-        assert_eq!((env["PROFILE"].as_str(), env["QUERIES"].as_str()), ("phase2", "phase1"));
+        let subjects = resolve(&[this("fast")]).await.unwrap();
+        let with = |text: &str| subjects[0].clone().with_variables(&[text.parse().unwrap()]);
+        let env = with("LOG=info").unwrap().to_record().env;
+        assert_eq!((env["KIND"].as_str(), env["LOG"].as_str()), ("fast", "info"));
+        let refused = with("REDIS_URL=x").unwrap_err();
+        assert_eq!(refused.exit_code(), 2);
+        assert!(refused.to_string().contains("given by the harness"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_profile_that_is_not_in_the_file_is_answered_with_the_nearest() {
+        let error = resolve(&[this("fats")]).await.unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(
+            error
+                .to_string()
+                .ends_with("shop has no profile `fats`; did you mean `fast`?"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -496,11 +661,11 @@ mod tests {
         let held = TcpSocket::new_v4().unwrap();
         held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let spec: SubjectSpec = format!("url:http://{}", held.local_addr().unwrap()).parse().unwrap();
-        let error = resolve(std::slice::from_ref(&spec), None).await.unwrap_err();
+        let error = resolve(std::slice::from_ref(&spec)).await.unwrap_err();
         assert_eq!(error.exit_code(), 3);
         assert!(error.to_string().contains("is it up?"), "{error}");
         let _listening = held.listen(8).unwrap();
-        let up = resolve(std::slice::from_ref(&spec), None).await.unwrap();
+        let up = resolve(std::slice::from_ref(&spec)).await.unwrap();
         assert_eq!(
             (up[0].to_record().kind.as_str(), up[0].to_record().binary_sha256),
             ("url", None)
@@ -524,9 +689,9 @@ mod tests {
     async fn a_script_that_serves_instead_of_telling_its_version_holds_nobody() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/serves_always.sh");
         let spec: SubjectSpec = format!("bin:{}", script.display()).parse().unwrap();
-        let stop = CancellationToken::new();
+        let (service, stop) = (service(), CancellationToken::new());
         let mut unheard = |_: &str| ();
-        let resolving = Subject::resolve_all(std::slice::from_ref(&spec), None, &mut unheard, &stop);
+        let resolving = Subject::resolve_all(std::slice::from_ref(&spec), &service, &mut unheard, &stop);
         let interrupting = async {
             let mut patience = stack::wait::Patience::new(Duration::from_secs(30));
             while pids_of(&script).is_empty() {
@@ -540,23 +705,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_binary_says_how_to_build_it() {
-        let spec = SubjectSpec::Profile("phase1".into());
-        let error = resolve(&[spec], Some(Path::new("/nonexistent/service")))
+    async fn a_build_that_is_not_there_says_how_it_is_made() {
+        let error = resolve(&["profile:fast".parse().unwrap()]).await.unwrap_err();
+        assert_eq!(error.exit_code(), 3);
+        assert!(error.to_string().ends_with("it is built by `make serve`"), "{error}");
+        let error = resolve(&["bin:/nonexistent/service".parse().unwrap()])
             .await
             .unwrap_err();
         assert_eq!(error.exit_code(), 3);
-        assert!(error.to_string().contains("cargo build --release"), "{error}");
+        assert!(
+            error.to_string().contains("cannot read /nonexistent/service"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
     async fn the_same_subject_twice_gets_two_names() {
-        let this = std::env::current_exe().unwrap();
-        let spec = SubjectSpec::Profile("phase2".into());
-        let subjects = resolve(&[spec.clone(), spec], Some(&this)).await.unwrap();
+        let subjects = resolve(&[this("slow"), this("slow")]).await.unwrap();
         assert_eq!(
             [subjects[0].name.as_str(), subjects[1].name.as_str()],
-            ["phase2", "phase2#2"]
+            ["slow", "slow#2"]
         );
     }
 }

@@ -240,20 +240,30 @@ fn mistakes_in_input_files_are_refused() {
     }
 }
 
+/// The subject file says where a build of the working tree stands, and what makes it.
 #[test]
-fn a_missing_service_binary_says_how_to_build_it() {
+fn a_build_that_is_not_there_says_how_to_make_it() {
     let place = Workplace::new();
-    let finished = place
-        .compare(&[
+    let shipped = std::fs::read_to_string(repository("scenarios/subjects/insurance-service.toml")).unwrap();
+    let elsewhere = place.write("elsewhere.toml", &shipped.replace("\"{harness}\"", "\"/nonexistent\""));
+    let short = data(SHORT);
+    let compare = |file: &std::path::Path| {
+        let files = [
             "--workload",
-            data(SHORT).to_str().unwrap(),
+            short.to_str().unwrap(),
             "--service",
-            "/nonexistent/service",
-        ])
-        .finish();
+            file.to_str().unwrap(),
+        ];
+        place.compare(&files).finish()
+    };
+    let finished = compare(&elsewhere);
     finished.assert_code(3);
-    finished.assert_says("cargo build --release -p insurance-service");
+    finished.assert_says("cargo build --release --locked -p insurance-service");
     assert!(!place.out().exists());
+    let misspelt = place.write("misspelt.toml", &shipped.replace("needs =", "need ="));
+    let finished = compare(&misspelt);
+    finished.assert_code(2);
+    finished.assert_says("misspelt.toml:5: unknown key `need`; did you mean `needs`?");
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn help_shows_the_present_names_alone() {
 #[test]
 fn every_command_has_an_example() {
     for command in [
-        "compare", "run", "merge", "capacity", "judge", "history", "report", "stack", "doctor",
+        "compare", "run", "merge", "capacity", "judge", "history", "init", "report", "stack", "doctor",
     ] {
         let help = said(&loadtest(&[command, "--help"]));
         assert!(

@@ -1,6 +1,6 @@
 // A small shop on Node's own http module: something to measure that the harness knows nothing of.
 //
-//   node server.mjs            prints "listening on http://127.0.0.1:PORT"
+//   node server.mjs            prints "listening on http://127.0.0.1:PORT"; PORT may be given as a variable
 //
 // POST /login {user, password} -> {token} · GET /items · POST /carts {item} -> {id} · GET /carts/{id}, PUT
 // /carts/{id} {count}, both with the cart's version in etag-number · GET /metrics
@@ -65,4 +65,5 @@ const handle = async (request, response) => {
 const server = http.createServer((request, response) => {
   handle(request, response).catch((error) => send(response, 400, { error: error.message }));
 });
-server.listen(0, "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${server.address().port}`));
+const port = Number(process.env.PORT ?? 0);
+server.listen(port, "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${server.address().port}`));
