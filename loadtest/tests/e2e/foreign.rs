@@ -14,13 +14,13 @@ use crate::support::{Workplace, check, repository};
 const WORKLOAD: &str = "scenarios/examples/shop/shop.toml";
 
 /// The example's server, until it is dropped.
-struct Shop {
+pub(crate) struct Shop {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Shop {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut child = Command::new("node")
             .arg(repository("scenarios/examples/shop/server.mjs"))
             .stdout(Stdio::piped())

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
 mod battery;
+mod begin;
 mod capacity;
 mod ci;
 mod compare;
@@ -19,4 +20,5 @@ mod lost;
 mod merge;
 mod names;
 mod run;
+mod services;
 mod support;

@@ -5,6 +5,7 @@ mod cheat;
 mod http;
 mod stale;
 mod stall;
+mod throwaway;
 mod workload;
 
 use std::{
@@ -34,6 +35,7 @@ pub(crate) use cheat::{Cheat, Trick};
 pub(crate) use http::{Request, Response, Server};
 pub(crate) use stale::Stale;
 pub(crate) use stall::{Stall, pause};
+pub(crate) use throwaway::ThrowAway;
 pub(crate) use workload::{WorkloadText, closed, edited, even, even_at, p95_text, page, target_text};
 
 /// Longer than any run of these tests takes on a slow machine; a hang fails instead of blocking for ever.
