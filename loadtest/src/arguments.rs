@@ -9,6 +9,7 @@ use scenarios::{MAX_PER_S, MAX_SECONDS, Service};
 use stack::StackOptions;
 
 use crate::{
+    address::WayArgs,
     error::HarnessError,
     request::{LimitArgs, RequestArgs},
     subject::SubjectSpec,
@@ -60,6 +61,9 @@ pub(crate) struct LoadArgs {
     /// The same with a unit: 500ms, 30s, 5m, 1h
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "measure_s")]
     pub(crate) for_s: Option<f64>,
+    /// Ends the measured phase of a launch after so many requests, where its time does not end before
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) requests: Option<u64>,
     /// Seed of every random choice: order of launches, arrivals, journeys, keys, think times
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
@@ -106,6 +110,8 @@ impl LoadArgs {
 /// Where a subject that is started and its servers come from, and where the results go.
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArgs {
+    #[command(flatten)]
+    pub(crate) way: WayArgs,
     #[command(flatten)]
     pub(crate) servers: ServerArgs,
     /// Subject file: how the service is built, started and stopped, and what it needs [default: service.toml beside the

@@ -245,7 +245,7 @@ impl Resident<'_> {
         Access {
             postgres: room.and_then(Room::database),
             redis: room.and_then(|room| room.places().redis),
-            prometheus: path.map(|path| (format!("http://{}{path}", self.target.address()), keep)),
+            prometheus: path.map(|path| (self.target.clone(), path.to_owned(), keep)),
             pid: self.pid(),
             all_ours: room.is_some_and(|room| room.servers.are_ours()),
         }

@@ -6,6 +6,7 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod address;
 mod arguments;
 mod canary;
 mod cli;

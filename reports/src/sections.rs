@@ -2,7 +2,7 @@
 //! checks.
 
 use measure::figures;
-use measure::record::{EndpointSummary, Family, Record};
+use measure::record::{EndpointSummary, Family, Record, Transport};
 
 use crate::document::Kind::{Number, Prose, Words};
 use crate::document::{Block, Cell, Table};
@@ -10,7 +10,7 @@ use crate::html::{
     ablation,
     baseline::limit_and_evidence,
     capacity::facts,
-    failures,
+    connections, failures,
     gate::{families, how},
 };
 use crate::rows::Compared;
@@ -30,6 +30,7 @@ pub(crate) fn summary(record: &Record, report: Option<&str>) -> Vec<Block> {
     blocks.extend(targets(view));
     blocks.extend(endpoints(view));
     blocks.extend(failures(view));
+    blocks.extend(connections(view));
     blocks.extend(footer(view));
     blocks
 }
@@ -198,6 +199,26 @@ fn failures(view: View<'_>) -> Vec<Block> {
     let heading = Block::Heading("Failures".to_owned());
     std::iter::once(heading)
         .chain(tables.into_iter().map(Block::Table))
+        .collect()
+}
+
+/// Requests on a connection from which on it counts as kept.
+const KEPT: f64 = 10.0;
+
+/// How requests travelled; nothing where all of it was HTTP/1.1 in plain text on connections that were kept.
+fn connections(view: View<'_>) -> Vec<Block> {
+    let is_ordinary = |name: &str| {
+        view.connections(name).is_none_or(|found| {
+            let is_kept = found.requests_per_connection.is_none_or(|requests| requests >= KEPT);
+            is_kept && found.transport == Transport::default()
+        })
+    };
+    if view.subjects().iter().all(|subject| is_ordinary(&subject.name)) {
+        return vec![];
+    }
+    let table = connections::table(view).map(Block::Table);
+    std::iter::once(Block::Heading("Connections: p50 / p95, milliseconds".to_owned()))
+        .chain(table)
         .collect()
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use measure::figures;
 use measure::metrics::{self, METRICS, Metric, Shown};
 use measure::record::{
-    ALL_ENDPOINTS, ArrivalSummary, Comparison, ConsistencySummary, EndpointSummary, Family, Limit, MetricSummary,
-    Model, Record, Subject, TargetResult, TargetVerdict, WorkloadId,
+    ALL_ENDPOINTS, ArrivalSummary, Comparison, ConnectionSummary, ConsistencySummary, EndpointSummary, Family, Limit,
+    MetricSummary, Model, Record, Subject, TargetResult, TargetVerdict, WorkloadId,
 };
 
 use crate::rows::{Compared, Target, share};
@@ -105,6 +105,10 @@ impl<'a> View<'a> {
     }
 
     /// Consistency of one subject; none where no version was followed.
+    pub(crate) fn connections(self, subject: &str) -> Option<&'a ConnectionSummary> {
+        self.record.summary.get(subject)?.connections.as_ref()
+    }
+
     pub(crate) fn consistency(self, subject: &str) -> Option<&'a ConsistencySummary> {
         self.record.summary.get(subject)?.consistency.as_ref()
     }

@@ -54,13 +54,13 @@ fn text(text: &str, at: &Range<usize>, json: &mut Template, scope: &mut Scope<'_
         if name == NULL {
             return json.push(NULL);
         }
-        return json.push_variable(scope.slot(name, at), Form::Json);
+        return json.push_variable(scope.find(name, at), Form::Json);
     }
     json.push("\"");
     for piece in pieces {
         match piece {
             Piece::Text(text) => json.push_value(&Value::String(text), Form::InJsonString),
-            Piece::Var(name) => json.push_variable(scope.slot(name, at), Form::InJsonString),
+            Piece::Var(name) => json.push_variable(scope.find(name, at), Form::InJsonString),
         }
     }
     json.push("\"");

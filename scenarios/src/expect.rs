@@ -1,18 +1,20 @@
-//! Expectations of an answer: its status, its headers, fields of its JSON body.
+//! Expectations of an answer: its status, its headers, fields of its JSON body, its text and its size.
 //!
 //! What belongs here: deciding, in words, why an answer is not as expected. What does not: connections and time-outs.
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 
 use crate::body::{NULL, RawJson};
 use crate::number;
+use crate::pattern::Pattern;
 use crate::source::{Findings, Named};
 use crate::syntax::{check_header_name, check_json_pointer};
-use crate::template::{Piece, pieces};
-use crate::vars::{Scope, Vars};
+use crate::template::{Piece, Template, pieces};
+use crate::vars::{Known, Scope, Vars};
 
 /// Stands for "anything" where a value is expected.
 const ANYTHING: &str = "*";
@@ -26,6 +28,21 @@ pub struct Expect {
     pub headers: Vec<(String, Expected)>,
     /// Field of the body, by its JSON pointer (RFC 6901), and its expected content.
     pub json: Vec<(String, Expected)>,
+    /// A text that must stand in the body.
+    pub text: Option<Template>,
+    /// A regular expression that must be found in the body.
+    pub pattern: Option<Pattern>,
+    /// Length of the body in bytes, of its content where it came compressed.
+    pub bytes: Option<Size>,
+}
+
+/// Bounds of a length, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// At least.
+    pub min: u64,
+    /// At most.
+    pub max: u64,
 }
 
 /// Expected content of a header or of a field.
@@ -73,14 +90,20 @@ impl Expect {
     /// The variables it uses.
     pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
         let places = self.headers.iter().chain(&self.json);
-        places.filter_map(|(_, expected)| match expected {
+        let values = places.filter_map(|(_, expected)| match expected {
             Expected::Var(slot) => Some(*slot),
             Expected::Present | Expected::Is(_) => None,
-        })
+        });
+        values.chain(self.text.iter().flat_map(Template::slots))
     }
 
-    /// Whether the body must be read as JSON to decide.
+    /// Whether the body must be kept to decide.
     pub fn reads_body(&self) -> bool {
+        self.reads_json() || self.text.is_some() || self.pattern.is_some()
+    }
+
+    /// Whether the body must be parsed to decide.
+    pub fn reads_json(&self) -> bool {
         !self.json.is_empty()
     }
 
@@ -130,6 +153,53 @@ impl Expect {
     }
 }
 
+impl Expect {
+    /// `Err` says in words why the length of the body is not as expected.
+    pub fn check_bytes(&self, found: u64) -> Result<(), String> {
+        match self.bytes {
+            Some(Size { min, max }) if !(min..=max).contains(&found) => {
+                let wanted = match (min, max) {
+                    (min, u64::MAX) => format!("at least {min}"),
+                    (0, max) => format!("at most {max}"),
+                    (min, max) if min == max => min.to_string(),
+                    (min, max) => format!("{min} to {max}"),
+                };
+                Err(format!("expected {wanted} bytes of body, got {found}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `Err` says in words what the body does not contain.
+    pub fn check_text(&self, body: &[u8], vars: &Vars) -> Result<(), String> {
+        if let Some(template) = &self.text {
+            let mut wanted = String::new();
+            template.render(vars, &mut wanted);
+            if !contains(body, wanted.as_bytes()) {
+                return Err(format!("expected {wanted:?} in the body, got {}", beginning(body)));
+            }
+        }
+        match &self.pattern {
+            Some(pattern) if !pattern.is_in(body) => Err(format!(
+                "expected the body to match `{}`, got {}",
+                pattern.as_str(),
+                beginning(body)
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn contains(body: &[u8], wanted: &[u8]) -> bool {
+    wanted.is_empty() || body.windows(wanted.len()).any(|part| part == wanted)
+}
+
+/// The first characters of a body, for a message.
+fn beginning(body: &[u8]) -> String {
+    let shown = body.get(..4 * SHOWN).unwrap_or(body);
+    String::from_utf8_lossy(shown).chars().take(SHOWN).collect()
+}
+
 /// Characters of a found value that a message shows.
 const SHOWN: usize = 80;
 
@@ -153,6 +223,32 @@ pub(crate) fn check_status(raw: RawStatus, findings: &mut Findings<'_>) -> Vec<u
         });
     }
     codes.into_inner().into_iter().map(Spanned::into_inner).collect()
+}
+
+/// A length as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSize {
+    min: Option<u64>,
+    max: Option<u64>,
+}
+
+pub(crate) fn check_size(raw: &Spanned<RawSize>, findings: &mut Findings<'_>) -> Size {
+    let RawSize { min, max } = raw.get_ref();
+    let size = Size {
+        min: min.unwrap_or(0),
+        max: max.unwrap_or(u64::MAX),
+    };
+    findings.require(min.is_some() || max.is_some(), &raw.span(), || {
+        "`expect_bytes` asks for nothing: give `min`, `max` or both".to_owned()
+    });
+    findings.require(size.min <= size.max, &raw.span(), || {
+        format!(
+            "`expect_bytes` asks for at least {} and at most {} bytes",
+            size.min, size.max
+        )
+    });
+    size
 }
 
 pub(crate) fn check_headers(raw: Named<Spanned<RawJson>>, scope: &mut Scope<'_, '_>) -> Vec<(String, Expected)> {
@@ -186,7 +282,12 @@ fn expected(raw: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) -> Option<Expecte
         RawJson::Text(text) if text == ANYTHING => return Some(Expected::Present),
         RawJson::Text(text) => match &pieces(text, &at, scope)[..] {
             [Piece::Var(NULL)] => return Some(Expected::Is(Value::Null)),
-            [Piece::Var(name)] => return scope.slot(name, &at).map(Expected::Var),
+            [Piece::Var(name)] => {
+                return scope.find(name, &at).map(|known| match known {
+                    Known::Slot(slot) => Expected::Var(slot),
+                    Known::Fixed(text) => Expected::Is(Value::String(text)),
+                });
+            }
             [Piece::Text(text)] => return Some(Expected::Is(Value::String(text.clone()))),
             [] => return Some(Expected::Is(Value::String(String::new()))),
             _ => (
@@ -212,11 +313,11 @@ mod tests {
     fn expect(json: Vec<(&str, Expected)>) -> Expect {
         Expect {
             status: vec![200],
-            headers: Vec::new(),
             json: json
                 .into_iter()
                 .map(|(pointer, expected)| (pointer.to_owned(), expected))
                 .collect(),
+            ..Expect::default()
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::extract::Extract;
+use crate::extract::{Extract, RawExtract};
 use crate::request::Endpoint;
 use crate::source::{Findings, Named, named};
 use crate::think_time::ThinkTime;
@@ -63,9 +63,9 @@ struct RawStep {
     endpoint: Spanned<String>,
     /// No pause when absent.
     think: Option<Spanned<String>>,
-    /// Variable -> JSON pointer into the answer.
+    /// Variable -> its place in the answer.
     #[serde(default, deserialize_with = "named")]
-    extract: Named<Spanned<String>>,
+    extract: Named<Spanned<RawExtract>>,
 }
 
 /// Everything that a journey can refer to.
@@ -195,12 +195,12 @@ fn step(raw: &RawStep, known: &Known<'_>, findings: &mut Findings<'_>) -> Option
 fn extract(raw: &RawStep, known: &Known<'_>, findings: &mut Findings<'_>) -> Vec<Extract> {
     let entries = raw.extract.iter();
     entries
-        .filter_map(|(var, pointer)| {
+        .filter_map(|(var, place)| {
             let slot = known
                 .names
                 .slot(var.get_ref())
                 .filter(|slot| known.handed.contains(slot))?;
-            Some(Extract::check(var, pointer, slot, findings))
+            Some(Extract::check(var, place, slot, findings))
         })
         .collect()
 }

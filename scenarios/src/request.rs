@@ -4,10 +4,13 @@ use measure::record::ALL_ENDPOINTS;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::body::{self, RawJson};
-use crate::expect::{self, Expect, RawStatus};
-use crate::extract::Extract;
+use crate::body::RawJson;
+use crate::expect::{self, Expect, RawSize, RawStatus};
+use crate::extract::{Extract, RawExtract};
 use crate::feeder::Feeder;
+use crate::http::RawHttp;
+use crate::pattern::Pattern;
+use crate::payload::{Body, RawBody, RawForm, RawMultipart};
 use crate::source::{Findings, Named, named};
 use crate::syntax::{check_header_name, check_path};
 use crate::template::{Form, Template};
@@ -18,6 +21,9 @@ const DEFAULT_TIMEOUT_MS: u64 = 10_000;
 
 /// Nobody waits longer for an answer.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
+
+/// As many as browsers follow: more lead in a circle.
+const MAX_REDIRECTS: u32 = 20;
 
 /// HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -66,17 +72,19 @@ pub struct Endpoint {
     pub method: Method,
     /// Path and query, percent-encoded when rendered; starts with a slash.
     pub path: Template,
-    /// Headers by lower-case name. With a body, `content-type: application/json` is among them unless the file gives
-    /// its own.
+    /// Headers by lower-case name. The content type of a body is among them unless the file gives its own, and so are
+    /// the workload's credentials.
     pub headers: Vec<(String, Template)>,
-    /// JSON body.
-    pub body: Option<Template>,
+    /// Body.
+    pub body: Option<Body>,
     /// Expectations of the answer.
     pub expect: Expect,
     /// Whether it changes data.
     pub write: bool,
     /// Which entity's version the answer carries, e.g. `driver:42`; only with [`crate::Workload::consistency`].
     pub entity: Option<Template>,
+    /// Redirects that are followed at most; with none a redirect is an answer like others.
+    pub redirects: u32,
     /// Milliseconds after which the request counts as an error.
     pub timeout_ms: u64,
     /// Feeders (by index) whose variables it uses, in the order of the file.
@@ -87,8 +95,12 @@ impl Endpoint {
     /// The variables it uses.
     pub(crate) fn slots(&self) -> impl Iterator<Item = usize> {
         let headers = self.headers.iter().map(|(_, value)| value);
-        let templates = headers.chain([&self.path]).chain(&self.body).chain(&self.entity);
-        templates.flat_map(Template::slots).chain(self.expect.slots())
+        let templates = headers.chain([&self.path]).chain(&self.entity);
+        let in_body = self.body.iter().flat_map(Body::slots);
+        templates
+            .flat_map(Template::slots)
+            .chain(in_body)
+            .chain(self.expect.slots())
     }
 }
 
@@ -111,11 +123,20 @@ pub(crate) struct RawRequest {
     #[serde(default, deserialize_with = "named")]
     headers: Named<Spanned<String>>,
     body: Option<Spanned<RawJson>>,
+    body_form: Option<Spanned<RawForm>>,
+    body_text: Option<Spanned<String>>,
+    body_file: Option<Spanned<String>>,
+    body_multipart: Option<Spanned<RawMultipart>>,
     expect_status: RawStatus,
     #[serde(default, deserialize_with = "named")]
     expect_headers: Named<Spanned<RawJson>>,
     #[serde(default, deserialize_with = "named")]
     expect_json: Named<Spanned<RawJson>>,
+    expect_text: Option<Spanned<String>>,
+    expect_regex: Option<Spanned<String>>,
+    expect_bytes: Option<Spanned<RawSize>>,
+    /// None are followed when absent.
+    redirects: Option<Spanned<u32>>,
     timeout_ms: Option<Spanned<u64>>,
     /// Of the journeys' requests alone.
     write: Option<Spanned<bool>>,
@@ -123,11 +144,12 @@ pub(crate) struct RawRequest {
     entity: Option<Spanned<String>>,
     /// Of the setup's requests alone.
     #[serde(default, deserialize_with = "named")]
-    extract: Named<Spanned<String>>,
+    extract: Named<Spanned<RawExtract>>,
 }
 
 pub(crate) fn check_setup(
     raw: Named<RawRequest>,
+    http: &RawHttp,
     names: &mut VarNames,
     findings: &mut Findings<'_>,
 ) -> Vec<SetupRequest> {
@@ -143,10 +165,11 @@ pub(crate) fn check_setup(
             );
         }
         let extract = std::mem::take(&mut raw.extract);
-        let request = raw.check(&name, &mut Scope { names, findings });
-        let extract = extract.iter().map(|(var, pointer)| {
+        let known = http.is_known(|var| names.slot(var).is_some());
+        let request = raw.check(&name, Some(http).filter(|_| known), &mut Scope { names, findings });
+        let extract = extract.iter().map(|(var, place)| {
             let slot = names.define(var, findings);
-            Extract::check(var, pointer, slot, findings)
+            Extract::check(var, place, slot, findings)
         });
         let extract = extract.collect();
         requests.push(SetupRequest { request, extract });
@@ -157,6 +180,7 @@ pub(crate) fn check_setup(
 /// Only where versions are followed (`versioned`) can an endpoint say which entity it is about.
 pub(crate) fn check_endpoints(
     raw: Named<RawRequest>,
+    http: &RawHttp,
     names: &VarNames,
     feeders: &[Feeder],
     versioned: bool,
@@ -175,7 +199,7 @@ pub(crate) fn check_endpoints(
             let hint = "add a table `[consistency]` with `bound_ms`".to_owned();
             findings.add(&entity.span(), what, Some(hint));
         }
-        let mut endpoint = raw.check(&name, &mut Scope { names, findings });
+        let mut endpoint = raw.check(&name, Some(http), &mut Scope { names, findings });
         endpoint.feeders = used_feeders(&endpoint, feeders);
         check_header_values(&endpoint, &name, feeders, findings);
         endpoint
@@ -216,23 +240,51 @@ fn used_feeders(endpoint: &Endpoint, feeders: &[Feeder]) -> Vec<usize> {
 }
 
 impl RawRequest {
-    /// The request without its feeders.
-    fn check(self, name: &Spanned<String>, scope: &mut Scope<'_, '_>) -> Endpoint {
+    /// The request without its feeders, with the credentials of `http`.
+    fn check(self, name: &Spanned<String>, http: Option<&RawHttp>, scope: &mut Scope<'_, '_>) -> Endpoint {
         check_path(&self.path, scope.findings);
         let timeout_ms = self.timeout_ms.as_ref();
+        let body = RawBody {
+            json: self.body,
+            form: self.body_form,
+            text: self.body_text,
+            file: self.body_file,
+            multipart: self.body_multipart,
+        };
+        let (body, content_type) = body.check(scope).unzip();
+        let mut headers = headers(self.headers, content_type.as_deref(), scope);
+        if headers.iter().all(|(name, _)| name != "authorization") {
+            let credentials = http.and_then(|http| http.authorization(scope));
+            headers.extend(credentials.map(|value| ("authorization".to_owned(), value)));
+        }
         Endpoint {
             name: scope.findings.not_empty("name", name),
             method: self.method,
             path: Template::compile_path(&self.path, scope),
-            headers: headers(self.headers, self.body.is_some(), scope),
-            body: self.body.map(|body| body::compile(&body, scope)),
+            headers,
+            body,
             expect: Expect {
                 status: expect::check_status(self.expect_status, scope.findings),
                 headers: expect::check_headers(self.expect_headers, scope),
                 json: expect::check_json(self.expect_json, scope),
+                text: self
+                    .expect_text
+                    .map(|text| Template::compile(&text, Form::Plain, scope)),
+                pattern: self
+                    .expect_regex
+                    .and_then(|regex| Pattern::check(&regex, scope.findings)),
+                bytes: self.expect_bytes.map(|size| expect::check_size(&size, scope.findings)),
             },
             write: self.write.is_some_and(Spanned::into_inner),
             entity: self.entity.map(|entity| Template::compile(&entity, Form::Plain, scope)),
+            redirects: self.redirects.map_or(0, |redirects| {
+                scope
+                    .findings
+                    .require(*redirects.get_ref() <= MAX_REDIRECTS, &redirects.span(), || {
+                        format!("`redirects` is {redirects}: it must be at most {MAX_REDIRECTS}")
+                    });
+                redirects.into_inner()
+            }),
             timeout_ms: timeout_ms.map_or(DEFAULT_TIMEOUT_MS, |timeout_ms| {
                 check_timeout(timeout_ms, scope.findings)
             }),
@@ -251,7 +303,11 @@ fn check_timeout(timeout_ms: &Spanned<u64>, findings: &mut Findings<'_>) -> u64 
 /// Headers that delimit the message: they follow from the body, so a workload cannot give them.
 const OF_THE_MESSAGE: [&str; 2] = ["content-length", "transfer-encoding"];
 
-fn headers(raw: Named<Spanned<String>>, has_body: bool, scope: &mut Scope<'_, '_>) -> Vec<(String, Template)> {
+fn headers(
+    raw: Named<Spanned<String>>,
+    content_type: Option<&str>,
+    scope: &mut Scope<'_, '_>,
+) -> Vec<(String, Template)> {
     let mut headers: Vec<(String, Template)> = Vec::new();
     for (name, value) in raw {
         let (lower, at) = (check_header_name(&name, scope.findings), name.span());
@@ -270,8 +326,9 @@ fn headers(raw: Named<Spanned<String>>, has_body: bool, scope: &mut Scope<'_, '_
             });
         headers.push((lower, Template::compile(&value, Form::Plain, scope)));
     }
-    if has_body && headers.iter().all(|(name, _)| name != "content-type") {
-        headers.push(("content-type".to_owned(), Template::literal("application/json")));
+    if headers.iter().all(|(name, _)| name != "content-type") {
+        let content_type = content_type.map(Template::literal);
+        headers.extend(content_type.map(|value| ("content-type".to_owned(), value)));
     }
     headers
 }

@@ -14,6 +14,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::error::{InputError, Mistake};
+use crate::http::Secrets;
 use crate::mend::{Mender, is_mended};
 use crate::names::did_you_mean;
 
@@ -67,7 +68,7 @@ impl Source {
     }
 
     /// Hash of the file's bytes, and of those of the files it names, hexadecimal.
-    pub(crate) fn sha256_with(&self, files: &[Vec<u8>]) -> String {
+    pub(crate) fn sha256_with<'f>(&self, files: impl IntoIterator<Item = &'f [u8]>) -> String {
         let mut hash = Sha256::new_with_prefix(&self.text);
         for file in files {
             hash.update(file);
@@ -157,6 +158,8 @@ pub(crate) const MISSING_FIELD: &str = "missing field";
 pub(crate) struct Findings<'s> {
     source: &'s Source,
     mistakes: Vec<Mistake>,
+    /// Values that were found on the way and must stand in no record.
+    secrets: Secrets,
 }
 
 impl<'s> Findings<'s> {
@@ -164,7 +167,37 @@ impl<'s> Findings<'s> {
         Self {
             source,
             mistakes: Vec::new(),
+            secrets: Secrets::default(),
         }
+    }
+
+    /// A file that is named relative to this one, read whole; `None` where it cannot be, which is noted.
+    pub(crate) fn file_beside(&mut self, name: &Spanned<String>, most_bytes: u64) -> Option<Vec<u8>> {
+        let path = self.source.beside(name.get_ref());
+        let length = std::fs::metadata(&path).map(|metadata| metadata.len());
+        let read = match length {
+            Ok(length) if length > most_bytes => {
+                let what = format!("{} has {length} bytes: at most {most_bytes} are sent", path.display());
+                self.add(&name.span(), what, None);
+                return None;
+            }
+            _ => std::fs::read(&path),
+        };
+        read.map_err(|error| {
+            let what = format!("cannot read {}: {error}", path.display());
+            self.add(&name.span(), what, Some("the path is relative to this file".to_owned()));
+        })
+        .ok()
+    }
+
+    /// Keeps a value out of records, where `{name}` stands for it.
+    pub(crate) fn keep_secret(&mut self, name: &str, value: &str) {
+        self.secrets.add(name, value);
+    }
+
+    /// The values to be kept out of records.
+    pub(crate) fn take_secrets(&mut self) -> Secrets {
+        std::mem::take(&mut self.secrets)
     }
 
     /// Notes a mistake at a byte range of the file; one of a mended place has been noted already.
@@ -343,7 +376,13 @@ impl<'s> Findings<'s> {
 
     fn into_error(mut self) -> InputError {
         self.mistakes.sort_by_key(|mistake| mistake.line);
-        self.mistakes.dedup();
+        // What several requests share is checked for each of them.
+        let mut said = Vec::new();
+        self.mistakes.retain(|mistake| {
+            let is_new = !said.contains(mistake);
+            said.extend(is_new.then(|| mistake.clone()));
+            is_new
+        });
         InputError {
             file: self.source.file.clone(),
             mistakes: self.mistakes,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde_json::Value;
 use toml::Spanned;
 
-use crate::vars::{Scope, Vars};
+use crate::vars::{Known, Scope, Vars};
 
 /// A text with variables: a path, a header or a JSON body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,7 +45,20 @@ impl Template {
         for piece in pieces(text.get_ref(), &at, scope) {
             match piece {
                 Piece::Text(text) => template.push(&text),
-                Piece::Var(name) => template.push_variable(scope.slot(name, &at), form),
+                Piece::Var(name) => template.push_variable(scope.find(name, &at), form),
+            }
+        }
+        template
+    }
+
+    /// Compiles a value of a form: the text itself is percent-encoded, too.
+    pub(crate) fn compile_form_value(text: &Spanned<String>, scope: &mut Scope<'_, '_>) -> Self {
+        let at = text.span();
+        let mut template = Self::default();
+        for piece in pieces(text.get_ref(), &at, scope) {
+            match piece {
+                Piece::Text(text) => template.push_value(&Value::String(text), Form::Path),
+                Piece::Var(name) => template.push_variable(scope.find(name, &at), Form::Path),
             }
         }
         template
@@ -61,8 +74,23 @@ impl Template {
             _ => return Self::compile(text, Form::Path, scope),
         };
         let mut template = Self::default();
-        template.push_variable(scope.slot(name, &at), Form::WholePath);
+        template.push_variable(scope.find(name, &at), Form::WholePath);
         template
+    }
+
+    /// Whether it is nothing but a variable that gives a whole path.
+    pub fn is_whole_path(&self) -> bool {
+        matches!(self.parts[..], [Part::Value(_, Form::WholePath)])
+    }
+
+    /// Adds all parts of another template.
+    pub(crate) fn append(&mut self, other: Self) {
+        for part in other.parts {
+            match part {
+                Part::Text(text) => self.push(&text),
+                value @ Part::Value(..) => self.parts.push(value),
+            }
+        }
     }
 
     /// A text without variables.
@@ -88,8 +116,12 @@ impl Template {
     }
 
     /// Adds a variable; one that does not exist has been noted and is left out.
-    pub(crate) fn push_variable(&mut self, slot: Option<usize>, form: Form) {
-        self.parts.extend(slot.map(|slot| Part::Value(slot, form)));
+    pub(crate) fn push_variable(&mut self, known: Option<Known>, form: Form) {
+        match known {
+            Some(Known::Slot(slot)) => self.parts.push(Part::Value(slot, form)),
+            Some(Known::Fixed(text)) => self.push_value(&Value::String(text), form),
+            None => {}
+        }
     }
 
     /// Appends the text with the values of `vars`. Allocates only when `out` must grow.

@@ -16,6 +16,11 @@
 use std::fmt;
 use std::path::Path;
 
+use serde_json::Value;
+
+use crate::extract::Answered;
+use crate::payload::Body;
+use crate::vars::Vars;
 use crate::workload::Workload;
 
 /// The text of a workload, part after part in the order of the fields; `Display` and `to_string` write it.
@@ -81,6 +86,38 @@ impl WorkloadText<'_> {
     /// With its mistakes, if it has any.
     pub fn parsed(&self) -> Workload {
         Workload::parse(Path::new("w.toml"), &self.to_string()).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+/// The text of a body with the values of `vars`.
+///
+/// # Panics
+/// When it is no UTF-8.
+pub fn body_text(body: &Body, vars: &Vars) -> String {
+    let (mut scratch, mut bytes) = (String::new(), Vec::new());
+    body.render(vars, &mut scratch, &mut bytes);
+    String::from_utf8(bytes).expect("a body of texts")
+}
+
+/// An answer that is nothing but its JSON body.
+#[derive(Debug)]
+pub struct JsonAnswer(pub Value);
+
+impl Answered for JsonAnswer {
+    fn header(&self, _name: &str) -> Option<&str> {
+        None
+    }
+
+    fn cookie(&self, _name: &str) -> Option<&str> {
+        None
+    }
+
+    fn body(&self) -> &[u8] {
+        &[]
+    }
+
+    fn json(&self) -> Option<&Value> {
+        Some(&self.0)
     }
 }
 

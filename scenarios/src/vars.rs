@@ -76,6 +76,17 @@ impl VarNames {
     }
 }
 
+/// Names that begin like this are variables of the environment, read when the file is.
+pub(crate) const ENVIRONMENT: &str = "env.";
+
+/// Meaning of a name in a template.
+pub(crate) enum Known {
+    /// A variable of the load.
+    Slot(usize),
+    /// A text that is known already.
+    Fixed(String),
+}
+
 /// Context in which a template is compiled: the variables that it may use, and the list for its mistakes.
 pub(crate) struct Scope<'a, 's> {
     pub(crate) names: &'a VarNames,
@@ -83,8 +94,37 @@ pub(crate) struct Scope<'a, 's> {
 }
 
 impl Scope<'_, '_> {
+    /// What a variable stands for; an unknown one is noted.
+    pub(crate) fn find(&mut self, name: &str, at: &std::ops::Range<usize>) -> Option<Known> {
+        match name.strip_prefix(ENVIRONMENT) {
+            Some(variable) if self.names.slot(name).is_none() => self.environment(variable, at).map(Known::Fixed),
+            _ => self.slot(name, at).map(Known::Slot),
+        }
+    }
+
+    /// A variable of the environment, whose value must stand in no record.
+    fn environment(&mut self, variable: &str, at: &std::ops::Range<usize>) -> Option<String> {
+        match std::env::var(variable) {
+            Ok(value) => {
+                self.findings.keep_secret(&format!("{ENVIRONMENT}{variable}"), &value);
+                Some(value)
+            }
+            Err(error) => {
+                let what = match error {
+                    std::env::VarError::NotPresent => format!("the environment has no variable `{variable}`"),
+                    std::env::VarError::NotUnicode(_) => {
+                        format!("the variable `{variable}` of the environment is no text")
+                    }
+                };
+                let hint = format!("set it: `export {variable}=...`");
+                self.findings.add(at, what, Some(hint));
+                None
+            }
+        }
+    }
+
     /// The slot of a variable; an unknown one is noted with the nearest that exists.
-    pub(crate) fn slot(&mut self, name: &str, at: &std::ops::Range<usize>) -> Option<usize> {
+    fn slot(&mut self, name: &str, at: &std::ops::Range<usize>) -> Option<usize> {
         let slot = self.names.slot(name);
         if slot.is_none() && !self.names.is_unread(name) {
             self.findings

@@ -17,8 +17,10 @@ use toml::Spanned;
 use crate::arrivals::{Arrive, DEFAULT_CONNECTIONS, OpenModel, Spacing};
 use crate::error::InputError;
 use crate::feeder::{self, Feeder, RawFeeder, Sequences};
+use crate::http::{Http, RawHttp, Secrets};
 use crate::journey::{self, Journey, RawJourney};
 use crate::model::{Models, RawModels};
+use crate::payload::Body;
 use crate::rate::Rate;
 use crate::request::{self, Endpoint, RawRequest, SetupRequest};
 use crate::source::{Findings, Named, Source, named};
@@ -45,6 +47,10 @@ pub struct Workload {
     quick: Schedule,
     /// Content of the database.
     pub dataset: Dataset,
+    /// What holds for all requests.
+    pub http: Http,
+    /// Values that must stand in no record.
+    pub secrets: Secrets,
     /// Bound within which a write must be seen, where versions are followed.
     pub consistency: Option<Consistency>,
     /// Metrics of the subject itself that go into the record.
@@ -181,6 +187,8 @@ struct RawWorkload {
     quick: RawQuick,
     #[serde(default)]
     dataset: Dataset,
+    #[serde(default)]
+    http: RawHttp,
     consistency: Option<RawConsistency>,
     #[serde(default)]
     probes: RawProbes,
@@ -238,11 +246,11 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
     let full = full_schedule(&raw, &mut findings);
     let mut names = VarNames::default();
     // The order matters: a setup request sees what earlier ones extracted, endpoints see everything.
-    let setup = request::check_setup(raw.setup, &mut names, &mut findings);
+    let setup = request::check_setup(raw.setup, &raw.http, &mut names, &mut findings);
     let (feeders, files) = feeder::check(raw.feeders, source, &mut names, &mut findings);
     let handed = journey::define_handed(&raw.journeys, &mut names, &mut findings);
     let versioned = raw.consistency.is_some();
-    let endpoints = request::check_endpoints(raw.endpoints, &names, &feeders, versioned, &mut findings);
+    let endpoints = request::check_endpoints(raw.endpoints, &raw.http, &names, &feeders, versioned, &mut findings);
     let think_times = raw.think_times.into_iter();
     let think_times: Vec<_> = think_times
         .map(|(name, think)| (name.into_inner(), think.check(&mut findings)))
@@ -259,7 +267,7 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
             .name
             .as_ref()
             .map_or_else(|| source.stem(), |name| findings.not_empty("name", name)),
-        sha256: source.sha256_with(&files),
+        sha256: source.sha256_with(files.iter().map(Vec::as_slice).chain(body_files(&setup, &endpoints))),
         models: raw.model.check(&journeys, &mut findings),
         warm_up_think_scale: raw
             .warm_up
@@ -269,6 +277,8 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
         quick: quick_schedule(&raw.quick, &full, &mut findings),
         full,
         dataset: raw.dataset,
+        http: raw.http.check(&mut findings),
+        secrets: findings.take_secrets(),
         consistency: raw.consistency.as_ref().map(|raw| consistency(raw, &mut findings)),
         prometheus: raw.probes.prometheus.as_ref().map(|raw| prometheus(raw, &mut findings)),
         setup,
@@ -278,6 +288,12 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
         slots: names.len(),
     };
     findings.finish(workload)
+}
+
+/// Files that are sent: a workload with another one is another workload.
+fn body_files<'w>(setup: &'w [SetupRequest], endpoints: &'w [Endpoint]) -> impl Iterator<Item = &'w [u8]> {
+    let requests = setup.iter().map(|setup| &setup.request).chain(endpoints);
+    requests.flat_map(|request| &request.body).flat_map(Body::files)
 }
 
 /// Durations of a file that does not say.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use measure::record::Limit;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use scenarios::testing::{JsonAnswer, body_text};
 use scenarios::{Arrive, Method, Targets, Workload, keep};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -132,12 +133,13 @@ fn every_request_renders_as_the_service_expects_it() {
     let workload = phase2_mix();
     let mut vars = workload.new_vars();
     let setup = &workload.setup[0];
-    let (mut path, mut body) = (String::new(), String::new());
+    let mut path = String::new();
     setup.request.path.render(&vars, &mut path);
-    setup.request.body.as_ref().unwrap().render(&vars, &mut body);
+    let body = body_text(setup.request.body.as_ref().unwrap(), &vars);
     assert_eq!((setup.request.method, path.as_str()), (Method::Post, "/auth/token"));
     assert_eq!(body, r#"{"username":"admin","password":"admin-password"}"#);
-    keep(&setup.extract, &json!({ "access_token": "abc" }), &mut vars).unwrap();
+    let answer = JsonAnswer(json!({ "access_token": "abc" }));
+    keep(&setup.extract, &answer, &mut vars).unwrap();
 
     let upload = workload
         .journeys
@@ -159,7 +161,7 @@ fn every_request_renders_as_the_service_expects_it() {
         value.render(&vars, &mut rendered);
     }
     rendered.push('\n');
-    request.body.as_ref().unwrap().render(&vars, &mut rendered);
+    rendered.push_str(&body_text(request.body.as_ref().unwrap(), &vars));
     let (head, body) = rendered.rsplit_once('\n').unwrap();
     insta::assert_snapshot!(head, @r"
     /drivers/5966/trips
@@ -198,7 +200,7 @@ fn the_same_seed_draws_the_same_users() {
 fn an_answer_without_the_token_says_what_is_missing() {
     let workload = phase2_mix();
     let mut vars = workload.new_vars();
-    let mut said = |answer: Value| keep(&workload.setup[0].extract, &answer, &mut vars).unwrap_err();
+    let mut said = |answer: Value| keep(&workload.setup[0].extract, &JsonAnswer(answer), &mut vars).unwrap_err();
     insta::assert_snapshot!(
         said(json!({ "token": "abc" })),
         @"nothing at `/access_token`, which `admin_token` is taken from"

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use scenarios::testing::{WorkloadText, edited};
+use scenarios::testing::{WorkloadText, body_text, edited};
 use scenarios::{Arrive, Spacing, Workload};
 use support::refusal;
 
@@ -131,7 +131,7 @@ fn a_row_and_a_sequence_come_into_the_request() {
     let mut body = || {
         let mut text = String::new();
         workload.draw(&order.feeders, &sequences, &mut rng, &mut vars);
-        order.body.as_ref().expect("a body").render(&vars, &mut text);
+        text.push_str(&body_text(order.body.as_ref().expect("a body"), &vars));
         order.entity.as_ref().expect("an entity").render(&vars, &mut text);
         text
     };

@@ -32,7 +32,7 @@ enum For {
 type Need = (For, &'static str, &'static str, fn() -> bool);
 
 #[rustfmt::skip]
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 18] = [
     (For::Building, "gcc", "a C compiler (for librdkafka and aws-lc)", || on_path("cc")),
     (For::Building, "g++", "a C++ compiler (for librdkafka)", || on_path("g++") || on_path("c++")),
     (For::Building, "make", "make (for librdkafka)", || on_path("make")),
@@ -49,6 +49,14 @@ const NEEDS: [Need; 14] = [
     }),
     (For::Tests, "python3-venv", "Python with venv (for schemathesis)", python_with_venv),
     (For::Tests, "nodejs", "Node (a service that is not ours, to be measured)", || on_path("node")),
+    (For::Tests, "nginx-light", "nginx (a server that is not ours: TLS and HTTP/2)", || {
+        on_path("nginx") || Path::new("/usr/sbin/nginx").exists()
+    }),
+    (For::Tests, "nghttp2-server", "nghttpd (a server that is not ours: HTTP/2)", || {
+        on_path("nghttpd") || Path::new("/usr/sbin/nghttpd").exists()
+    }),
+    (For::Tests, "golang-go", "Go (a server that is not ours: its TLS and HTTP/2)", || on_path("go")),
+    (For::Tests, "openssl", "openssl (certificates for tests)", || on_path("openssl")),
     (For::Containers, "docker.io", "a container engine (or tests without one: --no-containers)", engine),
     (For::Containers, "debootstrap", "debootstrap (for images without an image registry)", || on_path("debootstrap")),
 ];

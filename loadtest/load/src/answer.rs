@@ -1,4 +1,4 @@
-//! An HTTP/1.1 answer while it is being read: where its head ends, where its body does (RFC 9112, section 6), and what
+//! An answer while it is being read: where its head ends, where its body does (HTTP/1.1: RFC 9112, section 6), and what
 //! is kept of it.
 //!
 //! What belongs here: understanding bytes, however they are cut. What does not: where they come from (`connection`),
@@ -6,7 +6,10 @@
 
 use std::{mem::MaybeUninit, ops::Range};
 
+use http::HeaderMap;
 use httparse::{Header, ParserConfig, Status};
+
+use crate::encoding::Encoding;
 
 /// Bytes of an unexpected answer's body that are kept for the error message.
 const EXCERPT_BYTES: usize = 300;
@@ -55,11 +58,17 @@ pub(crate) struct Answer {
     understood: usize,
     /// Where in `input` the head of the answer stands; it stays there while the body passes through what is behind it.
     head: Range<usize>,
+    /// The headers of an answer that came in frames (HTTP/2), which has no text.
+    fields: Option<HeaderMap>,
     stage: Stage,
     expecting: Expecting,
     status: u16,
     bytes: u64,
     body: Vec<u8>,
+    /// How the body is compressed.
+    encoding: Option<Encoding>,
+    /// Length of its content, once it is unpacked.
+    content_bytes: Option<u64>,
     /// Bytes of the body to keep.
     room: usize,
     keeps_alive: bool,
@@ -85,6 +94,7 @@ struct Head {
     status: u16,
     length: usize,
     framing: Framing,
+    encoding: Option<Encoding>,
     keeps_alive: bool,
 }
 
@@ -104,6 +114,7 @@ impl Answer {
             filled: 0,
             understood: 0,
             head: 0..0,
+            fields: None,
             stage: Stage::Head,
             expecting: Expecting {
                 head_only: false,
@@ -112,6 +123,8 @@ impl Answer {
             status: 0,
             bytes: 0,
             body: Vec::new(),
+            encoding: None,
+            content_bytes: None,
             room: 0,
             keeps_alive: true,
         }
@@ -122,6 +135,7 @@ impl Answer {
         (self.filled, self.understood, self.head) = (0, 0, 0..0);
         (self.stage, self.expecting) = (Stage::Head, expecting);
         (self.status, self.bytes, self.keeps_alive) = (0, 0, true);
+        (self.fields, self.encoding, self.content_bytes) = (None, None, None);
         self.body.clear();
     }
 
@@ -205,13 +219,41 @@ impl Answer {
         }
         self.head = begins..self.understood;
         (self.status, self.keeps_alive) = (head.status, head.keeps_alive && head.status != 101);
-        self.room = match (self.expecting.body, head.status) {
+        self.encoding = head.encoding;
+        self.room = self.room_for(head.status);
+        self.stage = self.stage_after(&head);
+        Ok(true)
+    }
+
+    /// Bytes of a body that are kept.
+    fn room_for(&self, status: u16) -> usize {
+        match (self.expecting.body || self.encoding.is_some(), status) {
             (true, _) => MAX_KEPT_BYTES,
             (false, 200..300) => 0,
             (false, _) => EXCERPT_BYTES,
-        };
-        self.stage = self.stage_after(&head);
-        Ok(true)
+        }
+    }
+
+    /// Takes the head of an answer that comes in frames.
+    pub(crate) fn begin_content(&mut self, status: u16, fields: HeaderMap) {
+        self.encoding = fields
+            .get(http::header::CONTENT_ENCODING)
+            .and_then(|value| Encoding::of(value.as_bytes()));
+        self.room = self.room_for(status);
+        (self.status, self.fields) = (status, Some(fields));
+        self.stage = Stage::BodyUntilClosed;
+    }
+
+    /// Takes a part of the body of an answer that comes in frames.
+    pub(crate) fn add_content(&mut self, data: &[u8]) {
+        let kept = data.len().min(self.room - self.body.len());
+        self.body.extend_from_slice(&data[..kept]);
+        self.bytes += data.len() as u64;
+    }
+
+    /// The answer that comes in frames is complete.
+    pub(crate) fn end_content(&mut self) {
+        self.stage = Stage::Complete;
     }
 
     fn stage_after(&self, head: &Head) -> Stage {
@@ -291,7 +333,7 @@ impl Answer {
 
     /// Whether no byte of it has come.
     pub(crate) fn is_untouched(&self) -> bool {
-        self.filled == 0
+        self.filled == 0 && self.fields.is_none()
     }
 
     /// Whether the connection can take another request: it stays open, and nothing came behind the answer.
@@ -306,19 +348,53 @@ impl Answer {
 
     /// A header as text, the first of its name; `None` when it is not there or no text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        std::str::from_utf8(self.values(name).next()?).ok().map(str::trim)
+    }
+
+    /// All headers of a name that are text.
+    pub(crate) fn headers<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        let texts = self.values(name).filter_map(|value| std::str::from_utf8(value).ok());
+        texts.map(str::trim)
+    }
+
+    fn values<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let fields = self.fields.iter().flat_map(move |fields| fields.get_all(name));
+        let fields = fields.map(http::HeaderValue::as_bytes);
         let lines = self.input[self.head.clone()].split(|byte| *byte == b'\n').skip(1);
-        let value = lines.filter_map(|line| {
+        let lines = lines.filter_map(move |line| {
             let colon = line.iter().position(|byte| *byte == b':')?;
             line[..colon]
                 .eq_ignore_ascii_case(name.as_bytes())
                 .then(|| &line[colon + 1..])
         });
-        std::str::from_utf8(value.into_iter().next()?).ok().map(str::trim)
+        lines.chain(fields)
     }
 
-    /// Length of the body.
+    /// Length of the body as it came.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Length of its content, where it came compressed and was [unpacked](Self::unpack).
+    pub(crate) fn content_bytes(&self) -> Option<u64> {
+        self.content_bytes
+    }
+
+    /// Puts the content of a compressed body in its place. One of which not everything was kept stays as it came.
+    ///
+    /// # Errors
+    /// In words, when it is not what its head says.
+    pub(crate) fn unpack(&mut self) -> Result<(), String> {
+        let Some(encoding) = self
+            .encoding
+            .filter(|_| self.bytes > 0 && self.bytes == self.body.len() as u64)
+        else {
+            return Ok(());
+        };
+        let unpacked = encoding.unpack(&self.body, MAX_KEPT_BYTES);
+        let (content, length) = unpacked.map_err(|error| format!("the body is no {}: {error}", encoding.name()))?;
+        (self.body, self.content_bytes) = (content, Some(length));
+        Ok(())
     }
 
     /// What was kept of the body.
@@ -328,7 +404,7 @@ impl Answer {
 
     /// Whether the whole body was kept.
     pub(crate) fn is_whole(&self) -> bool {
-        self.bytes == self.body.len() as u64
+        self.content_bytes.unwrap_or(self.bytes) == self.body.len() as u64
     }
 
     /// The beginning of the body, for a message.
@@ -351,6 +427,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         status,
         length,
         framing: framing(parsed.headers)?,
+        encoding: values(parsed.headers, "content-encoding").next().and_then(Encoding::of),
         keeps_alive: keeps_alive(is_1_1, parsed.headers),
     }))
 }

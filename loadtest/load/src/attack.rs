@@ -1,13 +1,13 @@
 //! The load of one round, whatever its model: made, run, watched, added up.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Duration,
 };
 
 use measure::{
     histogram::LatencyHistogram,
-    record::FailureGroup,
+    record::{FailureGroup, Transport},
     recorder::{Recorded, RoundRecorder},
 };
 use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
@@ -21,6 +21,7 @@ use crate::{
     lag::Lag,
     open::{self, Paced, PacedLoad},
     versions::{Followed, Versions},
+    wire::SharedConnections,
 };
 
 /// Signals that stop a load before its end.
@@ -46,6 +47,8 @@ pub struct AttackSpec<'a> {
     pub globals: Vars,
     /// Seed of every random choice.
     pub seed: u64,
+    /// Requests after which the measured phase ends; absent where time alone ends it.
+    pub requests: Option<u64>,
     /// Rules of a slice of a gate; absent in an ordinary round.
     pub slice: Option<SliceRules>,
 }
@@ -71,6 +74,8 @@ pub struct LoadReport {
     pub recorded: Recorded,
     /// Failures of the whole round by kind, with examples.
     pub failures: Vec<FailureGroup>,
+    /// How its requests travelled.
+    pub transport: Transport,
     /// What following versions found; absent where none were seen.
     pub followed: Option<Followed>,
     /// Priority of the threads that sent, as the kernel counts it.
@@ -105,6 +110,7 @@ impl Attack {
             target,
             globals,
             seed,
+            requests,
             slice,
         } = spec;
         let names = workload.endpoint_names().into_iter().map(str::to_owned).collect();
@@ -112,11 +118,12 @@ impl Attack {
         // An answer that comes while the load drains is an answer: only what the drain did not wait for is censored.
         let recorder = RoundRecorder::new(names, timeline.windows)
             .with_model(model.kind())
+            .with_hops(workload.endpoints.iter().map(|endpoint| endpoint.redirects > 0))
             .with_late_answers();
         let versions = workload.consistency.as_ref();
         let shared = Shared {
             workload: Arc::clone(workload),
-            target,
+            target: target.in_plain_text(workload.http.version),
             globals,
             seed,
             journeys: workload.journey_mix(),
@@ -129,6 +136,8 @@ impl Attack {
             clock: Clock::start()?,
             failures: FailureExamples::default(),
             versions: versions.map(|follow| Versions::new(follow.bound_ms, &follow.version_header)),
+            connections: SharedConnections::default(),
+            requests_left: requests.map(AtomicU64::new),
             shards: (0..senders(model)).map(|_| Mutex::new(recorder.shard())).collect(),
             lag: Lag::default(),
             stop: stop.stop.child_token(),
@@ -149,6 +158,11 @@ impl Attack {
     /// The round's phases.
     pub fn timeline(&self) -> Timeline {
         self.shared.timeline
+    }
+
+    /// Completes when no new requests are sent, because the load was stopped or has sent all that it was to send.
+    pub async fn stopped(&self) {
+        self.shared.stop.cancelled().await;
     }
 
     /// No new requests, and those in flight are given up: the subject is gone.
@@ -202,7 +216,13 @@ impl Attack {
                 .recorder
                 .finish(shards.iter().map(|shard| &**shard), shared.clock.now_us()),
             failures: shared.failures.groups(&shared.workload.endpoint_names()),
-            followed: shared.versions.as_ref().and_then(Versions::finish),
+            transport: shared.target.transport(shared.workload.http.streams),
+            followed: shared.versions.as_ref().and_then(Versions::finish).map(|mut followed| {
+                for example in &mut followed.consistency.examples {
+                    example.entity = shared.workload.secrets.conceal(std::mem::take(&mut example.entity));
+                }
+                followed
+            }),
             sender_priority,
             pacer_cpu,
             lag_p99_ms: shared.lag.p99_ms(),

@@ -7,51 +7,20 @@
 use std::{
     future::poll_fn,
     io,
-    mem::MaybeUninit,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use scenarios::Endpoint;
-use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
     answer::{Answer, Expecting, Malformed},
+    dial::{DialError, Dialer, Made},
     request::Written,
+    stream::Stream,
+    target::Target,
 };
-
-/// Where requests go.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The addresses that its name stands for, at least one. Connections begin at them in turn, and go on to the next
-    /// where one refuses.
-    pub addresses: Vec<SocketAddr>,
-    /// The `host` header.
-    pub host: String,
-}
-
-impl Target {
-    /// The address itself is the host.
-    pub fn at(address: SocketAddr) -> Self {
-        Self {
-            addresses: vec![address],
-            host: address.to_string(),
-        }
-    }
-
-    /// The first of its addresses, for whoever needs just one.
-    ///
-    /// # Panics
-    /// If it has none.
-    pub fn address(&self) -> SocketAddr {
-        self.addresses[0]
-    }
-}
 
 /// A request that is to be sent.
 #[derive(Debug, Clone, Copy)]
@@ -84,15 +53,35 @@ impl<'a> Outgoing<'a> {
     }
 }
 
+/// What happened on the way of a request, beside its outcome: noted as it happens, so that one that is given up half
+/// way has it, too.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// It was sent a second time.
+    pub(crate) repeated: bool,
+    /// A connection was made for it.
+    pub(crate) made: Option<Made>,
+    /// How long it waited on our side for a stream of a shared connection, where it had to.
+    pub(crate) stream_wait_us: Option<u64>,
+    /// Times of the requests of which it consists, where redirects are followed; no more than its endpoint allows.
+    pub(crate) hops_us: Vec<u64>,
+    /// Bytes of its answer as they came and unpacked, where they came compressed.
+    pub(crate) unpacked: Option<(u64, u64)>,
+}
+
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
-    #[error("cannot connect: {0}")]
-    Connect(io::Error),
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error("connection failed: {0}")]
     Broken(#[from] io::Error),
     #[error("connection failed: {0}")]
     Malformed(#[from] Malformed),
+    #[error("connection failed: {0}")]
+    Stream(#[from] h2::Error),
+    #[error("redirected: {0}")]
+    Astray(String),
     #[error("not sent: a variable has a line break or a control character, which no header can hold")]
     Spoilt,
     #[error("no answer within {0} ms")]
@@ -108,10 +97,8 @@ impl SendError {
 
 /// A connection that is opened when first needed, and again after an error.
 pub(crate) struct Connection {
-    addresses: Vec<SocketAddr>,
-    /// The one that a connection begins at.
-    first: usize,
-    stream: Option<TcpStream>,
+    dialer: Dialer,
+    stream: Option<Stream>,
     answer: Answer,
 }
 
@@ -119,8 +106,7 @@ impl Connection {
     /// Connection `number` of its round. None is made yet.
     pub(crate) fn new(target: &Target, number: usize) -> Self {
         Self {
-            first: number % target.addresses.len(),
-            addresses: target.addresses.clone(),
+            dialer: Dialer::new(target, number),
             stream: None,
             answer: Answer::new(),
         }
@@ -130,35 +116,45 @@ impl Connection {
     /// for the user. Redirects are answers like others.
     ///
     /// A server may close an idle connection at the very moment at which a request is sent on it. Where nothing came
-    /// back and the method allows it, the request goes out once more on a new connection, and `repeated` says so.
+    /// back and the method allows it, the request goes out once more on a new connection, and `trace` says so.
     ///
     /// The future may be dropped half way: the connection is then made anew.
     pub(crate) async fn send(
         &mut self,
         request: Outgoing<'_>,
         expecting: Expecting,
-        repeated: &mut bool,
-    ) -> Result<&Answer, SendError> {
+        trace: &mut Trace,
+    ) -> Result<(), SendError> {
         if request.is_spoilt {
             return Err(SendError::Spoilt);
         }
         // Taken out and put back only after a whole answer: a request that fails or is dropped half way leaves the
         // connection in an unknown state.
-        let idle = self.stream.take().filter(|stream| is_quiet(stream, request.is_rested));
+        let idle = match self.stream.take() {
+            Some(mut stream) => stream.is_quiet(request.is_rested).await.then_some(stream),
+            None => None,
+        };
         if let Some(stream) = idle {
             match self.exchange(stream, request, expecting).await {
-                Err(error) if request.is_repeatable && error.is_end() && self.answer.is_untouched() => *repeated = true,
-                outcome => return outcome.map(|()| &self.answer),
+                Err(error) if request.is_repeatable && error.is_end() && self.answer.is_untouched() => {
+                    trace.repeated = true;
+                }
+                outcome => return outcome,
             }
         }
-        let stream = self.connect().await.map_err(SendError::Connect)?;
-        self.exchange(stream, request, expecting).await?;
-        Ok(&self.answer)
+        let (stream, made) = self.dialer.dial().await?;
+        trace.made = Some(made);
+        self.exchange(stream, request, expecting).await
+    }
+
+    /// The answer to the last request.
+    pub(crate) fn answer(&mut self) -> &mut Answer {
+        &mut self.answer
     }
 
     async fn exchange(
         &mut self,
-        mut stream: TcpStream,
+        mut stream: Stream,
         request: Outgoing<'_>,
         expecting: Expecting,
     ) -> Result<(), SendError> {
@@ -166,34 +162,25 @@ impl Connection {
         let mut exchange = Exchange {
             stream: Pin::new(&mut stream),
             unsent: request.text,
+            is_flushed: false,
             not_sent: None,
             answer: &mut self.answer,
         };
         poll_fn(|context| exchange.poll(context)).await?;
-        let is_sent = exchange.unsent.is_empty() && exchange.not_sent.is_none();
+        let is_sent = exchange.is_flushed && exchange.not_sent.is_none();
         let is_reusable = is_sent && !request.closes && self.answer.is_reusable();
         self.stream = is_reusable.then_some(stream);
         Ok(())
-    }
-
-    /// Tries the addresses in turn; the error is that of the last one.
-    async fn connect(&self) -> io::Result<TcpStream> {
-        let mut outcome = Err(io::Error::other("the name stands for no address"));
-        for number in 0..self.addresses.len() {
-            outcome = connect(self.addresses[(self.first + number) % self.addresses.len()]).await;
-            if outcome.is_ok() {
-                break;
-            }
-        }
-        outcome
     }
 }
 
 /// One request and its answer on a connection. Both go on at the same time: a server may answer before it has read a
 /// long body, and then reads no more of it.
 struct Exchange<'e> {
-    stream: Pin<&'e mut TcpStream>,
+    stream: Pin<&'e mut Stream>,
     unsent: &'e [u8],
+    /// Whether all of it has gone to the socket: TLS may hold back what it has taken.
+    is_flushed: bool,
     /// Why the rest could not be sent. The answer may be there all the same.
     not_sent: Option<io::Error>,
     answer: &'e mut Answer,
@@ -208,6 +195,10 @@ impl Exchange<'_> {
             let count = space.filled().len();
             let added = match read {
                 Ok(()) => self.answer.add(count).map_err(SendError::Malformed),
+                // TLS that ends without a word of farewell: nobody knows whether that was all.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Err(SendError::Malformed(self.answer.add(0).err().unwrap_or(Malformed::Cut)))
+                }
                 Err(error) => Err(SendError::Broken(error)),
             };
             match added {
@@ -228,6 +219,13 @@ impl Exchange<'_> {
                 Poll::Pending => return,
             }
         }
+        if !self.is_flushed && self.not_sent.is_none() {
+            match self.stream.as_mut().poll_flush(context) {
+                Poll::Ready(Ok(())) => self.is_flushed = true,
+                Poll::Ready(Err(error)) => self.not_sent = Some(error),
+                Poll::Pending => {}
+            }
+        }
     }
 
     /// The first cause of `error`: a request that could not be sent, where no byte of an answer came back.
@@ -237,23 +235,6 @@ impl Exchange<'_> {
             None => error,
         }
     }
-}
-
-/// Whether nothing came on an idle connection: what may come there is its end, or bytes that belong to no request. One
-/// that rested is asked for in the kernel; else what the runtime knows is new enough, and costs nothing.
-fn is_quiet(stream: &TcpStream, is_rested: bool) -> bool {
-    let nothing = if is_rested {
-        SockRef::from(stream).peek(&mut [MaybeUninit::uninit()])
-    } else {
-        stream.try_read(&mut [0])
-    };
-    nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-}
-
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
 use measure::record::{FailureClass, FailureGroup, MAX_FAILURE_EXAMPLES};
 use nix::errno::Errno;
 
-use crate::{answer::Malformed, connection::SendError};
+use crate::{answer::Malformed, connection::SendError, dial::DialError};
 
 /// Groups kept per round. A server that makes up statuses does not fill the memory; the record counts all of them by
 /// class.
@@ -89,12 +89,26 @@ impl FailureExamples {
 pub(crate) fn class_of(error: &SendError) -> FailureClass {
     match error {
         SendError::Timeout(_) => FailureClass::TimeOut,
-        SendError::Connect(error) if is_own_limit(error) => FailureClass::Generator,
-        SendError::Connect(_) => FailureClass::Refused,
+        SendError::Dial(DialError::Connect(error)) if is_own_limit(error) => FailureClass::Generator,
+        SendError::Dial(_) => FailureClass::Refused,
         SendError::Broken(_) => FailureClass::Reset,
         SendError::Malformed(Malformed::Cut | Malformed::Nothing) => FailureClass::Truncated,
+        SendError::Stream(error) => class_of_stream(error),
         // The value came from an answer.
-        SendError::Malformed(_) | SendError::Spoilt => FailureClass::Unexpected,
+        SendError::Malformed(_) | SendError::Spoilt | SendError::Astray(_) => FailureClass::Unexpected,
+    }
+}
+
+/// The class of a stream of HTTP/2 that was not answered to its end.
+fn class_of_stream(error: &h2::Error) -> FailureClass {
+    // A connection that was closed between frames reads as a broken pipe.
+    let is_cut = |error: &io::Error| matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof);
+    match error.get_io() {
+        Some(error) if is_cut(error) => FailureClass::Truncated,
+        Some(_) => FailureClass::Reset,
+        None if error.reason() == Some(h2::Reason::NO_ERROR) => FailureClass::Truncated,
+        None if error.is_remote() => FailureClass::Reset,
+        None => FailureClass::Unexpected,
     }
 }
 
@@ -196,7 +210,10 @@ mod tests {
 
     #[test]
     fn what_the_generator_lacks_is_not_the_subjects_fault() {
-        let class = |errno: Errno| class_of(&SendError::Connect(io::Error::from_raw_os_error(errno as i32)));
+        let class = |errno: Errno| {
+            let error = DialError::Connect(io::Error::from_raw_os_error(errno as i32));
+            class_of(&SendError::Dial(error))
+        };
         assert_eq!(class(Errno::EMFILE), FailureClass::Generator);
         assert_eq!(class(Errno::EADDRNOTAVAIL), FailureClass::Generator);
         assert_eq!(class(Errno::ECONNREFUSED), FailureClass::Refused);

@@ -15,21 +15,34 @@ mod caller;
 mod clock;
 mod closed;
 mod connection;
+mod cookies;
+mod dial;
+mod encoding;
 mod error;
 mod failures;
+mod get;
 mod globals;
+mod hop;
 mod lag;
 mod model;
+mod multiplex;
 mod open;
 mod pacer;
 mod request;
 mod sender;
 mod slice;
+mod stream;
+mod target;
 mod timeline;
+mod tls;
 mod user;
 mod versions;
+mod wire;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
 
 use measure::recorder::Shard;
 use scenarios::{Mix, Sequences, Vars, Workload};
@@ -38,15 +51,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use attack::{Attack, AttackSpec, LoadReport, SliceRules, SoFar, Stop};
 pub use clock::Clock;
-pub use connection::Target;
 pub use error::LoadError;
 pub use failures::printable;
+pub use get::Pages;
 pub use globals::fetch_globals;
 use lag::Lag;
 pub use model::{LoadModel, Wanted};
 pub use sender::priority_here;
 pub use slice::{SliceLoad, SliceReport, SliceTiming, drive as drive_slice};
+pub use target::{Protocol, Target};
 pub use timeline::Timeline;
+pub use tls::{Tls, TlsError, TlsSettings};
 pub use versions::Followed;
 
 /// What everybody who sends requests in a round shares.
@@ -65,6 +80,10 @@ struct Shared {
     failures: failures::FailureExamples,
     /// Present when the workload follows versions.
     versions: Option<versions::Versions>,
+    /// Connections that users share, where HTTP/2 has several streams on each.
+    connections: wire::SharedConnections,
+    /// Requests of the measured phase that may still be sent; absent where nothing bounds their number.
+    requests_left: Option<AtomicU64>,
     /// One per thread that sends; whoever sends always writes into the same one.
     shards: Vec<Mutex<Shard>>,
     /// How late the timers of these threads fire.
@@ -78,6 +97,14 @@ struct Shared {
 impl Shared {
     fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
         self.shards[index].lock().expect("nothing panics while holding it")
+    }
+
+    /// Users or slots that share a connection at most.
+    fn streams(&self) -> usize {
+        match self.target.protocol {
+            Protocol::Http1 => 1,
+            Protocol::Http2 => usize::try_from(self.workload.http.streams).unwrap_or(usize::MAX),
+        }
     }
 
     /// The shard, and the thread, of user or slot `index`.
@@ -106,8 +133,22 @@ impl Shared {
         }
     }
 
-    /// Whether new requests may be sent.
+    /// Whether another request may be sent; it is counted among those of the measured phase.
     fn may_start(&self) -> bool {
-        !self.stop.is_cancelled() && self.clock.now_us() < self.timeline.windows.measure_end_us
+        let now_us = self.clock.now_us();
+        !self.stop.is_cancelled() && now_us < self.timeline.windows.measure_end_us && self.takes_one(now_us)
+    }
+
+    /// Takes one of the requests that may be sent in the measured phase; the last of them ends it.
+    fn takes_one(&self, due_us: u64) -> bool {
+        let Some(left) = &self.requests_left else { return true };
+        if due_us < self.timeline.windows.warm_up_end_us {
+            return true;
+        }
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if !matches!(taken, Ok(2..)) {
+            self.stop.cancel();
+        }
+        taken.is_ok()
     }
 }

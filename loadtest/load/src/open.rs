@@ -174,10 +174,11 @@ impl Ord for Resting {
 
 impl Pool {
     fn new(shared: Arc<Shared>, model: &OpenModel) -> Self {
+        let connections = usize::try_from(model.connections).unwrap_or(usize::MAX);
         Self {
+            most: connections.saturating_mul(shared.streams()),
             shared,
             arrive: model.arrive,
-            most: usize::try_from(model.connections).unwrap_or(usize::MAX),
             slots: Mutex::default(),
             changed: Notify::new(),
             closing: AtomicBool::new(false),
@@ -225,6 +226,9 @@ impl Pool {
 
     /// Arrival `number`, due at `intended_us`.
     fn arrive(self: &Arc<Self>, number: u64, intended_us: u64) {
+        if !self.shared.takes_one(intended_us) {
+            return;
+        }
         self.shared.shard(0).arrival(intended_us);
         match self.free_slot() {
             Some(mut slot) => {
@@ -268,6 +272,10 @@ impl Pool {
     fn go_on(self: &Arc<Self>) {
         let due = self.slots().resting.pop();
         if let Some(Reverse(Resting { at_us, slot })) = due {
+            if !self.shared.takes_one(at_us) {
+                self.slots().idle.push(slot);
+                return;
+            }
             self.shared.shard(0).arrival(at_us);
             self.send(slot, at_us);
         }
@@ -327,7 +335,7 @@ impl Slot {
     fn begin(&mut self, shared: &Shared, arrive: Arrive, number: u64) {
         self.rng.set_stream(number);
         self.rng.set_word_pos(0);
-        self.caller.vars.clone_from(&shared.globals);
+        self.caller.begin_anew();
         let workload = &shared.workload;
         let feeders = match arrive {
             Arrive::Requests => {

@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use measure::{record::FailureGroup, recorder::Recorded};
+use measure::{
+    record::{FailureGroup, Transport},
+    recorder::Recorded,
+};
 use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
 
 use crate::{Attack, AttackSpec, LoadError, LoadModel, SliceRules, Stop, Target, open};
@@ -45,6 +48,8 @@ pub struct SliceReport {
     pub generator_cpu: f64,
     /// Failures of the subject by kind, with examples.
     pub failures: Vec<FailureGroup>,
+    /// How the requests of the subject travelled.
+    pub transport: Transport,
     /// Priority of the generator's thread, as the kernel counts it.
     pub sender_priority: Option<i32>,
 }
@@ -81,6 +86,7 @@ pub async fn drive(
         canary: canary.map(|canary| canary.attack.finish_paced(paced).recorded),
         generator_cpu: cpu_s / (timing.lead + timing.slice).as_secs_f64(),
         failures: report.failures,
+        transport: report.transport,
         sender_priority: report.sender_priority,
     })
 }
@@ -100,6 +106,7 @@ impl<'a> SliceLoad<'a> {
             target: self.target,
             globals: self.globals,
             seed: timing.seed,
+            requests: None,
             slice: Some(SliceRules {
                 sequences: self.sequences,
             }),

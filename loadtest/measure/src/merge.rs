@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::histogram::{HistogramError, LatencyHistogram, SliceHistogram};
 use crate::record::{
     Arrivals, Check, Consistency, EndpointCounts, MAX_STALE_EXAMPLES, Phase, Purpose, Record, Round, Shard, Slice,
-    WorkloadId,
+    Transport, WorkloadId,
 };
 use crate::targets::TargetSpec;
 
@@ -218,6 +218,7 @@ fn differences(first: &Record, other: &Record) -> Vec<(&'static str, String, Str
             ),
             ("the stack", format!("{:?}", record.stack)),
             ("the subjects", subjects(record)),
+            ("the way of the requests", format!("{:?}", transports(record))),
             ("the rounds", rounds(record)),
             ("the endpoints", endpoints(record)),
             ("the targets", format!("{:?}", targets_of(record))),
@@ -236,6 +237,14 @@ fn subjects(record: &Record) -> String {
         format!("{} ({build})", subject.name)
     });
     shown.collect::<Vec<_>>().join(", ")
+}
+
+/// The way of the requests of each round.
+fn transports(record: &Record) -> Vec<Transport> {
+    let rounds = record.rounds.iter();
+    rounds
+        .map(|round| round.transport.clone().unwrap_or_default())
+        .collect()
 }
 
 fn rounds(record: &Record) -> String {

@@ -16,6 +16,7 @@ mod family;
 mod flow;
 mod gate;
 mod series;
+mod transport;
 
 pub use baseline::{Baseline, BaselineEvidence, BaselineRun};
 pub use capacity::{Capacity, CapacityOutcome, CapacityStep, Scaling, StepKind};
@@ -25,6 +26,7 @@ pub use family::Family;
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
 pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice, ResidentCpu};
 pub use series::{ProbeCost, Series};
+pub use transport::{Compressed, ConnectionSummary, Connections, Hops, StepTimes, Transport};
 
 /// Version of this format. A reader refuses a newer one.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -94,6 +96,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// The way of the requests to a subject. Builds that did not say knew only one.
+    pub fn transport_of(&self, subject: &str) -> Transport {
+        let mut rounds = self.rounds.iter().filter(|round| round.subject == subject);
+        rounds.find_map(|round| round.transport.clone()).unwrap_or_default()
+    }
+
     /// Names of the subject compared against, where there is more than one, and of the one judged: the first and the
     /// last.
     pub fn sides(&self) -> (Option<&str>, &str) {
@@ -217,6 +225,10 @@ pub struct WorkloadId {
     pub drain_s: f64,
     /// Blocks: each launches every subject once.
     pub blocks: u32,
+    /// Requests after which the measured phase of a launch ended, where its time did not end before; absent where time
+    /// alone ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
 }
 
 /// One of several generators of one load. Each draws its own keys, pauses and arrivals from the seed that they share;
@@ -293,6 +305,9 @@ pub struct Round {
     pub subject: String,
     /// When its load started.
     pub started_at: DateTime<Utc>,
+    /// How its requests travelled; absent in records of builds that knew only HTTP/1.1 in plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
     /// Its phases; times in milliseconds since `started_at`.
     pub phases: Vec<Phase>,
     /// One-second windows of the measured phase.
@@ -361,6 +376,13 @@ pub struct Phase {
     /// Arrivals; of the measured phase of the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<Arrivals>,
+    /// By endpoint name, of endpoints that follow redirects: the requests that their requests consist of. An endpoint's
+    /// own figures are those of the whole way.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hops: BTreeMap<String, Hops>,
+    /// Connections made for its requests; absent in records of builds that did not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Connections>,
     /// The phase in tenths of a second; of the measured phase only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pulse: Option<Pulse>,
@@ -384,8 +406,14 @@ pub struct EndpointCounts {
     /// came, and the method may be repeated (RFC 9110, 9.2.2). Each is one request, and counted above by how it ended.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repeated: u64,
-    /// Bytes of bodies.
+    /// Bytes of bodies of the `count` answers as they came.
     pub bytes: u64,
+    /// Those of them that came compressed (gzip, br).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub compressed_bytes: u64,
+    /// What those were unpacked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub content_bytes: u64,
     /// Response times of the `count` answers, from the intended start to the last byte of the body (in the closed model
     /// the intended start is the send): `HdrHistogram` V2-deflate, base64, microseconds.
     pub hdr: String,
@@ -443,6 +471,9 @@ pub struct Summary {
     /// Arrivals over all rounds; the open model only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<ArrivalSummary>,
+    /// Connections over all rounds; absent in records of builds that did not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<ConnectionSummary>,
     /// Results of following versions over all rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencySummary>,

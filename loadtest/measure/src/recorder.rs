@@ -6,15 +6,20 @@
 //! judging the sums (`checks`).
 //!
 //! Memory of a [`Shard`], fixed when it is made: 70 KB per endpoint and phase (three of them), 10 KB per measured
-//! second and 64 B per endpoint in it; the open model adds 70 KB per endpoint, 70 KB in all and 10 KB per second. Four
+//! second and 64 B per endpoint in it, 120 KB for connections, 30 KB per endpoint that follows redirects; the open
+//! model adds 70 KB per endpoint, 70 KB in all and 10 KB per second. Four
 //! endpoints and 60 s make 1.5 MB closed, 2.5 MB open. The caller bounds the number of shards (one per worker thread).
 
 mod cells;
+mod connections;
 mod flow;
+mod hops;
 mod shard;
 
 use crate::record::{Model, PHASE_DRAIN, PHASE_MEASURE, PHASE_WARM_UP, Phase, Slice};
 
+pub use connections::{Handshaken, Opened};
+use hops::HopCounter;
 pub use shard::{Progress, Request, RequestEnd, Shard, Unfinished};
 
 const PHASES: usize = 3;
@@ -87,6 +92,8 @@ pub struct RoundRecorder {
     windows: Windows,
     model: Model,
     late_answers: bool,
+    /// By endpoint, whether redirects are followed; empty where none are.
+    follows: Vec<bool>,
 }
 
 /// Counts of a round, in the form of the record.
@@ -106,6 +113,7 @@ impl RoundRecorder {
             windows,
             model: Model::Closed,
             late_answers: false,
+            follows: Vec::new(),
         }
     }
 
@@ -113,6 +121,16 @@ impl RoundRecorder {
     #[must_use]
     pub fn with_model(self, model: Model) -> Self {
         Self { model, ..self }
+    }
+
+    /// Says of each endpoint whether its requests follow redirects: those also keep the times of the requests that they
+    /// consist of.
+    #[must_use]
+    pub fn with_hops(self, follows: impl IntoIterator<Item = bool>) -> Self {
+        Self {
+            follows: follows.into_iter().collect(),
+            ..self
+        }
     }
 
     /// Records a slice of a gate: an answer that comes after the measured phase, while the slice drains, counts
@@ -129,6 +147,7 @@ impl RoundRecorder {
     pub fn shard(&self) -> Shard {
         let mut shard = Shard::new(self.endpoints.len(), self.windows, self.model);
         shard.late_answers = self.late_answers;
+        shard.hops = HopCounter::new(&self.follows);
         shard
     }
 
@@ -154,10 +173,9 @@ impl RoundRecorder {
     }
 
     fn phase(&self, total: &Shard, phase: usize, name: &str, (start_us, end_us): (u64, u64)) -> Phase {
-        let endpoints = self
-            .endpoints
-            .iter()
-            .enumerate()
+        let named = self.endpoints.iter().enumerate();
+        let endpoints = named
+            .clone()
             .map(|(index, name)| (name.clone(), total.counts(index, phase)))
             .collect();
         Phase {
@@ -165,6 +183,10 @@ impl RoundRecorder {
             start_ms: start_us / 1000,
             end_ms: end_us / 1000,
             endpoints,
+            connections: Some(total.connections(phase)),
+            hops: named
+                .filter_map(|(index, name)| Some((name.clone(), total.hops.of(index, phase)?)))
+                .collect(),
             ..Phase::default()
         }
     }

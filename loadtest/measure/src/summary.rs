@@ -2,6 +2,7 @@
 //!
 //! What belongs here: merging and describing. What does not: judging (`targets`, `compare`).
 
+mod connections;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ pub fn summarise(rounds: &[MeasuredRound]) -> Summary {
         endpoints: endpoints(rounds),
         metrics,
         arrivals: load::arrivals(rounds),
+        connections: connections::connections(rounds),
         consistency: load::consistency(rounds),
         failures: failures(rounds),
     }

@@ -54,6 +54,7 @@ fn drive(shard: &mut Shard) {
             intended_us,
             sent_us,
             ended_us,
+            waited_us: 0,
             outcome,
         });
         shard.unfinished(Unfinished {

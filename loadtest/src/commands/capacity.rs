@@ -84,7 +84,8 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     let settings = settings(arguments, &workload);
     let session = Session::open(&arguments.place, Some(&arguments.workload))?;
     let subject = std::slice::from_ref(&arguments.measured.subject);
-    let plan = plan(workload, session.subjects(subject).await?, settings, arguments);
+    let subjects = session.subjects(subject, &workload).await?;
+    let plan = plan(workload, subjects, settings, arguments);
     let plan = session.outlasting_timeouts(plan);
     let question = Question {
         per_arrival: per_arrival(&plan),
@@ -161,6 +162,7 @@ fn plan(workload: Workload, subjects: Vec<Subject>, settings: Settings, argument
         schedule,
         seed: arguments.seed,
         shard: None,
+        requests: None,
         command: command_line(),
         purpose: Purpose::Capacity(model),
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use load::{LoadModel, Wanted};
 use measure::record::Model;
-use scenarios::Ablation;
+use scenarios::{Ablation, Workload};
 
 use super::session::{self, Session};
 use crate::{
@@ -85,7 +85,7 @@ pub(super) async fn compare(arguments: &CompareArgs) -> Result<u8, HarnessError>
         (None, Some(_)) => Some(session.features()?),
         (None, None) => None,
     };
-    let subjects = subjects(arguments, &session).await?;
+    let subjects = subjects(arguments, &session, &workload).await?;
     let is_gate = subjects.len() == 2 && model.kind() == Model::Open;
     if is_gate && load.shard.is_some() {
         return Err(HarnessError::Usage(
@@ -126,12 +126,16 @@ fn wanted(arguments: &CompareArgs) -> Wanted {
 }
 
 /// The subjects, each with the variables that are given for it.
-async fn subjects(arguments: &CompareArgs, session: &Session<'_>) -> Result<Vec<Subject>, HarnessError> {
+async fn subjects(
+    arguments: &CompareArgs,
+    session: &Session<'_>,
+    workload: &Workload,
+) -> Result<Vec<Subject>, HarnessError> {
     let specs: Vec<SubjectSpec> = std::iter::once(&arguments.before)
         .chain(&arguments.after)
         .map(|subject| subject.spec.clone())
         .collect();
-    let found = session.subjects(&specs).await?.into_iter();
+    let found = session.subjects(&specs, workload).await?.into_iter();
     found
         .zip([&arguments.before_env, &arguments.after_env])
         .map(|(subject, variables)| subject.with_variables(variables))

@@ -48,7 +48,8 @@ pub(super) async fn run(arguments: &RunArgs) -> Result<u8, HarnessError> {
         .chain(arguments.url.as_ref().map(|url| &url.spec))
         .cloned()
         .collect();
-    let plan = Plan::new(workload, model, session.subjects(&subjects).await?, load);
+    let subjects = session.subjects(&subjects, &workload).await?;
+    let plan = Plan::new(workload, model, subjects, load);
     let plan = session.outlasting_timeouts(plan);
     session.execute(&plan, &targets).await
 }

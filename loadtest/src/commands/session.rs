@@ -92,8 +92,12 @@ impl<'a> Session<'a> {
         Ok(features)
     }
 
-    /// Finds the subjects, and builds those that are revisions.
-    pub(super) async fn subjects(&self, specs: &[SubjectSpec]) -> Result<Vec<Subject>, HarnessError> {
+    /// Finds the subjects of a load, and builds those that are revisions.
+    pub(super) async fn subjects(
+        &self,
+        specs: &[SubjectSpec],
+        workload: &Workload,
+    ) -> Result<Vec<Subject>, HarnessError> {
         let stop = &self.interrupt.stop;
         let builds = |spec: &SubjectSpec| matches!(spec, SubjectSpec::Git { .. });
         if self.named == Named::Nowhere && specs.iter().any(builds) {
@@ -102,7 +106,8 @@ impl<'a> Session<'a> {
                 self.service.name
             ));
         }
-        Subject::resolve_all(specs, &self.service, &mut |line| self.progress.line(line), stop).await
+        let way = (&self.place.way, workload.http.version);
+        Subject::resolve_all(specs, &self.service, way, &mut |line| self.progress.line(line), stop).await
     }
 
     /// Has a plan wait at the end for as long as its time-outs take, and says so.
@@ -118,7 +123,8 @@ impl<'a> Session<'a> {
     pub(super) async fn execute(self, plan: &Plan, targets: &[TargetSpec]) -> Result<u8, HarnessError> {
         let rounds = async |around: Surroundings<'_>| {
             let mut run = Run::new(plan, around);
-            let outcome = run.execute().await;
+            // On the heap: it holds whatever a launch holds, too much for the stack of everybody above it.
+            let outcome = Box::pin(run.execute()).await;
             (outcome, run.into_rounds())
         };
         let (ended, rounds) = self.drive(plan, &plan.announcement(), rounds).await?;

@@ -15,7 +15,7 @@ use measure::{
         order::{self, Side},
     },
     metrics,
-    record::{FailureClass, FailureGroup, GateSlice, ResidentCpu, Round},
+    record::{FailureClass, FailureGroup, GateSlice, ResidentCpu, Round, Transport},
     recorder::Recorded,
 };
 use scenarios::{OpenModel, Sequences, Vars};
@@ -58,6 +58,8 @@ struct Counted {
     recorded: Vec<Recorded>,
     slices: Vec<GateSlice>,
     failures: Vec<FailureGroup>,
+    /// How the requests of the last slice travelled: as those of all.
+    transport: Option<Transport>,
     sender_priority: Option<i32>,
     /// Absent where the CPU time of the resident cannot be read.
     cpu: Option<ResidentCpu>,
@@ -260,6 +262,7 @@ impl Counted {
         self.recorded.push(report.recorded);
         FailureGroup::merge(&mut self.failures, &report.failures);
         self.sender_priority = report.sender_priority;
+        self.transport = Some(report.transport);
         Ok(())
     }
 
@@ -269,6 +272,7 @@ impl Counted {
         collect::put_end_to_end(&mut round, &self.recorded).map_err(HarnessError::internal)?;
         round.gate_slices = self.slices;
         round.failures = self.failures;
+        round.transport = self.transport;
         Ok(round)
     }
 

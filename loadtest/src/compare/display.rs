@@ -45,7 +45,8 @@ impl<'a> Display<'a> {
         self.progress.step(&self.place());
     }
 
-    /// Shows where the round is and sleeps to its next full second, or to `end_us`; false once that is reached.
+    /// Shows where the round is and sleeps to its next full second, or to `end_us`; false once that is reached, or the
+    /// load has stopped.
     pub(super) async fn tick(&self, end_us: u64) -> bool {
         let clock = self.attack.clock();
         let step_us = u64::try_from(SAMPLE_EVERY.as_micros()).unwrap_or(u64::MAX);
@@ -55,8 +56,10 @@ impl<'a> Display<'a> {
             return false;
         }
         let next_us = ((now_us / step_us + 1) * step_us).min(end_us);
-        sleep_until(clock.instant(next_us)).await;
-        next_us < end_us
+        tokio::select! {
+            () = sleep_until(clock.instant(next_us)) => next_us < end_us,
+            () = self.attack.stopped() => false,
+        }
     }
 
     /// "during measure of block 2 of 5", for messages.

@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     /// Which of several generators drives it; absent where there is one.
     pub(crate) shard: Option<Shard>,
     pub(crate) purpose: Purpose,
+    /// Requests after which the measured phase of a launch ends; absent where time alone ends it.
+    pub(crate) requests: Option<u64>,
     /// The command line that repeats it.
     pub(crate) command: String,
 }
@@ -68,6 +70,7 @@ impl Plan {
             seed: arguments.seed,
             shard: arguments.shard,
             purpose: Purpose::Report(model),
+            requests: arguments.requests,
             command: command_line(),
         }
     }
@@ -205,11 +208,11 @@ mod tests {
     use crate::subject::{Environment, Means, SubjectSpec};
 
     fn subject(name: &str) -> Subject {
-        let authority = "127.0.0.1:1".to_owned();
+        let address = "127.0.0.1:1";
         Subject {
             name: name.to_owned(),
-            means: Means::Running(Target::at(authority.parse().unwrap())),
-            spec: SubjectSpec::Url { authority },
+            means: Means::Running(Target::at(address.parse().unwrap())),
+            spec: SubjectSpec::Url(format!("http://{address}").parse().unwrap()),
             variables: Environment::new(),
         }
     }
@@ -226,6 +229,7 @@ mod tests {
             seed: 42,
             shard: None,
             purpose: purpose(LoadModel::open_at(&workload, 10.0)),
+            requests: None,
             command: String::new(),
             workload: Arc::new(workload),
         }

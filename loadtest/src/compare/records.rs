@@ -114,5 +114,6 @@ fn workload_id(plan: &Plan) -> WorkloadId {
         measure_s: plan.schedule.measure_s,
         drain_s: plan.schedule.drain_s,
         blocks: plan.schedule.blocks,
+        requests: plan.requests,
     }
 }

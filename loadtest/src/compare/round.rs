@@ -65,6 +65,7 @@ pub(super) async fn measure(
         target: resident.target.clone(),
         globals,
         seed: plan.block_seed(launch.block),
+        requests: plan.requests,
         slice: None,
     };
     let attack = Attack::new(spec, &around.interrupt.of_load())?;
@@ -160,6 +161,7 @@ fn to_round(started_at: DateTime<Utc>, load: LoadReport) -> Round {
         phases: load.recorded.phases,
         slices: load.recorded.slices,
         failures: load.failures,
+        transport: Some(load.transport),
         consistency: load.followed.map(|followed| followed.consistency),
         ..Round::default()
     }

@@ -21,6 +21,7 @@ mod sample;
 
 use std::{collections::BTreeMap, time::Instant};
 
+use load::Target;
 use measure::record::ProbeCost;
 
 use crate::error::HarnessError;
@@ -36,8 +37,8 @@ pub(crate) struct Access {
     /// A database that is not under load, and the name of the one that is.
     pub(crate) postgres: Option<(String, String)>,
     pub(crate) redis: Option<String>,
-    /// A page in Prometheus' form, and the metrics to keep.
-    pub(crate) prometheus: Option<(String, Vec<String>)>,
+    /// Where there is a page in Prometheus' form, its path, and the metrics to keep.
+    pub(crate) prometheus: Option<(Target, String, Vec<String>)>,
     /// Process of the subject.
     pub(crate) pid: Option<u32>,
     /// Whether every server of the stack was started by this process, so that the rest of the machine's work is not
@@ -71,8 +72,8 @@ impl Probes {
         if let Some(url) = &access.redis {
             list.push(Box::new(Redis::connect(url).await?));
         }
-        if let Some((url, keep)) = access.prometheus {
-            list.push(Box::new(Page::new(url, &keep)));
+        if let Some((target, path, keep)) = access.prometheus {
+            list.push(Box::new(Page::new(target, path, &keep)));
         }
         Ok(Self {
             list,

@@ -1,5 +1,6 @@
 //! A page in Prometheus' text form: the subject's cache counters, and the metrics that the workload chose.
 
+use load::{Pages, Target};
 use measure::metrics::{self, Metric};
 use prometheus_parse::{Scrape, Value};
 
@@ -15,10 +16,10 @@ const FAULTS: &str = "fault_active";
 
 /// A page to read.
 pub(super) struct Page {
-    url: String,
+    path: String,
     /// Names on the page, and the metrics under which they are kept.
     keep: Vec<(String, Metric)>,
-    http: reqwest::Client,
+    pages: Pages,
 }
 
 /// One moment of it.
@@ -32,17 +33,17 @@ struct PageReading {
 }
 
 impl Page {
-    pub(super) fn new(url: String, keep: &[String]) -> Self {
+    pub(super) fn new(target: Target, path: String, keep: &[String]) -> Self {
         let names = keep.iter().map(String::as_str).chain([FAULTS]);
         Self {
-            url,
+            path,
             keep: names.map(|name| (name.to_owned(), Metric::of_page(name))).collect(),
-            http: reqwest::Client::new(),
+            pages: Pages::of(target),
         }
     }
 
-    fn unavailable(&self, error: &dyn std::error::Error) -> HarnessError {
-        HarnessError::Probe(format!("probe of {}: {error}", self.url))
+    fn unavailable(&self, why: &dyn std::fmt::Display) -> HarnessError {
+        HarnessError::Probe(format!("probe of {}: {why}", self.pages.address(&self.path)))
     }
 }
 
@@ -53,10 +54,8 @@ impl Probe for Page {
     }
 
     async fn read(&mut self, sample: &mut Sample) -> Result<(), HarnessError> {
-        let answer = self.http.get(&self.url).send().await;
-        let answer = answer.and_then(reqwest::Response::error_for_status);
-        let answer = answer.map_err(|error| self.unavailable(&error))?;
-        let text = answer.text().await.map_err(|error| self.unavailable(&error))?;
+        let text = self.pages.get(&self.path).await;
+        let text = text.map_err(|why| self.unavailable(&why))?;
         let names: Vec<&str> = self.keep.iter().map(|(name, _)| name.as_str()).collect();
         let seen = reading(&text, &names).map_err(|error| self.unavailable(&error))?;
         sample.part(&metrics::CACHE_HIT_RATIO, seen.hits, seen.hits + seen.misses);
@@ -125,7 +124,8 @@ cache_memory_bytes 1.5e3
 
     #[test]
     fn a_subject_that_misbehaves_on_purpose_says_so_unasked() {
-        let page = Page::new("http://nowhere".to_owned(), &[]);
+        let target = Target::at("127.0.0.1:1".parse().unwrap());
+        let page = Page::new(target, "/metrics".to_owned(), &[]);
         let kept: Vec<&str> = page.keep.iter().map(|(_, metric)| metric.name()).collect();
         assert_eq!(kept, ["prometheus.fault_active"]);
         let text = "fault_active{fault=\"sleep:risk:5ms\"} 1\nfault_active{fault=\"error:*:1/9\"} 1\n";

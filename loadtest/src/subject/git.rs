@@ -229,15 +229,15 @@ impl Revision {
                 ))
             };
             let words = super::launch::words(command, None, &places, &dir).map_err(HarnessError::internal)?;
-            let mut step = super::launch::program(&words, &dir);
-            step.stdin(Stdio::null());
+            let mut build_step = super::launch::program(&words, &dir);
+            build_step.stdin(Stdio::null());
             let stopped = Ending {
                 limit: STOP_LIMIT,
                 ask_when_dropped: true,
                 ..Ending::default()
             };
             let building =
-                Supervised::spawn(step, Output::Logged(&place.log), stopped).map_err(|error| failed(&error))?;
+                Supervised::spawn(build_step, Output::Logged(&place.log), stopped).map_err(|error| failed(&error))?;
             let as_long_as_it_takes = Patience::new(Duration::MAX);
             tokio::select! {
                 ended = building.finish(&as_long_as_it_takes, |_| ()) => ended.map_err(|error| failed(&error))?,

@@ -7,20 +7,19 @@ mod places;
 
 use std::{
     fmt,
-    net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
-    time::Duration,
 };
 
 use load::Target;
-use scenarios::{Placeholder, Service};
-use tokio::{net::TcpStream, time::timeout};
+use scenarios::{HttpVersion, Placeholder, Service};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use crate::error::HarnessError;
+use crate::{
+    address::{Address, WayArgs},
+    error::HarnessError,
+};
 use git::Revision;
 use image::Image;
 
@@ -31,8 +30,6 @@ pub(crate) use places::Places;
 /// The kinds a subject can have, for messages.
 const KINDS: &str =
     "profile:NAME, git:REV, git:REV:PROFILE, bin:PATH, bin:PATH:PROFILE, image:NAME:TAG or url:http://HOST";
-/// A service that is up answers a connection attempt far sooner.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A subject as named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,11 +53,8 @@ pub(crate) enum SubjectSpec {
     },
     /// `image:NAME:TAG`: a container in the place of a build.
     Image(String),
-    /// `url:http://HOST[:PORT]`: a service that is already up, and that nothing is known of.
-    Url {
-        /// Host and port as given, e.g. `127.0.0.1:8000`.
-        authority: String,
-    },
+    /// `url:http://HOST[:PORT]`, `https` and a path too: a service that is already up, and that nothing is known of.
+    Url(Address),
 }
 
 impl FromStr for SubjectSpec {
@@ -83,39 +77,13 @@ impl FromStr for SubjectSpec {
                 Ok(Self::Binary { path, profile })
             }
             "image" => Ok(Self::Image(rest.to_owned())),
-            "url" => Self::url(rest),
+            "url" => rest.parse().map(Self::Url),
             _ => Err(format!("`{kind}` is not a kind of subject; a subject is {KINDS}")),
         }
     }
 }
 
 impl SubjectSpec {
-    fn url(rest: &str) -> Result<Self, String> {
-        let url =
-            Url::parse(rest).map_err(|error| format!("`{rest}` is no address: {error}; write url:http://HOST:PORT"))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(format!(
-                "`{}` has a user or a password, which would stand in the record: write them into the workload, as \
-                 `headers = {{ authorization = \"Basic ...\" }}` of its requests (the base64 of user:password)",
-                without_credentials(url.clone())
-            ));
-        }
-        if url.scheme() != "http" {
-            return Err(format!("`{rest}`: only http is spoken here, not {}", url.scheme()));
-        }
-        if url.path() != "/" || url.query().is_some() {
-            return Err(format!(
-                "`{rest}` has a path: paths belong into the workload, write url:http://HOST:PORT"
-            ));
-        }
-        let host = url.host_str().ok_or_else(|| format!("`{rest}` names no host"))?;
-        Ok(Self::Url {
-            authority: url
-                .port()
-                .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
-        })
-    }
-
     /// Kind, name and profile of "kind:name:profile".
     fn parts(&self) -> (&'static str, String, Option<&str>) {
         match self {
@@ -123,7 +91,7 @@ impl SubjectSpec {
             Self::Git { revision, profile } => ("git", revision.clone(), profile.as_deref()),
             Self::Binary { path, profile } => ("bin", path.display().to_string(), profile.as_deref()),
             Self::Image(name) => ("image", name.clone(), None),
-            Self::Url { authority } => ("url", format!("http://{authority}"), None),
+            Self::Url(address) => ("url", address.to_string(), None),
         }
     }
 
@@ -140,14 +108,6 @@ impl fmt::Display for SubjectSpec {
         let (kind, name, profile) = self.parts();
         write!(f, "{kind}:{name}{}", suffix(profile))
     }
-}
-
-/// An address as it may be shown.
-fn without_credentials(mut url: Url) -> Url {
-    // These fail only for addresses that have no host.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url
 }
 
 /// What stands before the last colon, and the profile after it.
@@ -231,16 +191,18 @@ impl Found {
     async fn find(
         spec: &SubjectSpec,
         service: &Arc<Service>,
+        (way, version): (&WayArgs, HttpVersion),
         announce: &mut dyn FnMut(&str),
     ) -> Result<Self, HarnessError> {
-        if let (Some(profile), false) = (spec.profile(), matches!(spec, SubjectSpec::Url { .. })) {
+        if let Some(profile) = spec.profile() {
             service
                 .profile(profile)
                 .map_err(|why| HarnessError::Usage(format!("subject {spec}: {why}")))?;
         }
         let revision = match spec {
-            SubjectSpec::Url { authority } => {
-                return Ok(Self::Means(Means::Running(reach(authority, announce).await?)));
+            SubjectSpec::Url(address) => {
+                let target = way.reach(address, version, announce).await?;
+                return Ok(Self::Means(Means::Running(target)));
             }
             SubjectSpec::Binary { path, .. } => {
                 return Ok(Self::Means(Means::Launch(given(spec, service, path).await?)));
@@ -399,12 +361,13 @@ impl Subject {
     pub(crate) async fn resolve_all(
         specs: &[SubjectSpec],
         service: &Arc<Service>,
+        way: (&WayArgs, HttpVersion),
         announce: &mut dyn FnMut(&str),
         stop: &CancellationToken,
     ) -> Result<Vec<Self>, HarnessError> {
         let mut found = Vec::with_capacity(specs.len());
         for spec in specs {
-            found.push(unless_stopped(Found::find(spec, service, announce), stop).await?);
+            found.push(unless_stopped(Found::find(spec, service, way, announce), stop).await?);
         }
         // Building takes minutes: only after every name was found to mean something.
         let mut subjects: Vec<Self> = Vec::with_capacity(specs.len());
@@ -494,7 +457,7 @@ async fn unless_stopped<T>(
 
 fn name(spec: &SubjectSpec) -> String {
     match spec {
-        SubjectSpec::Url { authority } => authority.clone(),
+        SubjectSpec::Url(address) => address.name(),
         // Both sides of a comparison of branches have the same profile, if any.
         SubjectSpec::Git { revision, profile } => {
             let is_tree = revision == git::WORKING_TREE;
@@ -505,46 +468,9 @@ fn name(spec: &SubjectSpec) -> String {
     }
 }
 
-/// The addresses that a host's name stands for, those where something answers; the others are announced.
-async fn reach(authority: &str, announce: &mut dyn FnMut(&str)) -> Result<Target, HarnessError> {
-    let unavailable = |why: String| HarnessError::Subject(format!("subject url:http://{authority}: {why}"));
-    let port = authority.rsplit(':').next().and_then(|port| port.parse::<u16>().ok());
-    let with_port = port.map_or_else(|| format!("{authority}:80"), |_| authority.to_owned());
-    let found = tokio::net::lookup_host(with_port).await;
-    let (mut addresses, mut silent) = (Vec::new(), Vec::new());
-    for address in found.map_err(|error| unavailable(error.to_string()))? {
-        match connects(address).await {
-            Ok(()) => addresses.push(address),
-            Err(why) => silent.push(format!("nothing answers at {address}: {why}")),
-        }
-    }
-    if addresses.is_empty() {
-        return Err(unavailable(if silent.is_empty() {
-            "its name stands for no address".to_owned()
-        } else {
-            format!("{}; is it up?", silent.join("; "))
-        }));
-    }
-    for line in &silent {
-        announce(line);
-    }
-    Ok(Target {
-        addresses,
-        host: authority.to_owned(),
-    })
-}
-
-async fn connects(address: SocketAddr) -> Result<(), String> {
-    let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(address));
-    let connected = connecting
-        .await
-        .map_err(|_| format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))?;
-    connected.map(drop).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpSocket;
+    use std::time::Duration;
 
     use super::*;
 
@@ -569,7 +495,8 @@ slow = { KIND = \"slow\" }
     }
 
     async fn resolve(specs: &[SubjectSpec]) -> Result<Vec<Subject>, HarnessError> {
-        Subject::resolve_all(specs, &service(), &mut |_| (), &CancellationToken::new()).await
+        let way = (&WayArgs::default(), HttpVersion::Auto);
+        Subject::resolve_all(specs, &service(), way, &mut |_| (), &CancellationToken::new()).await
     }
 
     /// This test's own program, which is there.
@@ -588,7 +515,7 @@ slow = { KIND = \"slow\" }
             "bin:/opt/service:phase2",
             "image:registry:5000/shop:1.2",
             "url:http://127.0.0.1:8000",
-            "url:http://shop.test",
+            "url:https://shop.test/api",
         ] {
             assert_eq!(text.parse::<SubjectSpec>().unwrap().to_string(), text);
         }
@@ -604,20 +531,6 @@ slow = { KIND = \"slow\" }
                 .unwrap_err()
                 .contains("names no subject")
         );
-    }
-
-    #[test]
-    fn an_address_that_cannot_be_measured_says_why() {
-        let said = |text: &str| text.parse::<SubjectSpec>().unwrap_err();
-        assert!(said("url:https://shop.test").contains("only http is spoken here"));
-        assert!(said("url:http://shop.test/api").contains("paths belong into the workload"));
-        assert!(said("url:shop.test").contains("url:http://HOST:PORT"));
-        let secret = said("url:http://ann:pass%20word@shop.test");
-        assert!(
-            secret.contains("authorization = \"Basic ...\"") && !secret.contains("ann") && !secret.contains("%20"),
-            "{secret}"
-        );
-        assert!(said("url:http://ann@shop.test").contains("has a user or a password"));
     }
 
     #[test]
@@ -655,23 +568,6 @@ slow = { KIND = \"slow\" }
         );
     }
 
-    #[tokio::test]
-    async fn a_service_that_is_not_up_is_unavailable() {
-        // Held until the end, so that nobody else is given the port; it listens only for a while.
-        let held = TcpSocket::new_v4().unwrap();
-        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let spec: SubjectSpec = format!("url:http://{}", held.local_addr().unwrap()).parse().unwrap();
-        let error = resolve(std::slice::from_ref(&spec)).await.unwrap_err();
-        assert_eq!(error.exit_code(), 3);
-        assert!(error.to_string().contains("is it up?"), "{error}");
-        let _listening = held.listen(8).unwrap();
-        let up = resolve(std::slice::from_ref(&spec)).await.unwrap();
-        assert_eq!(
-            (up[0].to_record().kind.as_str(), up[0].to_record().binary_sha256),
-            ("url", None)
-        );
-    }
-
     /// Processes that run a script.
     fn pids_of(script: &Path) -> Vec<String> {
         let all = std::fs::read_dir("/proc").unwrap().flatten();
@@ -691,7 +587,9 @@ slow = { KIND = \"slow\" }
         let spec: SubjectSpec = format!("bin:{}", script.display()).parse().unwrap();
         let (service, stop) = (service(), CancellationToken::new());
         let mut unheard = |_: &str| ();
-        let resolving = Subject::resolve_all(std::slice::from_ref(&spec), &service, &mut unheard, &stop);
+        let way = WayArgs::default();
+        let (way, specs) = ((&way, HttpVersion::Auto), std::slice::from_ref(&spec));
+        let resolving = Subject::resolve_all(specs, &service, way, &mut unheard, &stop);
         let interrupting = async {
             let mut patience = stack::wait::Patience::new(Duration::from_secs(30));
             while pids_of(&script).is_empty() {

@@ -131,6 +131,7 @@ fn answer_slowly(round: &mut Round) {
             intended_us: sent_us,
             sent_us,
             ended_us: sent_us + 10_000 + number,
+            waited_us: 0,
             outcome: recorder::RequestEnd::Ok { bytes: 1 },
         });
     }

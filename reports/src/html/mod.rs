@@ -6,6 +6,7 @@ pub(crate) mod ablation;
 mod banner;
 pub(crate) mod baseline;
 pub(crate) mod capacity;
+pub(crate) mod connections;
 mod consistency;
 mod endpoints;
 mod environment;
@@ -53,6 +54,8 @@ struct Page<'a> {
     timeline: Vec<String>,
     /// Absent in the closed model.
     open_model: Option<open_model::OpenModel>,
+    /// Absent where nothing counted connections.
+    connections: Option<connections::ConnectionSection>,
     /// Absent where no version was followed.
     consistency: Option<consistency::Consistency>,
     /// Absent where no probe was kept over time.
@@ -90,6 +93,7 @@ pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
         curves: curves(view)?,
         timeline: both_widths(view, charts::latency_over_time)?,
         open_model: open_model::open_model(view)?,
+        connections: connections::section(view),
         consistency: consistency::consistency(view)?,
         probes: probes::probes(view)?,
         resources: resources::resources(view),

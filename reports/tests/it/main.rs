@@ -1,5 +1,6 @@
 //! The outputs, drawn from one fixture (`support`). One binary, so that the fixture is built once.
 
+mod connections;
 mod contrast;
 mod failures;
 mod gate;

@@ -2,11 +2,12 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     sync::mpsc::{Receiver, sync_channel},
 };
 
 use super::*;
+use crate::stream::is_empty;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -78,9 +79,9 @@ async fn status(connection: &mut Connection) -> Result<u16, SendError> {
 
 /// The status, and whether it was sent twice.
 async fn send(connection: &mut Connection, request: Outgoing<'_>) -> (Result<u16, SendError>, bool) {
-    let mut repeated = false;
-    let answered = connection.send(request, PLAIN, &mut repeated).await.map(Answer::status);
-    (answered, repeated)
+    let mut trace = Trace::default();
+    let sent = connection.send(request, PLAIN, &mut trace).await;
+    (sent.map(|()| connection.answer.status()), trace.repeated)
 }
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn a_connection_that_the_answer_closes_is_made_anew() {
 async fn a_connection_that_was_closed_while_idle_is_made_anew() {
     let (mut connection, _requests) = serve(vec![vec![OK], vec![OK]]);
     assert_eq!(status(&mut connection).await.unwrap(), 200);
-    connection.stream.as_ref().unwrap().readable().await.unwrap();
+    connection.stream.as_ref().unwrap().tcp().readable().await.unwrap();
     assert_eq!(status(&mut connection).await.unwrap(), 200);
 }
 
@@ -168,7 +169,7 @@ async fn an_end_that_only_the_kernel_knows_of_is_seen_before_the_next_request() 
         assert_eq!(send(&mut connection, request).await.0.unwrap(), 200);
         let stream = connection.stream.as_ref().unwrap();
         // The end has come, and no await has let the runtime know.
-        while is_quiet(stream, true) {
+        while is_empty(stream.tcp()) {
             std::thread::yield_now();
         }
         let (answered, repeated) = send(&mut connection, request).await;
@@ -256,14 +257,12 @@ async fn all_addresses_of_a_name_are_used_and_a_silent_one_is_passed_over() {
     let [one, other] = listeners;
     let (one, other) = (one.await.unwrap(), other.await.unwrap());
     let (_held, silent) = silent();
-    let target = Target {
-        addresses: vec![silent, one.local_addr().unwrap(), other.local_addr().unwrap()],
-        host: "shop".to_owned(),
-    };
+    let addresses = vec![silent, one.local_addr().unwrap(), other.local_addr().unwrap()];
+    let target = Target::named(addresses, "shop".to_owned());
     // Each begins at its own address; the first finds nobody there and goes on to the next.
     for (number, listener) in [(0, &one), (1, &one), (2, &other), (3, &one)] {
-        let connecting = Connection::new(&target, number);
-        let (connected, accepted) = tokio::join!(connecting.connect(), listener.accept());
+        let dialer = Dialer::new(&target, number);
+        let (connected, accepted) = tokio::join!(dialer.connect(), listener.accept());
         assert!(connected.is_ok() && accepted.is_ok(), "{number}");
     }
 }

@@ -4,7 +4,7 @@ use chrono::Duration;
 
 use super::*;
 use crate::metrics;
-use crate::record::Server;
+use crate::record::{Connections, Server, Transport};
 use crate::testing::{assert_close, record, round, some_time};
 
 /// A run `hours` after the first: `blocks` blocks whose times are `factor` times the usual ones.
@@ -251,4 +251,78 @@ fn itself_twice_none_or_an_invalid_run_is_no_baseline() {
     invalid.verdict = Verdict::Invalid;
     invalid.verdict_reason = "few errors".to_owned();
     assert!(refused(&here, invalid).contains("was called invalid when it ran (few errors)"));
+}
+
+/// A run whose requests travelled like this: `opened` connections for the 200 measured ones of each round, and full and
+/// resumed handshakes.
+fn travelled(transport: &Transport, opened: u64, handshakes: (u64, u64)) -> Record {
+    let mut run = run(24, 5, 1.0);
+    for round in &mut run.rounds {
+        round.transport = Some(transport.clone());
+        round.phases[0].connections = Some(Connections {
+            opened,
+            full_handshakes: handshakes.0,
+            resumed_handshakes: handshakes.1,
+            ..Connections::default()
+        });
+    }
+    run
+}
+
+#[test]
+fn requests_that_travelled_another_way_are_refused() {
+    let tls = Transport {
+        tls: Some("TLSv1.3 TLS_AES_256_GCM_SHA384".to_owned()),
+        ..Transport::default()
+    };
+    let kept = |transport: &Transport| travelled(transport, 2, (50, 0));
+    let said = |here: Record, there: Record| {
+        let mut there = there;
+        there.id = "earlier".to_owned();
+        there.created_at = some_time();
+        refused(&here, there)
+    };
+    let frames = Transport {
+        protocol: "HTTP/2".to_owned(),
+        streams: 8,
+        ..tls.clone()
+    };
+    let text = said(kept(&frames), kept(&tls));
+    assert!(text.contains("the protocol is HTTP/1.1 there, HTTP/2 here"), "{text}");
+    assert!(
+        text.contains("the streams of a connection are 1 there, 8 here"),
+        "{text}"
+    );
+    let careless = Transport {
+        is_insecure: true,
+        ..tls.clone()
+    };
+    let text = said(kept(&careless), kept(&Transport::default()));
+    assert!(
+        text.contains("the encryption is none there") && text.contains("not verified here"),
+        "{text}"
+    );
+    let text = said(travelled(&tls, 200, (50, 0)), kept(&tls));
+    assert!(
+        text.contains("1 % of the requests needed a new connection there, 100 % here"),
+        "{text}"
+    );
+    let text = said(travelled(&tls, 2, (5, 45)), kept(&tls));
+    assert!(
+        text.contains("0 % of the TLS handshakes were resumed there, 90 % here"),
+        "{text}"
+    );
+}
+
+/// A record of a build that did not say is one of HTTP/1.1 in plain text; a little more or less of anything is chance.
+#[test]
+fn requests_that_travelled_the_same_way_are_compared() {
+    let mut old = run(0, 5, 1.0);
+    old.created_at = some_time();
+    let now = travelled(&Transport::default(), 10, (0, 0));
+    assert!(try_against(&now, &[old]).is_ok());
+    let mut other = travelled(&Transport::default(), 20, (0, 0));
+    other.id = "earlier".to_owned();
+    other.created_at = some_time();
+    assert!(try_against(&now, &[other]).is_ok());
 }

@@ -142,6 +142,7 @@ mod tests {
                 intended_us,
                 sent_us: intended_us + 30,
                 ended_us: intended_us + 2_000,
+                waited_us: 0,
                 outcome: RequestEnd::Ok { bytes: 1 },
             });
         }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Record, Subject, Verdict, WorkloadId};
+use crate::record::{Record, Subject, Transport, Verdict, WorkloadId};
 use change::{ChangePoint, change_points};
 
 /// Version of the lines. A reader passes over newer ones and says so.
@@ -153,9 +153,21 @@ fn place(record: &Record, subject: &Subject) -> String {
             settings.collect::<String>()
         )
     });
+    let transport = record.transport_of(&subject.name);
+    // Series of before are of the ordinary way, which they do not name.
+    let way = if transport == Transport::default() {
+        String::new()
+    } else {
+        format!(
+            ", {} on {} streams, encryption: {}",
+            transport.protocol,
+            transport.streams,
+            transport.encryption()
+        )
+    };
     let env = subject.env.iter().map(|(key, value)| format!(", {key}={value}"));
     format!(
-        "{}, {} cores, {model}{load}{arrivals}, {warm_up_s} s + {measure_s} s a launch{}{}",
+        "{}, {} cores, {model}{load}{arrivals}, {warm_up_s} s + {measure_s} s a launch{way}{}{}",
         machine.cpu,
         machine.cores,
         stack.collect::<String>(),

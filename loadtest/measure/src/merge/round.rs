@@ -7,7 +7,7 @@ use super::{
 use crate::figures::us_to_ms;
 use crate::histogram::HistogramError;
 use crate::metrics::describe;
-use crate::record::{FailureGroup, Flow, Pulse};
+use crate::record::{Connections, FailureGroup, Flow, Hops, Pulse};
 
 /// The rounds of all records, which are known to be alike.
 pub(super) fn merge_all(records: &[Record]) -> Result<Vec<Round>, MergeError> {
@@ -118,6 +118,16 @@ pub(crate) fn add_phase(sum: &mut Phase, other: &Phase) -> Result<(), Unreadable
         }
         (sum, _) => *sum = None,
     }
+    match (&mut sum.connections, &other.connections) {
+        (Some(sum), Some(other)) => {
+            add_connections(sum, other).map_err(|source| ("connections".to_owned(), source))?;
+        }
+        (sum, _) => *sum = None,
+    }
+    for (name, hops) in &other.hops {
+        add_hops(sum.hops.entry(name.clone()).or_default(), hops)
+            .map_err(|source| (format!("hops of {name}"), source))?;
+    }
     sum.flow = both(sum.flow.take(), other.flow.as_ref(), Flow::merge);
     sum.pulse = both(sum.pulse.take(), other.pulse.as_ref(), Pulse::merge);
     Ok(())
@@ -147,6 +157,8 @@ fn add_counts(sum: &mut EndpointCounts, other: &EndpointCounts) -> Result<(), Hi
     sum.failures.merge(&other.failures);
     sum.repeated += other.repeated;
     sum.bytes += other.bytes;
+    sum.compressed_bytes += other.compressed_bytes;
+    sum.content_bytes += other.content_bytes;
     sum.hdr = added(&sum.hdr, &other.hdr)?;
     if let (Some(sum), Some(other)) = (&mut sum.service_hdr, &other.service_hdr) {
         *sum = added(sum, other)?;
@@ -166,6 +178,37 @@ fn add_arrivals(sum: &mut Arrivals, other: &Arrivals) -> Result<(), HistogramErr
     sum.late += other.late;
     sum.dropped += other.dropped;
     sum.lateness_hdr = added(&sum.lateness_hdr, &other.lateness_hdr)?;
+    Ok(())
+}
+
+fn add_hops(sum: &mut Hops, other: &Hops) -> Result<(), HistogramError> {
+    sum.count += other.count;
+    let mut times = SliceHistogram::decode(&other.hdr)?;
+    if !sum.hdr.is_empty() {
+        times.merge(&SliceHistogram::decode(&sum.hdr)?);
+    }
+    sum.hdr = times.encode();
+    Ok(())
+}
+
+fn add_connections(sum: &mut Connections, other: &Connections) -> Result<(), HistogramError> {
+    sum.opened += other.opened;
+    sum.full_handshakes += other.full_handshakes;
+    sum.resumed_handshakes += other.resumed_handshakes;
+    sum.stream_waits += other.stream_waits;
+    for (sum, other) in [
+        (&mut sum.connect_hdr, &other.connect_hdr),
+        (&mut sum.full_handshake_hdr, &other.full_handshake_hdr),
+        (&mut sum.resumed_handshake_hdr, &other.resumed_handshake_hdr),
+        (&mut sum.stream_wait_hdr, &other.stream_wait_hdr),
+    ] {
+        let Some(another) = other else { continue };
+        let mut times = SliceHistogram::decode(another)?;
+        if let Some(one) = sum.as_deref() {
+            times.merge(&SliceHistogram::decode(one)?);
+        }
+        *sum = Some(times.encode());
+    }
     Ok(())
 }
 

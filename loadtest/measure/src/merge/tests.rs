@@ -28,6 +28,7 @@ fn recorded(id: &str, requests: &[Sent]) -> Record {
             intended_us: *intended_us,
             sent_us: intended_us + late_us,
             ended_us: intended_us + late_us + took_us,
+            waited_us: 0,
             outcome: if *worked {
                 recorder::RequestEnd::Ok { bytes: 5 }
             } else {

@@ -19,6 +19,8 @@ pub(super) struct Times {
 pub(super) struct Cell {
     pub(super) failures: Failures,
     pub(super) repeated: u64,
+    pub(super) compressed_bytes: u64,
+    pub(super) content_bytes: u64,
     bytes: u64,
     pub(super) response: Histogram<u32>,
     service: Option<Histogram<u32>>,
@@ -29,6 +31,8 @@ impl Cell {
         Self {
             failures: Failures::default(),
             repeated: 0,
+            compressed_bytes: 0,
+            content_bytes: 0,
             bytes: 0,
             response: histogram::full_precision(),
             service: keeps_service.then(histogram::full_precision),
@@ -51,6 +55,8 @@ impl Cell {
     pub(super) fn merge(&mut self, other: &Self) {
         self.failures.merge(&other.failures);
         self.repeated += other.repeated;
+        self.compressed_bytes += other.compressed_bytes;
+        self.content_bytes += other.content_bytes;
         self.bytes += other.bytes;
         add_same_layout(&mut self.response, &other.response);
         merge_optional(&mut self.service, other.service.as_ref());
@@ -64,6 +70,8 @@ impl Cell {
             failures: self.failures,
             repeated: self.repeated,
             bytes: self.bytes,
+            compressed_bytes: self.compressed_bytes,
+            content_bytes: self.content_bytes,
             hdr: LatencyHistogram::from_counts(&self.response).encode(),
             service_hdr: self
                 .service

@@ -1,10 +1,12 @@
 //! Counters of one worker for one round: what the load path calls.
 
 use super::cells::{Cell, Second, Times};
+use super::connections::{ConnectionCounter, Opened};
 use super::flow::FlowCounter;
+use super::hops::HopCounter;
 use super::{MEASURE, PHASES, SECOND_US, Windows};
 use crate::histogram::LatencyHistogram;
-use crate::record::{EndpointCounts, FailureClass, Model, Phase, Slice};
+use crate::record::{Connections, EndpointCounts, FailureClass, Model, Phase, Slice};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Request {
     pub sent_us: u64,
     /// When its last byte was read, or it failed.
     pub ended_us: u64,
+    /// How long after the send it waited on our side, for a stream of a shared connection: no part of the service time.
+    pub waited_us: u64,
     /// How it ended.
     pub outcome: RequestEnd,
 }
@@ -68,6 +72,8 @@ pub struct Shard {
     /// Seconds of the measured phase.
     seconds: Vec<Second>,
     flow: FlowCounter,
+    connections: ConnectionCounter,
+    pub(super) hops: HopCounter,
 }
 
 fn cell_index(endpoint: usize, phase: usize) -> usize {
@@ -91,6 +97,8 @@ impl Shard {
             cells,
             seconds,
             flow: FlowCounter::new(windows, model),
+            connections: ConnectionCounter::new(),
+            hops: HopCounter::new(&[]),
         }
     }
 
@@ -113,7 +121,7 @@ impl Shard {
         }
         let times = Times {
             response_us: request.ended_us.saturating_sub(request.intended_us),
-            service_us: request.ended_us.saturating_sub(request.sent_us),
+            service_us: request.ended_us.saturating_sub(request.sent_us + request.waited_us),
         };
         cell.count(times, request.outcome);
         if phase == MEASURE {
@@ -150,6 +158,33 @@ impl Shard {
     pub fn repeated(&mut self, endpoint: usize, intended_us: u64) {
         let phase = self.windows.phase_of(intended_us);
         self.cells[cell_index(endpoint, phase)].repeated += 1;
+    }
+
+    /// Counts a connection that was made. Does not allocate.
+    pub fn opened(&mut self, opened: Opened) {
+        self.connections.opened(self.windows.phase_of(opened.at_us), opened);
+    }
+
+    /// Counts that a request, due at `intended_us`, waited on our side for a stream of a shared connection. Does not
+    /// allocate.
+    pub fn waited_for_stream(&mut self, intended_us: u64, waited_us: u64) {
+        self.connections.waited(self.windows.phase_of(intended_us), waited_us);
+    }
+
+    /// Counts one of the requests that a request which follows redirects consists of. Does not allocate.
+    pub fn hop(&mut self, endpoint: usize, intended_us: u64, took_us: u64) {
+        self.hops.count(endpoint, self.windows.phase_of(intended_us), took_us);
+    }
+
+    /// Counts that an answer as expected came compressed: its body as it came, and its content. Does not allocate.
+    ///
+    /// # Panics
+    /// If there is no such endpoint.
+    pub fn unpacked(&mut self, endpoint: usize, intended_us: u64, bytes: u64, content_bytes: u64) {
+        let phase = self.windows.phase_of(intended_us);
+        let cell = &mut self.cells[cell_index(endpoint, phase)];
+        cell.compressed_bytes += bytes;
+        cell.content_bytes += content_bytes;
     }
 
     /// Counts a request that had not ended when it was given up. Does not allocate.
@@ -208,6 +243,8 @@ impl Shard {
             .zip(&other.seconds)
             .for_each(|(sum, second)| sum.merge(second));
         self.flow.merge(&other.flow);
+        self.connections.merge(&other.connections);
+        self.hops.merge(&other.hops);
     }
 
     /// Counts of the measured phase so far.
@@ -233,6 +270,10 @@ impl Shard {
 
     pub(super) fn counts(&self, endpoint: usize, phase: usize) -> EndpointCounts {
         self.cells[cell_index(endpoint, phase)].to_counts()
+    }
+
+    pub(super) fn connections(&self, phase: usize) -> Connections {
+        self.connections.of_phase(phase)
     }
 
     /// Writes what flowed through the measured phase, which came to `measured_us`, into its record.

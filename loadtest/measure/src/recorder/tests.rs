@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::histogram::{LatencyHistogram, SliceHistogram};
-use crate::record::{FailureClass, Failures, Flow, Pauses};
+use crate::record::{Connections, FailureClass, Failures, Flow, Pauses};
 
 /// Warm-up 1 s, measured 2.5 s.
 const WINDOWS: Windows = Windows {
@@ -31,6 +31,7 @@ fn closed(endpoint: usize, sent_us: u64, ended_us: u64, outcome: RequestEnd) -> 
         intended_us: sent_us,
         sent_us,
         ended_us,
+        waited_us: 0,
         outcome,
     }
 }
@@ -204,6 +205,7 @@ fn the_open_model_times_from_the_intended_start_and_keeps_the_service_time() {
         intended_us: 1_000_000,
         sent_us: 1_003_000,
         ended_us: 1_003_500,
+        waited_us: 0,
         outcome: OK,
     };
     // Due in the warm-up, sent in the measured phase: it belongs to the warm-up.
@@ -239,6 +241,7 @@ fn arrivals_of_the_measured_phase_are_intended_sent_late_and_dropped() {
         intended_us,
         sent_us: intended_us + lateness_us,
         ended_us: intended_us + lateness_us + 100,
+        waited_us: 0,
         outcome: OK,
     };
     shard.ended(sent(999_000, 0));
@@ -348,6 +351,7 @@ fn request() -> impl Strategy<Value = Request> {
             intended_us,
             sent_us: intended_us + late_us,
             ended_us: intended_us + late_us + took_us,
+            waited_us: 0,
             outcome,
         },
     )
@@ -467,4 +471,29 @@ fn a_slice_counts_answers_that_come_while_it_drains() {
     assert_eq!(recorded.slices.last().unwrap().count, 1);
     let censored = record(&[(0, 3_400_000, 3_600_000, OK)]);
     assert_eq!(counts(&censored, 1, "a"), (0, 0, 1), "elsewhere it is censored");
+}
+
+#[test]
+fn connections_are_counted_by_phase_with_the_times_of_their_steps() {
+    let recorder = RoundRecorder::new(vec!["a".to_owned()], WINDOWS);
+    let (mut shard, mut other) = (recorder.shard(), recorder.shard());
+    let opened = |at_us, handshake: Option<(u64, bool)>| Opened {
+        at_us,
+        connect_us: 100,
+        handshake: handshake.map(|(took_us, is_resumed)| Handshaken { took_us, is_resumed }),
+    };
+    let measured_us = WINDOWS.warm_up_end_us;
+    shard.opened(opened(0, Some((900, false))));
+    shard.opened(opened(measured_us, Some((300, true))));
+    other.opened(opened(measured_us, None));
+    other.waited_for_stream(measured_us, 2_000);
+    let counted = recorder.finish(&[shard, other], WINDOWS.measure_end_us);
+    let of = |phase: usize| counted.phases[phase].connections.clone().unwrap();
+    let counts = |of: &Connections| (of.opened, of.full_handshakes, of.resumed_handshakes, of.stream_waits);
+    assert_eq!(counts(&of(0)), (1, 1, 0, 0));
+    assert_eq!(counts(&of(1)), (2, 0, 1, 1));
+    let longest = |hdr: Option<String>| SliceHistogram::decode(&hdr.unwrap()).unwrap().max_us().unwrap();
+    let edges = (longest(of(0).full_handshake_hdr), longest(of(1).resumed_handshake_hdr));
+    assert_eq!(edges, (903, 301), "the upper edges of the buckets of 900 and 300 us");
+    assert_eq!(of(2), Connections::default());
 }

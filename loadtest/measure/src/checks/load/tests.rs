@@ -47,6 +47,7 @@ fn request(intended_us: u64, late_us: u64, took_us: u64) -> Request {
         intended_us,
         sent_us: intended_us + late_us,
         ended_us: intended_us + late_us + took_us,
+        waited_us: 0,
         outcome: RequestEnd::Ok { bytes: 1 },
     }
 }

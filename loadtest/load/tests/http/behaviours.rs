@@ -1,12 +1,9 @@
-//! Behaviours of servers, good and bad, over raw sockets, under both load models: each request counts once, in the
-//! class of what became of it.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
+//! Behaviours of servers, good and bad, over raw sockets, plain and encrypted, under both load models: each request
+//! counts once, in the class of what became of it.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -14,11 +11,18 @@ use std::{
     time::Duration,
 };
 
-use load::{Attack, AttackSpec, LoadModel, LoadReport, SliceRules, Stop, Target};
+use load::{LoadReport, Target};
 use measure::record::{FailureClass, FailureGroup, Failures};
-use scenarios::{Schedule, Workload};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use socket2::SockRef;
-use tokio_util::sync::CancellationToken;
+
+use crate::{
+    kit::{self, Counted, MODELS, connections, counted},
+    pki::Pki,
+};
+
+/// Encryption of a server; none in plain text.
+type Encryption = Option<Arc<ServerConfig>>;
 
 /// The behaviour of a server towards a request that it has read to the empty line.
 #[derive(Clone, Copy)]
@@ -48,6 +52,11 @@ struct Server {
 impl Server {
     /// `acts` in turn, over all connections.
     fn start(acts: &'static [Act]) -> Self {
+        Self::encrypted(acts, None)
+    }
+
+    /// As [`Self::start`], with encryption.
+    fn encrypted(acts: &'static [Act], encryption: Encryption) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
@@ -59,8 +68,9 @@ impl Server {
             let stalled = Arc::new(Mutex::new(Vec::new()));
             for stream in listener.incoming().flatten() {
                 let (requests, stalled) = (Arc::clone(&requests), Arc::clone(&stalled));
+                let wire = Wire::accept(stream, encryption.as_ref());
                 std::thread::spawn(move || {
-                    if let Some(stream) = serve(stream, acts, &requests) {
+                    if let Some(stream) = serve(wire, acts, &requests) {
                         stalled.lock().unwrap().push(stream);
                     }
                 });
@@ -70,23 +80,85 @@ impl Server {
     }
 }
 
+/// The server's end of a connection.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+impl Wire {
+    fn accept(stream: TcpStream, encryption: Option<&Arc<ServerConfig>>) -> Self {
+        stream.set_nodelay(true).unwrap();
+        match encryption {
+            Some(config) => {
+                let session = ServerConnection::new(Arc::clone(config)).unwrap();
+                Self::Tls(Box::new(StreamOwned::new(session, stream)))
+            }
+            None => Self::Plain(stream),
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref(),
+        }
+    }
+
+    /// Ends it, with the farewell that TLS has.
+    fn close(mut self) {
+        if let Self::Tls(tls) = &mut self {
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, space: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(space),
+            Self::Tls(tls) => tls.read(space),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+}
+
 /// Serves one connection; one that is to be left open is given back.
-fn serve(stream: TcpStream, acts: &[Act], requests: &AtomicU64) -> Option<TcpStream> {
-    stream.set_nodelay(true).unwrap();
+fn serve(stream: Wire, acts: &[Act], requests: &AtomicU64) -> Option<Wire> {
     let mut stream = BufReader::new(stream);
     for served in 0.. {
         read_request(&mut stream)?;
         let number = requests.fetch_add(1, Ordering::SeqCst);
         let act = acts[usize::try_from(number).unwrap() % acts.len()];
-        let mut write = |text: &str| stream.get_mut().write_all(text.as_bytes()).ok();
+        let mut write = |text: &str| {
+            let wire = stream.get_mut();
+            wire.write_all(text.as_bytes()).and_then(|()| wire.flush()).ok()
+        };
         match act {
             Act::Answer(text) => write(text)?,
             Act::Last(text) => {
                 write(text)?;
+                stream.into_inner().close();
                 return None;
             }
             Act::Reset => {
-                SockRef::from(stream.get_ref())
+                SockRef::from(stream.get_ref().tcp())
                     .set_linger(Some(Duration::ZERO))
                     .unwrap();
                 return None;
@@ -97,14 +169,17 @@ fn serve(stream: TcpStream, acts: &[Act], requests: &AtomicU64) -> Option<TcpStr
             }
             Act::Drip(text) => text.chars().try_for_each(|c| write(c.encode_utf8(&mut [0; 4])))?,
             Act::ClosesAtSecond if served == 0 => write(OK)?,
-            Act::ClosesAtSecond => return None,
+            Act::ClosesAtSecond => {
+                stream.into_inner().close();
+                return None;
+            }
         }
     }
     None
 }
 
 /// Reads a request with its body; `None` when the peer has gone.
-fn read_request(stream: &mut BufReader<TcpStream>) -> Option<()> {
+fn read_request(stream: &mut BufReader<Wire>) -> Option<()> {
     let mut length = 0;
     loop {
         let mut line = String::new();
@@ -347,68 +422,9 @@ const BEHAVIOURS: &[Behaviour] = &[
     ),
 ];
 
-/// The models: two users with short pauses; arrivals at equal distances.
-const MODELS: [&str; 2] = ["closed", "open"];
-
-fn workload(endpoint: &str) -> Arc<Workload> {
-    let text = format!(
-        "measure_s = 0.4\ndrain_s = 1\n[model.closed]\nusers = 2\n[model.open]\nspacing = \"even\"\nconnections = 64\n\
-         rate = {{ constant = {{ per_s = 100 }} }}\n[warm_up]\nduration_s = 0.2\n\
-         [think_times]\nshort = {{ constant = {{ ms = 10 }} }}\n[endpoints.page]\npath = \"/\"\n{endpoint}\n\
-         [journeys.visit]\nsteps = [{{ endpoint = \"page\", think = \"short\" }}]\n"
-    );
-    Arc::new(Workload::parse(Path::new("w.toml"), &text).unwrap_or_else(|error| panic!("{error}")))
-}
-
-async fn drive(endpoint: &str, model: &str, target: SocketAddr) -> LoadReport {
-    let workload = workload(endpoint);
-    let model = match model {
-        "closed" => LoadModel::Closed(workload.models.closed.unwrap()),
-        _ => LoadModel::Open(workload.models.open.clone().unwrap()),
-    };
-    let schedule = Schedule {
-        blocks: 1,
-        ..workload.schedule(false)
-    };
-    let stop = Stop {
-        stop: CancellationToken::new(),
-        abort: CancellationToken::new(),
-    };
-    let spec = AttackSpec {
-        workload: &workload,
-        model: &model,
-        schedule: &schedule,
-        target: Target::at(target),
-        globals: workload.new_vars(),
-        seed: 1,
-        // Answers that come after the measured phase are told by what they were.
-        slice: Some(SliceRules {
-            sequences: Arc::new(workload.new_sequences()),
-        }),
-    };
-    Attack::new(spec, &stop).unwrap().run().await.unwrap()
-}
-
-/// Sums over all phases.
-#[derive(Debug, Default, PartialEq)]
-struct Counted {
-    answers: u64,
-    failures: Failures,
-    repeated: u64,
-}
-
-fn counted(report: &LoadReport) -> Counted {
-    let mut sum = Counted::default();
-    for counts in report.recorded.phases.iter().map(|phase| &phase.endpoints["page"]) {
-        assert_eq!(
-            (counts.failures.errors(), counts.failures.unanswered),
-            (counts.errors, counts.censored)
-        );
-        sum.answers += counts.count;
-        sum.failures.merge(&counts.failures);
-        sum.repeated += counts.repeated;
-    }
-    sum
+async fn drive(endpoint: &str, model: &str, target: Target) -> LoadReport {
+    let page = kit::page(&format!("path = \"/\"\n{endpoint}"));
+    kit::drive(kit::workload(&page), model, target).await
 }
 
 /// The counts that so many requests must give.
@@ -441,25 +457,52 @@ async fn every_request_is_counted_once_in_the_class_of_its_end() {
         for model in MODELS {
             let name = format!("a server that {}, {model} model", behaviour.name);
             let server = Server::start(behaviour.acts);
-            let report = drive(behaviour.endpoint, model, server.address).await;
-            let (found, requests) = (counted(&report), server.requests.load(Ordering::SeqCst));
-            assert!(requests >= 4, "{name}: {requests} requests");
-            let expected = Counted {
-                // On a connection that was closed before it was read: the server does not know of it.
-                repeated: found.repeated,
-                ..expected(behaviour, requests)
-            };
-            assert_eq!(found, expected, "{name}: {:?}", report.failures);
-            assert_explained(&report.failures, &found.failures, &name);
+            let report = drive(behaviour.endpoint, model, Target::at(server.address)).await;
+            assert_each_is_counted(behaviour, &name, &server, &report);
         }
     }
+}
+
+/// What TLS holds back or adds (tickets, a farewell) changes nothing of what becomes of a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn encrypted_requests_end_as_plain_ones_do() {
+    let pki = Pki::new();
+    // Time-outs as short as theirs would end handshakes, of which the server knows nothing.
+    let behaviours = BEHAVIOURS.iter().filter(|behaviour| behaviour.endpoint != SHORT);
+    for (number, behaviour) in behaviours.enumerate() {
+        let model = MODELS[number % MODELS.len()];
+        let name = format!("a server that {}, encrypted, {model} model", behaviour.name);
+        let server = Server::encrypted(behaviour.acts, Some(pki.server(&[])));
+        let target = pki.encrypted(Target::at(server.address));
+        let report = drive(behaviour.endpoint, model, target).await;
+        assert_each_is_counted(behaviour, &name, &server, &report);
+        let made = connections(&report);
+        assert!(
+            made.opened > 0 && made.full_handshakes + made.resumed_handshakes == made.opened,
+            "{name}: {made:?}"
+        );
+    }
+}
+
+/// Every request that the server read was counted once, in its class, with an explanation where it failed.
+#[track_caller]
+fn assert_each_is_counted(behaviour: &Behaviour, name: &str, server: &Server, report: &LoadReport) {
+    let (found, requests) = (counted(report), server.requests.load(Ordering::SeqCst));
+    assert!(requests >= 4, "{name}: {requests} requests");
+    let expected = Counted {
+        // On a connection that was closed before it was read: the server does not know of it.
+        repeated: found.repeated,
+        ..expected(behaviour, requests)
+    };
+    assert_eq!(found, expected, "{name}: {:?}", report.failures);
+    assert_explained(&report.failures, &found.failures, name);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_nobody_answers_are_counted_as_that() {
     for model in MODELS {
         let server = Server::start(&[Act::Stall("")]);
-        let found = counted(&drive("", model, server.address).await);
+        let found = counted(&drive("", model, Target::at(server.address)).await);
         let unanswered = server.requests.load(Ordering::SeqCst);
         let expected = Failures {
             unanswered,
@@ -476,7 +519,7 @@ async fn connections_that_nobody_accepts_are_refused() {
     let held = tokio::net::TcpSocket::new_v4().unwrap();
     held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     for model in MODELS {
-        let report = drive("", model, held.local_addr().unwrap()).await;
+        let report = drive("", model, Target::at(held.local_addr().unwrap())).await;
         let found = counted(&report);
         assert_eq!(
             (found.answers, found.failures.errors()),
@@ -488,18 +531,34 @@ async fn connections_that_nobody_accepts_are_refused() {
     }
 }
 
+/// The kernel takes the connection, and nobody says a word on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_nobody_answers_is_a_time_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = Pki::new().encrypted(Target::at(listener.local_addr().unwrap()));
+    for model in MODELS {
+        let found = counted(&drive(SHORT, model, target.clone()).await);
+        assert_eq!(
+            (found.answers, found.failures.errors()),
+            (0, found.failures.time_out),
+            "{model}"
+        );
+        assert!(found.failures.time_out >= 4, "{model}: {found:?}");
+    }
+}
+
 /// A request that is sent twice is one request, and as good as its second answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_sent_twice_are_counted_apart() {
     for model in MODELS {
         let server = Server::start(&[Act::ClosesAtSecond]);
-        let found = counted(&drive("", model, server.address).await);
+        let found = counted(&drive("", model, Target::at(server.address)).await);
         let requests = server.requests.load(Ordering::SeqCst);
         assert!(found.repeated >= 2 && found.failures.is_empty(), "{model}: {found:?}");
         assert_eq!(found.answers + found.repeated, requests, "{model}");
         // What must not be repeated fails instead.
         let server = Server::start(&[Act::ClosesAtSecond]);
-        let found = counted(&drive("method = \"POST\"", model, server.address).await);
+        let found = counted(&drive("method = \"POST\"", model, Target::at(server.address)).await);
         let requests = server.requests.load(Ordering::SeqCst);
         assert_eq!(
             (found.repeated, found.answers + found.failures.truncated),
