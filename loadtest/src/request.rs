@@ -40,8 +40,12 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'X', long, value_name = "METHOD", conflicts_with = "workload")]
     method: Option<String>,
     /// A JSON body, or @FILE to read it from a file
-    #[arg(long, value_name = "JSON", conflicts_with = "workload")]
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["workload", "body"])]
     json: Option<String>,
+    /// Any other body, or @FILE for the bytes of a file; its content type is a header [default: text/plain, of a file
+    /// application/octet-stream]
+    #[arg(long, value_name = "TEXT", conflicts_with = "workload")]
+    body: Option<String>,
     /// Statuses that are as expected, separated by commas [default: 200 to 299]
     #[arg(long, value_name = "STATUS", value_delimiter = ',', conflicts_with = "workload")]
     expect_status: Vec<u16>,
@@ -123,7 +127,7 @@ impl RequestArgs {
     }
 
     fn text(&self, path: &str, blocks: u32) -> Result<String, HarnessError> {
-        let body = self.body()?;
+        let body = self.body_line()?;
         let method = self.method.as_deref().map(str::to_uppercase);
         let method = method.unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned());
         let headers = self
@@ -143,12 +147,23 @@ impl RequestArgs {
             text.extend([format!("expect_status = {:?}\n", self.expect_status)]);
         }
         if let Some(body) = body {
-            text.extend([format!("body = {}\n", toml_value(&literal_json(&body)))]);
+            text += &body;
         }
         Ok(text)
     }
 
-    fn body(&self) -> Result<Option<Value>, HarnessError> {
+    fn body_line(&self) -> Result<Option<String>, HarnessError> {
+        if let Some(body) = &self.body {
+            return Ok(Some(match body.strip_prefix('@') {
+                Some(file) => format!("body_file = {}\n", toml_text(file)),
+                None => format!("body_text = {}\n", toml_text(&literal(body))),
+            }));
+        }
+        let json = self.json()?;
+        Ok(json.map(|json| format!("body = {}\n", toml_value(&literal_json(&json)))))
+    }
+
+    fn json(&self) -> Result<Option<Value>, HarnessError> {
         let Some(json) = &self.json else { return Ok(None) };
         let text = match json.strip_prefix('@') {
             Some(file) => {
@@ -290,6 +305,34 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_a_text_or_a_file() {
+        let sent = |words: &[&str]| {
+            let workload = workload(&[&["--path", "/"], words].concat());
+            let request = &workload.endpoints[0];
+            let (mut scratch, mut bytes) = (String::new(), Vec::new());
+            let body = request.body.as_ref().unwrap();
+            body.render(&workload.new_vars(), &mut scratch, &mut bytes);
+            let named = request.headers.iter().find(|(name, _)| name == "content-type");
+            let mut shown = String::new();
+            named.unwrap().1.render(&workload.new_vars(), &mut shown);
+            (request.method.as_str().to_owned(), shown, bytes)
+        };
+        let post = |kind: &str, bytes: &[u8]| ("POST".to_owned(), kind.to_owned(), bytes.to_vec());
+        assert_eq!(
+            sent(&["--body", "a {b}\n\"c\""]),
+            post("text/plain; charset=utf-8", b"a {b}\n\"c\"")
+        );
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("cat.png");
+        fs::write(&file, [0x89, 0xff, 0]).unwrap();
+        let file = format!("@{}", file.display());
+        assert_eq!(
+            sent(&["--body", &file, "-H", "Content-Type: image/png"]),
+            post("image/png", &[0x89, 0xff, 0])
+        );
+    }
+
+    #[test]
     fn what_is_wrong_with_a_request_is_said() {
         assert!(refused(&[]).contains("--path PATH, or the URL"));
         assert!(refused(&["--path", "items"]).contains("path `items` must start with a slash"));
@@ -297,6 +340,8 @@ mod tests {
         assert!(refused(&["--path", "/", "-H", "a b: c"]).contains("is no header name"));
         assert!(refused(&["--path", "/", "--json", "{a"]).contains("--json: this is no JSON"));
         assert!(refused(&["--path", "/", "--json", "@/nonexistent"]).contains("--json: /nonexistent: "));
+        assert!(refused(&["--path", "/", "--body", "@/nonexistent"]).contains("cannot read /nonexistent"));
+        assert!(Line::try_parse_from(["x", "--path", "/", "--json", "1", "--body", "1"]).is_err());
         assert!(Line::try_parse_from(["x", "--path", "/", "--workload", "w"]).is_err());
         assert!(Line::try_parse_from(["x", "-H", "no colon"]).is_err());
     }

@@ -1,10 +1,14 @@
 //! A curl line, as a browser's network view copies it.
 
+use std::{fs, path::Path};
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use url::{Url, form_urlencoded};
 
-use super::{Imported, Request, json_body, literal, split};
+use super::{Imported, Request, body::FORM, literal, split};
 
+/// Redirects that are followed, if any are: as many as a workload allows.
+const REDIRECTS: u32 = 20;
 /// Flags with a value that say nothing about the request.
 const WITH_VALUE: [&str; 12] = [
     "-o",
@@ -70,6 +74,7 @@ struct Line {
     data: Vec<String>,
     data_in_query: bool,
     timeout_ms: Option<u64>,
+    redirects: u32,
     left_out: Vec<String>,
 }
 
@@ -107,9 +112,19 @@ impl Line {
                 let basic = format!("Basic {}", STANDARD.encode(value()?));
                 self.headers.push(("authorization".to_owned(), basic));
             }
-            "-d" | "--data" | "--data-raw" | "--data-binary" | "--data-ascii" => self.data.push(value()?),
+            "--data-raw" => self.data.push(value()?),
+            "-d" | "--data" | "--data-ascii" => {
+                // As curl does, which takes a file for lines of a form.
+                let text = data(&value()?)?.replace(['\r', '\n', '\0'], "");
+                self.data.push(text);
+            }
+            "--data-binary" => {
+                let text = data(&value()?)?;
+                self.data.push(text);
+            }
             "--json" => {
-                self.data.push(value()?);
+                let text = data(&value()?)?;
+                self.data.push(text);
                 self.header("content-type: application/json");
                 self.header("accept: application/json");
             }
@@ -127,9 +142,7 @@ impl Line {
                 self.timeout_ms = Some(std::time::Duration::try_from_secs_f64(seconds).map_or(0, millis));
             }
             "--compressed" => self.header("accept-encoding: gzip"),
-            "-L" | "--location" => self
-                .left_out
-                .push("-L: redirects are answers, and are not followed".to_owned()),
+            "-L" | "--location" => self.redirects = REDIRECTS,
             "-k" | "--insecure" => self
                 .left_out
                 .push(format!("{flag}: whom to trust is said when the load is driven")),
@@ -166,41 +179,33 @@ impl Line {
         };
         let mut url = Url::parse(&with_scheme).map_err(|error| format!("`{with_scheme}` is no address: {error}"))?;
         let data = (!self.data.is_empty()).then(|| self.data.join("&"));
-        let mut body = None;
-        match data {
-            Some(data) if self.data_in_query => {
-                let query = url
-                    .query()
-                    .map_or_else(|| data.clone(), |query| format!("{query}&{data}"));
-                url.set_query(Some(&query));
-            }
-            Some(data) if data.starts_with('@') => self
-                .left_out
-                .push(format!("the body, which is in the file {}", &data[1..])),
-            Some(data) => match json_body(&data, "the request") {
-                Ok(json) => body = Some(json),
-                Err(why) => self.left_out.push(why),
-            },
-            None => {}
+        let (query, body) = if self.data_in_query { (data, None) } else { (None, data) };
+        if let Some(data) = query {
+            let query = url
+                .query()
+                .map_or_else(|| data.clone(), |query| format!("{query}&{data}"));
+            url.set_query(Some(&query));
         }
-        let has_data = !self.data.is_empty() && !self.data_in_query;
         let method = self
             .method
             .take()
-            .unwrap_or_else(|| if has_data { "POST" } else { "GET" }.to_owned());
+            .unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned());
         let (origin, path) = split(&url);
         let headers = self
             .headers
             .into_iter()
             .filter(|(name, _)| name != "content-length" && name != "host");
-        let request = Request {
+        let mut request = Request {
             method: method.to_uppercase(),
             path: literal(&path),
             headers: headers.map(|(name, value)| (name, literal(&value))).collect(),
-            body,
             timeout_ms: self.timeout_ms.filter(|ms| *ms > 0),
+            redirects: self.redirects,
             ..Request::default()
         };
+        if let Some(text) = body {
+            request.carry(&text, FORM);
+        }
         let imported = Imported {
             origin: Some(origin),
             requests: vec![request],
@@ -209,6 +214,16 @@ impl Line {
         };
         Ok(imported.named())
     }
+}
+
+/// What is sent for a value of `--data`: itself, or what the file behind an `@` holds.
+fn data(value: &str) -> Result<String, String> {
+    let Some(file) = value.strip_prefix('@') else {
+        return Ok(value.to_owned());
+    };
+    fs::read_to_string(Path::new(file)).map_err(|error| {
+        format!("the body in the file {file}: {error}; a body that is no text is said in the workload, as `body_file`")
+    })
 }
 
 fn millis(time: std::time::Duration) -> u64 {
@@ -227,7 +242,7 @@ fn encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::read_back, *};
+    use super::{super::Body, super::tests::read_back, *};
 
     fn request(line: &str) -> Request {
         let imported = from_curl(line).unwrap();
@@ -247,7 +262,8 @@ mod tests {
                     --data-raw '{\"item\":\"pe{ar}\",\"count\":2}' --compressed";
         let put = request(line);
         assert_eq!((put.method.as_str(), put.path.as_str()), ("PUT", "/api/carts?x=1"));
-        assert_eq!(put.body, Some(serde_json::json!({"item": "pe{{ar}}", "count": 2})));
+        let sent = serde_json::json!({"item": "pe{{ar}}", "count": 2});
+        assert_eq!(put.body, Some(Body::Json(sent)));
         assert_eq!(header(&put, "accept"), Some("application/json"));
         assert_eq!(
             from_curl(line).unwrap().origin.as_deref(),
@@ -283,26 +299,55 @@ mod tests {
             request("curl -m 1.5 -o /dev/null -w '%{http_code}' shop.test").timeout_ms,
             Some(1500)
         );
+        assert_eq!(request("curl -L shop.test").redirects, REDIRECTS);
         assert_eq!(header(&request("curl -HX-A:b -H 'X-A: c' shop.test"), "x-a"), Some("b"));
+    }
+
+    #[test]
+    fn a_body_is_sent_as_curl_sends_it() {
+        let form = |line: &str| match request(line).body {
+            Some(Body::Form(fields)) => fields,
+            other => panic!("{line}: {other:?}"),
+        };
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let login = "curl -d user=ada --data-urlencode 'word=a b&c' shop.test/login";
+        assert_eq!(form(login), [field("user", "ada"), field("word", "a b&c")]);
+        let text = request("curl --data-binary plain shop.test");
+        assert_eq!(
+            (text.method.as_str(), header(&text, "content-type")),
+            ("POST", Some(FORM))
+        );
+        assert_eq!(text.body, Some(Body::Text("plain".to_owned())));
+    }
+
+    #[test]
+    fn a_body_in_a_file_is_read_as_curl_reads_it() {
+        let place = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = place.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let lines = file("lines", "one\ntwo\n");
+        let body = |flag: &str| request(&format!("curl {flag} @{lines} -H 'content-type: text/plain' shop.test")).body;
+        assert_eq!(body("-d"), Some(Body::Text("onetwo".to_owned())));
+        assert_eq!(body("--data-binary"), Some(Body::Text("one\ntwo\n".to_owned())));
+        assert_eq!(body("--data-raw"), Some(Body::Text(format!("@{lines}"))));
+        let json = file("cart.json", "{\"item\": 1}");
+        let sent = request(&format!("curl -d @{json} shop.test")).body;
+        assert_eq!(sent, Some(Body::Json(serde_json::json!({"item": 1}))));
     }
 
     #[test]
     fn what_cannot_be_taken_over_is_named() {
         let left_out = |line: &str| from_curl(line).unwrap().left_out;
-        assert_eq!(
-            left_out("curl -d a=1 shop.test"),
-            ["the body of the request, which is no JSON"]
-        );
-        assert_eq!(
-            left_out("curl -d @cart.json shop.test"),
-            ["the body, which is in the file cart.json"]
-        );
-        assert!(left_out("curl -L shop.test")[0].contains("redirects"));
+        assert!(left_out("curl -k shop.test")[0].contains("whom to trust"));
         assert!(left_out("curl -F a=@b shop.test")[0].contains("a part of a form"));
         for (line, says) in [
             ("curl", "no address"),
             ("curl 'shop.test", "without its other half"),
             ("curl shop.test -H", "-H has no value"),
+            ("curl -d @/nonexistent shop.test", "the body in the file /nonexistent: "),
             ("curl --proxy x shop.test", "--proxy, which is not known"),
         ] {
             assert!(from_curl(line).unwrap_err().contains(says), "{line}");

@@ -1,13 +1,13 @@
 //! A HAR file: what a browser recorded of a session.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::Value;
-use url::Url;
+use url::{Url, form_urlencoded};
 
-use super::{Imported, Request, json_body, literal, sessions, split};
+use super::{Imported, Request, body::FORM, literal, sessions, split};
 
 /// Headers that belong to the browser or the connection and not to the request.
 const OF_THE_BROWSER: [&str; 18] = [
@@ -74,9 +74,24 @@ struct Pair {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct PostData {
     #[serde(default)]
+    mime_type: String,
+    #[serde(default)]
     text: String,
+    /// Fields of a form, which some browsers write instead of the text.
+    #[serde(default)]
+    params: Vec<Field>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Field {
+    name: String,
+    #[serde(default)]
+    value: String,
+    file_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -188,21 +203,40 @@ fn request(entry: Entry, path: &str, left_out: &mut Vec<String>) -> Request {
             headers.push((name, literal(&value)));
         }
     }
-    let data = sent.post_data.filter(|data| !data.text.is_empty());
-    let body = data.and_then(|data| match json_body(&data.text, &format!("{} {path}", sent.method)) {
-        Ok(json) => Some(json),
-        Err(why) => {
-            left_out.push(why);
-            None
-        }
-    });
-    Request {
+    let mut request = Request {
         method: sent.method.to_uppercase(),
         path: literal(path),
         headers,
-        body,
         status: (!(200..=299).contains(&response.status)).then_some(response.status),
         ..Request::default()
+    };
+    if let Some(data) = sent.post_data {
+        match data.as_sent() {
+            Some(text) if !text.is_empty() => request.carry(&text, &data.mime_type),
+            Some(_) => {}
+            None => left_out.push(format!(
+                "the body of {} {path}, whose files the HAR file does not have",
+                sent.method
+            )),
+        }
+    }
+    request
+}
+
+impl PostData {
+    /// The text of the body; of a form in several parts, which has files, only where it was written down.
+    fn as_sent(&self) -> Option<Cow<'_, str>> {
+        if !self.text.is_empty() || self.params.is_empty() {
+            return Some(Cow::Borrowed(&self.text));
+        }
+        if !self.mime_type.starts_with(FORM) || self.params.iter().any(|field| field.file_name.is_some()) {
+            return None;
+        }
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        for Field { name, value, .. } in &self.params {
+            form.append_pair(name, value);
+        }
+        Some(Cow::Owned(form.finish()))
     }
 }
 
@@ -220,7 +254,7 @@ impl Content {
 mod tests {
     use serde_json::json;
 
-    use super::{super::tests::read_back, *};
+    use super::{super::Body, super::tests::read_back, *};
 
     fn entry(method: &str, url: &str, body: Option<&str>, mime: &str, answer: &str) -> Value {
         json!({
@@ -308,6 +342,40 @@ mod tests {
         assert_eq!(names, ["accept", "authorization"]);
     }
 
+    /// Bodies as the browsers write them: the text, or the fields alone.
+    #[test]
+    fn forms_and_texts_are_sent_as_they_were() {
+        let post = |path: &str, data: Value| {
+            let mut entry = entry("POST", &format!("http://shop.test{path}"), None, "text/html", "");
+            entry["request"]["postData"] = data;
+            entry
+        };
+        let params = json!([{"name": "a", "value": "1 2"}, {"name": "b"}]);
+        let file = json!([{"name": "a", "fileName": "cat.png"}]);
+        let entries = [
+            post("/text", json!({"mimeType": FORM, "text": "a=1+2&b=", "params": params})),
+            post("/fields", json!({"mimeType": FORM, "params": params})),
+            post("/xml", json!({"mimeType": "text/xml", "text": "<a>{b}</a>"})),
+            post(
+                "/file",
+                json!({"mimeType": "multipart/form-data; boundary=x", "params": file}),
+            ),
+        ];
+        let imported = from_har(&json!({"log": {"entries": entries}}).to_string()).unwrap();
+        read_back(&imported);
+        let bodies: Vec<String> = imported
+            .requests
+            .iter()
+            .map(|request| request.body.as_ref().map_or_else(String::new, Body::line))
+            .collect();
+        let form = "body_form = { \"a\" = \"1 2\", \"b\" = \"\" }\n";
+        assert_eq!(bodies, [form, form, "body_text = \"<a>{{b}}</a>\"\n", ""]);
+        let kept = ("content-type".to_owned(), "text/xml".to_owned());
+        assert!(imported.requests[2].headers.contains(&kept));
+        let left_out = imported.left_out.join("\n");
+        assert!(left_out.contains("the body of POST /file, whose files"), "{left_out}");
+    }
+
     #[test]
     fn what_is_left_out_is_named() {
         let left_out = from_har(&shop()).unwrap().left_out.join("\n");
@@ -315,7 +383,6 @@ mod tests {
             "1 requests to https://counter.test",
             "1 requests for scripts",
             "the cookies of POST /carts",
-            "the body of POST /form, which is no JSON",
         ] {
             assert!(left_out.contains(part), "{part}: {left_out}");
         }

@@ -4,6 +4,7 @@
 //! What belongs here: what all of them become, and its text. Each form has a file of its own. What a form says and a
 //! workload cannot is never dropped in silence: it stands among what was left out.
 
+mod body;
 mod curl;
 mod har;
 mod openapi;
@@ -14,10 +15,13 @@ use scenarios::toml_text;
 use serde_json::Value;
 use url::Url;
 
+use body::Body;
 pub(crate) use curl::from_curl;
 pub(crate) use har::from_har;
 pub(crate) use openapi::from_openapi;
 pub(crate) use urls::from_urls;
+
+const CONTENT_TYPE: &str = "content-type";
 
 /// Requests from elsewhere.
 #[derive(Debug, Default)]
@@ -39,11 +43,12 @@ pub(crate) struct Request {
     /// With its query.
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
-    /// JSON.
-    pub(crate) body: Option<Value>,
+    pub(crate) body: Option<Body>,
     /// The status that is expected, where it is not any of 200 to 299.
     pub(crate) status: Option<u16>,
     pub(crate) timeout_ms: Option<u64>,
+    /// How many redirects are followed.
+    pub(crate) redirects: u32,
     /// Variables that later requests take from its answer, each with its JSON pointer.
     pub(crate) extract: Vec<(String, String)>,
 }
@@ -103,6 +108,18 @@ impl Imported {
 }
 
 impl Request {
+    /// Gives it the body that was sent; `default_type` is its type where no header says one.
+    fn carry(&mut self, text: &str, default_type: &str) {
+        let said = self.headers.iter().find(|(name, _)| name == CONTENT_TYPE);
+        let is_said = said.is_some();
+        let body = Body::of(text, said.map_or(default_type, |(_, value)| value));
+        // What is neither JSON nor a form would be sent as plain text.
+        if !is_said && !default_type.is_empty() && matches!(body, Body::Text(_)) {
+            self.headers.push((CONTENT_TYPE.to_owned(), literal(default_type)));
+        }
+        self.body = Some(body);
+    }
+
     fn endpoint(&self) -> String {
         let mut text = format!("\n[endpoints.{}]\n", self.name);
         if self.method != "GET" {
@@ -117,13 +134,16 @@ impl Request {
             text.extend([format!("headers = {{ {} }}\n", headers.join(", "))]);
         }
         if let Some(body) = &self.body {
-            text.extend([format!("body = {}\n", toml_value(body))]);
+            text += &body.line();
         }
         if let Some(status) = self.status {
             text.extend([format!("expect_status = [{status}]\n")]);
         }
         if let Some(timeout_ms) = self.timeout_ms {
             text.extend([format!("timeout_ms = {timeout_ms}\n")]);
+        }
+        if self.redirects > 0 {
+            text.extend([format!("redirects = {}\n", self.redirects)]);
         }
         if !matches!(self.method.as_str(), "GET" | "HEAD") {
             text += "write = true\n";
@@ -213,14 +233,6 @@ fn split(url: &Url) -> (String, String) {
     (origin.as_str().trim_end_matches('/').to_owned(), path)
 }
 
-/// The body of a request as JSON; in words why it is none.
-fn json_body(text: &str, of: &str) -> Result<Value, String> {
-    let parsed = serde_json::from_str::<Value>(text);
-    parsed
-        .map(|value| literal_json(&value))
-        .map_err(|_| format!("the body of {of}, which is no JSON"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -270,9 +282,10 @@ mod tests {
                 method: "POST".to_owned(),
                 path: "/a?x=1".to_owned(),
                 headers: vec![("x-a".to_owned(), "b \"c\"".to_owned())],
-                body: Some(serde_json::json!({"n": 1})),
+                body: Some(Body::Json(serde_json::json!({"n": 1}))),
                 status: Some(201),
                 timeout_ms: Some(500),
+                redirects: 3,
                 ..Request::default()
             }],
             left_out: vec!["something".to_owned()],
@@ -285,7 +298,7 @@ mod tests {
             (endpoint.method.as_str(), endpoint.write, endpoint.timeout_ms),
             ("POST", true, 500)
         );
-        assert_eq!(endpoint.expect.status, [201]);
+        assert_eq!((endpoint.expect.status.as_slice(), endpoint.redirects), (&[201][..], 3));
         assert!(endpoint.body.is_some() && endpoint.headers.iter().any(|(name, _)| name == "x-a"));
         assert!(imported.workload("n", "").contains("# Left out: something"));
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::{Imported, Request, literal, literal_json, split};
+use super::{Body, Imported, Request, literal, literal_json, split};
 
 /// In the order in which they are taken.
 const METHODS: [&str; 6] = ["get", "head", "post", "put", "patch", "delete"];
@@ -135,7 +135,7 @@ impl<'d> Reader<'d> {
             path = format!("{path}?{}", query.join("&"));
         }
         request.path = format!("{base}{path}");
-        request.body = self.body(operation)?.map(|body| literal_json(&body));
+        request.body = self.body(operation)?.map(|body| Body::Json(literal_json(&body)));
         request.status = expected(operation);
         Ok(request)
     }
@@ -387,7 +387,9 @@ mod tests {
         assert_eq!(item.path, "/v1/items/5?lang=de");
         assert_eq!(item.headers, [("x-trace".to_owned(), "a{{b}}".to_owned())]);
         assert_eq!((order.method.as_str(), order.status), ("POST", Some(201)));
-        let body = order.body.as_ref().unwrap();
+        let Some(Body::Json(body)) = &order.body else {
+            panic!("JSON: {order:?}")
+        };
         assert_eq!(
             (&body["item"], &body["note"], body.get("left")),
             (&json!(3), &json!("textte"), None)

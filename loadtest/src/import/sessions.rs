@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::Request;
+use super::{Body, Request};
 
 /// Shorter texts and numbers come back by chance, unless their name says what they are.
 const TELLING_LENGTH: usize = 8;
@@ -112,7 +112,7 @@ fn uses(request: &Request, text: &str) -> bool {
     request.path == text
         || parts(&request.path).any(|part| part == text)
         || request.headers.iter().any(|(_, value)| is_in_header(value, text))
-        || request.body.as_ref().is_some_and(|body| is_in(body, text))
+        || request.body.as_ref().is_some_and(|body| is_in_body(body, text))
 }
 
 /// Segments of the path and values of the query.
@@ -123,6 +123,15 @@ fn parts(path: &str) -> impl Iterator<Item = &str> {
 /// The whole of it, or what follows a word like `Bearer`.
 fn is_in_header(value: &str, text: &str) -> bool {
     value == text || value.split_once(' ').is_some_and(|(_, rest)| rest == text)
+}
+
+/// As a value of its own: within a text it may be there by chance.
+fn is_in_body(body: &Body, text: &str) -> bool {
+    match body {
+        Body::Json(json) => is_in(json, text),
+        Body::Form(fields) => fields.iter().any(|(_, value)| value == text),
+        Body::Text(_) => false,
+    }
 }
 
 fn is_in(body: &Value, text: &str) -> bool {
@@ -146,8 +155,13 @@ fn replace(request: &mut Request, text: &str, variable: &str) {
             *value = value.replace(text, variable);
         }
     }
-    if let Some(body) = &mut request.body {
-        replace_in(body, text, variable);
+    match &mut request.body {
+        Some(Body::Json(json)) => replace_in(json, text, variable),
+        Some(Body::Form(fields)) => {
+            let same = fields.iter_mut().filter(|(_, value)| value == text);
+            same.for_each(|(_, value)| variable.clone_into(value));
+        }
+        Some(Body::Text(_)) | None => {}
     }
 }
 
@@ -197,10 +211,16 @@ mod tests {
                 ..request("carts", "/carts")
             },
             Request {
-                body: Some(json!({"cart": 42, "note": "42 of them"})),
+                body: Some(Body::Json(json!({"cart": 42, "note": "42 of them"}))),
                 ..request("change", "/carts/42?cart=42&n=4")
             },
-            request("more", "/carts?page=2"),
+            Request {
+                body: Some(Body::Form(vec![
+                    ("cart".to_owned(), "42".to_owned()),
+                    ("n".to_owned(), "4".to_owned()),
+                ])),
+                ..request("more", "/carts?page=2")
+            },
         ];
         let answers = [
             Some(json!({"access_token": "abc.def-123", "user": "ann"})),
@@ -224,9 +244,14 @@ mod tests {
         assert_eq!(requests[2].path, "/carts/{carts_id}?cart={carts_id}&n=4");
         assert_eq!(
             requests[2].body,
-            Some(json!({"cart": "{carts_id}", "note": "42 of them"}))
+            Some(Body::Json(json!({"cart": "{carts_id}", "note": "42 of them"})))
         );
         assert_eq!(requests[3].path, "{next}");
+        let Some(Body::Form(fields)) = &requests[3].body else {
+            panic!("a form: {:?}", requests[3])
+        };
+        let values: Vec<&str> = fields.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(values, ["{carts_id}", "4"]);
     }
 
     #[test]
