@@ -11,7 +11,7 @@ use stack::StackOptions;
 use crate::{
     address::WayArgs,
     error::HarnessError,
-    request::{LimitArgs, RequestArgs},
+    request::{Addressed, LimitArgs, RequestArgs},
     subject::SubjectSpec,
 };
 
@@ -21,10 +21,26 @@ pub(crate) const SUBJECT_FILE: &str = "service.toml";
 /// The one subject of a command.
 #[derive(Debug, Args)]
 pub(crate) struct SubjectArgs {
-    /// What to measure: url:http://HOST for a service that is up, profile:NAME, git:REV[:PROFILE] or bin:PATH[:PROFILE]
+    /// A request to a service that is up, instead of --subject and --workload
+    #[arg(value_name = "URL", conflicts_with_all = ["subject", "workload"])]
+    url: Option<Addressed>,
+    /// What to measure: url:http://HOST for a service that is up; profile:NAME, git:REV[:PROFILE] or bin:PATH[:PROFILE]
     /// for one to start
-    #[arg(long, value_name = "SUBJECT", alias = "target")]
-    pub(crate) subject: SubjectSpec,
+    #[arg(long, value_name = "SUBJECT", alias = "target", required_unless_present = "url")]
+    subject: Option<SubjectSpec>,
+}
+
+impl SubjectArgs {
+    /// The subject, in a list of its own; one of the two arguments is there.
+    pub(crate) fn subject(&self) -> &[SubjectSpec] {
+        let addressed = self.url.as_ref().map(|url| &url.spec);
+        addressed.or(self.subject.as_ref()).map_or(&[], std::slice::from_ref)
+    }
+
+    /// The path of the request, where an address was given.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.url.as_ref()?.path.as_deref()
+    }
 }
 
 /// What load is driven, for how long, judged by what, and where the results go.

@@ -11,7 +11,10 @@ use measure::{
 };
 use scenarios::{Schedule, Workload};
 
-use super::{files, session::Session};
+use super::{
+    files,
+    session::{self, Session},
+};
 use crate::{
     arguments::{PlaceArgs, SubjectArgs, rate, seconds},
     compare::{
@@ -20,7 +23,7 @@ use crate::{
         command_line,
     },
     error::HarnessError,
-    request::LimitArgs,
+    request::{LimitArgs, RequestArgs},
     subject::Subject,
 };
 
@@ -28,11 +31,16 @@ use crate::{
 /// service.
 const DEFAULT_START_PER_S: f64 = 20.0;
 
+/// Without a workload file: the soak has parts of its own.
+const BLOCKS: u32 = 1;
+
 /// Find the highest rate that a subject holds within its targets
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  a service that is already up: how many requests a second with a p95 below 50 ms?
+  one request to a service that is up: how many a second with a p95 below 50 ms?
+    loadtest capacity http://127.0.0.1:8000/items --p95-ms 50
+  the same with a workload
     loadtest capacity --workload shop.toml --subject url:http://127.0.0.1:8000 --p95-ms 50
   the reference service against its targets, short: shows where the limit is about
     loadtest capacity --quick --workload scenarios/workloads/phase2-mix.toml \\
@@ -43,14 +51,16 @@ be promised. About 20 minutes. --at-least N makes it a gate: exit code 5 when it
 pub(crate) struct CapacityArgs {
     #[command(flatten)]
     measured: SubjectArgs,
-    /// Workload: journeys, feeders
+    /// Workload: journeys, feeders [default: one request, see below]
     #[arg(long, value_name = "FILE")]
-    workload: PathBuf,
+    workload: Option<PathBuf>,
     /// Targets: of them percentiles and error rates below a limit (P0 and P1) decide
     #[arg(long, value_name = "FILE", required_unless_present_any = ["p95_ms", "error_rate"])]
     targets: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    request: RequestArgs,
     /// Pass only if it holds at least so many requests per second
     #[arg(long, value_name = "PER_S", value_parser = rate)]
     at_least: Option<f64>,
@@ -79,12 +89,12 @@ pub(crate) struct CapacityArgs {
 
 /// The exit code of what was found.
 pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessError> {
-    let workload = Workload::load(&arguments.workload).map_err(HarnessError::usage)?;
+    let file = arguments.workload.as_deref();
+    let workload = session::workload(file, &arguments.request, arguments.measured.path(), BLOCKS)?;
     let targets = goals(arguments, &workload)?;
     let settings = settings(arguments, &workload);
-    let session = Session::open(&arguments.place, Some(&arguments.workload))?;
-    let subject = std::slice::from_ref(&arguments.measured.subject);
-    let subjects = session.subjects(subject, &workload).await?;
+    let session = Session::open(&arguments.place, file)?;
+    let subjects = session.subjects(arguments.measured.subject(), &workload).await?;
     let plan = plan(workload, subjects, settings, arguments);
     let plan = session.outlasting_timeouts(plan);
     let question = Question {

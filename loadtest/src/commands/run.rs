@@ -4,7 +4,11 @@ use clap::Args;
 use load::LoadModel;
 
 use super::session::{self, Session};
-use crate::{arguments::LoadArgs, compare::Plan, error::HarnessError, request::Addressed, subject::SubjectSpec};
+use crate::{
+    arguments::{LoadArgs, SubjectArgs},
+    compare::Plan,
+    error::HarnessError,
+};
 
 /// Drive load at one subject, judge its targets, write the report
 #[derive(Debug, Args)]
@@ -21,13 +25,8 @@ Examples:
 
 docs/WORKLOADS.md describes workload files, docs/RUNNING.md both load models.")]
 pub(crate) struct RunArgs {
-    /// A request to a service that is up, instead of --subject and --workload
-    #[arg(value_name = "URL", conflicts_with_all = ["subject", "workload"])]
-    url: Option<Addressed>,
-    /// What to measure: url:http://HOST for a service that is up; profile:NAME, git:REV[:PROFILE] or bin:PATH[:PROFILE]
-    /// for one to start
-    #[arg(long, value_name = "SUBJECT", alias = "target", required_unless_present = "url")]
-    subject: Option<SubjectSpec>,
+    #[command(flatten)]
+    measured: SubjectArgs,
     #[command(flatten)]
     load: LoadArgs,
 }
@@ -38,17 +37,10 @@ const BLOCKS: u32 = 1;
 /// The exit code of the verdict on one subject.
 pub(super) async fn run(arguments: &RunArgs) -> Result<u8, HarnessError> {
     let load = &arguments.load;
-    let path = arguments.url.as_ref().and_then(|url| url.path.as_deref());
-    let (workload, targets) = session::inputs(load, path, BLOCKS)?;
+    let (workload, targets) = session::inputs(load, arguments.measured.path(), BLOCKS)?;
     let model = LoadModel::choose(&workload, load.wanted()).map_err(HarnessError::Usage)?;
     let session = Session::open(&load.place, load.workload.as_deref())?;
-    let subjects: Vec<SubjectSpec> = arguments
-        .subject
-        .iter()
-        .chain(arguments.url.as_ref().map(|url| &url.spec))
-        .cloned()
-        .collect();
-    let subjects = session.subjects(&subjects, &workload).await?;
+    let subjects = session.subjects(arguments.measured.subject(), &workload).await?;
     let plan = Plan::new(workload, model, subjects, load);
     let plan = session.outlasting_timeouts(plan);
     session.execute(&plan, &targets).await

@@ -27,27 +27,36 @@ use crate::{
     interrupt::Interrupt,
     limits,
     progress::Progress,
+    request::RequestArgs,
     say,
     servers::Servers,
     subject::{Subject, SubjectSpec},
 };
 
-/// The workload of `run` and `compare`, and their targets. Without a file the workload is one request, at the path of
-/// the address if one was given, in so many blocks.
+/// The workload of a file, or without one a single request, at the path of the address if one was given, in so many
+/// blocks.
+pub(super) fn workload(
+    file: Option<&Path>,
+    request: &RequestArgs,
+    path: Option<&str>,
+    blocks: u32,
+) -> Result<Workload, HarnessError> {
+    match (file, path) {
+        (Some(file), None) => Workload::load(file).map_err(HarnessError::usage),
+        (Some(_), Some(path)) => Err(HarnessError::Usage(format!(
+            "the address has the path {path}, and --workload has its own: write the subject as url:http://HOST"
+        ))),
+        (None, path) => request.workload(path, blocks),
+    }
+}
+
+/// The workload of `run` and `compare`, and their targets.
 pub(super) fn inputs(
     arguments: &LoadArgs,
     path: Option<&str>,
     blocks: u32,
 ) -> Result<(Workload, Vec<TargetSpec>), HarnessError> {
-    let workload = match (&arguments.workload, path) {
-        (Some(file), None) => Workload::load(file).map_err(HarnessError::usage)?,
-        (Some(_), Some(path)) => {
-            return Err(HarnessError::Usage(format!(
-                "the address has the path {path}, and --workload has its own: write the subject as url:http://HOST"
-            )));
-        }
-        (None, path) => arguments.request.workload(path, blocks)?,
-    };
+    let workload = workload(arguments.workload.as_deref(), &arguments.request, path, blocks)?;
     let targets = files::targets(arguments.targets.as_deref(), &workload.endpoint_names())?;
     Ok((workload, targets.unwrap_or_else(|| arguments.limits.targets())))
 }

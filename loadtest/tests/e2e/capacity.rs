@@ -61,6 +61,41 @@ fn what_a_server_serves_bounds_what_it_is_said_to_hold() {
     }
 }
 
+/// The request and its target stand on the command line; what is searched for is the same.
+#[test]
+fn a_url_is_all_that_a_search_needs() {
+    let place = Workplace::new();
+    let slots = Stall {
+        period: Duration::from_hours(1),
+        lasting: Duration::ZERO,
+        service: Duration::from_millis(20),
+        slots: Some(2),
+    };
+    let (server, out) = (slots.start(), place.out());
+    let url = format!("http://{}/page?x=1", server.address);
+    let words = ["capacity", &url, "--p95-ms", "200", "--quick", "--start", "40"];
+    let short = [
+        "--rounds",
+        "3",
+        "--step-s",
+        "1",
+        "--soak-s",
+        "5",
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let finished = place.release_loadtest(&[&words[..], &short].concat()).finish();
+    let record = place.record();
+    let found = record.capacity.unwrap();
+    assert!(
+        matches!(found.outcome, CapacityOutcome::Found | CapacityOutcome::NotHeld),
+        "{found:#?}\n{}",
+        finished.text
+    );
+    assert!(found.crossing_per_s.unwrap() < 130.0, "{found:#?}");
+    assert_eq!(record.workload.name, "GET /page?x=1");
+}
+
 #[test]
 fn a_search_needs_a_target_that_load_decides() {
     let place = Workplace::new_beside();
