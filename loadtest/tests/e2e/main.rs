@@ -15,6 +15,7 @@ mod foreign;
 mod gate;
 mod ground_truth;
 mod history;
+mod https;
 mod judge;
 mod lost;
 mod merge;
