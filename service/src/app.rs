@@ -11,9 +11,10 @@ use tiered_cache::TieredCache;
 
 use crate::auth::{Throttle, TokenKeys};
 use crate::domain::ids::DriverId;
-use crate::events::ConsumerState;
+use crate::events::Membership;
 use crate::faults::FaultPlan;
 use crate::guard::InFlight;
+use crate::live::Hub;
 use crate::metrics::Metrics;
 use crate::shares::Shares;
 use crate::store::DatabaseProbe;
@@ -44,11 +45,13 @@ pub struct App {
     /// The connections of requests, for their number only.
     pub pool: PgPool,
     /// The consumer's place in its group, for its number only.
-    pub consumer: Arc<ConsumerState>,
+    pub consumer: Arc<Membership>,
     /// Requests that are being answered.
     pub in_flight: Arc<InFlight>,
     /// Requests of operators that are being answered.
     pub operations_in_flight: Arc<InFlight>,
+    /// Live clients.
+    pub live: Hub,
     /// Requests about one driver by that driver.
     pub shares: Shares<DriverId>,
     /// Writes with a driver's token.

@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use sqlx::PgPool;
 use tiered_cache::{RedisSettings, Strategy, TieredCache};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,9 +21,12 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, AppState};
 use crate::auth::{PasswordError, PasswordGate, Throttle, TokenKeyError, TokenKeys};
 use crate::config::{CacheConfig, Config, DatabaseConfig, HttpConfig, Queries, Switches};
-use crate::events::{Consumer, ConsumerState, KafkaSetupError, Publisher, Relay, TopicMaker};
+use crate::events::{
+    Backlog, Consumer, DeadLetters, KafkaSetupError, LagWatch, Membership, Publisher, ReadyEvents, Relay, TopicMaker,
+};
 use crate::faults::FaultPlan;
 use crate::guard::InFlight;
+use crate::live::{Hub, HubRole};
 use crate::metrics::Metrics;
 use crate::nearest::nearest;
 use crate::router::{self, router};
@@ -33,8 +36,9 @@ use crate::shutdown::drain;
 use crate::store::cache_outbox::TagsOf;
 use crate::store::{self, DatabaseProbe, Phase1Store, Store, StoreError, TunedStore, Writer};
 use crate::usecases::{
-    Answers, CacheAdmin, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, Invalidator, Login,
-    LoginLimits, QueryCache, Question, Readiness, Reads, Rescore, Revoking, WarmProgress, Warming, Writes, tag_names,
+    Answers, CacheAdmin, CacheOutbox, Confirmations, Confirming, CursorKey, Dependencies, EventsOut, Forgetting,
+    Invalidator, Login, LoginLimits, QueryCache, Question, Readiness, Reads, Rescore, Revoking, WarmProgress, Warming,
+    Writes, tag_names,
 };
 
 /// Answers that are compared with the database in each round, beside those about the portfolio.
@@ -123,6 +127,7 @@ async fn build(config: &Config, listener: TcpListener, told_to_stop: Cancellatio
     roles.spawn(role(Role::UntilStop, confirming.run(stop.clone())));
     parts.start_roles(config, &metrics, &stop, &mut roles)?;
     let (pool, cache, writes) = (parts.pool.clone(), parts.cache.clone(), parts.writes.clone());
+    let live = parts.live.clone();
     let database = parts.database.clone();
     let app = parts.into_app(config, metrics, faults, &stop, told_to_stop.clone())?;
     let server = serve(listener, router(app), config.http.clone(), stop.clone());
@@ -135,6 +140,7 @@ async fn build(config: &Config, listener: TcpListener, told_to_stop: Cancellatio
         server,
         roles,
         writes,
+        live,
         cache,
         pool,
         database,
@@ -210,8 +216,8 @@ fn redis_settings(config: &CacheConfig) -> RedisSettings {
 
 fn open_store(pool: &PgPool, switches: Switches) -> Arc<dyn Store> {
     match switches.queries {
-        Queries::Phase1 => Arc::new(Phase1Store::new(pool.clone())),
-        Queries::Tuned => Arc::new(TunedStore::new(pool.clone())),
+        Queries::Phase1 => Arc::new(Phase1Store::new(pool.clone()).with_format(switches.event_format)),
+        Queries::Tuned => Arc::new(TunedStore::new(pool.clone()).with_format(switches.event_format)),
     }
 }
 
@@ -222,7 +228,11 @@ fn open_writer(pool: &PgPool, cache: Option<&TieredCache>, switches: Switches) -
     if let Some(cache) = relayed {
         cache.relay(CacheOutbox::new(pool.clone()));
     }
-    Writer::new(pool.clone(), relayed.map(|_| tag_names as TagsOf))
+    Writer::new(
+        pool.clone(),
+        switches.event_format,
+        relayed.map(|_| tag_names as TagsOf),
+    )
 }
 
 /// Parts that the roles and the routes share.
@@ -238,9 +248,10 @@ struct Parts {
     invalidator: Invalidator,
     writer: Writer,
     confirmations: Confirmations,
-    outbox: Arc<Notify>,
+    events_out: EventsOut,
     writes: TaskTracker,
-    consumer: Arc<ConsumerState>,
+    consumer: Arc<Membership>,
+    live: Hub,
     warm: Arc<WarmProgress>,
 }
 
@@ -264,6 +275,7 @@ impl Parts {
             answers = Arc::new(answers.with_results(results));
         }
         let endpoint_cache = cache.clone().filter(|_| switches.cache_enabled);
+        let tokens = Arc::new(TokenKeys::new(&config.auth)?);
         Ok(Self {
             reads: Reads::new(answers.clone(), endpoint_cache.clone()),
             invalidator: Invalidator {
@@ -278,12 +290,17 @@ impl Parts {
             },
             writer: open_writer(&pool, cache.as_ref(), switches),
             confirmations,
-            outbox: Arc::default(),
+            events_out: EventsOut {
+                ready: ReadyEvents::default(),
+                backlog: Backlog::new(config.kafka.outbox_max_rows),
+                metrics: metrics.events.clone(),
+            },
+            live: Hub::new(config, Arc::clone(&tokens), metrics.live.clone()),
             writes: TaskTracker::new(),
             consumer: Arc::default(),
             warm: Arc::default(),
             database: DatabaseProbe::new(&config.database)?,
-            tokens: Arc::new(TokenKeys::new(&config.auth)?),
+            tokens,
             cursors,
             pool,
             store,
@@ -291,7 +308,7 @@ impl Parts {
         })
     }
 
-    /// The roles: relay, consumer, warming. The first two run until `stop`.
+    /// The roles: those of events, revocations, warming.
     fn start_roles(
         &self,
         config: &Config,
@@ -299,29 +316,64 @@ impl Parts {
         stop: &CancellationToken,
         roles: &mut JoinSet<Role>,
     ) -> Result<(), BootError> {
-        let events = &metrics.events;
-        let publisher = Publisher::new(&config.kafka, config.switches)?;
-        let relay = Relay::new(self.pool.clone(), publisher, Arc::clone(&self.outbox), events.clone());
-        let rescore = Rescore::new(Arc::clone(&self.store), self.invalidator.clone(), events.clone());
-        let consumer = Consumer::new(
-            &config.kafka,
-            Arc::clone(&self.consumer),
-            Arc::new(rescore),
-            events.clone(),
-        )?;
+        self.start_event_roles(config, metrics, stop, roles)?;
         let revoking = Revoking {
             pool: self.pool.clone(),
             tokens: Arc::clone(&self.tokens),
             token_ttl: config.auth.token_ttl,
         };
-        let topic = TopicMaker::new(&config.kafka)?;
-        roles.spawn(role(Role::Once, topic.run(stop.clone())));
         roles.spawn(role(Role::UntilStop, revoking.run(stop.clone())));
-        roles.spawn(role(Role::UntilStop, relay.run(stop.clone())));
-        roles.spawn(role(Role::UntilStop, consumer.run(stop.clone())));
         let warming = self.warming.clone();
         let warming = warming.run(config.switches.warm_drivers, Arc::clone(&self.warm), stop.clone());
         roles.spawn(role(Role::Once, warming));
+        Ok(())
+    }
+
+    /// From the outbox to Kafka, from Kafka to the scores, and to live clients.
+    fn start_event_roles(
+        &self,
+        config: &Config,
+        metrics: &Metrics,
+        stop: &CancellationToken,
+        roles: &mut JoinSet<Role>,
+    ) -> Result<(), BootError> {
+        let (events, kafka) = (&metrics.events, &config.kafka);
+        let publisher = Arc::new(Publisher::new(kafka, config.switches, metrics.kafka.clone())?);
+        let relay = Relay {
+            pool: self.pool.clone(),
+            publisher: Arc::clone(&publisher),
+            topic: kafka.topic.clone(),
+            ready: self.events_out.ready.clone(),
+            backlog: self.events_out.backlog.clone(),
+            metrics: events.clone(),
+        };
+        let rescore = Rescore::new(
+            Arc::clone(&self.store),
+            self.invalidator.clone(),
+            self.events_out.ready.clone(),
+            events.clone(),
+        );
+        let consumer = Consumer::new(
+            kafka,
+            config.switches.kafka_consumer,
+            Arc::clone(&self.consumer),
+            Arc::new(rescore),
+            DeadLetters::new(publisher, kafka, events.clone()),
+            (events.clone(), metrics.kafka.clone()),
+        )?;
+        let forgetting = Forgetting {
+            pool: self.pool.clone(),
+            keep: kafka.inbox_keep,
+        };
+        let live = HubRole::new(self.live.clone(), config, self.pool.clone(), metrics)?;
+        let topics = TopicMaker::new(kafka)?;
+        let lag = LagWatch::new(kafka, metrics.kafka.clone())?;
+        roles.spawn(role(Role::Once, topics.run(stop.clone())));
+        roles.spawn(role(Role::UntilStop, relay.run(stop.clone())));
+        roles.spawn(role(Role::UntilStop, consumer.run(stop.clone())));
+        roles.spawn(role(Role::UntilStop, forgetting.run(stop.clone())));
+        roles.spawn(role(Role::UntilStop, lag.run(stop.clone())));
+        roles.spawn(role(Role::UntilStop, live.run(stop.clone())));
         Ok(())
     }
 
@@ -347,12 +399,13 @@ impl Parts {
             database: self.database,
             pool: self.pool,
             consumer: self.consumer,
+            live: self.live,
             reads: self.reads,
             writes: Writes::new(
                 self.writer,
                 self.invalidator,
                 self.confirmations,
-                self.outbox,
+                self.events_out,
                 self.writes,
             ),
             cursors: self.cursors,
@@ -415,6 +468,7 @@ pub struct Running {
     server: JoinHandle<()>,
     roles: JoinSet<Role>,
     writes: TaskTracker,
+    live: Hub,
     cache: Option<TieredCache>,
     pool: PgPool,
     database: DatabaseProbe,
@@ -455,6 +509,7 @@ impl Running {
         }
         self.writes.close();
         drain("writes whose client went away", deadline, self.writes.wait()).await;
+        drain("live clients", deadline, self.live.left()).await;
         drain("background roles", deadline, async {
             while self.roles.join_next().await.is_some() {}
         })

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -60,6 +60,8 @@ pub enum ApiError {
     NotFound(&'static str),
     /// The route exists, but not with this method.
     MethodNotAllowed,
+    /// The route speaks WebSocket only.
+    UpgradeRequired,
     /// The body is over the limit.
     TooLarge,
     /// The body did not come in time.
@@ -107,6 +109,11 @@ impl ApiError {
                 "method-not-allowed",
                 "This route does not take that method",
             ),
+            Self::UpgradeRequired => (
+                S::UPGRADE_REQUIRED,
+                "upgrade-required",
+                "This route speaks WebSocket only",
+            ),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
             Self::BodyTimedOut => (S::REQUEST_TIMEOUT, "body-timed-out", "The body did not come in time"),
             Self::UnsupportedMediaType => (
@@ -137,6 +144,7 @@ impl ApiError {
             Self::Unauthorized(detail) | Self::NotFound(detail) | Self::TooManyRequests { detail, .. } => detail,
             Self::Forbidden => "a driver's token reaches that driver's own rows only",
             Self::MethodNotAllowed => "see the Allow header",
+            Self::UpgradeRequired => "send a WebSocket handshake (RFC 6455, version 13)",
             Self::TooLarge => "send at most 16 KiB",
             Self::BodyTimedOut => "send the whole body at once",
             Self::UriTooLong => "path and query may have 4 KiB",
@@ -149,11 +157,13 @@ impl ApiError {
         }
     }
 
-    /// The header that tells a client how to go on: after 401 which scheme, after 429 and 503 when.
+    /// The header that tells a client how to go on: after 401 which scheme, after 426 which protocol, after 429 and 503
+    /// when.
     fn hint(&self, status: StatusCode) -> Option<(HeaderName, HeaderValue)> {
         match (self, status) {
             (Self::TooManyRequests { retry_after_s, .. }, _) => Some((RETRY_AFTER, HeaderValue::from(*retry_after_s))),
             (_, StatusCode::UNAUTHORIZED) => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            (_, StatusCode::UPGRADE_REQUIRED) => Some((UPGRADE, HeaderValue::from_static("websocket"))),
             (_, StatusCode::SERVICE_UNAVAILABLE) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => None,
         }

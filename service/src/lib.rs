@@ -7,6 +7,7 @@
 pub mod app;
 pub mod auth;
 pub mod boot;
+pub mod codec;
 pub mod config;
 pub mod domain;
 mod encoding;
@@ -15,6 +16,7 @@ pub mod events;
 pub mod faults;
 pub mod guard;
 pub mod health;
+pub mod live;
 pub mod metrics;
 mod nearest;
 pub mod openapi;

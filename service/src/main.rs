@@ -8,10 +8,10 @@ use anyhow::Context;
 use chrono::{NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand};
 use insurance_service::config::{
-    Config, ConfigError, DatabaseConfig, HealthConfig, LogConfig, LogFormat, OfflineConfig,
+    Config, ConfigError, DatabaseConfig, HealthConfig, LogConfig, LogFormat, OfflineConfig, ReplayConfig,
 };
 use insurance_service::seed::{self, SeedOptions};
-use insurance_service::{VERSION, boot, health, shutdown, store};
+use insurance_service::{VERSION, boot, events, health, shutdown, store};
 use sqlx::PgPool;
 use tracing_subscriber::EnvFilter;
 
@@ -50,6 +50,21 @@ Prints `listening on http://ADDRESS` once it listens; stops on SIGTERM and SIGIN
     #[command(after_help = "Example:
   DATABASE_URL=postgres://ins:secret@127.0.0.1:5432/insurance insurance-service seed --drivers 10000 --seed 42")]
     Seed(SeedArgs),
+    /// Send dead letters back to their topic, once what was wrong is mended.
+    #[command(after_help = "Example:
+  KAFKA_BROKERS=127.0.0.1:9092 insurance-service replay --dry-run
+  KAFKA_BROKERS=127.0.0.1:9092 insurance-service replay --max 100")]
+    Replay(ReplayArgs),
+}
+
+#[derive(Args)]
+struct ReplayArgs {
+    /// How many, at most [default: all that are there now].
+    #[arg(long, value_name = "N")]
+    max: Option<u64>,
+    /// Only show them.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Args)]
@@ -72,6 +87,7 @@ async fn main() -> ExitCode {
         Command::Migrate => migrate().await,
         Command::Health => health().await,
         Command::Seed(args) => seed(&args).await,
+        Command::Replay(args) => replay(&args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -121,6 +137,16 @@ async fn seed(args: &SeedArgs) -> anyhow::Result<()> {
         seed::run(&pool, &options, tell).await?;
     }
     pool.close().await;
+    Ok(())
+}
+
+async fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
+    let config = ReplayConfig::read(&variable)?;
+    init_logs(config.log)?;
+    let tell = |line: &str| eprintln!("{line}");
+    let replayed = events::replay(&config.kafka, args.max.unwrap_or(u64::MAX), args.dry_run, tell).await?;
+    let verb = if args.dry_run { "found" } else { "sent back" };
+    println!("{verb} {} dead letters, {} are left", replayed.letters, replayed.left);
     Ok(())
 }
 

@@ -17,7 +17,8 @@ use crate::errors::ApiError;
 use crate::guard::{RouteGuard, guard};
 use crate::openapi;
 use crate::routes::{
-    auth, cache_admin, claims, dashboard, drivers, health, metrics, openapi as document_routes, pricing, risk, trips,
+    auth, cache_admin, claims, dashboard, drivers, health, live, metrics, openapi as document_routes, pricing, risk,
+    trips,
 };
 
 /// The `route` label of what is on no list, and of methods that a route does not take.
@@ -43,6 +44,7 @@ fn listed() -> Vec<UtoipaMethodRouter<AppState>> {
         routes!(trips::record),
         routes!(claims::report),
         routes!(claims::update),
+        routes!(live::watch),
         routes!(cache_admin::stats),
         routes!(cache_admin::flush),
         routes!(cache_admin::warm),

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::UPGRADE;
 use axum::http::{Method, Request, Response};
 use axum::serve::{Listener, ListenerExt};
 use hyper::body::Incoming;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::HttpConfig;
-use crate::shares::Shares;
+use crate::shares::{Share, Shares};
 
 /// How long a connection on which nothing is being answered may go on at a stop: for a head that is on its way, and for
 /// the rest of an answer. A head that does not come must not hold the stop.
@@ -34,6 +35,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The address that has connected; with requests that write, since nobody else asks for it.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerAddress(pub IpAddr);
+
+/// The client's share of connections, with requests for another protocol: whoever goes on with the socket keeps it.
+#[derive(Clone)]
+pub struct ConnectionShare(
+    #[expect(dead_code, reason = "held for what it gives back when it is dropped")] Arc<Share<IpAddr>>,
+);
 
 /// Serves `routes` until `stop`, then until every request in flight is answered. A connection whose next request has
 /// not sent its whole head within the configured time is closed, and so is a new one of an address that has as many as
@@ -52,22 +59,28 @@ pub async fn serve(listener: TcpListener, routes: Router, config: HttpConfig, st
         };
         let service = service.clone();
         let call = move |request| service.call(request);
-        let answering = answer(http.clone(), stream, peer.ip(), call, stop.clone());
-        connections.spawn(async move {
-            let _share = share;
-            answering.await;
-        });
+        let client = Client {
+            address: peer.ip(),
+            share: ConnectionShare(Arc::new(share)),
+        };
+        connections.spawn(answer(http.clone(), stream, client, call, stop.clone()));
     }
     drop(listener);
     connections.close();
     connections.wait().await;
 }
 
+/// Whose connection it is.
+struct Client {
+    address: IpAddr,
+    share: ConnectionShare,
+}
+
 /// Answers the requests of one connection until it is closed, or until `stop`.
 async fn answer<F>(
     http: http1::Builder,
     stream: TcpStream,
-    peer: IpAddr,
+    client: Client,
     call: impl Fn(Request<Incoming>) -> F + Send + 'static,
     stop: CancellationToken,
 ) where
@@ -76,7 +89,10 @@ async fn answer<F>(
     let answering = Arc::new(AtomicUsize::new(0));
     let service = service_fn(|mut request: Request<Incoming>| {
         if request.method() == Method::POST {
-            request.extensions_mut().insert(PeerAddress(peer));
+            request.extensions_mut().insert(PeerAddress(client.address));
+        }
+        if request.headers().contains_key(UPGRADE) {
+            request.extensions_mut().insert(client.share.clone());
         }
         let (answering, answer) = (Answering::begin(&answering), call(request));
         async move {
@@ -84,7 +100,7 @@ async fn answer<F>(
             answer.await
         }
     });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = stop.cancelled() => {

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::request::Parts;
 
 use super::Caller;
@@ -21,6 +21,9 @@ pub struct Admin;
 /// The caller may see the driver named by `{id}` in the path: an administrator, or that driver, who holds one of the
 /// driver's shares while this lives.
 pub struct DriverScope(pub DriverId, pub Option<Share<DriverId>>);
+
+/// Who opens a WebSocket, and the token, which is looked at again while it is open.
+pub struct LiveToken(pub Caller, pub Box<str>);
 
 impl FromRequestParts<AppState> for Admin {
     type Rejection = ApiError;
@@ -77,10 +80,37 @@ fn caller(parts: &Parts, app: &AppState) -> Result<Caller, ApiError> {
         .ok()
         .and_then(bearer)
         .ok_or(ApiError::Unauthorized("not a bearer token"))?;
+    verified(token, app)
+}
+
+fn verified(token: &str, app: &AppState) -> Result<Caller, ApiError> {
     app.tokens.verify(token).map_err(|error| {
         tracing::debug!(%error, "refused a token");
         ApiError::Unauthorized("the access token is not valid")
     })
+}
+
+/// What the name of the subprotocol begins with by which a browser tells its token.
+const BEARER_SUBPROTOCOL: &str = "bearer.";
+
+impl FromRequestParts<AppState> for LiveToken {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let header = parts
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|header| bearer(header.to_str().ok()?));
+        let named = parts.headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
+        let named = named
+            .filter_map(|names| names.to_str().ok())
+            .flat_map(|names| names.split(','));
+        let mut named = named.filter_map(|name| name.trim().strip_prefix(BEARER_SUBPROTOCOL));
+        let token = header
+            .or_else(|| named.next())
+            .ok_or(ApiError::Unauthorized("no access token was sent"))?;
+        Ok(Self(verified(token, app)?, token.into()))
+    }
 }
 
 /// The token of `Bearer TOKEN`; the scheme's case does not matter (RFC 9110, section 11.1).

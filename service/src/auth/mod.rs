@@ -8,7 +8,7 @@ mod passwords;
 mod throttle;
 mod tokens;
 
-pub use extractors::{Admin, DriverScope};
+pub use extractors::{Admin, DriverScope, LiveToken};
 pub use passwords::{PasswordError, PasswordGate};
 pub use throttle::{Attempt, Throttle};
 pub use tokens::{Caller, IssuedToken, Revocations, TokenError, TokenKeyError, TokenKeys};

@@ -9,6 +9,7 @@ mod database;
 mod faults;
 mod http;
 mod kafka;
+mod live;
 mod log;
 mod profile;
 mod reader;
@@ -20,9 +21,10 @@ pub use cache::CacheConfig;
 pub use database::DatabaseConfig;
 pub use faults::{Fault, FaultConfig};
 pub use http::HttpConfig;
-pub use kafka::KafkaConfig;
+pub use kafka::{GroupProtocol, KafkaConfig};
+pub use live::LiveConfig;
 pub use log::{LogConfig, LogFormat};
-pub use profile::{Profile, Queries, Switches};
+pub use profile::{Compression, Consuming, Profile, Queries, Switches};
 pub use reader::{ConfigError, ConfigProblem, Lookup, Secret};
 
 use reader::Reader;
@@ -40,6 +42,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Kafka.
     pub kafka: KafkaConfig,
+    /// Live clients.
+    pub live: LiveConfig,
     /// Tokens.
     pub auth: AuthConfig,
     /// Logs.
@@ -59,6 +63,7 @@ impl Config {
             database: DatabaseConfig::read(&mut reader),
             cache: CacheConfig::read(&mut reader, switches),
             kafka: KafkaConfig::read(&mut reader),
+            live: LiveConfig::read(&mut reader),
             auth: AuthConfig::read(&mut reader),
             log: LogConfig::read(&mut reader),
             faults: FaultConfig::read(&mut reader),
@@ -80,6 +85,27 @@ impl HealthConfig {
         let mut reader = Reader::new(lookup);
         let config = Self {
             http: HttpConfig::read(&mut reader),
+        };
+        reader.finish(config)
+    }
+}
+
+/// Settings of `replay`: it touches Kafka only.
+#[derive(Debug, Clone)]
+pub struct ReplayConfig {
+    /// Kafka.
+    pub kafka: KafkaConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+impl ReplayConfig {
+    /// Reads both. Errors: every mistake at once, each with its variable.
+    pub fn read(lookup: Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let config = Self {
+            kafka: KafkaConfig::read(&mut reader),
+            log: LogConfig::read(&mut reader),
         };
         reader.finish(config)
     }

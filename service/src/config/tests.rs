@@ -5,6 +5,7 @@ use std::time::Duration;
 use tiered_cache::Strategy;
 
 use super::*;
+use crate::codec::Format;
 
 const NEEDED: &[(&str, &str)] = &[
     ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/db"),
@@ -57,6 +58,85 @@ fn phase1_turns_everything_off() {
     let switches = read(&[("PROFILE", "phase1")]).expect("a valid environment").switches;
     assert!(!switches.cache_enabled && !switches.kafka_batching);
     assert_eq!((switches.queries, switches.warm_drivers), (Queries::Phase1, 0));
+    assert_eq!(
+        (
+            switches.kafka_compression,
+            switches.event_format,
+            switches.kafka_consumer
+        ),
+        (Compression::None, Format::Json, Consuming::Defaults)
+    );
+    assert!(!switches.live_filtering && !switches.live_batching && !switches.live_dedupe);
+}
+
+#[test]
+fn phase2_turns_on_all_that_makes_events_quick_and_small() {
+    let switches = Switches::preset(Profile::Phase2);
+    assert!(switches.kafka_batching && switches.live_filtering && switches.live_batching && switches.live_dedupe);
+    assert_eq!(
+        (
+            switches.kafka_compression,
+            switches.event_format,
+            switches.kafka_consumer
+        ),
+        (Compression::Lz4, Format::Protobuf, Consuming::Tuned)
+    );
+}
+
+#[test]
+fn kafka_and_live_clients_have_documented_bounds() {
+    let config = read(&[]).expect("a valid environment");
+    let KafkaConfig {
+        linger_ms,
+        queue_messages,
+        queue_kib,
+        outbox_max_rows,
+        attempts,
+        ..
+    } = config.kafka;
+    assert_eq!(
+        (linger_ms, queue_messages, queue_kib, outbox_max_rows, attempts),
+        (1, 10_000, 16_384, 100_000, 5)
+    );
+    assert_eq!(config.kafka.inbox_keep, Duration::from_hours(6));
+    assert_eq!(config.kafka.group_protocol, GroupProtocol::Classic);
+    assert_eq!(config.kafka.dead_letters(), "trip-events.DLT");
+    let live = config.live;
+    assert_eq!(
+        (
+            live.max_connections,
+            live.connects_per_s,
+            live.queue_bytes,
+            live.history_events
+        ),
+        (20_000, 4_000, 512 * 1_024, 20_000)
+    );
+    assert_eq!(
+        (live.slow, live.batch, live.ping),
+        (
+            Duration::from_secs(10),
+            Duration::from_millis(2),
+            Duration::from_secs(25)
+        )
+    );
+    let error = read(&[
+        ("KAFKA_GROUP_PROTOCOL", "clasic"),
+        ("LIVE_PING_S", "0"),
+        ("KAFKA_COMPRESSION", "lz"),
+    ])
+    .expect_err("three mistakes");
+    assert_eq!(error.0.len(), 3, "{error}");
+    assert!(message_of(&error, "KAFKA_GROUP_PROTOCOL").contains("did you mean `classic`"));
+    assert!(message_of(&error, "KAFKA_COMPRESSION").contains("lz4"));
+}
+
+#[test]
+fn replay_needs_kafka_only() {
+    let error = ReplayConfig::read(&|_| None).expect_err("Kafka is missing");
+    assert_eq!(
+        error.0.iter().map(|problem| problem.variable).collect::<Vec<_>>(),
+        ["KAFKA_BROKERS"]
+    );
 }
 
 #[test]
@@ -98,6 +178,52 @@ fn each_switch_is_settable_alone() {
             ..phase1
         }
     );
+    assert_eq!(
+        with("KAFKA_COMPRESSION", "zstd"),
+        Switches {
+            kafka_compression: Compression::Zstd,
+            ..phase1
+        }
+    );
+    assert_eq!(
+        with("KAFKA_SCHEMA", "protobuf"),
+        Switches {
+            event_format: Format::Protobuf,
+            ..phase1
+        }
+    );
+    assert_eq!(
+        with("KAFKA_CONSUMER", "tuned"),
+        Switches {
+            kafka_consumer: Consuming::Tuned,
+            ..phase1
+        }
+    );
+    for (variable, switched) in [
+        (
+            "LIVE_FILTERING",
+            Switches {
+                live_filtering: true,
+                ..phase1
+            },
+        ),
+        (
+            "LIVE_BATCHING",
+            Switches {
+                live_batching: true,
+                ..phase1
+            },
+        ),
+        (
+            "LIVE_DEDUPE",
+            Switches {
+                live_dedupe: true,
+                ..phase1
+            },
+        ),
+    ] {
+        assert_eq!(with(variable, "on"), switched, "{variable}");
+    }
     assert_eq!(
         with("CACHE_STRATEGY", "refresh-ahead"),
         Switches {

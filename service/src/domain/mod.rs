@@ -12,6 +12,7 @@ pub mod ids;
 pub mod money;
 pub mod policies;
 pub mod rating;
+pub mod regions;
 pub mod risk;
 pub mod trips;
 pub mod vehicles;

@@ -1,74 +1,72 @@
-//! The Kafka consumer: takes messages in batches, hands over each batch's drivers once, then commits.
+//! The Kafka consumer: takes messages in batches, one lane per partition, has each batch worked off, then commits.
 //!
-//! At least once: offsets are committed after the handler has succeeded, and exactly as far as it has. A message that
-//! cannot be read is counted, logged and passed over, because waiting would not make it readable.
+//! At least once: offsets are committed after the handler has committed, and exactly as far as it has. A partition
+//! whose batch fails waits and is paused when enough messages wait behind it; the others go on. A message that cannot
+//! be read, or that fails by its own fault again and again, is put aside as a dead letter.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::Utc;
 use futures_util::FutureExt;
-use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Statistics};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{DriverEventHandler, KafkaSetupError, codec};
-use crate::config::KafkaConfig;
-use crate::domain::ids::DriverId;
-use crate::errors::Cause;
-use crate::metrics::EventMetrics;
+use super::lane::{Done, Lane, LaneWork, WAITING_MAX};
+use super::membership::Membership;
+use super::producer::STATISTICS_MS;
+use super::{DeadLetters, EventHandler, KafkaSetupError};
+use crate::config::{Consuming, GroupProtocol, KafkaConfig};
+use crate::metrics::{EventMetrics, KafkaMetrics};
 
-/// Messages of one batch: enough to find a busy driver several times, few enough that the first of them need not wait
-/// long for the last to be scored.
-const BATCH: usize = 500;
-/// Pauses before the first attempts to work off a batch again: most failures are a short outage of the database.
-const RETRY: [Duration; 3] = [
-    Duration::from_millis(50),
-    Duration::from_millis(200),
-    Duration::from_secs(1),
-];
-/// The pause before every later attempt. Far below `max.poll.interval.ms` (5 min), after which the group would give
-/// this replica's partitions to another.
-const LONGEST_RETRY: Duration = Duration::from_secs(2);
-
-/// Whether this replica takes part in its group.
-#[derive(Default)]
-pub struct ConsumerState {
-    /// Partitions assigned, plus one; 0 = the group has not answered yet. One more, because a replica may rightly be
-    /// assigned none when there are more replicas than partitions.
-    assigned: AtomicUsize,
-}
-
-impl ConsumerState {
-    /// The number of partitions assigned, or `None` before the group has answered.
-    pub fn partitions(&self) -> Option<usize> {
-        self.assigned.load(Ordering::Relaxed).checked_sub(1)
-    }
-
-    fn set(&self, assigned: usize) {
-        self.assigned.store(assigned, Ordering::Relaxed);
-    }
-}
+/// Reports of lanes that may wait for the loop, which reads them at once: one for each of more partitions than a
+/// replica has.
+const REPORTS_MAX: usize = 64;
+/// Reports and messages that are taken in before the other is looked at.
+const AT_ONCE: usize = 500;
+/// A paused partition goes on when so few of its messages wait.
+const GO_ON_BELOW: usize = WAITING_MAX / 4;
 
 /// Follows the group's rebalances.
-struct GroupContext(Arc<ConsumerState>);
+struct GroupContext {
+    membership: Arc<Membership>,
+    metrics: KafkaMetrics,
+    /// Partitions that were taken away, for the loop. Held for a copy; never across an await.
+    revoked: Mutex<Vec<i32>>,
+}
 
-impl ClientContext for GroupContext {}
+impl ClientContext for GroupContext {
+    fn stats(&self, statistics: Statistics) {
+        self.metrics.consumer("consumer", &statistics);
+        if let Some(group) = &statistics.cgrp
+            && group.state == "up"
+            && group.join_state == "steady"
+        {
+            self.membership
+                .found(usize::try_from(group.assignment_size).unwrap_or_default());
+        }
+    }
+}
 
 impl ConsumerContext for GroupContext {
     // The consumer must not be asked here: at a close its last revocation may have ended the thread that would answer,
-    // and librdkafka waits for that answer without a bound. Under the eager protocol each assignment is the whole of
-    // it.
+    // and librdkafka waits for that answer without a bound.
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        self.metrics.rebalances.inc();
         match rebalance {
-            Rebalance::Assign(partitions) => self.0.set(partitions.count() + 1),
-            Rebalance::Revoke(_) | Rebalance::Error(_) => self.0.set(0),
+            Rebalance::Assign(partitions) => self.membership.assigned(partitions.count()),
+            Rebalance::Revoke(partitions) => {
+                self.membership.revoked(partitions.count());
+                let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+                revoked.extend(partitions.elements().iter().map(|element| element.partition()));
+            }
+            Rebalance::Error(_) => self.membership.lost(),
         }
         tracing::info!(?rebalance, "Kafka partitions");
     }
@@ -80,160 +78,247 @@ impl ConsumerContext for GroupContext {
     }
 }
 
-/// Messages taken from Kafka in one round.
-#[derive(Default)]
-struct Batch {
-    drivers: BTreeSet<DriverId>,
-    /// The next offset of each partition once this batch is worked off.
-    next: BTreeMap<(String, i32), i64>,
-    messages: usize,
-    /// When the messages were made, in milliseconds since 1970, as far as they tell.
-    made_ms: Vec<i64>,
-}
-
-/// Consumes trip events.
+/// Consumes events.
 pub struct Consumer {
     client: StreamConsumer<GroupContext>,
-    handler: Arc<dyn DriverEventHandler>,
-    metrics: EventMetrics,
+    topic: String,
+    work: Arc<LaneWork>,
 }
 
 impl Consumer {
-    /// Joins the group in the background; `state` follows it.
+    /// Joins the group in the background; `membership` follows it.
     pub fn new(
         config: &KafkaConfig,
-        state: Arc<ConsumerState>,
-        handler: Arc<dyn DriverEventHandler>,
-        metrics: EventMetrics,
+        consuming: Consuming,
+        membership: Arc<Membership>,
+        handler: Arc<dyn EventHandler>,
+        dead_letters: DeadLetters,
+        (metrics, kafka): (EventMetrics, KafkaMetrics),
     ) -> Result<Self, KafkaSetupError> {
-        let failed = |source| KafkaSetupError {
-            role: "consumer",
-            source,
+        let context = GroupContext {
+            membership,
+            metrics: kafka,
+            revoked: Mutex::default(),
         };
-        let client: StreamConsumer<_> = client_config(config)
-            .create_with_context(GroupContext(state))
-            .map_err(failed)?;
-        client.subscribe(&[&config.topic]).map_err(failed)?;
+        let failed = KafkaSetupError::of("consumer");
+        let client: StreamConsumer<_> = client_config(config, consuming)
+            .create_with_context(context)
+            .map_err(&failed)?;
+        client.subscribe(&[&config.topic]).map_err(&failed)?;
         Ok(Self {
             client,
-            handler,
-            metrics,
+            topic: config.topic.clone(),
+            work: Arc::new(LaneWork::new(
+                consuming,
+                config.attempts,
+                handler,
+                dead_letters,
+                metrics,
+            )),
         })
     }
 
-    /// Runs until `stop`. A batch in work is given up then: not being committed, it comes again.
+    /// Runs until `stop`. Batches in work are given up then: not being committed, they come again.
     pub async fn run(self, stop: CancellationToken) {
-        while let Some(batch) = stop.run_until_cancelled(self.next_batch()).await {
-            if stop.run_until_cancelled(self.work_off(&batch)).await.is_none() {
-                break;
-            }
-            self.commit(&batch);
-        }
+        let (reports, done) = mpsc::channel(REPORTS_MAX);
+        let mut lanes = Lanes {
+            consumer: &self,
+            open: HashMap::new(),
+            tasks: JoinSet::new(),
+            reports,
+        };
+        stop.run_until_cancelled(lanes.run(done)).await;
+        lanes.tasks.shutdown().await;
+        drop(lanes);
         self.leave().await;
     }
 
-    /// Waits for a message, then takes what is there already.
-    async fn next_batch(&self) -> Batch {
-        let mut batch = Batch::default();
-        self.take(&mut batch, self.client.recv().await);
-        while batch.messages < BATCH {
-            match self.client.recv().now_or_never() {
-                Some(message) => self.take(&mut batch, message),
-                None => break,
-            }
-        }
-        batch
-    }
-
-    fn take(&self, batch: &mut Batch, message: Result<BorrowedMessage<'_>, KafkaError>) {
-        match message {
-            Ok(message) => self.add(batch, &message),
-            // Transport errors and a topic that does not exist yet: librdkafka goes on trying by itself.
-            Err(error) => tracing::warn!(%error, "Kafka reports an error to the consumer"),
-        }
-    }
-
-    fn add(&self, batch: &mut Batch, message: &BorrowedMessage<'_>) {
-        batch.messages += 1;
-        batch.made_ms.extend(message.timestamp().to_millis());
-        batch
-            .next
-            .insert((message.topic().to_owned(), message.partition()), message.offset() + 1);
-        let schema = codec::schema(message.headers());
-        match codec::decode(&schema, message.payload().unwrap_or_default()) {
-            Ok(driver) => {
-                batch.drivers.insert(driver);
-            }
-            Err(error) => {
-                self.metrics.undecodable.inc();
-                let (partition, offset) = (message.partition(), message.offset());
-                tracing::error!(%error, partition, offset, "passed over an event");
-            }
-        }
-    }
-
-    /// Returns when the batch is worked off, however often that has to be tried.
-    async fn work_off(&self, batch: &Batch) {
-        let drivers: Vec<DriverId> = batch.drivers.iter().copied().collect();
-        let mut pauses = RETRY.into_iter();
-        let _in_work = self.metrics.begin_batch();
-        while let Err(cause) = self.handle(&drivers).await {
-            self.metrics.retries.inc();
-            tracing::warn!(%cause, drivers = drivers.len(), "events will be worked off again");
-            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_RETRY)).await;
-        }
-        self.metrics.consumed.inc_by(batch.messages as u64);
-        let now_ms = Utc::now().timestamp_millis();
-        for made_ms in &batch.made_ms {
-            // A clock that is behind the maker's sees no lag.
-            self.metrics.lag.observe((now_ms - made_ms).max(0) as f64 / 1e3);
-        }
-    }
-
-    async fn handle(&self, drivers: &[DriverId]) -> Result<(), Cause> {
-        if drivers.is_empty() {
-            Ok(())
-        } else {
-            self.handler.drivers_changed(drivers).await
-        }
-    }
-
-    fn commit(&self, batch: &Batch) {
-        if batch.next.is_empty() {
+    fn commit(&self, next: &HashMap<i32, i64>) {
+        if next.is_empty() {
             return;
         }
         let mut offsets = TopicPartitionList::new();
-        let added: KafkaResult<()> = batch.next.iter().try_for_each(|((topic, partition), next)| {
-            offsets.add_partition_offset(topic, *partition, Offset::Offset(*next))
+        let added: KafkaResult<()> = next.iter().try_for_each(|(partition, next)| {
+            offsets.add_partition_offset(&self.topic, *partition, Offset::Offset(*next))
         });
         if let Err(error) = added.and_then(|()| self.client.commit(&offsets, CommitMode::Async)) {
             tracing::warn!(%error, "offsets were not committed: these events may come again");
         }
     }
 
+    fn revoked(&self) -> Vec<i32> {
+        let mut revoked = self
+            .client
+            .context()
+            .revoked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *revoked)
+    }
+
+    fn one(&self, partition: i32) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        list
+    }
+
     /// Leaves the group.
     async fn leave(self) {
         self.client.unsubscribe();
-        super::close("consumer", self.client).await;
+        // With the work goes its producer, of dead letters.
+        super::close("consumer", (self.client, self.work)).await;
     }
 }
 
-/// Offsets are committed by hand, after the work. `fetch.wait.max.ms` is the latency of a lone event: with the default
-/// of 500 ms a score would follow its trip after 130 to 380 ms, with 10 ms after 7 to 21 ms. The topic may be made
-/// after this process has started, hence the short metadata refresh.
-fn client_config(config: &KafkaConfig) -> ClientConfig {
+/// The lanes of the partitions that this replica has.
+struct Lanes<'c> {
+    consumer: &'c Consumer,
+    open: HashMap<i32, Lane>,
+    tasks: JoinSet<()>,
+    reports: mpsc::Sender<Done>,
+}
+
+impl Lanes<'_> {
+    async fn run(&mut self, mut done: mpsc::Receiver<Done>) {
+        loop {
+            tokio::select! {
+                message = self.consumer.client.recv() => self.take_in(message).await,
+                Some(report) = done.recv() => self.settle(report, &mut done),
+                Some(ended) = self.tasks.join_next() => go_on_after(ended),
+            }
+            self.close_revoked();
+        }
+    }
+
+    /// Takes this message in, and what is there already.
+    async fn take_in(&mut self, message: Result<BorrowedMessage<'_>, KafkaError>) {
+        self.hand_over(message).await;
+        for _ in 1..AT_ONCE {
+            match self.consumer.client.recv().now_or_never() {
+                Some(message) => self.hand_over(message).await,
+                None => break,
+            }
+        }
+    }
+
+    async fn hand_over(&mut self, message: Result<BorrowedMessage<'_>, KafkaError>) {
+        let message = match message {
+            Ok(message) => message,
+            // Transport errors and a topic that does not exist yet: librdkafka goes on trying by itself.
+            Err(error) => return tracing::warn!(%error, "Kafka reports an error to the consumer"),
+        };
+        // First: a partition that was taken away and given back since begins anew, and its old lane ends with all it
+        // has.
+        self.close_revoked();
+        let (partition, work) = (message.partition(), &self.consumer.work);
+        let (tasks, reports) = (&mut self.tasks, &self.reports);
+        let lane = self
+            .open
+            .entry(partition)
+            .or_insert_with(|| Lane::open(partition, Arc::clone(work), reports.clone(), tasks));
+        if lane.hand_over(message.detach()).await >= WAITING_MAX && !lane.is_paused {
+            lane.is_paused = true;
+            self.pause(partition);
+        }
+    }
+
+    fn pause(&self, partition: i32) {
+        self.consumer.work.metrics.pauses.inc();
+        if let Err(error) = self.consumer.client.pause(&self.consumer.one(partition)) {
+            tracing::warn!(%error, partition, "a partition is not paused");
+        }
+    }
+
+    /// Commits what is worked off, by this report and those that have come meanwhile.
+    fn settle(&mut self, report: Done, done: &mut mpsc::Receiver<Done>) {
+        let mut next = HashMap::new();
+        let mut report = Some(report);
+        while let Some(done_by_lane) = report {
+            self.settle_one(&done_by_lane, &mut next);
+            report = done.try_recv().ok();
+        }
+        self.consumer.commit(&next);
+    }
+
+    fn settle_one(&mut self, report: &Done, next: &mut HashMap<i32, i64>) {
+        // A lane that was closed and opened again meanwhile knows nothing of the report of the one before.
+        let lane = self.open.get_mut(&report.partition);
+        let Some(lane) = lane.filter(|lane| lane.number == report.lane) else {
+            return;
+        };
+        next.insert(report.partition, report.next_offset);
+        lane.waiting -= report.messages;
+        if lane.is_paused && lane.waiting <= GO_ON_BELOW {
+            lane.is_paused = false;
+            self.resume(report.partition);
+        }
+    }
+
+    fn resume(&self, partition: i32) {
+        if let Err(error) = self.consumer.client.resume(&self.consumer.one(partition)) {
+            tracing::warn!(%error, partition, "a partition stays paused");
+        }
+    }
+
+    fn close_revoked(&mut self) {
+        for partition in self.consumer.revoked() {
+            if let Some(lane) = self.open.remove(&partition) {
+                lane.task.abort();
+                if lane.is_paused {
+                    // Or it would come back paused.
+                    self.resume(partition);
+                }
+            }
+        }
+    }
+}
+
+/// Lanes end when their partition is taken away. One that panics takes the service with it, which says so and is
+/// started anew: a partition without a lane would stand still unseen.
+fn go_on_after(ended: Result<(), JoinError>) {
+    if let Some(panicked) = ended.err().and_then(|ended| ended.try_into_panic().ok()) {
+        std::panic::resume_unwind(panicked);
+    }
+}
+
+/// Offsets are committed by hand, after the work. The topic may be made after this process has started, hence the short
+/// metadata refresh.
+fn client_config(config: &KafkaConfig, consuming: Consuming) -> ClientConfig {
     let mut client = ClientConfig::new();
     client
         .set("bootstrap.servers", &config.brokers)
         .set("client.id", "insurance-service")
         .set("group.id", &config.group)
-        // Both are eager, which `GroupContext` counts on.
-        .set("partition.assignment.strategy", "range,roundrobin")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
-        .set("fetch.wait.max.ms", "10")
-        .set("session.timeout.ms", "10000")
-        .set("topic.metadata.refresh.interval.ms", "2000");
+        .set("topic.metadata.refresh.interval.ms", "2000")
+        .set("statistics.interval.ms", STATISTICS_MS);
+    if consuming == Consuming::Tuned {
+        tune_fetches(&mut client);
+    }
+    match config.group_protocol {
+        // The broker says which assignor, and when a member counts as gone.
+        GroupProtocol::Consumer => client.set("group.protocol", "consumer"),
+        GroupProtocol::Classic => {
+            client.set("session.timeout.ms", "10000");
+            match consuming {
+                // A rebalance takes away only what has to move; the rest is worked on meanwhile.
+                Consuming::Tuned => client.set("partition.assignment.strategy", "cooperative-sticky"),
+                Consuming::Defaults => client.set("partition.assignment.strategy", "range,roundrobin"),
+            }
+        }
+    };
     client
+}
+
+/// The latency of a lone event: with the default of 500 ms for an empty fetch, an event that just missed one would wait
+/// 130 to 380 ms, with 10 ms 7 to 21 ms; with the default of a second before a partition with enough messages is asked
+/// again, the first event after a burst would wait as long. The queue holds a few batches.
+pub(crate) fn tune_fetches(client: &mut ClientConfig) {
+    client
+        .set("fetch.wait.max.ms", "10")
+        .set("fetch.queue.backoff.ms", "10")
+        .set("queued.min.messages", "5000")
+        .set("queued.max.messages.kbytes", "16384");
 }

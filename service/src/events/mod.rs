@@ -1,32 +1,60 @@
 //! Events on their way: from the outbox to Kafka, and from Kafka to whoever acts on them.
 //!
-//! What belongs here: moving events reliably (at least once, keyed by driver). What an event causes is a use case,
-//! given to the consumer as a [`DriverEventHandler`].
+//! What belongs here: moving events reliably (at least once, keyed by driver). How they are written is the business of
+//! the codec room; what an event causes is a use case, given to the consumer as an [`EventHandler`].
 
-mod codec;
+mod backlog;
 mod consumer;
+mod dead_letters;
+mod headers;
+mod lag;
+mod lane;
+mod membership;
 mod producer;
+mod ready;
 mod relay;
+mod replay;
 mod topic;
 
-pub use codec::CodecError;
-pub use consumer::{Consumer, ConsumerState};
+pub use backlog::Backlog;
+pub use consumer::Consumer;
+pub use dead_letters::DeadLetters;
+pub use lag::LagWatch;
+pub use membership::Membership;
 pub use producer::Publisher;
+pub use ready::ReadyEvents;
 pub use relay::Relay;
+pub use replay::{ReplayError, Replayed, replay};
 pub use topic::TopicMaker;
 
+pub(crate) use consumer::tune_fetches;
+pub(crate) use headers::schema;
+pub(crate) use producer::STATISTICS_MS;
+
 use async_trait::async_trait;
+use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
-use crate::domain::ids::DriverId;
+use crate::domain::events::Event;
 use crate::errors::Cause;
 
-/// Acts on events about drivers.
+/// Acts on events.
 #[async_trait]
-pub trait DriverEventHandler: Send + Sync + 'static {
-    /// Something happened to these drivers (each named once, whatever the number of events). MUST be repeatable: after
-    /// an error the same drivers come again, and after a crash even events that were worked off.
-    async fn drivers_changed(&self, drivers: &[DriverId]) -> Result<(), Cause>;
+pub trait EventHandler: Send + Sync + 'static {
+    /// These happened, some of them perhaps before already. MUST be repeatable: after an error the same events come
+    /// again, and after a crash even events that were worked off.
+    async fn apply(&self, events: &[&Event]) -> Result<(), HandleError>;
+}
+
+/// Why events could not be worked off.
+#[derive(Debug)]
+pub struct HandleError {
+    /// The cause, for the log and for a dead letter.
+    pub cause: Cause,
+    /// Name of the error, stable.
+    pub class: &'static str,
+    /// Whether a later attempt may succeed by itself; otherwise one of the events is at fault.
+    pub passes: bool,
 }
 
 /// Kafka could not be set up: the settings are wrong. A broker that does not answer is no such error.
@@ -37,13 +65,33 @@ pub struct KafkaSetupError {
     pub role: &'static str,
     /// Answer of librdkafka.
     #[source]
-    pub source: rdkafka::error::KafkaError,
+    pub source: KafkaError,
+}
+
+impl KafkaSetupError {
+    /// Of a client in this role.
+    pub(crate) fn of(role: &'static str) -> impl Fn(KafkaError) -> Self {
+        move |source| Self { role, source }
+    }
+}
+
+/// Asks librdkafka what it answers to a thread that waits: one of its own, which the end of the runtime does not wait
+/// for.
+pub(crate) async fn on_thread<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, KafkaError> {
+    let (told, answer) = oneshot::channel();
+    std::thread::spawn(move || {
+        // Nobody waits any more after a stop.
+        let _ = told.send(ask());
+    });
+    answer.await.unwrap_or(Err(KafkaError::Canceled))
 }
 
 /// Drops one of librdkafka's clients and returns when that is done. It waits for the broker and for threads of its own,
 /// so it gets a thread too: one of the runtime's blocking pool would be waited for at the runtime's end, without a
 /// bound.
-async fn close<C: Send + 'static>(role: &'static str, client: C) {
+pub(crate) async fn close<C: Send + 'static>(role: &'static str, client: C) {
     let (done, closed) = oneshot::channel();
     std::thread::spawn(move || {
         drop(client);

@@ -1,5 +1,6 @@
 //! Events on their way: outbox, Kafka, consumer.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -12,8 +13,10 @@ use prometheus_client::registry::Registry;
 use super::registered;
 use crate::store::Waiting;
 
-/// Upper bounds in seconds, around the goal of a second.
-const LAG_BUCKETS_S: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// Upper bounds in seconds, around the goals of 250 ms and a second.
+const LAG_BUCKETS_S: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1.0, 2.0, 5.0, 30.0,
+];
 
 /// Held handles; cheap to clone.
 #[derive(Clone)]
@@ -24,14 +27,22 @@ pub struct EventMetrics {
     pub publish_failures: Counter,
     /// Messages taken from Kafka and worked off.
     pub consumed: Counter,
-    /// Messages that could not be decoded and were passed over.
+    /// Messages that could not be decoded and were put aside.
     pub undecodable: Counter,
+    /// Messages that were put aside, because they cannot be decoded or fail again and again.
+    pub dead_letters: Counter,
+    /// Times that a partition was paused, because too many of its messages waited.
+    pub pauses: Counter,
+    /// Writes that were refused, because too many events wait for Kafka.
+    pub refused_writes: Counter,
+    /// Events that had been taken in before and changed nothing.
+    pub repeated: Counter,
     /// Drivers scored anew (several messages of one batch may be one).
     pub rescored: Counter,
     /// Attempts to work off a batch that failed and will be repeated.
     pub retries: Counter,
-    /// Since when the batch in work is in work; kept by [`EventMetrics::begin_batch`].
-    batch_began: Arc<Mutex<Option<Instant>>>,
+    /// Since when the batches in work are in work; kept by [`EventMetrics::begin_batch`].
+    began: Arc<Mutex<BatchesInWork>>,
     batch_age_s: Gauge<f64, AtomicU64>,
     partitions: Gauge,
     waiting: Gauge,
@@ -45,7 +56,7 @@ impl EventMetrics {
         let metrics = Self::counting(registry);
         registry.register(
             "trip_event_batch_age_seconds",
-            "How long the consumer has been at work on its batch; 0 between batches",
+            "How long the consumer has been at work on its oldest batch; 0 between batches",
             metrics.batch_age_s.clone(),
         );
         registry.register(
@@ -68,13 +79,20 @@ impl EventMetrics {
 
     /// A batch is in work from now on, until the answer is dropped.
     pub fn begin_batch(&self) -> BatchInWork {
-        *self.batch_began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        BatchInWork(Arc::clone(&self.batch_began))
+        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        began.last += 1;
+        let number = began.last;
+        began.open.insert(number, Instant::now());
+        BatchInWork {
+            number,
+            began: Arc::clone(&self.began),
+        }
     }
 
     /// Sets the gauges of the consumer; called when metrics are rendered.
     pub fn set_consumer(&self, partitions: Option<usize>) {
-        let began = *self.batch_began.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = began.open.values().next().copied();
         self.batch_age_s
             .set(began.map_or(0.0, |began| began.elapsed().as_secs_f64()));
         let partitions = partitions.and_then(|partitions| i64::try_from(partitions).ok());
@@ -93,9 +111,19 @@ impl EventMetrics {
             published: counter("trip_events_published", "Trip events that Kafka acknowledged"),
             publish_failures: counter("trip_event_publish_failures", "Batches that will be published again"),
             consumed: counter("trip_events_consumed", "Trip events worked off"),
-            undecodable: counter("trip_events_undecodable", "Trip events passed over because unreadable"),
+            undecodable: counter("trip_events_undecodable", "Events put aside because unreadable"),
+            dead_letters: counter("events_dead_lettered", "Events put aside as dead letters"),
+            pauses: counter(
+                "event_partition_pauses",
+                "Times that a partition had to wait for the consumer",
+            ),
+            refused_writes: counter(
+                "event_outbox_refused_writes",
+                "Writes refused because the outbox is full",
+            ),
+            repeated: counter("events_repeated", "Events that came again and changed nothing"),
             retries: counter("trip_event_batch_retries", "Batches that will be worked off again"),
-            batch_began: Arc::default(),
+            began: Arc::default(),
             batch_age_s: Gauge::default(),
             partitions: Gauge::default(),
             waiting: Gauge::default(),
@@ -113,10 +141,21 @@ impl EventMetrics {
 
 /// A batch in work.
 #[must_use = "the batch is in work until this is dropped"]
-pub struct BatchInWork(Arc<Mutex<Option<Instant>>>);
+pub struct BatchInWork {
+    number: u64,
+    began: Arc<Mutex<BatchesInWork>>,
+}
+
+/// Batches in work by number: the first is the oldest. As many as the consumer has lanes.
+#[derive(Default)]
+struct BatchesInWork {
+    last: u64,
+    open: BTreeMap<u64, Instant>,
+}
 
 impl Drop for BatchInWork {
     fn drop(&mut self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
+        began.open.remove(&self.number);
     }
 }

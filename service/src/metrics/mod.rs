@@ -8,6 +8,8 @@ mod database;
 mod events;
 mod faults;
 mod http;
+mod kafka;
+mod live;
 mod query_cache;
 mod text;
 
@@ -16,6 +18,8 @@ pub use database::DatabaseMetrics;
 pub use events::EventMetrics;
 pub use faults::FaultMetrics;
 pub use http::{HttpMetrics, RouteMetrics};
+pub use kafka::KafkaMetrics;
+pub use live::LiveMetrics;
 pub use query_cache::QueryCacheMetrics;
 pub use text::Format;
 
@@ -45,8 +49,12 @@ pub struct Metrics {
     pub cache: CacheMetrics,
     /// Results of expensive queries.
     pub queries: QueryCacheMetrics,
-    /// Kafka and the outbox.
+    /// The consumer and the outbox.
     pub events: EventMetrics,
+    /// The clients of Kafka.
+    pub kafka: KafkaMetrics,
+    /// Live clients.
+    pub live: LiveMetrics,
     /// The database's pool.
     pub database: DatabaseMetrics,
     /// Faults on purpose.
@@ -60,6 +68,8 @@ impl Default for Metrics {
         let cache = CacheMetrics::register(&mut registry);
         let queries = QueryCacheMetrics::register(&mut registry);
         let events = EventMetrics::register(&mut registry);
+        let kafka = KafkaMetrics::register(&mut registry);
+        let live = LiveMetrics::register(&mut registry);
         let database = DatabaseMetrics::register(&mut registry);
         let faults = FaultMetrics::register(&mut registry);
         Self {
@@ -68,6 +78,8 @@ impl Default for Metrics {
             cache,
             queries,
             events,
+            kafka,
+            live,
             database,
             faults,
         }

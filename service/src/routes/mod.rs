@@ -7,6 +7,7 @@ pub mod dashboard;
 pub mod drivers;
 pub mod extract;
 pub mod health;
+pub mod live;
 pub mod metrics;
 pub mod openapi;
 pub mod pricing;
@@ -101,6 +102,7 @@ impl From<WriteError> for ApiError {
                 detail: "too many writes about this driver are waiting: wait for one of them",
                 retry_after_s: 1,
             },
+            WriteError::Backlogged => Self::Unavailable(Cause::new(error)),
             WriteError::Abandoned(_) => Self::Internal(Cause::new(error)),
         }
     }

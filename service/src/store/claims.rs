@@ -11,7 +11,7 @@ use super::record::{next_version, shard};
 use super::views::{Claim, ClaimOfDriver};
 use super::{ClaimOutcome, Committed, StoreError, Writer};
 use crate::domain::claims::{ClaimChange, ClaimChanged, ClaimState, ClaimStatus, NewClaim};
-use crate::domain::events::EventName;
+use crate::domain::events::{ClaimFiled, Event, EventBody};
 use crate::domain::ids::{ClaimId, DriverId};
 
 impl Writer {
@@ -61,22 +61,38 @@ impl Writer {
         claim: Claim,
     ) -> Result<Committed<ClaimOfDriver>, StoreError> {
         settle_totals(&mut tx, driver_id, before, &claim).await?;
-        let event = ClaimChanged {
-            driver_id,
-            claim_id: claim.id,
-            version,
-            status: claim.status,
-            amount_cents: claim.amount_cents,
+        let event = match before {
+            None => filed(driver_id, version, &claim),
+            Some(_) => changed(driver_id, version, &claim),
         };
-        let notes = self.notes(EventName::ClaimChanged);
-        let invalidation = notes.put(&mut tx, driver_id, &event).await?;
+        let noted = self.notes().put(&mut tx, &[Event::of_now(event)]).await?;
         tx.commit().await.doing("commit a claim")?;
         Ok(Committed {
             value: ClaimOfDriver { driver_id, claim },
             version,
-            invalidation,
+            noted,
         })
     }
+}
+
+fn filed(driver_id: DriverId, version: i64, claim: &Claim) -> EventBody {
+    EventBody::ClaimFiled(ClaimFiled {
+        driver_id,
+        claim_id: claim.id,
+        version,
+        amount_cents: claim.amount_cents,
+        occurred_on: claim.occurred_on,
+    })
+}
+
+fn changed(driver_id: DriverId, version: i64, claim: &Claim) -> EventBody {
+    EventBody::ClaimChanged(ClaimChanged {
+        driver_id,
+        claim_id: claim.id,
+        version,
+        status: claim.status,
+        amount_cents: claim.amount_cents,
+    })
 }
 
 async fn insert(conn: &mut PgConnection, id: DriverId, new: &NewClaim) -> Result<Claim, StoreError> {

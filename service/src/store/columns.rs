@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Versioned;
 use crate::domain::claims::ClaimStatus;
 use crate::domain::drivers::DriverStatus;
-use crate::domain::events::EventName;
+use crate::domain::events::{EventId, EventName};
 use crate::domain::ids::{ClaimId, DriverId, TripId, UserRole};
 use crate::domain::money::Cents;
 use crate::domain::policies::Coverage;
@@ -51,6 +51,7 @@ columns! {
     DriverId: i64, id => id.0, number => Self(number);
     ClaimId: i64, id => id.0, number => Self(number);
     TripId: Uuid, id => id.0, uuid => Self(uuid);
+    EventId: Uuid, id => id.0, uuid => Self(uuid);
     Cents: i64, cents => cents.0, number => Self(number);
     // In hundredths of a point, so that sums are exact.
     RiskScore: i32, score => score.hundredths(), points_x100 => Self::from_hundredths(points_x100);

@@ -8,7 +8,7 @@ use super::record::shard;
 use super::views::Driver;
 use super::{Committed, StoreError, Versioned, Writer};
 use crate::domain::drivers::{DriverChange, DriverStatus, DriverUpdated};
-use crate::domain::events::EventName;
+use crate::domain::events::{Event, EventBody};
 use crate::domain::ids::DriverId;
 
 impl Writer {
@@ -30,13 +30,14 @@ impl Writer {
             version,
             status: driver.status,
         };
-        let invalidation = self.notes(EventName::DriverUpdated).put(&mut tx, id, &event).await?;
+        let event = Event::of_now(EventBody::DriverUpdated(event));
+        let noted = self.notes().put(&mut tx, &[event]).await?;
         count_active(&mut tx, id, before, driver.status).await?;
         tx.commit().await.doing("commit the change of a driver")?;
         Ok(Some(Committed {
             value: driver,
             version,
-            invalidation,
+            noted,
         }))
     }
 }

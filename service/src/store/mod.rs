@@ -13,6 +13,7 @@ use chrono::{NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::domain::claims::ClaimError;
+use crate::domain::events::EventId;
 use crate::domain::ids::DriverId;
 
 #[macro_use]
@@ -26,6 +27,8 @@ mod columns;
 mod connect;
 mod drivers;
 mod error;
+pub mod inbox;
+pub mod live_streams;
 pub mod outbox;
 pub mod page;
 mod phase1;
@@ -41,6 +44,7 @@ pub use connect::{
     DatabaseProbe, WAITING_COUNTED_MAX, Waiting, connect, connect_unbounded, migrate, open, refuse_transaction_pooling,
 };
 pub use error::StoreError;
+pub use outbox::Noted;
 pub use page::{DriverKey, Page, PageRequest, TripKey};
 pub use phase1::Phase1Store;
 pub(crate) use record::shard;
@@ -136,12 +140,32 @@ pub trait Store: Send + Sync {
         page: &PageRequest<TripKey>,
     ) -> Result<Option<Versioned<Page<Trip, TripKey>>>, StoreError>;
 
-    /// Scores a driver anew and stores the score. The version grows only if the score or its exposure changed, so doing
-    /// it twice is harmless. `None`: there is no such driver.
-    async fn rescore(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError>;
+    /// Takes in events about drivers: those that were not taken in before have their drivers scored anew, in the
+    /// transaction that notes them. After an error any part of the events may have been taken in; they may be given
+    /// again.
+    async fn take_in(&self, events: &[(EventId, DriverId)]) -> Result<TakenIn, StoreError>;
 
     /// The drivers with most trips, most first, at most `limit`: whom to warm a cache for.
     async fn busiest_drivers(&self, limit: i64) -> Result<Vec<DriverId>, StoreError>;
+}
+
+/// Effects of events that were taken in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TakenIn {
+    /// Events that had not been taken in before.
+    pub fresh: usize,
+    /// Drivers whose scores, or the exposures behind them, are others.
+    pub changed: Vec<DriverId>,
+    /// The rows of the outbox that tell of other scores.
+    pub events: Vec<i64>,
+}
+
+impl TakenIn {
+    fn add(&mut self, other: Self) {
+        self.fresh += other.fresh;
+        self.changed.extend(other.changed);
+        self.events.extend(other.events);
+    }
 }
 
 /// The day that the dashboard takes for today, in UTC.

@@ -11,8 +11,9 @@ use uuid::Uuid;
 use super::ask::Ask as _;
 use super::cache_outbox::interval;
 use super::error::Doing as _;
+use super::outbox::Noted;
 use super::{Committed, SHARDS, StoreError, Writer};
-use crate::domain::events::EventName;
+use crate::domain::events::Event;
 use crate::domain::ids::{DriverId, TripId};
 use crate::domain::trips::{NewTrip, SEVERITY_UNKNOWN, TripRecorded};
 
@@ -50,7 +51,7 @@ impl Writer {
         Ok(TripOutcome::Recorded(Committed {
             value: known.trip_id,
             version: known.version,
-            invalidation: None,
+            noted: Noted::default(),
         }))
     }
 
@@ -74,15 +75,14 @@ impl Writer {
         }
         insert_events(&mut tx, &recorded).await?;
         add_to_exposure(&mut tx, &recorded).await?;
-        let notes = self.notes(EventName::TripRecorded);
-        let invalidation = notes.put(&mut tx, id, &recorded).await?;
+        let noted = self.notes().put(&mut tx, &Event::of_trip(&recorded)).await?;
         add_to_shard(&mut tx, &recorded).await?;
         add_to_day(&mut tx, &recorded).await?;
         tx.commit().await.doing("commit a trip")?;
         Ok(Committed {
             value: recorded.trip_id,
             version,
-            invalidation,
+            noted,
         })
     }
 }

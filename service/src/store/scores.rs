@@ -1,15 +1,18 @@
-//! Storing a driver's score: shared by both stores, which differ in how they find the exposure.
+//! Storing one driver's score, as the system did before the plan; the tuned store takes many at once.
 //!
 //! The order is: lock the driver, read the exposure, [`store`] the score, commit. The lock makes two rescorings of one
 //! driver, or a rescoring and a trip, happen one after the other; without it the slower of two could store the older
 //! score last.
 
-use sqlx::{FromRow, PgConnection, Postgres, Transaction};
+use std::collections::BTreeMap;
+
+use sqlx::{FromRow, PgConnection};
 
 use super::ask::Ask as _;
-use super::error::Doing as _;
+use super::outbox::Notes;
 use super::record::{next_version, shard};
-use super::{CurrentRisk, StoreError, Versioned};
+use super::{StoreError, TakenIn};
+use crate::domain::events::{Event, EventBody, EventId, RiskChanged};
 use crate::domain::ids::DriverId;
 use crate::domain::risk::{Exposure, RiskBand, RiskScore, score};
 
@@ -21,36 +24,69 @@ struct StoredScore {
     exposure: Exposure,
 }
 
-/// Locks the driver's row and gives its version. A statement of its own: one that waits for the lock would read every
-/// other table as it was before the wait.
-pub(super) async fn lock_driver(conn: &mut PgConnection, id: DriverId) -> Result<Option<i64>, StoreError> {
-    sqlx::query("SELECT version FROM drivers WHERE id = $1 FOR NO KEY UPDATE")
-        .bind(id)
-        .find_value(conn, "lock the driver")
-        .await
+/// Events by driver, both in order: everybody locks in that order.
+pub(super) fn by_driver(events: &[(EventId, DriverId)]) -> BTreeMap<DriverId, Vec<EventId>> {
+    let mut sorted = events.to_vec();
+    sorted.sort_unstable();
+    let mut by_driver: BTreeMap<DriverId, Vec<EventId>> = BTreeMap::new();
+    for (event, driver) in sorted {
+        by_driver.entry(driver).or_default().push(event);
+    }
+    by_driver
 }
 
-/// Scores `exposure`, stores the score unless it is what stands there already, and commits. The caller guarantees that
-/// this transaction holds the driver's lock, got `version` with it, and read `exposure` after it.
+/// Locks the rows of those drivers that there are, in one order. A statement of its own: one that waits for a lock
+/// would read every other table as it was before the wait.
+pub(super) async fn lock_drivers(conn: &mut PgConnection, ids: &[DriverId]) -> Result<Vec<DriverId>, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<(DriverId,)> = sqlx::query("SELECT id FROM drivers WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE")
+        .bind(ids)
+        .all(conn, "lock drivers")
+        .await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Scores `exposure` and stores the score, unless both are what stands there already. The caller guarantees that
+/// this transaction holds the driver's lock, and read `exposure` after it.
 pub(super) async fn store(
-    mut tx: Transaction<'_, Postgres>,
+    conn: &mut PgConnection,
     id: DriverId,
-    version: i64,
     exposure: Exposure,
-) -> Result<Versioned<CurrentRisk>, StoreError> {
+    notes: Notes,
+) -> Result<TakenIn, StoreError> {
     let new = score(&exposure);
-    let old = stored(&mut tx, id).await?;
-    let unchanged = old.is_some_and(|old| old.points_x100 == new && old.exposure == exposure);
-    let version = if unchanged {
-        version
-    } else {
-        replace(&mut tx, id, old, new, &exposure).await?.unwrap_or(version)
+    let old = stored(conn, id).await?;
+    if old.is_some_and(|old| old.points_x100 == new && old.exposure == exposure) {
+        return Ok(TakenIn::default());
+    }
+    let Some(version) = next_version(conn, id).await? else {
+        return Ok(TakenIn::default());
     };
-    tx.commit().await.doing("commit a risk score")?;
-    Ok(Versioned {
-        value: CurrentRisk::new(id, new, exposure),
-        version,
+    upsert(conn, id, new, &exposure).await?;
+    let before = old.map(|old| old.points_x100);
+    let events = match before {
+        Some(before) if before == new => Vec::new(),
+        _ => {
+            let noted = notes.put(conn, &[changed(id, version, new, before)]).await?;
+            move_in_shard(conn, id, before, new).await?;
+            noted.events
+        }
+    };
+    Ok(TakenIn {
+        fresh: 0,
+        changed: vec![id],
+        events,
     })
+}
+
+/// The event that tells that a driver's score is another one.
+pub(super) fn changed(driver_id: DriverId, version: i64, score: RiskScore, before: Option<RiskScore>) -> Event {
+    Event::of_now(EventBody::RiskChanged(RiskChanged {
+        driver_id,
+        version,
+        score,
+        before,
+    }))
 }
 
 async fn stored(conn: &mut PgConnection, id: DriverId) -> Result<Option<StoredScore>, StoreError> {
@@ -62,22 +98,6 @@ async fn stored(conn: &mut PgConnection, id: DriverId) -> Result<Option<StoredSc
     .bind(id)
     .find(conn, "read the stored risk score")
     .await
-}
-
-async fn replace(
-    conn: &mut PgConnection,
-    id: DriverId,
-    old: Option<StoredScore>,
-    new: RiskScore,
-    exposure: &Exposure,
-) -> Result<Option<i64>, StoreError> {
-    let version = next_version(conn, id).await?;
-    upsert(conn, id, new, exposure).await?;
-    let old = old.map(|old| old.points_x100);
-    if old != Some(new) {
-        move_in_shard(conn, id, old, new).await?;
-    }
-    Ok(version)
 }
 
 async fn upsert(conn: &mut PgConnection, id: DriverId, new: RiskScore, exposure: &Exposure) -> Result<(), StoreError> {

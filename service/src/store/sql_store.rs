@@ -35,7 +35,7 @@ breakers! {
 }
 
 /// Declares a store whose reads are the functions of the modules beside the call: `summary`, `details`, `risk`,
-/// `portfolio`, `lists` and `driver`. Each gets one connection for all of its statements.
+/// `portfolio`, `lists`, `driver` and `scoring`. Each gets one connection for all of its statements.
 macro_rules! sql_store {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
@@ -43,6 +43,7 @@ macro_rules! sql_store {
         pub struct $name {
             pool: sqlx::PgPool,
             today: Today,
+            notes: Notes,
             breakers: std::sync::Arc<Breakers>,
         }
 
@@ -52,6 +53,7 @@ macro_rules! sql_store {
                 Self {
                     pool,
                     today: Today::System,
+                    notes: Notes::default(),
                     breakers: std::sync::Arc::default(),
                 }
             }
@@ -60,6 +62,13 @@ macro_rules! sql_store {
             #[must_use]
             pub fn with_today(self, today: Today) -> Self {
                 Self { today, ..self }
+            }
+
+            /// Writes events in `format` instead of the default.
+            #[must_use]
+            pub fn with_format(self, format: Format) -> Self {
+                let notes = Notes { format, tags_of: None };
+                Self { notes, ..self }
             }
 
             async fn session(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, StoreError> {
@@ -148,13 +157,8 @@ macro_rules! sql_store {
                 leave.note(lists::trips(&mut session, id, page).await)
             }
 
-            async fn rescore(&self, id: DriverId) -> Result<Option<Versioned<CurrentRisk>>, StoreError> {
-                let mut tx = self.pool.begin().await.doing("begin rescoring a driver")?;
-                let Some(version) = scores::lock_driver(&mut tx, id).await? else {
-                    return Ok(None);
-                };
-                let exposure = risk::exposure(&mut tx, id).await?;
-                scores::store(tx, id, version, exposure).await.map(Some)
+            async fn take_in(&self, events: &[(EventId, DriverId)]) -> Result<TakenIn, StoreError> {
+                scoring::take_in(&self.pool, events, self.notes).await
             }
 
             async fn busiest_drivers(&self, limit: i64) -> Result<Vec<DriverId>, StoreError> {

@@ -7,38 +7,38 @@
 use sqlx::PgPool;
 
 use super::cache_outbox::TagsOf;
-use super::outbox::Notes;
-use crate::domain::events::EventName;
+use super::outbox::{Noted, Notes};
+use crate::codec::Format;
 
 /// Result of a committed write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed<T> {
     /// The rows as they are now.
     pub value: T,
     /// The driver's version that the write made.
     pub version: i64,
-    /// The row of `cache_outbox` that holds the invalidation; `None` when none is noted.
-    pub invalidation: Option<i64>,
+    /// The rows that tell others.
+    pub noted: Noted,
 }
 
 /// Writes to the database.
 #[derive(Debug, Clone)]
 pub struct Writer {
     pub(super) pool: PgPool,
-    tags_of: Option<TagsOf>,
+    notes: Notes,
 }
 
 impl Writer {
-    /// Over `pool`. Notes the invalidations that `tags_of` names; none without it, when there is no cache to
-    /// invalidate.
-    pub fn new(pool: PgPool, tags_of: Option<TagsOf>) -> Self {
-        Self { pool, tags_of }
+    /// Over `pool`. Notes events in this form, and the invalidations that `tags_of` names; none without it, when there
+    /// is no cache to invalidate.
+    pub fn new(pool: PgPool, format: Format, tags_of: Option<TagsOf>) -> Self {
+        Self {
+            pool,
+            notes: Notes { format, tags_of },
+        }
     }
 
-    pub(super) fn notes(&self, kind: EventName) -> Notes {
-        Notes {
-            kind,
-            tags_of: self.tags_of,
-        }
+    pub(super) fn notes(&self) -> Notes {
+        self.notes
     }
 }

@@ -349,8 +349,9 @@ impl Change {
 /// What the outbox keeps of a change: the names of the tags that it ends.
 pub fn tag_names(kind: EventName, id: DriverId) -> Vec<String> {
     let change = match kind {
-        EventName::TripRecorded => Change::TripRecorded(id),
-        EventName::ClaimChanged => Change::ClaimChanged(id),
+        EventName::TripRecorded | EventName::SafetyEvent => Change::TripRecorded(id),
+        EventName::ClaimFiled | EventName::ClaimChanged => Change::ClaimChanged(id),
+        EventName::RiskChanged => Change::DriverRescored(id),
         EventName::DriverUpdated => Change::DriverUpdated(id),
     };
     change.tags().iter().map(|tag| tag.name().to_owned()).collect()

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::WarmProgress;
 use crate::config::{Profile, Switches};
 use crate::errors::Cause;
-use crate::events::ConsumerState;
+use crate::events::Membership;
 use crate::store::DatabaseProbe;
 
 /// How long a dependency may take to answer: a balancer asks every few seconds, and gives up after about two.
@@ -144,7 +144,7 @@ pub struct Dependencies {
     /// The cache, which knows what Redis does; `None` while it is off.
     pub cache: Option<TieredCache>,
     /// The consumer's place in its group.
-    pub consumer: Arc<ConsumerState>,
+    pub consumer: Arc<Membership>,
     /// The warming at the start.
     pub warm: Arc<WarmProgress>,
 }

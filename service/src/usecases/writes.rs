@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tiered_cache::Place;
-use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::turns::{Turn, Turns};
@@ -13,6 +12,8 @@ use crate::domain::claims::{ClaimChange, ClaimError, NewClaim};
 use crate::domain::drivers::{DriverChange, DriverError};
 use crate::domain::ids::{ClaimId, DriverId, TripId};
 use crate::domain::trips::{NewTrip, TripError};
+use crate::events::{Backlog, ReadyEvents};
+use crate::metrics::EventMetrics;
 use crate::store::{ClaimOfDriver, ClaimOutcome, Committed, Driver, StoreError, TripOutcome, TripRequest, Writer};
 
 /// Something that is committed and visible.
@@ -44,6 +45,9 @@ pub enum WriteError {
     /// The request's key was given to another trip before.
     #[error("this Idempotency-Key was sent with another trip before: give each trip a key of its own")]
     KeyOfAnother,
+    /// Too many events wait for Kafka; nothing was written.
+    #[error("too many events wait for Kafka: writes are refused until it takes some")]
+    Backlogged,
     /// Too many writes about one driver at once; nothing was written.
     #[error("too many writes about this driver are waiting: wait for one of them")]
     TooMany,
@@ -60,19 +64,30 @@ pub struct Writes {
     writer: Writer,
     invalidator: Invalidator,
     confirmations: Confirmations,
-    outbox: Arc<Notify>,
+    outbox: EventsOut,
     running: TaskTracker,
     turns: Arc<Turns>,
 }
 
+/// The way of events out of the outbox, as far as writes see it.
+#[derive(Clone)]
+pub struct EventsOut {
+    /// Who publishes what is committed.
+    pub ready: ReadyEvents,
+    /// Whether too many wait.
+    pub backlog: Backlog,
+    /// Counts refusals.
+    pub metrics: EventMetrics,
+}
+
 impl Writes {
-    /// Writes by `writer`, invalidates, tells `confirmations` so, wakes the relay of events by `outbox`. A stop waits
-    /// for what runs under `running`.
+    /// Writes by `writer`, invalidates, tells `confirmations` so, hands events over by `outbox`. A stop waits for what
+    /// runs under `running`.
     pub fn new(
         writer: Writer,
         invalidator: Invalidator,
         confirmations: Confirmations,
-        outbox: Arc<Notify>,
+        outbox: EventsOut,
         running: TaskTracker,
     ) -> Self {
         Self {
@@ -163,22 +178,22 @@ impl Writes {
         T: Send + 'static,
         F: Future<Output = WriteResult<T>> + Send + 'static,
     {
+        if self.outbox.backlog.is_full() {
+            self.outbox.metrics.refused_writes.inc();
+            return Err(WriteError::Backlogged);
+        }
         self.running.spawn(write(self.clone())).await?
     }
 
     /// The order matters (docs/ARCHITECTURE.md, "One write"): answering before the invalidation would let the writer
     /// read its past.
     async fn publish<T>(&self, committed: Option<Committed<T>>, change: Change) -> Option<Written<T>> {
-        let Committed {
-            value,
-            version,
-            invalidation,
-        } = committed?;
+        let Committed { value, version, noted } = committed?;
         let applied = self.invalidator.apply([change]).await;
-        if let Some(row) = invalidation.filter(|_| applied.is_done) {
+        if let Some(row) = noted.invalidation.filter(|_| applied.is_done) {
             self.confirmations.hand_in(row);
         }
-        self.outbox.notify_one();
+        self.outbox.ready.push(noted.events);
         Some(Written {
             value,
             version,

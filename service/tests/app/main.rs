@@ -3,6 +3,7 @@
 
 mod auth;
 mod cache_admin;
+mod conformance;
 mod contract;
 mod crash;
 mod deployment;
@@ -11,6 +12,7 @@ mod fairness;
 mod guard;
 mod health;
 mod http;
+mod live;
 mod metrics;
 mod openapi;
 mod operations;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::{Scene, promtool};
+use crate::support::{Scene, eventually, promtool};
 
 fn ops(file: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../ops").join(file);
@@ -87,10 +87,21 @@ fn metrics_are_told_from_functions_labels_and_keywords() {
 #[tokio::test]
 async fn rules_and_dashboard_use_only_what_is_exported() {
     let scene = Scene::new().await;
-    let app = scene.app().set("FAULTS", "sleep:premium:1ms").start().await;
+    let app = scene.app().set("FAULTS", "sleep:premium:1ms").start_ready().await;
     // A series appears with the first thing that it counts.
     app.nobody().get("/nowhere").await.problem(404);
-    let exported = app.metrics().await;
+    let exported = eventually("Kafka's clients have told of themselves", async || {
+        let metrics = app.metrics().await;
+        let told = [
+            "kafka_consumer_offset_lag",
+            "kafka_round_trip_seconds",
+            "kafka_messages_total",
+        ];
+        told.iter()
+            .all(|name| metrics.text().contains(&format!("# TYPE {name} ")))
+            .then_some(metrics)
+    })
+    .await;
     let is_exported = |name: &str| {
         let family = name.strip_suffix("_bucket").unwrap_or(name);
         exported.text().contains(&format!("# TYPE {family} "))

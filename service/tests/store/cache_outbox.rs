@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use insurance_service::codec::Format;
 use insurance_service::domain::claims::NewClaim;
 use insurance_service::domain::drivers::DriverChange;
 use insurance_service::domain::ids::DriverId;
@@ -35,7 +36,7 @@ impl Fixture {
 
 async fn record(fixture: &Fixture, driver: i64) -> i64 {
     let recorded = fixture.writer.record_trip(DriverId(driver), &trip()).await.unwrap();
-    recorded.expect("a driver").invalidation.expect("a row")
+    recorded.expect("a driver").noted.invalidation.expect("a row")
 }
 
 #[tokio::test]
@@ -55,18 +56,23 @@ async fn every_kind_of_write_notes_what_it_ends() {
     fixture.let_time_pass().await;
     assert_eq!(
         fixture.claimed().await,
-        ["claim_changed:2", "driver_updated:3", "trip_recorded:1"]
+        ["claim_filed:2", "driver_updated:3", "trip_recorded:1"]
     );
 }
 
 #[tokio::test]
 async fn without_a_cache_nothing_is_noted() {
     let fixture = Fixture::seeded().await;
-    let writer = Writer::new(fixture.pool.clone(), None);
+    let writer = Writer::new(fixture.pool.clone(), Format::Json, None);
     let recorded = writer.record_trip(DriverId(1), &trip()).await.unwrap();
-    assert_eq!(recorded.expect("a driver").invalidation, None);
+    assert_eq!(recorded.expect("a driver").noted.invalidation, None);
     assert_eq!(fixture.number("SELECT count(*) FROM cache_outbox").await, 0);
-    assert_eq!(fixture.number("SELECT count(*) FROM event_outbox").await, 1);
+    assert_eq!(
+        fixture
+            .number("SELECT count(*) FROM event_outbox WHERE kind = 'trip_recorded'")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
 mod cache_outbox;
+mod inbox;
 mod outbox;
 mod paging;
 mod parity;

@@ -11,7 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::support::{DRIVERS, Fixture, NOBODY, as_of, trip};
+use crate::support::{DRIVERS, Fixture, NOBODY, as_of, rescore, trip};
 
 const COMPARED: usize = 150;
 const WRITTEN: usize = 40;
@@ -138,7 +138,7 @@ async fn write(fixture: &Fixture, turn: usize, id: DriverId, rng: &mut ChaCha8Rn
         ..DriverChange::default()
     };
     writer.update_driver(id, &change).await.unwrap().expect("a driver");
-    store.rescore(id).await.unwrap().expect("a driver");
+    rescore(store, id).await.expect("a driver");
 }
 
 #[tokio::test]

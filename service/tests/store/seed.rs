@@ -42,7 +42,7 @@ async fn the_same_options_give_the_same_bytes_and_others_do_not() {
     let first = seeded(options(FEW)).await;
     assert_eq!(
         first.len(),
-        16,
+        18,
         "a table is missing from the comparison, or new: {first:?}"
     );
     assert_eq!(first, seeded(options(FEW)).await);

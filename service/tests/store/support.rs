@@ -5,10 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use insurance_service::codec::Format;
+use insurance_service::domain::events::EventId;
 use insurance_service::domain::ids::DriverId;
 use insurance_service::domain::trips::{EventCounts, NewTrip};
 use insurance_service::seed::{self, SeedOptions};
-use insurance_service::store::{self, Phase1Store, Today, TunedStore, Writer};
+use insurance_service::store::{self, CurrentRisk, Phase1Store, Store, Today, TunedStore, Versioned, Writer};
 use sqlx::PgPool;
 use stack::wait::Patience;
 use stack::{Postgres, StackOptions};
@@ -119,7 +121,11 @@ impl Fixture {
         let phase1 = Phase1Store::new(pool.clone()).with_today(today);
         let tuned = TunedStore::new(pool.clone()).with_today(today);
         Self {
-            writer: Writer::new(pool.clone(), Some(|kind, id| vec![format!("{kind}:{id}")])),
+            writer: Writer::new(
+                pool.clone(),
+                Format::Protobuf,
+                Some(|kind, id| vec![format!("{kind}:{id}")]),
+            ),
             pool,
             phase1,
             tuned,
@@ -186,6 +192,12 @@ pub(crate) fn trip() -> NewTrip {
             harsh_cornering: 1,
         },
     }
+}
+
+/// Has the driver scored anew, as an event does; gives the score. `None`: there is no such driver.
+pub(crate) async fn rescore(store: &dyn Store, id: DriverId) -> Option<Versioned<CurrentRisk>> {
+    store.take_in(&[(EventId::of_now(), id)]).await.expect("taken in");
+    store.current_risk(id).await.expect("a score")
 }
 
 pub(crate) const NOBODY: DriverId = DriverId(1_000_000_000);

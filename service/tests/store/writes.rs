@@ -1,12 +1,16 @@
 //! What a write leaves behind, and a rescoring by either store.
 
+use std::collections::HashSet;
+
 use futures_util::future::join_all;
+use insurance_service::codec;
+use insurance_service::domain::events::{Event, EventBody, EventId, EventName};
 use insurance_service::domain::ids::DriverId;
 use insurance_service::domain::risk::score;
-use insurance_service::domain::trips::TripRecorded;
-use insurance_service::store::{CurrentRisk, Store, outbox};
+use insurance_service::store::outbox::{self, Which};
+use insurance_service::store::{CurrentRisk, Store};
 
-use crate::support::{Fixture, NOBODY, trip};
+use crate::support::{Fixture, NOBODY, rescore, trip};
 
 const DRIVER: DriverId = DriverId(17);
 
@@ -39,13 +43,30 @@ async fn a_trip_moves_the_version_the_totals_and_the_outbox_together() {
         assert_eq!(after.distance_m, summary.distance_m + 20_123);
         assert_eq!(after.safety_events, summary.safety_events + 7);
 
-        let batch = outbox::claim(&fixture.pool, 10).await.unwrap();
-        let event: TripRecorded = serde_json::from_value(batch.events()[0].payload.clone()).unwrap();
+        let batch = outbox::claim(&fixture.pool, Which::Rows(receipt.noted.events))
+            .await
+            .unwrap();
+        let events: Vec<Event> = batch
+            .events()
+            .iter()
+            .map(|event| codec::decode(&event.schema, &event.body).unwrap())
+            .collect();
+        let EventBody::TripRecorded(recorded) = &events[0].body else {
+            panic!("the trip is told first: {events:?}");
+        };
         assert_eq!(
-            (event.driver_id, event.trip_id, event.version),
+            (recorded.driver_id, recorded.trip_id, recorded.version),
             (DRIVER, receipt.value, receipt.version)
         );
-        assert_eq!(event.trip, trip());
+        assert_eq!(recorded.trip, trip());
+        let noticed = events[1..].iter().map(|event| event.body.name());
+        assert_eq!(
+            noticed.collect::<Vec<_>>(),
+            [EventName::SafetyEvent; 4],
+            "one for each kind"
+        );
+        let names: HashSet<EventId> = events.iter().map(|event| event.id).collect();
+        assert_eq!(names.len(), events.len(), "each has a name of its own");
         batch.done().await.unwrap();
     }
 }
@@ -56,7 +77,7 @@ async fn a_trip_of_nobody_writes_nothing() {
     let trips = fixture.number("SELECT count(*) FROM trips").await;
     assert_eq!(fixture.writer.record_trip(NOBODY, &trip()).await.unwrap(), None);
     for store in [&fixture.phase1 as &dyn Store, &fixture.tuned] {
-        assert_eq!(store.rescore(NOBODY).await.unwrap(), None);
+        assert_eq!(rescore(store, NOBODY).await, None);
     }
     assert_eq!(fixture.number("SELECT count(*) FROM trips").await, trips);
     assert_eq!(fixture.number("SELECT count(*) FROM event_outbox").await, 0);
@@ -88,7 +109,7 @@ async fn rescoring_follows_the_record_and_is_idempotent() {
             .await
             .unwrap()
             .expect("a driver");
-        let rescored = store.rescore(DRIVER).await.unwrap().expect("a driver");
+        let rescored = rescore(store, DRIVER).await.expect("a driver");
         assert_eq!(rescored.version, receipt.version + 1);
         assert!(rescored.value.points > before.value.points);
         assert_eq!(rescored.value.exposure.trips, before.value.exposure.trips + 1);
@@ -96,7 +117,7 @@ async fn rescoring_follows_the_record_and_is_idempotent() {
         assert_eq!(CurrentRisk::new(DRIVER, score, rescored.value.exposure), rescored.value);
 
         assert_eq!(store.current_risk(DRIVER).await.unwrap().as_ref(), Some(&rescored));
-        assert_eq!(store.rescore(DRIVER).await.unwrap(), Some(rescored));
+        assert_eq!(rescore(store, DRIVER).await, Some(rescored));
     }
 }
 
@@ -105,8 +126,8 @@ async fn a_seeded_score_is_what_rescoring_gives() {
     let fixture = Fixture::seeded().await;
     for id in (1..=30).map(DriverId) {
         let seeded = fixture.tuned.current_risk(id).await.unwrap();
-        assert_eq!(fixture.phase1.rescore(id).await.unwrap(), seeded);
-        assert_eq!(fixture.tuned.rescore(id).await.unwrap(), seeded);
+        assert_eq!(rescore(&fixture.phase1, id).await, seeded);
+        assert_eq!(rescore(&fixture.tuned, id).await, seeded);
     }
 }
 
@@ -129,7 +150,7 @@ async fn concurrent_writers_lose_nothing() {
             .await
             .unwrap()
             .expect("a driver");
-        store.rescore(id).await.unwrap().expect("a driver");
+        rescore(store, id).await.expect("a driver");
         (id, receipt.version)
     };
     let mut versions = join_all((0..40).map(one)).await;
@@ -147,7 +168,12 @@ async fn concurrent_writers_lose_nothing() {
         let tuned = fixture.tuned.current_risk(id).await.unwrap();
         assert_eq!(fixture.phase1.current_risk(id).await.unwrap(), tuned);
     }
-    assert_eq!(fixture.number("SELECT count(*) FROM event_outbox").await, 40);
+    assert_eq!(
+        fixture
+            .number("SELECT count(*) FROM event_outbox WHERE kind = 'trip_recorded'")
+            .await,
+        40
+    );
 }
 
 /// Interleaving:
@@ -169,7 +195,7 @@ async fn a_rescoring_that_waited_for_a_writer_sees_what_it_wrote() {
         .unwrap();
 
     let store = fixture.tuned.clone();
-    let rescoring = tokio::spawn(async move { store.rescore(DRIVER).await });
+    let rescoring = tokio::spawn(async move { rescore(&store, DRIVER).await });
     fixture.until_somebody_waits_for_a_lock().await;
 
     sqlx::query("UPDATE driver_exposure SET claims = claims + 3 WHERE driver_id = $1")
@@ -178,7 +204,7 @@ async fn a_rescoring_that_waited_for_a_writer_sees_what_it_wrote() {
         .await
         .unwrap();
     writer.commit().await.unwrap();
-    let rescored = rescoring.await.unwrap().unwrap().expect("a driver");
+    let rescored = rescoring.await.unwrap().expect("a driver");
     assert_eq!(rescored.value.exposure.claims, before.value.exposure.claims + 3);
     assert!(rescored.value.points > before.value.points);
     assert_eq!(rescored.version, before.version + 2);

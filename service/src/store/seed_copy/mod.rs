@@ -22,8 +22,8 @@ pub(crate) use tables::{
 
 /// Every table that a load fills. All must be named at once, because they refer to each other.
 const CLEAR: &str = "TRUNCATE drivers, vehicles, policies, trips, safety_events, claims, risk_scores, driver_exposure,
-                              portfolio_shards, portfolio_daily, portfolio_claims, event_outbox, cache_outbox,
-                              trip_requests, token_revocations, users
+                              portfolio_shards, portfolio_daily, portfolio_claims, event_outbox, event_inbox,
+                              cache_outbox, trip_requests, token_revocations, users
                      RESTART IDENTITY";
 
 /// Secondary indexes and foreign keys, with the statements that take them down and put them up again: indexes before

@@ -36,16 +36,3 @@ pub(super) async fn read(conn: &mut PgConnection, id: DriverId) -> Result<Option
 pub(super) fn stored_or_unrecorded(stored: Option<RiskScore>) -> RiskScore {
     stored.unwrap_or_else(|| score(&Exposure::default()))
 }
-
-/// The exposure that writers keep; nothing yet for a driver who was never written about.
-pub(super) async fn exposure(conn: &mut PgConnection, id: DriverId) -> Result<Exposure, StoreError> {
-    let kept = sqlx::query(
-        "SELECT trips, distance_m, night_distance_m, speeding, harsh_braking, harsh_acceleration,
-                harsh_cornering, claims
-           FROM driver_exposure WHERE driver_id = $1",
-    )
-    .bind(id)
-    .find(conn, "read a driver's exposure")
-    .await?;
-    Ok(kept.unwrap_or_default())
-}

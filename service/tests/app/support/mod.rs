@@ -10,17 +10,23 @@
 
 mod app;
 mod client;
+mod kafka;
+mod live;
 mod metrics;
 mod process;
 mod programs;
+mod python;
 mod servers;
 mod tokens;
 
 pub(crate) use app::{App, AppBuilder};
 pub(crate) use client::{Answer, Client};
+pub(crate) use kafka::{messages, publish};
+pub(crate) use live::LiveClient;
 pub(crate) use metrics::Metrics;
 pub(crate) use process::{Process, executable};
 pub(crate) use programs::promtool;
+pub(crate) use python::python_program;
 pub(crate) use servers::{DRIVERS, Scene};
 pub(crate) use tokens::{JWT_SECRET, Token};
 
