@@ -23,7 +23,6 @@ impl Region {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_possible_wrap,
-            clippy::cast_sign_loss,
             reason = "the remainder is from 0 to 3"
         )]
         let place = id.0.rem_euclid(Self::ALL.len() as i64) as usize;

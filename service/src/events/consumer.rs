@@ -12,7 +12,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::{ClientConfig, Statistics};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -64,7 +64,7 @@ impl ConsumerContext for GroupContext {
             Rebalance::Revoke(partitions) => {
                 self.membership.revoked(partitions.count());
                 let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-                revoked.extend(partitions.elements().iter().map(|element| element.partition()));
+                revoked.extend(partitions.elements().iter().map(TopicPartitionListElem::partition));
             }
             Rebalance::Error(_) => self.membership.lost(),
         }

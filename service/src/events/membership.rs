@@ -26,7 +26,7 @@ impl Membership {
         self.with(|partitions| {
             *partitions = partitions
                 .and_then(|had| had.checked_sub(fewer))
-                .filter(|left| *left > 0)
+                .filter(|left| *left > 0);
         });
     }
 

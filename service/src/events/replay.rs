@@ -82,7 +82,9 @@ async fn run(
         let batch = next_batch(&consumer, &mut spans, most)
             .await
             .ok_or(ReplayError::Silent { left })?;
-        batch.iter().for_each(|letter| tell(&shown(letter)));
+        for letter in &batch {
+            tell(&shown(letter));
+        }
         if !dry_run {
             send_back(&publisher, &batch, &config.topic).await?;
             commit(&consumer, &topic, &spans)?;

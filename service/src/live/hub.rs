@@ -203,15 +203,14 @@ impl HubRole {
         shards.extend(self.start_shards(&history));
         self.hub.open(shards.clone());
         loop {
-            match self.source.next_batch().await {
-                Ok(batch) => deliver(shards, batch).await,
-                Err(super::source::BegunAnew) => {
-                    tracing::warn!("the topic was begun anew: live clients are told to load anew");
-                    let history = self.source.open_again().await;
-                    for shard in shards.iter() {
-                        shard.order(Order::Restart(Box::new(history.clone()))).await;
-                    }
-                }
+            if let Ok(batch) = self.source.next_batch().await {
+                deliver(shards, batch).await;
+                continue;
+            }
+            tracing::warn!("the topic was begun anew: live clients are told to load anew");
+            let history = self.source.open_again().await;
+            for shard in shards.iter() {
+                shard.order(Order::Restart(Box::new(history.clone()))).await;
             }
         }
     }

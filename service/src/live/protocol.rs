@@ -2,6 +2,8 @@
 //!
 //! docs/SERVICE.md, "Live clients", is the description for clients.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::LiveEvent;
@@ -104,7 +106,8 @@ pub(super) fn events_frame<'e>(events: impl Iterator<Item = (&'e LiveEvent, u64)
             text.push(',');
         }
         if stands_for > 1 {
-            text.push_str(&format!("{{\"merged\":{stands_for},"));
+            // Writing to a string does not fail.
+            let _ = write!(text, "{{\"merged\":{stands_for},");
             text.push_str(event.json.strip_prefix('{').unwrap_or(&event.json));
         } else {
             text.push_str(&event.json);

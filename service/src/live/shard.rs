@@ -476,7 +476,9 @@ fn frames(from: &Position, events: &[&LiveEvent], end: &Position) -> Vec<Frame> 
             frames.push(frame(&some, end));
         } else if bytes > FRAME_BYTES {
             let here = position.get_or_insert_with(|| from.clone());
-            some.iter().for_each(|event| here.pass(event.partition, event.offset));
+            for event in &some {
+                here.pass(event.partition, event.offset);
+            }
             frames.push(frame(&some, here));
             some.clear();
             bytes = 0;

@@ -21,7 +21,7 @@ const WRITE_MAX_BYTES: usize = 1024 * 1024;
 /// Events about drivers as they happen, over a WebSocket; docs/SERVICE.md has the messages. An administrator may watch
 /// everything, a driver that driver. A browser, which cannot send the header, names the subprotocols `live.v1` and
 /// `bearer.TOKEN`.
-#[utoipa::path(get, path = "/live", operation_id = "live", tag = "live", security(("token" = [])),
+#[utoipa::path(get, path = "/live", operation_id = "live_events", tag = "live", security(("token" = [])),
     responses((status = 101, description = "The WebSocket"),
         (status = 426, description = "Not a WebSocket handshake")))]
 pub async fn watch(

@@ -67,9 +67,9 @@ pub(super) async fn store(
     let events = match before {
         Some(before) if before == new => Vec::new(),
         _ => {
-            let noted = notes.put(conn, &[changed(id, version, new, before)]).await?;
+            let put = notes.put(conn, &[changed(id, version, new, before)]).await?;
             move_in_shard(conn, id, before, new).await?;
-            noted.events
+            put.events
         }
     };
     Ok(TakenIn {

@@ -137,7 +137,7 @@ fn routes(claim: i64) -> Vec<Route> {
         route("claim_report", "POST", "/drivers/1/claims", 201, 201).with(new_claim),
         route("claim_update", "PATCH", &format!("/claims/{claim}"), 200, 403).with(json!({"amount_cents": 7_000})),
         // A plain request: the handshake is what is missing.
-        route("live", "GET", "/live", 426, 426).for_all_drivers(),
+        route("live_events", "GET", "/live", 426, 426).for_all_drivers(),
         route("cache_stats", "GET", "/admin/cache/stats", 200, 403),
         route("cache_flush", "POST", "/admin/cache/flush", 200, 403).with(json!({"driver": 2})),
         route("cache_warm", "POST", "/admin/cache/warm", 202, 403).with(json!({"drivers": 1})),
