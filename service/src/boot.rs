@@ -345,6 +345,7 @@ impl Parts {
             topic: kafka.topic.clone(),
             ready: self.events_out.ready.clone(),
             backlog: self.events_out.backlog.clone(),
+            in_flight: config.database.share_of_events(),
             metrics: events.clone(),
         };
         let rescore = Rescore::new(
@@ -355,7 +356,7 @@ impl Parts {
         );
         let consumer = Consumer::new(
             kafka,
-            config.switches.kafka_consumer,
+            (config.switches.kafka_consumer, config.database.share_of_events()),
             Arc::clone(&self.consumer),
             Arc::new(rescore),
             DeadLetters::new(publisher, kafka, events.clone()),

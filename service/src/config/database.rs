@@ -6,6 +6,8 @@ use super::address;
 use super::reader::{Reader, Secret, whole_from_1};
 
 const DEFAULT_POOL_SIZE: u32 = 20;
+/// A fifth of the default pool; more of them would only wait for each other in Postgres.
+const SHARE_OF_EVENTS_MAX: usize = 4;
 const DEFAULT_LOCK_TIMEOUT_MS: u64 = 2_000;
 const DEFAULT_STATEMENT_TIMEOUT_MS: u64 = 8_000;
 
@@ -29,6 +31,12 @@ pub struct DatabaseConfig {
 }
 
 impl DatabaseConfig {
+    /// Connections that one role of events may hold at once: a fifth of the pool and four at most, so that requests keep
+    /// the rest however small it is.
+    pub fn share_of_events(&self) -> usize {
+        usize::try_from(self.pool_size / 5).map_or(SHARE_OF_EVENTS_MAX, |fifth| fifth.clamp(1, SHARE_OF_EVENTS_MAX))
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let url = reader.required("DATABASE_URL", "postgres://user:password@127.0.0.1:5432/insurance");
         if let Some(problem) = url_problem(&url) {

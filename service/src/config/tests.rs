@@ -37,6 +37,14 @@ fn message_of(error: &ConfigError, variable: &str) -> String {
 }
 
 #[test]
+fn events_hold_a_part_of_the_pool_however_small_it_is() {
+    for (size, share) in [("1", 1), ("4", 1), ("10", 2), ("20", 4), ("1000", 4)] {
+        let config = read(&[("DATABASE_POOL_SIZE", size)]).expect("a valid environment");
+        assert_eq!(config.database.share_of_events(), share, "{size}");
+    }
+}
+
+#[test]
 fn defaults_are_the_documented_ones() {
     let config = read(&[]).expect("a valid environment");
     assert_eq!(config.switches, Switches::preset(Profile::Phase2));

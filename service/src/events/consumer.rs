@@ -86,10 +86,11 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Joins the group in the background; `membership` follows it.
+    /// Joins the group in the background; `membership` follows it. Each of the batches `in_work` at the same time has a
+    /// database connection.
     pub fn new(
         config: &KafkaConfig,
-        consuming: Consuming,
+        (consuming, in_work): (Consuming, usize),
         membership: Arc<Membership>,
         handler: Arc<dyn EventHandler>,
         dead_letters: DeadLetters,
@@ -109,7 +110,7 @@ impl Consumer {
             client,
             topic: config.topic.clone(),
             work: Arc::new(LaneWork::new(
-                consuming,
+                (consuming, in_work),
                 config.attempts,
                 handler,
                 dead_letters,

@@ -22,8 +22,6 @@ pub(super) const WAITING_MAX: usize = 2_000;
 /// Messages of one batch: enough to find a busy driver several times, few enough that the first of them need not wait
 /// long for the last to be scored.
 const BATCH: usize = 500;
-/// Batches in work at the same time: a fifth of the default pool, so that requests keep the rest.
-const CONCURRENCY: usize = 4;
 /// Pauses before the first attempts to work off a batch again: most failures are a short outage of the database.
 const RETRY: [Duration; 3] = [
     Duration::from_millis(50),
@@ -123,8 +121,9 @@ pub(super) struct LaneWork {
 }
 
 impl LaneWork {
+    /// With so many batches in work at the same time, at most.
     pub(super) fn new(
-        consuming: Consuming,
+        (consuming, in_work): (Consuming, usize),
         attempts: u64,
         handler: Arc<dyn EventHandler>,
         dead_letters: DeadLetters,
@@ -138,7 +137,7 @@ impl LaneWork {
             attempts,
             handler,
             dead_letters,
-            places: Semaphore::new(CONCURRENCY),
+            places: Semaphore::new(in_work),
             metrics,
         }
     }

@@ -29,9 +29,6 @@ const OVERDUE: Duration = Duration::from_secs(2);
 /// Pause after a failure: Kafka or Postgres is away, and asking in a loop would only add to it.
 const BACK_OFF: Duration = Duration::from_millis(500);
 
-/// Batches that wait for their acknowledgement or their commit at the same time: each has a database connection.
-const IN_FLIGHT: usize = 4;
-
 /// A claimed batch whose messages are queued.
 struct Begun {
     batch: ClaimedBatch,
@@ -50,6 +47,9 @@ pub struct Relay {
     pub ready: ReadyEvents,
     /// Who is told when too many wait.
     pub backlog: Backlog,
+    /// Batches that wait for their acknowledgement or their commit at the same time, at most: each has a database
+    /// connection.
+    pub in_flight: usize,
     /// What is counted.
     pub metrics: EventMetrics,
 }
@@ -91,7 +91,7 @@ impl Relay {
     async fn drain_ready(&self, until: Instant) -> Result<(), Cause> {
         let (mut open, mut outcome) = (FuturesUnordered::new(), Ok(()));
         loop {
-            let goes_on = outcome.is_ok() && Instant::now() < until && open.len() < IN_FLIGHT;
+            let goes_on = outcome.is_ok() && Instant::now() < until && open.len() < self.in_flight;
             let rows = if goes_on {
                 self.ready.take(usize::from(BATCH))
             } else {
