@@ -160,7 +160,13 @@ fn the_shipped_file_is_that_of_the_reference_service() {
             "cache protocol",
             "cache warming",
             "tuned queries",
-            "Kafka batching"
+            "Kafka batching",
+            "Kafka compression",
+            "Protobuf events",
+            "tuned consumer",
+            "live filtering",
+            "live batching",
+            "live dedupe"
         ]
     );
     // A launch's own cache and topic have no part in the data set that all launches share.
