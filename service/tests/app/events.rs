@@ -214,6 +214,7 @@ async fn each_way_of_sending_and_taking_in_delivers() {
         &[("KAFKA_CONSUMER", "defaults")],
     ];
     for way in ways {
+        println!("{way:?}");
         let app = way
             .iter()
             .fold(scene.app(), |app, (variable, value)| app.set(variable, value));

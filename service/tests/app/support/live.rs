@@ -47,16 +47,15 @@ impl LiveClient {
 
     /// Subscribes, and leaves everything unread, of which the system keeps little.
     pub(crate) async fn subscribed_with_small_window(address: &str, token: &Token, wish: Value) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4_096).expect("a small buffer");
-        let stream = socket
-            .connect(address.parse().expect("an address"))
-            .await
-            .expect("connects");
-        let (socket, _) = client_async(Self::request(address, Some(token)), MaybeTlsStream::Plain(stream))
-            .await
-            .expect("let in");
-        let mut client = Self::on(socket);
+        let mut client = eventually("live clients are let in", async || {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket.set_recv_buffer_size(4_096).expect("a small buffer");
+            let stream = socket.connect(address.parse().expect("an address")).await.ok()?;
+            let request = Self::request(address, Some(token));
+            let (socket, _) = client_async(request, MaybeTlsStream::Plain(stream)).await.ok()?;
+            Some(Self::on(socket))
+        })
+        .await;
         client.subscribe(wish).await;
         client
     }

@@ -25,7 +25,8 @@ impl Metrics {
                 .and_then(|text| text.parse::<f64>().ok())
                 .expect("a value")
         };
-        self.0.lines().filter(series).map(value).sum()
+        // The sum of no numbers is -0, which is no count.
+        self.0.lines().filter(series).map(value).sum::<f64>() + 0.0
     }
 
     /// As [`Metrics::sum`], for counters.
