@@ -12,6 +12,7 @@ mod fairness;
 mod guard;
 mod health;
 mod http;
+mod kills;
 mod live;
 mod metrics;
 mod openapi;

@@ -88,18 +88,28 @@ impl Client {
         self.send(self.http.delete(format!("{}{path}", self.url))).await
     }
 
+    /// As [`Client::post`], to a service that may die meanwhile: then `None`.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = self.http.post(format!("{}{path}", self.url)).json(body);
+        self.try_send(request).await.ok()
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        self.try_send(request).await.expect("an answer")
+    }
+
+    async fn try_send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer {
+        Ok(Answer {
             status,
             headers,
-            body: response.bytes().await.expect("a body").into(),
-        }
+            body: response.bytes().await?.into(),
+        })
     }
 }
 

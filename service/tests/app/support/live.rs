@@ -32,6 +32,12 @@ impl LiveClient {
         }
     }
 
+    /// Connects to a service that may be gone, or die meanwhile: then `None`.
+    pub(crate) async fn reach(address: &str, token: &Token) -> Option<Self> {
+        let (socket, _) = connect_async(Self::request(address, Some(token))).await.ok()?;
+        Some(Self::on(socket))
+    }
+
     /// Connects as a browser does, which names its token as a subprotocol.
     pub(crate) async fn connect_as_browser(address: &str, token: &Token) -> Self {
         let mut request = format!("ws://{address}/live").into_client_request().expect("a request");
@@ -93,7 +99,12 @@ impl LiveClient {
     }
 
     pub(crate) async fn say(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.expect("sent");
+        assert!(self.try_say(text).await, "not sent: {text}");
+    }
+
+    /// Whether it was sent.
+    pub(crate) async fn try_say(&mut self, text: &str) -> bool {
+        self.socket.send(Message::text(text)).await.is_ok()
     }
 
     /// Subscribes, and gives what came before the answer.

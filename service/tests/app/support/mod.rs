@@ -21,7 +21,7 @@ mod tokens;
 
 pub(crate) use app::{App, AppBuilder};
 pub(crate) use client::{Answer, Client};
-pub(crate) use kafka::{messages, publish};
+pub(crate) use kafka::{TopicReader, messages, publish};
 pub(crate) use live::LiveClient;
 pub(crate) use metrics::Metrics;
 pub(crate) use process::{Process, executable};

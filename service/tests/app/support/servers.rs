@@ -1,5 +1,6 @@
 //! Servers shared by the tests that run at the same time, and each test's own corner of them.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -28,8 +29,12 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    async fn start() -> Self {
-        let options = StackOptions::from_env().expect("a valid stack environment");
+    /// With a broker that tells its clients to connect to `advertised`, if that is not the broker itself.
+    async fn start(advertised: Option<SocketAddr>) -> Self {
+        let options = StackOptions {
+            kafka_advertised: advertised,
+            ..StackOptions::from_env().expect("a valid stack environment")
+        };
         let stack = Stack::start(&options, &mut |line| println!("{line}"))
             .await
             .expect("servers");
@@ -52,7 +57,7 @@ impl Servers {
         if let Some(running) = shared.upgrade() {
             return running;
         }
-        let started = Arc::new(Self::start().await);
+        let started = Arc::new(Self::start(None).await);
         *shared = Arc::downgrade(&started);
         started
     }
@@ -72,7 +77,14 @@ impl Scene {
 
     /// On servers of its own, to do them harm.
     pub(crate) async fn isolated() -> Self {
-        Self::on(Arc::new(Servers::start().await)).await
+        Self::on(Arc::new(Servers::start(None).await)).await
+    }
+
+    /// On servers of its own, with Kafka behind `proxy`: its clients stay there, whatever address they know first.
+    pub(crate) async fn isolated_with_kafka_behind(proxy: &FaultProxy) -> Self {
+        let servers = Servers::start(Some(proxy.address())).await;
+        proxy.forward_to(&servers.stack.kafka.brokers());
+        Self::on(Arc::new(servers)).await
     }
 
     async fn on(servers: Arc<Servers>) -> Self {
