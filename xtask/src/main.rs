@@ -32,7 +32,12 @@ const BINARIES: &str = "LOADTEST_BIN_DIR";
 const LEAVE_OUT: &str = "STACK_TEST_NO_CONTAINERS";
 
 /// Each makes the tests of some package run in their long form.
-const LONG_FORMS: [&str; 4] = ["MEASURE_LONG", "CACHE_TESTS_LONG", "CONTRACT_TESTS_LONG", "EVENT_TESTS_LONG"];
+const LONG_FORMS: [&str; 4] = [
+    "MEASURE_LONG",
+    "CACHE_TESTS_LONG",
+    "CONTRACT_TESTS_LONG",
+    "EVENT_TESTS_LONG",
+];
 
 /// Development tasks of this repository.
 #[derive(Debug, Parser)]

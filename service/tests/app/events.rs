@@ -218,7 +218,8 @@ async fn each_way_of_sending_and_taking_in_delivers() {
         let app = way
             .iter()
             .fold(scene.app(), |app, (variable, value)| app.set(variable, value));
-        let app = app.start_ready().await;
+        // The plan's own cache may keep an old score for its whole lifetime, when a read meets a write.
+        let app = app.set("CACHE_ENABLED", "false").start_ready().await;
         record_and_wait_for_score(&app, 2).await;
         eventually("all events are published", async || {
             // The trip, what was noticed on it, and the score.
