@@ -24,6 +24,8 @@ use crate::{
 
 /// Partitions of the topic of one launch: as many as consumers could usefully share on a small machine.
 const TOPIC_PARTITIONS: i32 = 4;
+/// What a topic's name is followed by in that of its dead letters, by the convention of Spring.
+const DEAD_LETTERS: &str = ".DLT";
 
 /// Surroundings of everything that is measured by one command.
 #[derive(Clone, Copy)]
@@ -305,14 +307,17 @@ impl Room<'_> {
         Some((postgres.admin_url(), self.name.clone()))
     }
 
-    /// Drops the database, the topic and the folder.
+    /// Drops the database, the topic, that of its dead letters, which a service may have made, and the folder.
     async fn clear(self) -> Result<(), HarnessError> {
         let dropped = match &self.servers.stack.postgres {
             Some(postgres) => postgres.drop_database(&self.name).await,
             None => Ok(()),
         };
         let deleted = match &self.servers.stack.kafka {
-            Some(kafka) => kafka.delete_topic(&self.name).await,
+            Some(kafka) => {
+                let deleted = kafka.delete_topic(&self.name).await;
+                deleted.and(kafka.delete_topic(&format!("{}{DEAD_LETTERS}", self.name)).await)
+            }
             None => Ok(()),
         };
         let removed = self.folder.map_or(Ok(()), TempDir::close);
