@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::lane::{Done, Lane, LaneWork, WAITING_MAX};
 use super::membership::Membership;
 use super::producer::STATISTICS_MS;
-use super::{DeadLetters, EventHandler, KafkaSetupError};
+use super::{DeadLetters, EventHandler, KafkaSetupError, client_of};
 use crate::config::{Consuming, GroupProtocol, KafkaConfig};
 use crate::metrics::{EventMetrics, KafkaMetrics};
 
@@ -285,10 +285,8 @@ fn go_on_after(ended: Result<(), JoinError>) {
 /// Offsets are committed by hand, after the work. The topic may be made after this process has started, hence the short
 /// metadata refresh.
 fn client_config(config: &KafkaConfig, consuming: Consuming) -> ClientConfig {
-    let mut client = ClientConfig::new();
+    let mut client = client_of(config);
     client
-        .set("bootstrap.servers", &config.brokers)
-        .set("client.id", "insurance-service")
         .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -32,9 +31,7 @@ pub struct LagWatch {
 impl LagWatch {
     /// Of the configured topic and group. It connects in the background.
     pub fn new(config: &KafkaConfig, metrics: KafkaMetrics) -> Result<Self, KafkaSetupError> {
-        let client = ClientConfig::new()
-            .set("bootstrap.servers", &config.brokers)
-            .set("client.id", "insurance-service")
+        let client = super::client_of(config)
             .set("group.id", &config.group)
             .set("enable.auto.commit", "false")
             .create()

@@ -32,9 +32,11 @@ pub(crate) use headers::schema;
 pub(crate) use producer::STATISTICS_MS;
 
 use async_trait::async_trait;
+use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
+use crate::config::KafkaConfig;
 use crate::domain::events::Event;
 use crate::errors::Cause;
 
@@ -73,6 +75,18 @@ impl KafkaSetupError {
     pub(crate) fn of(role: &'static str) -> impl Fn(KafkaError) -> Self {
         move |source| Self { role, source }
     }
+}
+
+/// Settings of every client.
+pub(crate) fn client_of(config: &KafkaConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client
+        .set("bootstrap.servers", &config.brokers)
+        .set("client.id", "insurance-service")
+        // A broker that was away is asked each second. By the default of up to ten events would be as old when it is
+        // back, and live clients who come from a replica that found it sooner would have to load anew.
+        .set("reconnect.backoff.max.ms", "1000");
+    client
 }
 
 /// Asks librdkafka what it answers to a thread that waits: one of its own, which the end of the runtime does not wait

@@ -16,7 +16,7 @@ use rdkafka::{ClientConfig, Statistics};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::KafkaSetupError;
+use super::{KafkaSetupError, client_of};
 use crate::config::{KafkaConfig, Switches};
 use crate::metrics::KafkaMetrics;
 
@@ -179,10 +179,8 @@ impl ProducerContext for Watch {
 /// With batching, messages wait for company and go out together; without, each goes out at once and alone, as before.
 /// Idempotence keeps retries of one batch from doubling messages; `acks=all` is part of it.
 fn client_config(config: &KafkaConfig, switches: Switches) -> ClientConfig {
-    let mut client = ClientConfig::new();
+    let mut client = client_of(config);
     client
-        .set("bootstrap.servers", &config.brokers)
-        .set("client.id", "insurance-service")
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("queue.buffering.max.messages", config.queue_messages.to_string())

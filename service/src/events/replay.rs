@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedMessage};
@@ -14,7 +13,7 @@ use tokio::time::timeout;
 
 use super::headers;
 use super::producer::{Outgoing, Publisher};
-use super::{KafkaSetupError, close, on_thread};
+use super::{KafkaSetupError, client_of, close, on_thread};
 use crate::config::{KafkaConfig, Profile, Switches};
 use crate::metrics::Metrics;
 
@@ -109,8 +108,7 @@ impl Span {
 }
 
 fn consumer(config: &KafkaConfig) -> Result<StreamConsumer, KafkaSetupError> {
-    ClientConfig::new()
-        .set("bootstrap.servers", &config.brokers)
+    client_of(config)
         .set("client.id", "insurance-service replay")
         .set("group.id", format!("{}.replay", config.group))
         .set("enable.auto.commit", "false")

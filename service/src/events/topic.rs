@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -30,9 +29,7 @@ pub struct TopicMaker {
 impl TopicMaker {
     /// For the configured topic. It connects in the background.
     pub fn new(config: &KafkaConfig) -> Result<Self, KafkaSetupError> {
-        let client = ClientConfig::new()
-            .set("bootstrap.servers", &config.brokers)
-            .set("client.id", "insurance-service")
+        let client = super::client_of(config)
             .create()
             .map_err(KafkaSetupError::of("administrator"))?;
         Ok(Self {

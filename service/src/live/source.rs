@@ -22,7 +22,7 @@ use crate::codec::{self, CodecError};
 use crate::config::{Consuming, KafkaConfig, LiveConfig, Switches};
 use crate::domain::events::EventId;
 use crate::errors::Cause;
-use crate::events::{KafkaSetupError, STATISTICS_MS, on_thread, schema, tune_fetches};
+use crate::events::{KafkaSetupError, STATISTICS_MS, client_of, on_thread, schema, tune_fetches};
 use crate::metrics::{KafkaMetrics, LiveMetrics};
 use crate::store::StoreError;
 use crate::store::live_streams::{self, LiveStream};
@@ -349,9 +349,8 @@ impl Names {
 
 /// A group is named, because librdkafka asks for one; it is never joined, and nothing is committed.
 fn client_config(kafka: &KafkaConfig, switches: Switches) -> ClientConfig {
-    let mut client = ClientConfig::new();
+    let mut client = client_of(kafka);
     client
-        .set("bootstrap.servers", &kafka.brokers)
         .set("client.id", "insurance-service live")
         .set("group.id", format!("{}.live", kafka.group))
         .set("enable.auto.commit", "false")
