@@ -333,8 +333,8 @@ async fn events_of_a_driver_and_kind_are_merged_for_whoever_asks() {
 async fn a_client_that_takes_nothing_is_disconnected_and_others_miss_nothing() {
     const OF_THE_OTHER: usize = 20;
     let scene = Scene::new().await;
-    // A round is some twenty times as much as the queue holds.
-    let app = scene.app().set("LIVE_QUEUE_KIB", "16").set("LIVE_SLOW_MS", "3000");
+    // A round is some six times as much as the queue holds.
+    let app = scene.app().set("LIVE_QUEUE_KIB", "64").set("LIVE_SLOW_MS", "3000");
     let app = app.start_ready().await;
     let slow = LiveClient::subscribed_with_small_window(app.address(), &Token::admin(), json!({})).await;
     let some: Vec<_> = (0..OF_THE_OTHER).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
@@ -56,6 +57,8 @@ impl LiveClient {
         let mut client = eventually("live clients are let in", async || {
             let socket = TcpSocket::new_v4().expect("a socket");
             socket.set_recv_buffer_size(4_096).expect("a small buffer");
+            // The sender's buffer is made for some segments, and those of the loopback device have 64 KiB.
+            SockRef::from(&socket).set_tcp_mss(1_400).expect("small segments");
             let stream = socket.connect(address.parse().expect("an address")).await.ok()?;
             let request = Self::request(address, Some(token));
             let (socket, _) = client_async(request, MaybeTlsStream::Plain(stream)).await.ok()?;
