@@ -31,8 +31,8 @@ pub struct DatabaseConfig {
 }
 
 impl DatabaseConfig {
-    /// Connections that one role of events may hold at once: a fifth of the pool and four at most, so that requests keep
-    /// the rest however small it is.
+    /// Connections that one role of events may hold at once: a fifth of the pool and four at most, so that requests
+    /// keep the rest however small it is.
     pub fn share_of_events(&self) -> usize {
         usize::try_from(self.pool_size / 5).map_or(SHARE_OF_EVENTS_MAX, |fifth| fifth.clamp(1, SHARE_OF_EVENTS_MAX))
     }

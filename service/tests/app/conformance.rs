@@ -36,8 +36,8 @@ async fn echo(upgrade: WebSocketUpgrade) -> Response {
     })
 }
 
-/// Cases of compressed messages (RFC 7692), which the service does not offer: frames are small, and compressing them would
-/// cost each client its own state and each frame its sharing.
+/// Cases of compressed messages (RFC 7692), which the service does not offer: frames are small, and compressing them
+/// would cost each client its own state and each frame its sharing.
 const COMPRESSION: [&str; 2] = ["12.*", "13.*"];
 
 /// The cases of a report, by name.

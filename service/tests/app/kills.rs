@@ -1,5 +1,6 @@
 //! Kills at random places while events flow: a replica is killed, stopped or suspended, its way to Kafka is cut or
-//! silent. Whatever it is, every acknowledged write has its effect once, and whoever watches misses and doubles nothing.
+//! silent. Whatever it is, every acknowledged write has its effect once, and whoever watches misses and doubles
+//! nothing.
 //!
 //! A normal run makes each kind of fault once, `EVENT_TESTS_LONG=1` four of each: twenty.
 
@@ -141,8 +142,8 @@ impl Shown {
     }
 }
 
-/// Watches everything, and comes back with its last position whenever its connection ends. A connection that hangs fails
-/// the test: pings come each second.
+/// Watches everything, and comes back with its last position whenever its connection ends. A connection that hangs
+/// fails the test: pings come each second.
 async fn watch(watcher: usize, shown: Arc<Mutex<Shown>>, shared: Arc<Shared>, over: CancellationToken) {
     let mut ticks = interval(WRITE_PERIOD);
     for place in watcher.. {
@@ -310,8 +311,8 @@ fn read(message: &OwnedMessage) -> (Uuid, Event) {
     (event.id.0, event)
 }
 
-/// Reads the topic until nothing more can come: all that changes a score is in the inbox, then the outbox is empty, then
-/// nothing is left to read.
+/// Reads the topic until nothing more can come: all that changes a score is in the inbox, then the outbox is empty,
+/// then nothing is left to read.
 async fn whole_topic(scene: &Scene, pool: &PgPool) -> BTreeMap<Uuid, Event> {
     let (_, topic) = scene.kafka();
     let (mut reader, mut events) = (TopicReader::new(scene, topic).await, BTreeMap::new());

@@ -326,9 +326,9 @@ async fn events_of_a_driver_and_kind_are_merged_for_whoever_asks() {
     scene.end().await;
 }
 
-/// 1. One client takes nothing: first the system's buffers fill (hence the rounds), then its queue, which overflows. 2. It
-/// is disconnected, and nothing is left of its queue. 3. Another one, with a subscription that its queue has room for,
-/// misses nothing meanwhile.
+/// 1. One client takes nothing: the system's buffers fill, then its queue, which overflows. 2. It is disconnected, and
+/// nothing is left of its queue. 3. Another one, whose queue has room for what it subscribed to, misses nothing
+/// meanwhile.
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_disconnected_and_others_miss_nothing() {
     const OF_THE_OTHER: usize = 20;
