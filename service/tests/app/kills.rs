@@ -36,6 +36,9 @@ const WRITE_PERIOD: Duration = Duration::from_millis(50);
 const ATTEMPT: Duration = Duration::from_secs(3);
 /// Faults last for, and are followed by, at most so many acknowledged writes.
 const WRITES_BETWEEN: u64 = 60;
+/// The same for a suspended replica, on which each writer waits for half of its attempts: watchers of that replica hear
+/// nothing meanwhile, and must not take it for a connection that hangs.
+const WRITES_WHILE_SUSPENDED: u64 = 8;
 
 #[derive(Debug, Clone, Copy)]
 enum Harm {
@@ -238,7 +241,8 @@ impl Fleet {
             Harm::ReplicaStopped => assert!(self.replace(place, "TERM").await, "an orderly end"),
             Harm::ReplicaSuspended => {
                 self.replicas[place].signal("STOP").await;
-                self.a_while().await;
+                let writes = self.chance.random_range(1..=WRITES_WHILE_SUSPENDED);
+                self.shared.goes_on(writes).await;
                 self.replicas[place].signal("CONT").await;
             }
             Harm::BrokerCut => self.break_kafka(Fault::Cut).await,
