@@ -12,6 +12,7 @@ use crate::html::{
     capacity::facts,
     connections, failures,
     gate::{families, how},
+    streams,
 };
 use crate::rows::Compared;
 use crate::view::View;
@@ -31,6 +32,7 @@ pub(crate) fn summary(record: &Record, report: Option<&str>) -> Vec<Block> {
     blocks.extend(endpoints(view));
     blocks.extend(failures(view));
     blocks.extend(connections(view));
+    blocks.extend(streams(view));
     blocks.extend(footer(view));
     blocks
 }
@@ -220,6 +222,13 @@ fn connections(view: View<'_>) -> Vec<Block> {
     std::iter::once(Block::Heading("Connections: p50 / p95, milliseconds".to_owned()))
         .chain(table)
         .collect()
+}
+
+/// What clients of live streams were owed and shown; nothing without any.
+fn streams(view: View<'_>) -> Vec<Block> {
+    let table = streams::table(view).map(Block::Table);
+    let heading = table.is_some().then(|| Block::Heading("Live streams".to_owned()));
+    heading.into_iter().chain(table).collect()
 }
 
 fn endpoint_row(view: View<'_>, endpoint: &str) -> Vec<Cell> {

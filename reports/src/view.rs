@@ -6,7 +6,7 @@ use measure::figures;
 use measure::metrics::{self, METRICS, Metric, Shown};
 use measure::record::{
     ALL_ENDPOINTS, ArrivalSummary, Comparison, ConnectionSummary, ConsistencySummary, EndpointSummary, Family, Limit,
-    MetricSummary, Model, Record, Subject, TargetResult, TargetVerdict, WorkloadId,
+    MetricSummary, Model, Record, StreamSummary, Subject, TargetResult, TargetVerdict, WorkloadId,
 };
 
 use crate::rows::{Compared, Target, share};
@@ -111,6 +111,12 @@ impl<'a> View<'a> {
 
     pub(crate) fn consistency(self, subject: &str) -> Option<&'a ConsistencySummary> {
         self.record.summary.get(subject)?.consistency.as_ref()
+    }
+
+    /// Live streams that clients of one subject watched, by name.
+    pub(crate) fn streams(self, subject: &str) -> impl Iterator<Item = (&'a String, &'a StreamSummary)> {
+        let summary = self.record.summary.get(subject);
+        summary.into_iter().flat_map(|summary| &summary.streams)
     }
 
     /// Names of the metrics that any round has over time, by name.

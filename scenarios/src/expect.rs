@@ -57,7 +57,8 @@ pub enum Expected {
 }
 
 impl Expected {
-    fn holds(&self, found: Option<&Value>, vars: &Vars) -> bool {
+    /// Whether what was found is as expected.
+    pub fn holds(&self, found: Option<&Value>, vars: &Vars) -> bool {
         match self {
             Self::Present => found.is_some_and(|value| !value.is_null()),
             Self::Is(wanted) => found.is_some_and(|value| same(value, wanted)),

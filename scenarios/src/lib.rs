@@ -40,6 +40,7 @@ mod template;
 pub mod testing;
 mod think_time;
 mod vars;
+mod websocket;
 mod workload;
 
 pub use ablation::{Ablation, Feature};
@@ -65,4 +66,5 @@ pub use targets::Targets;
 pub use template::Template;
 pub use think_time::ThinkTime;
 pub use vars::Vars;
+pub use websocket::{Follow, FrameShape, LiveStream};
 pub use workload::{Consistency, Dataset, Prometheus, Schedule, Workload};

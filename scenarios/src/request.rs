@@ -230,7 +230,11 @@ fn check_header_values(endpoint: &Endpoint, name: &Spanned<String>, feeders: &[F
 
 /// Feeders (by index) of which the endpoint uses a variable.
 fn used_feeders(endpoint: &Endpoint, feeders: &[Feeder]) -> Vec<usize> {
-    let used: Vec<usize> = endpoint.slots().collect();
+    feeders_of(&endpoint.slots().collect::<Vec<_>>(), feeders)
+}
+
+/// Feeders (by index) that set one of `used`.
+pub(crate) fn feeders_of(used: &[usize], feeders: &[Feeder]) -> Vec<usize> {
     let is_used = |feeder: &Feeder| feeder.slots.iter().any(|slot| used.contains(slot));
     let drawn = feeders.iter().enumerate();
     drawn
@@ -293,7 +297,7 @@ impl RawRequest {
     }
 }
 
-fn check_timeout(timeout_ms: &Spanned<u64>, findings: &mut Findings<'_>) -> u64 {
+pub(crate) fn check_timeout(timeout_ms: &Spanned<u64>, findings: &mut Findings<'_>) -> u64 {
     findings.require(*timeout_ms.get_ref() <= MAX_TIMEOUT_MS, &timeout_ms.span(), || {
         format!("`timeout_ms` is {timeout_ms}: it must be at most {MAX_TIMEOUT_MS} (an hour)")
     });
@@ -303,7 +307,7 @@ fn check_timeout(timeout_ms: &Spanned<u64>, findings: &mut Findings<'_>) -> u64 
 /// Headers that delimit the message: they follow from the body, so a workload cannot give them.
 const OF_THE_MESSAGE: [&str; 2] = ["content-length", "transfer-encoding"];
 
-fn headers(
+pub(crate) fn headers(
     raw: Named<Spanned<String>>,
     content_type: Option<&str>,
     scope: &mut Scope<'_, '_>,

@@ -9,7 +9,7 @@ use crate::source::Findings;
 ///
 /// Made once per user (a clone of what the setup left), then overwritten by each journey's draws and by what its steps
 /// take from their answers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Vars {
     values: Vec<Value>,
 }

@@ -27,6 +27,7 @@ use crate::source::{Findings, Named, Source, named};
 use crate::syntax::{check_header_name, check_path};
 use crate::think_time::RawThinkTime;
 use crate::vars::{VarNames, Vars};
+use crate::websocket::{self, LiveStream, RawLiveStream};
 
 /// The header of the reference service; another service's is given in the file.
 const DEFAULT_VERSION_HEADER: &str = "x-version";
@@ -63,6 +64,8 @@ pub struct Workload {
     pub endpoints: Vec<Endpoint>,
     /// Sequences of requests that users make; at least one has a weight.
     pub journeys: Vec<Journey>,
+    /// Live streams that clients watch meanwhile.
+    pub streams: Vec<LiveStream>,
     /// Number of variables, extracted and drawn.
     pub(crate) slots: usize,
 }
@@ -202,6 +205,8 @@ struct RawWorkload {
     endpoints: Named<RawRequest>,
     #[serde(default, deserialize_with = "named")]
     journeys: Named<RawJourney>,
+    #[serde(default, deserialize_with = "named")]
+    websocket: Named<RawLiveStream>,
 }
 
 #[derive(Default, Deserialize)]
@@ -249,6 +254,7 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
     let setup = request::check_setup(raw.setup, &raw.http, &mut names, &mut findings);
     let (feeders, files) = feeder::check(raw.feeders, source, &mut names, &mut findings);
     let handed = journey::define_handed(&raw.journeys, &mut names, &mut findings);
+    websocket::define_position(&raw.websocket, &mut names, &mut findings);
     let versioned = raw.consistency.is_some();
     let endpoints = request::check_endpoints(raw.endpoints, &raw.http, &names, &feeders, versioned, &mut findings);
     let think_times = raw.think_times.into_iter();
@@ -262,6 +268,13 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
         names: &names,
     };
     let journeys = journey::check(raw.journeys, &known, &mut findings);
+    let streams = websocket::Known {
+        endpoints: &endpoints,
+        feeders: &feeders,
+        http: &raw.http,
+        names: &names,
+    };
+    let streams = websocket::check(raw.websocket, &streams, &mut findings);
     let workload = Workload {
         name: raw
             .name
@@ -285,6 +298,7 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
         feeders,
         endpoints,
         journeys,
+        streams,
         slots: names.len(),
     };
     findings.finish(workload)

@@ -70,6 +70,16 @@ fn the_freshness_workload_reads_what_it_writes() {
     assert!(workload.mean_think_ms().abs() < f64::EPSILON);
 }
 
+/// Screens are told apart by the driver that they watch, and know a trip by the number that its upload was given.
+#[test]
+fn the_live_workload_follows_its_trips_to_the_screens() {
+    let workload = Workload::load(&shipped("workloads/live.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let stream = &workload.streams[0];
+    assert_eq!(workload.endpoints[stream.follows[0].endpoint].name, "trip_upload");
+    assert_eq!(stream.watches, stream.follows[0].about);
+    assert!(stream.position_slot.is_some() && !stream.send_again.is_empty());
+}
+
 #[test]
 fn picked_journeys_give_the_write_share() {
     let workload = phase2_mix();

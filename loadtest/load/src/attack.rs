@@ -14,7 +14,7 @@ use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    LoadError, LoadModel, Shared, Target, Timeline,
+    LoadError, LoadModel, Shared, StreamReport, Target, Timeline, Watched,
     clock::Clock,
     closed,
     failures::FailureExamples,
@@ -49,6 +49,8 @@ pub struct AttackSpec<'a> {
     pub seed: u64,
     /// Requests after which the measured phase ends; absent where time alone ends it.
     pub requests: Option<u64>,
+    /// Live streams whose clients are connected; the load closes them.
+    pub streams: Vec<Watched>,
     /// Rules of a slice of a gate; absent in an ordinary round.
     pub slice: Option<SliceRules>,
 }
@@ -78,6 +80,8 @@ pub struct LoadReport {
     pub transport: Transport,
     /// What following versions found; absent where none were seen.
     pub followed: Option<Followed>,
+    /// What clients of live streams were shown.
+    pub streams: Vec<StreamReport>,
     /// Priority of the threads that sent, as the kernel counts it.
     pub sender_priority: Option<i32>,
     /// CPU time of the thread that paced the open model.
@@ -111,6 +115,7 @@ impl Attack {
             globals,
             seed,
             requests,
+            streams,
             slice,
         } = spec;
         let names = workload.endpoint_names().into_iter().map(str::to_owned).collect();
@@ -136,6 +141,7 @@ impl Attack {
             clock: Clock::start()?,
             failures: FailureExamples::default(),
             versions: versions.map(|follow| Versions::new(follow.bound_ms, &follow.version_header)),
+            streams,
             connections: SharedConnections::default(),
             requests_left: requests.map(AtomicU64::new),
             shards: (0..senders(model)).map(|_| Mutex::new(recorder.shard())).collect(),
@@ -193,9 +199,26 @@ impl Attack {
         match &self.model {
             LoadModel::Closed(model) => {
                 let priority = closed::run(Arc::clone(&self.shared), *model).await?;
+                self.end_streams().await;
                 Ok(self.finish(priority, None))
             }
-            LoadModel::Open(model) => Ok(self.finish_paced(open::run(self.paced(model), None).await?)),
+            LoadModel::Open(model) => {
+                let paced = open::run(self.paced(model), None).await?;
+                self.end_streams().await;
+                Ok(self.finish_paced(paced))
+            }
+        }
+    }
+
+    /// Waits for messages that are owed and may still come in time, then closes the streams. Whoever does not wait for
+    /// requests in flight does not wait for these.
+    async fn end_streams(&self) {
+        for stream in &self.shared.streams {
+            tokio::select! {
+                () = stream.all_came() => (),
+                () = self.shared.abort.cancelled() => (),
+            }
+            stream.close().await;
         }
     }
 
@@ -217,6 +240,11 @@ impl Attack {
                 .finish(shards.iter().map(|shard| &**shard), shared.clock.now_us()),
             failures: shared.failures.groups(&shared.workload.endpoint_names()),
             transport: shared.target.transport(shared.workload.http.streams),
+            streams: shared
+                .streams
+                .iter()
+                .map(|stream| stream.settle(shared.clock, shared.timeline.windows))
+                .collect(),
             followed: shared.versions.as_ref().and_then(Versions::finish).map(|mut followed| {
                 for example in &mut followed.consistency.examples {
                     example.entity = shared.workload.secrets.conceal(std::mem::take(&mut example.entity));

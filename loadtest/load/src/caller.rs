@@ -148,7 +148,13 @@ impl Caller {
             let content = answer.content_bytes();
             in_flight.trace.unpacked = content.map(|content_bytes| (answer.bytes(), content_bytes));
         }
+        let times_us = (in_flight.request.intended_us, sent_us);
         in_flight.end(at_us, counted(answered, judged.as_ref().err()));
+        if judged.is_ok() {
+            for stream in &shared.streams {
+                stream.wrote(due.endpoint, &self.vars, times_us, shared.clock);
+            }
+        }
         if let (Ok(answer), Ok(()), Some(versions)) = (answered, &judged, &shared.versions) {
             let entity = rendered_entity(&mut self.entity, endpoint, &self.vars);
             follow_version(versions, endpoint, entity, answer, (sent_us, at_us));

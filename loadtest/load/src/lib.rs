@@ -24,6 +24,7 @@ mod get;
 mod globals;
 mod hop;
 mod lag;
+mod live;
 mod model;
 mod multiplex;
 mod open;
@@ -56,6 +57,7 @@ pub use failures::printable;
 pub use get::Pages;
 pub use globals::fetch_globals;
 use lag::Lag;
+pub use live::{Account, StreamReport, Watched};
 pub use model::{LoadModel, Wanted};
 pub use sender::priority_here;
 pub use slice::{SliceLoad, SliceReport, SliceTiming, drive as drive_slice};
@@ -80,6 +82,8 @@ struct Shared {
     failures: failures::FailureExamples,
     /// Present when the workload follows versions.
     versions: Option<versions::Versions>,
+    /// Live streams on which clients watch what is written.
+    streams: Vec<Watched>,
     /// Connections that users share, where HTTP/2 has several streams on each.
     connections: wire::SharedConnections,
     /// Requests of the measured phase that may still be sent; absent where nothing bounds their number.

@@ -100,6 +100,7 @@ impl<'a> SliceLoad<'a> {
             blocks: 1,
         };
         let spec = AttackSpec {
+            streams: vec![],
             workload: self.workload,
             model: &LoadModel::Open(self.model.clone()),
             schedule: &schedule,

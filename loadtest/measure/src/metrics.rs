@@ -57,6 +57,8 @@ pub enum Source {
     Load,
     /// The load path, where it follows versions (`[consistency]` of a workload).
     Versions,
+    /// The load path, where clients watch live streams (`[websocket]` of a workload).
+    Streams,
     /// The probe of Postgres.
     Postgres,
     /// The probe of Redis.
@@ -132,7 +134,7 @@ impl Metric {
     /// Whether its probe keeps it over time, which reports draw as lines.
     pub fn is_over_time(&self) -> bool {
         let changes = matches!(self.kind, Kind::Level | Kind::Counter | Kind::Rate | Kind::Ratio);
-        changes && !matches!(self.source, Source::Load | Source::Versions)
+        changes && !matches!(self.source, Source::Load | Source::Versions | Source::Streams)
     }
 
     /// The metric under which the sample `name` of a Prometheus page is kept: [`PAGE_PREFIX`] and that name. Its kind
@@ -281,8 +283,15 @@ registry! {
     SERVICE_SWITCHES_PER_S = "service.switches_per_s", "service context switches per second", PerSecond, Rate, Process,
         Neither, IfMeasured, "Context switches of the subject's threads, forced and voluntary.";
 
-    WS_LATENCY_P95_MS = "ws.latency_p95_ms", "WebSocket latency, p95", Milliseconds, Percentile, Nothing, Lower,
-        IfMeasured, "95 of 100 events arrived at their clients within this time.";
+    WS_LATENCY_P95_MS = "ws.latency_p95_ms", "WebSocket latency, p95", Milliseconds, Percentile, Streams, Lower,
+        IfMeasured,
+        "95 of 100 messages reached their clients within this time after the write was due; mean of the rounds.";
+    WS_MISSED_MESSAGES = "ws.missed_messages", "messages that clients missed", Plain, Counter, Streams, Lower,
+        IfMeasured, "Messages that clients of live streams were owed and not shown; summed over rounds.";
+    WS_DOUBLED_MESSAGES = "ws.doubled_messages", "messages that came twice", Plain, Counter, Streams, Lower,
+        IfMeasured, "Messages of live streams that came again to a client that had them; summed over rounds.";
+    WS_REORDERED_MESSAGES = "ws.reordered_messages", "messages out of order", Plain, Counter, Streams, Lower,
+        IfMeasured, "Messages of live streams that came behind a later one of their group; summed over rounds.";
     WS_BYTES_PER_MESSAGE = "ws.bytes_per_message", "WebSocket message size", Bytes, Rate, Nothing, Lower, IfMeasured,
         "Mean size of a message to a client.";
     KAFKA_THROUGHPUT_MSGS_PER_S = "kafka.throughput_msgs_per_s", "Kafka throughput", MessagesPerSecond, Rate, Nothing,

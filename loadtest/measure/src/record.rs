@@ -16,6 +16,7 @@ mod family;
 mod flow;
 mod gate;
 mod series;
+mod stream;
 mod transport;
 
 pub use baseline::{Baseline, BaselineEvidence, BaselineRun};
@@ -26,6 +27,7 @@ pub use family::Family;
 pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
 pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice, ResidentCpu};
 pub use series::{ProbeCost, Series};
+pub use stream::{Stream, StreamSummary};
 pub use transport::{Compressed, ConnectionSummary, Connections, Hops, StepTimes, Transport};
 
 /// Version of this format. A reader refuses a newer one.
@@ -329,6 +331,10 @@ pub struct Round {
     /// Results of following versions; absent where the workload follows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
+    /// Live streams that clients watched, by name; their messages are judged as an endpoint's requests are, beside the
+    /// whole mix.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<String, Stream>,
     /// CPU time of the subject over a block of a gate; absent in other runs, and where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_cpu: Option<ResidentCpu>,
@@ -477,6 +483,9 @@ pub struct Summary {
     /// Results of following versions over all rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencySummary>,
+    /// Live streams over all rounds, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<String, StreamSummary>,
     /// Failures of all rounds, warm-up and drain included, by endpoint and kind, with examples; most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureGroup>,

@@ -48,7 +48,11 @@ pub struct Measured {
 }
 
 impl Measured {
-    fn decode(counts: &EndpointCounts) -> Result<Self, HistogramError> {
+    /// The counts of an endpoint with their times decoded.
+    ///
+    /// # Errors
+    /// When a histogram cannot be read.
+    pub fn decode(counts: &EndpointCounts) -> Result<Self, HistogramError> {
         let latency = LatencyHistogram::decode(&counts.hdr)?;
         let service = counts
             .service_hdr
@@ -176,6 +180,11 @@ impl MeasuredRound<'_> {
         let dropped = phase.arrivals.as_ref().map_or(0, |arrivals| arrivals.dropped);
         for measured in endpoints.values_mut() {
             measured.dropped = share_of_dropped(dropped, measured.sent(), all.sent());
+        }
+        // Messages to clients are no requests: they stand beside the whole mix.
+        for (name, stream) in &round.streams {
+            let measured = Measured::decode(&stream.messages).map_err(|source| unreadable(round, name, source))?;
+            endpoints.insert(name.clone(), measured);
         }
         all.dropped = dropped;
         endpoints.insert(ALL_ENDPOINTS.to_owned(), all);

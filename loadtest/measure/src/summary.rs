@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::figures::us_to_ms;
 use crate::histogram::LatencyHistogram;
 use crate::percentile;
-use crate::record::{EndpointSummary, FailureGroup, MetricSummary, Ratio, ServiceTimes, Summary};
+use crate::record::{EndpointSummary, FailureGroup, MetricSummary, Ratio, ServiceTimes, StreamSummary, Summary};
 use crate::rounds::{Measured, MeasuredRound};
 use crate::stats::cluster::ClusterRatio;
 use crate::stats::student;
@@ -30,8 +30,26 @@ pub fn summarise(rounds: &[MeasuredRound]) -> Summary {
         arrivals: load::arrivals(rounds),
         connections: connections::connections(rounds),
         consistency: load::consistency(rounds),
+        streams: streams(rounds),
         failures: failures(rounds),
     }
+}
+
+fn streams(rounds: &[MeasuredRound]) -> BTreeMap<String, StreamSummary> {
+    let mut sums: BTreeMap<String, StreamSummary> = BTreeMap::new();
+    for (name, stream) in rounds.iter().flat_map(|measured| &measured.round.streams) {
+        let sum = sums.entry(name.clone()).or_default();
+        sum.clients = sum.clients.max(stream.clients);
+        sum.owed += stream.owed;
+        sum.missed += stream.missed;
+        sum.doubled += stream.doubled;
+        sum.reordered += stream.reordered;
+        sum.came_back += stream.came_back;
+        for (why, times) in &stream.reasons {
+            *sum.reasons.entry(why.clone()).or_default() += times;
+        }
+    }
+    sums
 }
 
 fn failures(rounds: &[MeasuredRound]) -> Vec<FailureGroup> {

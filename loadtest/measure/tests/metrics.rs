@@ -48,6 +48,7 @@ fn source(source: Source) -> &'static str {
     match source {
         Source::Load => "load path",
         Source::Versions => "versions followed",
+        Source::Streams => "live streams",
         Source::Postgres => "Postgres",
         Source::Redis => "Redis",
         Source::Prometheus => "metrics page",

@@ -92,6 +92,11 @@ pub(super) async fn compare(arguments: &CompareArgs) -> Result<u8, HarnessError>
             "--shard: a gate's slices belong to one generator; give --model closed, or leave it out".to_owned(),
         ));
     }
+    if is_gate && !workload.streams.is_empty() {
+        return Err(HarnessError::Usage(
+            "[websocket]: a gate watches no live streams; give --model closed, or a workload without them".to_owned(),
+        ));
+    }
     let plan = Plan::new(workload, model, subjects, load);
     let plan = match features {
         Some(features) => session.outlasting_timeouts(plan.into_ablation(features)?),

@@ -9,5 +9,6 @@ mod plan;
 pub(crate) mod records;
 mod round;
 pub(crate) mod run;
+mod streams;
 
 pub(crate) use plan::{Plan, Purpose, command_line};

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::{
     display::Display,
     plan::{Plan, PlannedLaunch},
+    streams,
 };
 use crate::{
     error::HarnessError,
@@ -57,8 +58,13 @@ pub(super) async fn measure(
     let globals = around.interrupt.unless_stopped(setup).await??;
     let connecting = Probes::connect(resident.access(plan.workload.prometheus.as_ref()));
     let mut probes = around.interrupt.unless_stopped(connecting).await??;
+    let connected = around
+        .interrupt
+        .unless_stopped(streams::connect(plan, &resident.target, &globals, launch))
+        .await??;
     let started_at = Utc::now();
     let spec = AttackSpec {
+        streams: connected,
         workload: &plan.workload,
         model: &plan.model(),
         schedule: &plan.schedule,
@@ -155,9 +161,12 @@ fn was_measured(round: &Round) -> bool {
 
 /// A round with the figures of the load alone.
 fn to_round(started_at: DateTime<Utc>, load: LoadReport) -> Round {
+    let mut probes = own_metrics(&load);
+    probes.append(&mut streams::metrics_of(&load.streams));
     Round {
         started_at,
-        probes: own_metrics(&load),
+        probes,
+        streams: streams::to_record(load.streams),
         phases: load.recorded.phases,
         slices: load.recorded.slices,
         failures: load.failures,

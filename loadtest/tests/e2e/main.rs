@@ -17,6 +17,7 @@ mod ground_truth;
 mod history;
 mod https;
 mod judge;
+mod live;
 mod lost;
 mod merge;
 mod names;

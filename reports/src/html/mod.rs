@@ -15,6 +15,7 @@ pub(crate) mod gate;
 mod open_model;
 mod probes;
 mod resources;
+pub(crate) mod streams;
 mod targets;
 pub(crate) mod trend;
 
@@ -58,6 +59,8 @@ struct Page<'a> {
     connections: Option<connections::ConnectionSection>,
     /// Absent where no version was followed.
     consistency: Option<consistency::Consistency>,
+    /// Absent where no live stream was watched.
+    streams: Option<Table>,
     /// Absent where no probe was kept over time.
     probes: Option<probes::Probes>,
     resources: resources::Resources<'a>,
@@ -95,6 +98,7 @@ pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
         open_model: open_model::open_model(view)?,
         connections: connections::section(view),
         consistency: consistency::consistency(view)?,
+        streams: streams::table(view),
         probes: probes::probes(view)?,
         resources: resources::resources(view),
         checks: checks(record),

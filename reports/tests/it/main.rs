@@ -8,5 +8,6 @@ mod html;
 mod junit;
 mod markdown;
 mod stored;
+mod streams;
 mod support;
 mod trend;

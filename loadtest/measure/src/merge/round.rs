@@ -7,7 +7,7 @@ use super::{
 use crate::figures::us_to_ms;
 use crate::histogram::HistogramError;
 use crate::metrics::describe;
-use crate::record::{Connections, FailureGroup, Flow, Hops, Pulse};
+use crate::record::{Connections, FailureGroup, Flow, Hops, Pulse, Stream};
 
 /// The rounds of all records, which are known to be alike.
 pub(super) fn merge_all(records: &[Record]) -> Result<Vec<Round>, MergeError> {
@@ -96,6 +96,13 @@ fn add(sum: &mut Round, other: &Round) -> Result<(), Unreadable> {
             *worst = worst.max(*value);
         }
     }
+    for (name, stream) in &other.streams {
+        let into = sum.streams.entry(name.clone()).or_insert_with(|| Stream {
+            messages: empty(&stream.messages),
+            ..Stream::default()
+        });
+        add_stream(into, stream).map_err(|source| (format!("messages of {name}"), source))?;
+    }
     FailureGroup::merge(&mut sum.failures, &other.failures);
     match (&mut sum.consistency, &other.consistency) {
         (Some(sum), Some(other)) => {
@@ -164,6 +171,21 @@ fn add_counts(sum: &mut EndpointCounts, other: &EndpointCounts) -> Result<(), Hi
         *sum = added(sum, other)?;
     }
     Ok(())
+}
+
+fn add_stream(sum: &mut Stream, other: &Stream) -> Result<(), HistogramError> {
+    sum.clients += other.clients;
+    sum.owed += other.owed;
+    sum.missed += other.missed;
+    sum.doubled += other.doubled;
+    sum.reordered += other.reordered;
+    sum.unexplained += other.unexplained;
+    sum.not_kept += other.not_kept;
+    sum.came_back += other.came_back;
+    for (why, count) in &other.reasons {
+        *sum.reasons.entry(why.clone()).or_default() += count;
+    }
+    add_counts(&mut sum.messages, &other.messages)
 }
 
 fn added(one: &str, other: &str) -> Result<String, HistogramError> {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::judge::{Question, judge};
-use crate::record::{FailureClass, Model, Verdict};
+use crate::record::{FailureClass, Model, Stream, Verdict};
 use crate::recorder::{self, Request, RoundRecorder, Windows};
 use crate::testing::{record, some_time, subject};
 
@@ -243,4 +243,35 @@ proptest! {
                             (other.count, other.errors, other.p50_ms, other.p95_ms, &other.hdr, &other.failures));
         }
     }
+}
+
+/// Clients of both generators watched the same stream, each its own part.
+#[test]
+fn live_streams_add_up() {
+    let with = |id: &str, owed: u64, missed: u64| {
+        let mut record = recorded(id, &steady(500_000));
+        let messages = record.rounds[0].phases[1].endpoints["a"].clone();
+        let stream = Stream {
+            clients: 20,
+            messages,
+            owed,
+            missed,
+            reasons: [("closed with code 1012".to_owned(), 1)].into(),
+            came_back: 1,
+            ..Stream::default()
+        };
+        record.rounds[0].streams = [("screens".to_owned(), stream)].into();
+        record
+    };
+    let mut merged = records(&[with("one", 400, 1), with("two", 300, 0)]).unwrap();
+    judge(&mut merged, &Question::default()).unwrap();
+    let summary = &merged.summary["s"];
+    let sums = &summary.streams["screens"];
+    assert_eq!((sums.clients, sums.owed, sums.missed, sums.came_back), (40, 700, 1, 2));
+    assert_eq!(sums.reasons["closed with code 1012"], 2);
+    // Messages have times as requests have, and are no requests.
+    assert_eq!(
+        (summary.endpoints["screens"].count, summary.endpoints["all"].count),
+        (400, 400)
+    );
 }
