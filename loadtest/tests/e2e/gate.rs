@@ -184,7 +184,10 @@ fn what_cannot_be_gated_is_refused() {
         (vec![up.as_str(), "profile:phase2"], "are unlike"),
         (vec![&up, &up, "--blocks", "7"], "8 to 48 blocks in a stage"),
         (vec![&up, &up, "--after-env", "FAULTS=cpu:*:1ms"], "cannot be set"),
-        (vec![&up, &up, "--after-env", "REDIS_URL=x"], "given by the harness"),
+        (
+            vec!["profile:phase1", "profile:phase2", "--after-env", "REDIS_URL=x"],
+            "given by the harness",
+        ),
     ];
     for (arguments, why) in cases {
         let place = Workplace::new_beside();
