@@ -96,9 +96,10 @@ fn mistakes_are_told_with_what_to_write() {
         said("note = { id", "notes = { id"),
         @"w.toml:32: unknown endpoint `notes`; did you mean `note`?"
     );
-    insta::assert_snapshot!(
+    assert_eq!(
         said(", position = \"/position\"", ""),
-        @r#"w.toml:27: `send_again` goes on from a position, and messages have none; say in `messages` where a frame has it: `position = "/..."`"#
+        "w.toml:27: `send_again` goes on from a position, and messages have none; say in `messages` where a frame has \
+         it: `position = \"/...\"`"
     );
     insta::assert_snapshot!(
         said("each = \"/events\"", "each = \"events\""),

@@ -42,15 +42,15 @@ enum Fault {
     Cut,
 }
 
-/// What happens to message `number` (from 1) at client `client`.
-type Faults = fn(client: usize, number: u64) -> Fault;
+/// The client and the message (from 1) to which a server does it.
+const AT: (usize, u64) = (3, 5);
 
 /// Messages wait here for one client's socket: one load of half a second makes less than a hundred.
 const ROOM: usize = 10_000;
 
 #[derive(Clone)]
 struct Server {
-    faults: Faults,
+    fault: Fault,
     /// Sockets that were let in.
     sockets: Arc<AtomicU64>,
     /// What all handlers share.
@@ -65,9 +65,9 @@ struct Told {
 }
 
 impl Server {
-    async fn start(faults: Faults) -> (Self, SocketAddr) {
+    async fn start(fault: Fault) -> (Self, SocketAddr) {
         let server = Self {
-            faults,
+            fault,
             sockets: Arc::default(),
             told: Arc::default(),
         };
@@ -140,7 +140,11 @@ async fn show(server: Server, mut socket: WebSocket) {
         if server.message(number)["driver"] != wish["driver"] {
             continue;
         }
-        let fault = (server.faults)(client, number);
+        let fault = if (client, number) == AT {
+            server.fault
+        } else {
+            Fault::None
+        };
         let mut shown = vec![];
         match fault {
             Fault::Lost => continue,
@@ -220,8 +224,8 @@ async fn drive(workload: Workload, address: SocketAddr) -> LoadReport {
 }
 
 /// Faults at one client of twenty, as often as they were made.
-async fn account_of(faults: Faults, keys: &str) -> (Server, LoadReport) {
-    let (server, address) = Server::start(faults).await;
+async fn account_of(fault: Fault, keys: &str) -> (Server, LoadReport) {
+    let (server, address) = Server::start(fault).await;
     let report = drive(workload(CLIENTS, keys), address).await;
     (server, report)
 }
@@ -235,7 +239,7 @@ fn expected(server: &Server) -> Account {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_shown_once_and_in_order_is_counted_with_its_times() {
-    let (server, report) = account_of(|_, _| Fault::None, "").await;
+    let (server, report) = account_of(Fault::None, "").await;
     let stream = &report.streams[0];
     assert_eq!(
         (stream.name.as_str(), stream.clients, stream.came_back),
@@ -254,17 +258,7 @@ async fn what_is_shown_once_and_in_order_is_counted_with_its_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_lost_message_of_hundreds_is_found() {
-    let (server, report) = account_of(
-        |client, number| {
-            if (client, number) == (7, 9) {
-                Fault::Lost
-            } else {
-                Fault::None
-            }
-        },
-        "",
-    )
-    .await;
+    let (server, report) = account_of(Fault::Lost, "").await;
     let stream = &report.streams[0];
     assert_eq!(
         stream.account,
@@ -279,17 +273,7 @@ async fn one_lost_message_of_hundreds_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_doubled_message_is_found() {
-    let (server, report) = account_of(
-        |client, number| {
-            if (client, number) == (3, 5) {
-                Fault::Doubled
-            } else {
-                Fault::None
-            }
-        },
-        "",
-    )
-    .await;
+    let (server, report) = account_of(Fault::Doubled, "").await;
     let stream = &report.streams[0];
     assert_eq!(
         stream.account,
@@ -304,17 +288,7 @@ async fn one_doubled_message_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_messages_in_the_wrong_order_are_found() {
-    let (server, report) = account_of(
-        |client, number| {
-            if (client, number) == (3, 5) {
-                Fault::Swapped
-            } else {
-                Fault::None
-            }
-        },
-        "",
-    )
-    .await;
+    let (server, report) = account_of(Fault::Swapped, "").await;
     assert_eq!(
         report.streams[0].account,
         Account {
@@ -327,14 +301,7 @@ async fn two_messages_in_the_wrong_order_are_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_comes_too_late_is_no_answer() {
     // Behind it wait others, which are late, too.
-    let late = |client, number| {
-        if (client, number) == (3, 5) {
-            Fault::Late(Duration::from_secs(1))
-        } else {
-            Fault::None
-        }
-    };
-    let (server, report) = account_of(late, "").await;
+    let (server, report) = account_of(Fault::Late(Duration::from_secs(1)), "").await;
     let stream = &report.streams[0];
     assert_eq!(stream.account, expected(&server));
     let late: u64 = stream.phases.iter().map(|phase| phase.failures.time_out).sum();
@@ -343,15 +310,8 @@ async fn a_message_that_comes_too_late_is_no_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_cut_off_comes_back_and_misses_nothing_where_it_resumes() {
-    let cut = |client, number| {
-        if (client, number) == (3, 5) {
-            Fault::Cut
-        } else {
-            Fault::None
-        }
-    };
     let again = "send_again = [{ client = \"{client}\", driver = 1, position = \"{position}\" }]";
-    let (server, report) = account_of(cut, again).await;
+    let (server, report) = account_of(Fault::Cut, again).await;
     let stream = &report.streams[0];
     assert_eq!(stream.account, expected(&server));
     assert_eq!(stream.came_back, 1);
@@ -361,14 +321,7 @@ async fn a_client_that_is_cut_off_comes_back_and_misses_nothing_where_it_resumes
 /// Without a position nobody is owed what was written while a client was away, and what it was shown stands.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_begins_anew_is_owed_nothing_for_the_time_between() {
-    let cut = |client, number| {
-        if (client, number) == (3, 5) {
-            Fault::Cut
-        } else {
-            Fault::None
-        }
-    };
-    let (server, report) = account_of(cut, "").await;
+    let (server, report) = account_of(Fault::Cut, "").await;
     let (account, all) = (report.streams[0].account, expected(&server));
     assert_eq!(
         (account.missed, account.doubled, account.reordered),
@@ -380,7 +333,7 @@ async fn a_client_that_begins_anew_is_owed_nothing_for_the_time_between() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_refused_is_named_with_the_reason() {
-    let (_, address) = Server::start(|_, _| Fault::None).await;
+    let (_, address) = Server::start(Fault::None).await;
     let workload = workload(MOST_SOCKETS + 1, "");
     let error = watched(&workload, &Target::at(address))
         .await

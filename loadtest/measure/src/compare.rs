@@ -4,9 +4,9 @@
 //! (`stats`), and the interleaved slices of the gate (`gate`).
 //!
 //! The unit is the block: one fresh launch of each subject. Per block and endpoint d = ln(after / before), and of
-//! shares that failed after - before. The families: the 95th percentile and the median of each endpoint, the mean of all
-//! requests, the throughput of the closed model, CPU time per request (on an oversubscribed machine p95 measures the
-//! machine), and the share that failed. All of them are tested together. A request that failed counts in every
+//! shares that failed after - before. The families: the 95th percentile and the median of each endpoint, the mean of
+//! all requests, the throughput of the closed model, CPU time per request (on an oversubscribed machine p95 measures
+//! the machine), and the share that failed. All of them are tested together. A request that failed counts in every
 //! percentile as slower than any limit.
 
 use std::collections::BTreeSet;
@@ -230,7 +230,7 @@ fn judge(series: &[Series], sides: Sides, seed: u64) -> Vec<Comparison> {
 
 /// p of "slower" and of "faster" for each row, corrected for the rows tested with it. A row that went the other way
 /// beyond chance is not among those: its mirror image alone would take five blocks above 5 %, and a cost would hide
-/// behind a larger gain (Hansen 2005, A Test for Superior Predictive Ability, leaves such rows out for the same reason).
+/// behind a larger gain (Hansen 2005, A Test for Superior Predictive Ability, leaves such rows out for that reason).
 fn both_ways(rows: &[&[f64]], flips: &Flips) -> Vec<(f64, f64)> {
     let alone = signflip::test_both_sides(rows, flips);
     let slower = adjusted(rows, flips, |row| alone[row].below.p_raw > ALPHA, |both| both.above);

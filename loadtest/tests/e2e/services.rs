@@ -157,8 +157,8 @@ fn a_service_in_python_with_a_database_is_launched_and_taken_apart() {
     assert!(capacity.steps.len() > 3, "{capacity:?}");
 }
 
-/// The statement of the slow revision sleeps, once: in a subquery, since it would sleep for each row of the join. At 120
-/// requests a second it then holds four or five of the eight connections. Orders are too few for a verdict.
+/// The statement of the slow revision sleeps, once: in a subquery, since it would sleep for each row of the join. At
+/// 120 requests a second it then holds four or five of the eight connections. Orders are too few for a verdict.
 #[test]
 fn a_slower_query_of_a_service_in_python_is_called_so() {
     let app = ThrowAway::of(FASTAPI);

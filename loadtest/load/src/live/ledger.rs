@@ -1,8 +1,8 @@
 //! The account of a live stream: what was written, what each client was shown and when, and what follows of the two.
 //!
 //! A message is owed to a client when the write behind it was acknowledged, the client watches what was written, and it
-//! was connected. Whatever is owed and does not come is missed; what comes again is doubled; a number below one that the
-//! client has seen in the same group is reordered. Everything is counted per client and exactly: nothing is sampled.
+//! was connected. Whatever is owed and does not come is missed; what comes again is doubled; a number below one that
+//! the client has seen in the same group is reordered. Everything is counted per client and exactly: nothing is sampled.
 
 use std::collections::HashMap;
 

@@ -34,8 +34,8 @@ pub struct Stream {
     /// Clients that watched it.
     pub clients: u64,
     /// Messages that clients were owed by writes of the measured phase, counted as requests are: from the moment at
-    /// which the write was meant to be sent to the arrival of its message. Too late and missed ones are time-outs, those
-    /// that came again unexpected answers.
+    /// which the write was meant to be sent to the arrival of its message. Too late and missed ones are time-outs,
+    /// those that came again unexpected answers.
     pub messages: EndpointCounts,
     /// Messages that clients were owed over the whole round.
     pub owed: u64,
