@@ -2,7 +2,7 @@
 //!
 //! A message is owed to a client when the write behind it was acknowledged, the client watches what was written, and it
 //! was connected. Whatever is owed and does not come is missed; what comes again is doubled; a number below one that
-//! the client has seen in the same group is reordered. Everything is counted per client and exactly: nothing is sampled.
+//! the client has seen in the same group is reordered. Everything is counted per client, exactly: nothing is sampled.
 
 use std::collections::HashMap;
 
