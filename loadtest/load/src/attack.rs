@@ -80,7 +80,7 @@ pub struct LoadReport {
     pub transport: Transport,
     /// What following versions found; absent where none were seen.
     pub followed: Option<Followed>,
-    /// What clients of live streams were shown.
+    /// Live streams, with the messages that their clients were owed and shown.
     pub streams: Vec<StreamReport>,
     /// Priority of the threads that sent, as the kernel counts it.
     pub sender_priority: Option<i32>,

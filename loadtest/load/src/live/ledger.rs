@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use super::frame::Message;
 
-/// Messages kept per client: 1 GB of a thousand clients at the very most. What comes beyond is counted as such, and the
-/// account says that it is incomplete.
+/// Messages kept per client: 1 GB of a thousand clients at the very most. More are counted as `not_kept`, which makes
+/// the run invalid: they would seem to be missed.
 const MAX_SEEN: usize = 65_536;
 
 /// An acknowledged write whose message clients are owed; times in microseconds of the stream's clock.
@@ -25,7 +25,7 @@ pub(super) struct Write {
     pub(super) sent_us: u64,
 }
 
-/// What one client was shown.
+/// Messages that one client was shown.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Hash of what it watches; everything where absent.
@@ -46,7 +46,7 @@ pub(super) struct Seen {
 pub(super) enum Continuity {
     /// It goes on from its position: everything since its first connection is owed.
     Resumes,
-    /// What was written while it was away is owed by nobody.
+    /// Nobody owes it a message that was written while it was away.
     StartsAnew,
 }
 

@@ -44,7 +44,7 @@ const MAX_REASONS: usize = 16;
 /// Between two looks at what is still owed at the end of a load.
 const LOOKING_AGAIN: Duration = Duration::from_millis(100);
 
-/// What all clients of a stream share.
+/// State that all clients of a stream share.
 struct Hub {
     stream: LiveStream,
     target: Target,
@@ -52,7 +52,7 @@ struct Hub {
     /// Times count from here.
     start: Instant,
     closing: CancellationToken,
-    /// Acknowledged writes.
+    /// Acknowledged writes: 32 bytes for each request of an endpoint that the stream follows.
     writes: Mutex<Vec<Write>>,
     /// Why connections ended or did not come about, and how often.
     reasons: Mutex<BTreeMap<String, u64>>,
@@ -111,7 +111,7 @@ pub struct StreamReport {
     pub phases: Vec<EndpointCounts>,
     /// Clients.
     pub clients: usize,
-    /// What they were owed and shown, over the whole round.
+    /// Messages that they were owed and shown, over the whole round.
     pub account: Account,
     /// How often a client came back after it was cut off.
     pub came_back: u64,

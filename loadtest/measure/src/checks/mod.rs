@@ -48,6 +48,7 @@ pub(crate) fn of_rounds(rounds: &Rounds, judged: &str, specs: &[TargetSpec]) -> 
         measured,
     ];
     checks.extend(generator_could_send(rounds.all));
+    checks.extend(generator_kept_messages(rounds.all));
     checks.extend(few_were_sent_twice(rounds.of(judged), judged));
     checks
 }
@@ -73,6 +74,19 @@ fn generator_could_send(rounds: &[Round]) -> Option<Check> {
     (unsent > 0).then(|| {
         let detail = format!("{unsent} requests were not sent: no file descriptor or no local port was left");
         Check::new("the generator could make its connections", false, detail)
+    })
+}
+
+/// There only where it failed: a message that the generator had no room for would count as missed.
+fn generator_kept_messages(rounds: &[Round]) -> Option<Check> {
+    let streams = rounds.iter().flat_map(|round| round.streams.values());
+    let not_kept: u64 = streams.map(|stream| stream.not_kept).sum();
+    (not_kept > 0).then(|| {
+        let detail = format!(
+            "{not_kept} messages to clients of live streams found no room: measure for a shorter time, or let each \
+             client watch less"
+        );
+        Check::new("the generator kept every message", false, detail)
     })
 }
 

@@ -275,3 +275,23 @@ fn live_streams_add_up() {
         (400, 400)
     );
 }
+
+/// They would count as missed.
+#[test]
+fn messages_that_a_generator_had_no_room_for_make_a_run_invalid() {
+    let mut record = recorded("one", &steady(500_000));
+    let mut stream = Stream {
+        messages: record.rounds[0].phases[1].endpoints["a"].clone(),
+        ..Stream::default()
+    };
+    let failed = |record: &mut Record| {
+        judge(record, &Question::default()).unwrap();
+        let mut checks = record.checks.iter();
+        checks.any(|check| !check.ok && check.name == "the generator kept every message")
+    };
+    record.rounds[0].streams = [("screens".to_owned(), stream.clone())].into();
+    assert!(!failed(&mut record));
+    stream.not_kept = 3;
+    record.rounds[0].streams = [("screens".to_owned(), stream)].into();
+    assert!(failed(&mut record) && record.verdict == Verdict::Invalid);
+}
