@@ -37,12 +37,13 @@ use stack::wait::Patience;
 /// How long a test waits for what must come: far beyond what it takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Asks until there is an answer; fails the test when none has come in time.
+/// Asks until there is an answer; fails the test when none has come in time. The question stands on the heap: one that
+/// opens a pool of connections holds some 19 KiB, which would be part of every future above it.
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let mut patience = Patience::new(PATIENCE);
     loop {
         let asked = patience
-            .bound(ask())
+            .bound(Box::pin(ask()))
             .await
             .unwrap_or_else(|late| panic!("{what}: {late}"));
         if let Some(answer) = asked {
