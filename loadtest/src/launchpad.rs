@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use load::Target;
-use scenarios::{Placeholder, Prometheus};
+use scenarios::{Placeholder, Prometheus, Quotient};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
@@ -16,7 +16,7 @@ use crate::{
     compare::output::OutputDir,
     error::HarnessError,
     interrupt::Interrupt,
-    probes::Access,
+    probes::{Access, MetricsPage},
     progress::Progress,
     servers::Servers,
     subject::{Build, Launched, Means, Places, Subject, copy},
@@ -237,17 +237,20 @@ impl Resident<'_> {
 
     /// What can be read of it; `page` is the workload's word on its metrics.
     pub(crate) fn access(&self, page: Option<&Prometheus>) -> Access {
-        let of_service = self
-            .subject
-            .build()
-            .and_then(|build| build.service.metrics_path.as_deref());
+        let service = self.subject.build().map(|build| &build.service);
+        let of_service = service.and_then(|service| service.metrics_path.as_deref());
         let path = page.map(|page| page.path.as_str()).or(of_service);
-        let keep = page.map(|page| page.keep.clone()).unwrap_or_default();
+        let prometheus = path.map(|path| MetricsPage {
+            target: self.target.clone(),
+            path: path.to_owned(),
+            keep: page.map(|page| page.keep.clone()).unwrap_or_default(),
+            quotients: service.map_or_else(|| vec![Quotient::cache_hits()], |service| service.quotients.clone()),
+        });
         let room = self.room.as_ref();
         Access {
             postgres: room.and_then(Room::database),
             redis: room.and_then(|room| room.places().redis),
-            prometheus: path.map(|path| (self.target.clone(), path.to_owned(), keep)),
+            prometheus,
             pid: self.pid(),
             all_ours: room.is_some_and(|room| room.servers.are_ours()),
         }

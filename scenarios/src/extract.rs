@@ -10,9 +10,9 @@ use toml::Spanned;
 
 use crate::number;
 use crate::pattern::Pattern;
-use crate::source::Findings;
+use crate::source::{Findings, Named};
 use crate::syntax::{check_header_name, check_json_pointer};
-use crate::vars::Vars;
+use crate::vars::{VarNames, Vars};
 
 /// A variable taken from an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +101,20 @@ impl<'de> Visitor<'de> for RawExtractVisitor {
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RawExtract, A::Error> {
         RawPlace::deserialize(MapAccessDeserializer::new(table)).map(RawExtract::Table)
     }
+}
+
+/// What is taken from answers into variables that are defined.
+pub(crate) fn of_answers(
+    raw: &Named<Spanned<RawExtract>>,
+    names: &VarNames,
+    findings: &mut Findings<'_>,
+) -> Vec<Extract> {
+    let defined = raw
+        .iter()
+        .filter_map(|(var, place)| Some((var, place, names.slot(var.get_ref())?)));
+    defined
+        .map(|(var, place, slot)| Extract::check(var, place, slot, findings))
+        .collect()
 }
 
 impl Extract {
@@ -227,7 +241,11 @@ impl RawPlace {
 ///
 /// # Errors
 /// In words, when there is nothing that can be taken at one of the places.
-pub fn keep(extract: &[Extract], answer: &impl Answered, vars: &mut Vars) -> Result<(), String> {
+pub fn keep<'a>(
+    extract: impl IntoIterator<Item = &'a Extract>,
+    answer: &impl Answered,
+    vars: &mut Vars,
+) -> Result<(), String> {
     for one in extract {
         let value = one.value(answer)?;
         vars.set(one.slot, value);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::extract::{Extract, RawExtract};
-use crate::request::Endpoint;
+use crate::request::{Endpoint, RawRequest};
 use crate::source::{Findings, Named, named};
 use crate::think_time::ThinkTime;
 use crate::vars::VarNames;
@@ -77,16 +77,19 @@ pub(crate) struct Known<'a> {
     pub(crate) names: &'a VarNames,
 }
 
-/// Defines every variable that a step of any journey takes from its answer; several journeys may use the same name.
-/// Returns the slots.
+/// Defines every variable that a step of any journey, or an endpoint, takes from an answer; several may use the same
+/// name. Returns the slots.
 pub(crate) fn define_handed(
     journeys: &Named<RawJourney>,
+    endpoints: &Named<RawRequest>,
     names: &mut VarNames,
     findings: &mut Findings<'_>,
 ) -> Range<usize> {
     let first = names.len();
     let steps = journeys.iter().flat_map(|(_, journey)| journey.steps.get_ref());
-    for (var, _) in steps.flat_map(|step| &step.extract) {
+    let of_steps = steps.flat_map(|step| step.extract.iter().map(|(var, _)| var));
+    let of_endpoints = endpoints.iter().flat_map(|(_, endpoint)| endpoint.extracted());
+    for var in of_steps.chain(of_endpoints) {
         if names.slot(var.get_ref()).is_none_or(|slot| slot < first) {
             names.define(var, findings);
         }
@@ -98,7 +101,10 @@ pub(crate) fn define_handed(
 pub(crate) fn check(raw: Named<RawJourney>, known: &Known<'_>, findings: &mut Findings<'_>) -> Vec<Journey> {
     if raw.is_empty() && !known.endpoints.is_empty() {
         return (0..known.endpoints.len())
-            .map(|endpoint| alone(endpoint, known))
+            .map(|endpoint| {
+                check_handed(&(0..0), endpoint, &[], known, findings);
+                alone(endpoint, known)
+            })
             .collect();
     }
     let idle = raw.iter().all(|(_, journey)| journey.weight() == 0);
@@ -145,7 +151,7 @@ fn journey(name: Spanned<String>, raw: &RawJourney, known: &Known<'_>, findings:
         let Some(step) = step(raw, known, findings) else {
             continue;
         };
-        check_handed(raw, &step, &taken, known, findings);
+        check_handed(&raw.endpoint.span(), step.endpoint, &taken, known, findings);
         taken.extend(step.extract.iter().map(|extract| extract.slot));
         steps.push(step);
     }
@@ -167,13 +173,13 @@ fn feeders(steps: &[Step], known: &Known<'_>) -> Vec<usize> {
 }
 
 /// A step may use what earlier steps of its own journey took from their answers, and nothing of later or other ones.
-fn check_handed(raw: &RawStep, step: &Step, taken: &[usize], known: &Known<'_>, findings: &mut Findings<'_>) {
-    let endpoint = &known.endpoints[step.endpoint];
+fn check_handed(at: &Range<usize>, endpoint: usize, taken: &[usize], known: &Known<'_>, findings: &mut Findings<'_>) {
+    let endpoint = &known.endpoints[endpoint];
     let mut handed = endpoint.slots().filter(|slot| known.handed.contains(slot));
     if let Some(missing) = handed.find(|slot| !taken.contains(slot)) {
         let (name, var) = (&endpoint.name, known.names.name(missing));
         let what = format!("endpoint `{name}` uses `{var}`, which no earlier step of this journey extracts");
-        findings.add(&raw.endpoint.span(), what, None);
+        findings.add(at, what, None);
     }
 }
 

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use crate::body::RawJson;
 use crate::expect::{self, Expect, RawSize, RawStatus};
-use crate::extract::{Extract, RawExtract};
+use crate::extract::{self, Extract, RawExtract};
 use crate::feeder::Feeder;
 use crate::http::RawHttp;
 use crate::pattern::Pattern;
@@ -87,6 +87,8 @@ pub struct Endpoint {
     pub redirects: u32,
     /// Milliseconds after which the request counts as an error.
     pub timeout_ms: u64,
+    /// Variables taken from each answer, wherever it is requested, for who follows its writes: no request uses them.
+    pub extract: Vec<Extract>,
     /// Feeders (by index) whose variables it uses, in the order of the file.
     pub feeders: Vec<usize>,
 }
@@ -142,7 +144,7 @@ pub(crate) struct RawRequest {
     write: Option<Spanned<bool>>,
     /// Of the journeys' requests alone.
     entity: Option<Spanned<String>>,
-    /// Of the setup's requests alone.
+    /// Of an endpoint, for who follows its writes.
     #[serde(default, deserialize_with = "named")]
     extract: Named<Spanned<RawExtract>>,
 }
@@ -186,20 +188,18 @@ pub(crate) fn check_endpoints(
     versioned: bool,
     findings: &mut Findings<'_>,
 ) -> Vec<Endpoint> {
-    let check = |(name, raw): (Spanned<String>, RawRequest)| {
+    let check = |(name, mut raw): (Spanned<String>, RawRequest)| {
         findings.require(name.get_ref() != ALL_ENDPOINTS, &name.span(), || {
             format!("an endpoint cannot be called `{ALL_ENDPOINTS}`: that name stands for the whole mix")
         });
-        if let Some((var, _)) = raw.extract.first() {
-            let hint = "write it at the step of the journey".to_owned();
-            findings.add(&var.span(), "an endpoint has no `extract`", Some(hint));
-        }
         if let Some(entity) = raw.entity.as_ref().filter(|_| !versioned) {
             let what = "`entity` says whose versions to follow, but nothing follows them";
             let hint = "add a table `[consistency]` with `bound_ms`".to_owned();
             findings.add(&entity.span(), what, Some(hint));
         }
+        let extract = std::mem::take(&mut raw.extract);
         let mut endpoint = raw.check(&name, Some(http), &mut Scope { names, findings });
+        endpoint.extract = extract::of_answers(&extract, names, findings);
         endpoint.feeders = used_feeders(&endpoint, feeders);
         check_header_values(&endpoint, &name, feeders, findings);
         endpoint
@@ -244,6 +244,11 @@ pub(crate) fn feeders_of(used: &[usize], feeders: &[Feeder]) -> Vec<usize> {
 }
 
 impl RawRequest {
+    /// Variables that are taken from its answers.
+    pub(crate) fn extracted(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.extract.iter().map(|(var, _)| var)
+    }
+
     /// The request without its feeders, with the credentials of `http`.
     fn check(self, name: &Spanned<String>, http: Option<&RawHttp>, scope: &mut Scope<'_, '_>) -> Endpoint {
         check_path(&self.path, scope.findings);
@@ -292,6 +297,7 @@ impl RawRequest {
             timeout_ms: timeout_ms.map_or(DEFAULT_TIMEOUT_MS, |timeout_ms| {
                 check_timeout(timeout_ms, scope.findings)
             }),
+            extract: Vec::new(),
             feeders: Vec::new(),
         }
     }

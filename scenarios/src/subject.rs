@@ -13,6 +13,7 @@ use toml::Spanned;
 use crate::ablation::{Feature, RawFeature, check_features};
 use crate::command::{Command, Known, Placeholder, Text};
 use crate::error::InputError;
+use crate::page::{Quotient, RawQuotient, quotients};
 use crate::source::{Findings, Named, Source, named};
 use crate::syntax::check_path;
 
@@ -48,6 +49,8 @@ pub struct Service {
     pub profiles: BTreeMap<String, BTreeMap<String, String>>,
     /// Its page of metrics in Prometheus' form.
     pub metrics_path: Option<String>,
+    /// What that page counts.
+    pub quotients: Vec<Quotient>,
     /// Port on which its image listens, where that cannot be told to it.
     pub image_port: Option<u16>,
     /// Things that it can be told not to do, in the order of the file.
@@ -230,6 +233,8 @@ struct RawService {
     #[serde(default)]
     needs: Vec<Spanned<Need>>,
     metrics_path: Option<Spanned<String>>,
+    #[serde(default, deserialize_with = "named")]
+    metrics: Named<RawQuotient>,
     image_port: Option<Spanned<u16>>,
     #[serde(default)]
     ready: RawReady,
@@ -323,6 +328,7 @@ fn check(raw: RawService, source: &Source, findings: &mut Findings<'_>) -> Servi
         environment: environment(&raw.environment, &known, &needs, findings),
         profiles: profiles(&raw.profiles),
         metrics_path: raw.metrics_path.as_ref().map(|path| path_of(path, findings)),
+        quotients: quotients(&raw.metrics, findings),
         image_port: raw
             .image_port
             .as_ref()

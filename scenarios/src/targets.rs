@@ -24,7 +24,7 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Reads and checks a file. `known_endpoints` are the workload's ([`crate::Workload::endpoint_names`]); a target
+    /// Reads and checks a file. `known_endpoints` are the workload's ([`crate::Workload::counted_names`]); a target
     /// may also be about one that the file itself lists as planned, or about the whole mix.
     ///
     /// # Errors
@@ -62,6 +62,7 @@ struct RawTarget {
     below: Option<Spanned<f64>>,
     above: Option<Spanned<f64>>,
     reduced_by: Option<Spanned<f64>>,
+    increased_by: Option<Spanned<f64>>,
     multiplied_by: Option<Spanned<f64>>,
     source: Spanned<String>,
     /// Why nothing measures it yet: without a figure it then does not bind.
@@ -186,16 +187,24 @@ fn limit(id: &Spanned<String>, raw: &RawTarget, is_share: bool, findings: &mut F
         of(&raw.below, Limit::Below),
         of(&raw.above, Limit::Above),
         of(&raw.reduced_by, Limit::ReducedBy),
+        of(&raw.increased_by, |share| Limit::MultipliedBy(1.0 + share)),
         of(&raw.multiplied_by, Limit::MultipliedBy),
     ]
     .into_iter()
     .flatten()
     .collect();
     let [(limit, at)] = given.as_slice() else {
-        let what = format!("target `{id}` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`");
+        let what = format!(
+            "target `{id}` must give exactly one of `below`, `above`, `reduced_by`, `increased_by` and `multiplied_by`"
+        );
         findings.add(&id.span(), what, None);
         return None;
     };
+    if let Some(share) = &raw.increased_by {
+        findings.require(*share.get_ref() > 0.0, at, || {
+            "the limit must be above 0, like 1 for 100 % more, which is twice as much".to_owned()
+        });
+    }
     let (holds, range) = limit_range(*limit, is_share);
     findings.require(holds, at, || format!("the limit must be {range}"));
     Some(*limit)

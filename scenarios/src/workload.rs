@@ -140,6 +140,12 @@ impl Workload {
         self.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect()
     }
 
+    /// Names under which times are counted, so that a target can be about one: endpoints, then live streams.
+    pub fn counted_names(&self) -> Vec<&str> {
+        let streams = self.streams.iter().map(|stream| stream.name.as_str());
+        self.endpoint_names().into_iter().chain(streams).collect()
+    }
+
     /// Variables without values: the setup fills in its part, then each user takes a clone.
     pub fn new_vars(&self) -> Vars {
         Vars::new(self.slots)
@@ -253,7 +259,7 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
     // The order matters: a setup request sees what earlier ones extracted, endpoints see everything.
     let setup = request::check_setup(raw.setup, &raw.http, &mut names, &mut findings);
     let (feeders, files) = feeder::check(raw.feeders, source, &mut names, &mut findings);
-    let handed = journey::define_handed(&raw.journeys, &mut names, &mut findings);
+    let handed = journey::define_handed(&raw.journeys, &raw.endpoints, &mut names, &mut findings);
     websocket::define_position(&raw.websocket, &mut names, &mut findings);
     let versioned = raw.consistency.is_some();
     let endpoints = request::check_endpoints(raw.endpoints, &raw.http, &names, &feeders, versioned, &mut findings);

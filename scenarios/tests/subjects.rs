@@ -5,7 +5,7 @@ mod support;
 
 use std::path::Path;
 
-use scenarios::{Need, Placeholder, ServerRun, Service, StopSignal};
+use scenarios::{Need, Placeholder, Quotient, ServerRun, Service, StopSignal};
 use support::refusal;
 
 /// Uses every part of the format.
@@ -41,6 +41,8 @@ cached = { CACHE = "on" }
 [features.cache]
 what = "answers kept"
 off = { CACHE = "off" }
+[metrics]
+"cache.hit_ratio" = { part = 'hits{tier="l1"}', rest = "misses" }
 "#;
 
 /// The smallest one.
@@ -105,6 +107,8 @@ fn every_part_of_a_file_becomes_what_it_says() {
     assert!(matches!(&shop.servers[1].run, ServerRun::Image { image, port: 3306 } if image == "mysql:8.4"));
     assert_eq!(shop.profile("cached").unwrap()["CACHE"], "on");
     assert_eq!(shop.features[0].off["CACHE"], "off");
+    let counted: Vec<&str> = shop.quotients.iter().map(|quotient| quotient.metric.name()).collect();
+    assert_eq!(counted, ["cache.hit_ratio"]);
     assert!(
         shop.gives("DATABASE_URL") && !shop.gives("LOG"),
         "a constant is anybody's to set"
@@ -121,6 +125,7 @@ fn a_file_of_one_line_has_a_default_for_everything_else() {
         (None, None, 60.0)
     );
     assert_eq!((shop.stop.signal, shop.stop.within_s), (StopSignal::Term, 15.0));
+    assert_eq!(shop.quotients, [Quotient::cache_hits()]);
 }
 
 #[test]
@@ -274,6 +279,27 @@ fn numbers_and_names_have_bounds() {
             "`off` of `cache` names no variable",
         ),
         ("LOG = \"warn\"", "\"A=B\" = \"x\"", "`A=B` is no name of a variable"),
+        (
+            "cache.hit_ratio",
+            "cache.hit_rate",
+            "unknown metric `cache.hit_rate`; did you mean `cache.hit_ratio`?",
+        ),
+        (
+            "cache.hit_ratio",
+            "db.block_hit_ratio",
+            "unknown metric `db.block_hit_ratio`",
+        ),
+        (
+            "rest = \"misses\"",
+            "rest = \"misses 3\"",
+            "`misses 3` names no samples of a page in Prometheus' form",
+        ),
+        ("'hits{tier=\"l1\"}'", "'hits{tier}'", "`hits{tier}` names no samples"),
+        (
+            "rest = \"misses\"",
+            "rest = \"misses\", of = \"all\"",
+            "`cache.hit_ratio` must give exactly one of `of` and `rest`",
+        ),
     ] {
         let said = refused_with(part, other);
         assert!(said.contains(says), "{other}: {said}");

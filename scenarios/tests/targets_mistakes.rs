@@ -48,9 +48,11 @@ fn the_unedited_file_is_valid_and_keeps_its_order() {
         ("queries", Limit::ReducedBy(0.5)),
     ];
     assert_eq!(limits, expected);
-    let twice = edited(VALID, "reduced_by = 0.5", "multiplied_by = 2");
-    let targets = Targets::parse("t.toml".as_ref(), &twice, ENDPOINTS).expect("valid");
-    assert_eq!(targets.items[2].limit, Limit::MultipliedBy(2.0));
+    for twice in ["multiplied_by = 2", "increased_by = 1"] {
+        let text = edited(VALID, "reduced_by = 0.5", twice);
+        let targets = Targets::parse("t.toml".as_ref(), &text, ENDPOINTS).expect("valid");
+        assert_eq!(targets.items[2].limit, Limit::MultipliedBy(2.0));
+    }
 }
 
 #[test]
@@ -111,11 +113,11 @@ fn endpoints_where_there_are_none_and_none_where_they_are_needed() {
 fn limits_that_cannot_be_meant() {
     insta::assert_snapshot!(
         said("below = 10\n", ""),
-        @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`"
+        @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by`, `increased_by` and `multiplied_by`"
     );
     insta::assert_snapshot!(
         said("below = 10\n", "below = 10\nabove = 1\n"),
-        @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by` and `multiplied_by`"
+        @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by`, `increased_by` and `multiplied_by`"
     );
     insta::assert_snapshot!(
         said("above = 0.8", "above = 80"),
@@ -132,6 +134,10 @@ fn limits_that_cannot_be_meant() {
     insta::assert_snapshot!(
         said("reduced_by = 0.5", "multiplied_by = 0"),
         @"w.toml:17: the limit must be above 0, like 2 for twice as much"
+    );
+    insta::assert_snapshot!(
+        said("reduced_by = 0.5", "increased_by = -0.5"),
+        @"w.toml:17: the limit must be above 0, like 1 for 100 % more, which is twice as much"
     );
     insta::assert_snapshot!(said("below = 10", "below = -10"), @"w.toml:12: the limit must be 0 or more");
 }

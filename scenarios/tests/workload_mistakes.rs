@@ -2,8 +2,8 @@
 
 mod support;
 
-use scenarios::Workload;
 use scenarios::testing::{WorkloadText, edited};
+use scenarios::{Journey, Workload};
 use support::refusal;
 
 /// The smallest workload that uses every part of the format.
@@ -144,9 +144,32 @@ fn keys_at_the_wrong_kind_of_request() {
     w.toml:20: `entity` is for endpoints: a setup request is not counted
     "
     );
+}
+
+/// Who follows its writes needs it wherever the endpoint is requested; requests need it in order.
+#[test]
+fn what_an_endpoint_takes_from_its_answers_is_for_no_request() {
+    let text = edited(
+        &valid(),
+        "path = \"/trips\"",
+        "path = \"/trips\"\nextract = { id = \"/id\" }",
+    );
+    let workload = Workload::parse("w.toml".as_ref(), &text).unwrap_or_else(|error| panic!("{error}"));
+    let upload = workload
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.name == "upload")
+        .unwrap();
+    assert_eq!(upload.extract[0].var, "id");
+    assert!(!workload.journeys.iter().any(Journey::hands_values_on));
     insta::assert_snapshot!(
-        said("path = \"/trips\"", "path = \"/trips\"\nextract = { id = \"/id\" }"),
-        @"w.toml:33: an endpoint has no `extract`; write it at the step of the journey"
+        said("path = \"/trips\"", "path = \"/trips/{id}\"\nextract = { id = \"/id\" }"),
+        @"w.toml:42: endpoint `upload` uses `id`, which no earlier step of this journey extracts"
+    );
+    let alone = "[endpoints.a]\npath = \"/a\"\nextract = { id = \"/id\" }\n[endpoints.b]\npath = \"/{id}\"\n";
+    insta::assert_snapshot!(
+        refusal(alone, &[], |file| Workload::load(file).map(|_| ())),
+        @"w.toml:1: endpoint `b` uses `id`, which no earlier step of this journey extracts"
     );
 }
 

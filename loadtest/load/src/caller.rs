@@ -312,7 +312,7 @@ impl Drop for InFlight<'_> {
 pub(crate) fn expecting(endpoint: &Endpoint, extract: &[Extract]) -> Expecting {
     Expecting {
         head_only: endpoint.method == Method::Head,
-        body: endpoint.expect.reads_body() || extract.iter().any(Extract::reads_body),
+        body: endpoint.expect.reads_body() || all_of(endpoint, extract).any(Extract::reads_body),
     }
 }
 
@@ -407,17 +407,23 @@ fn look_inside(endpoint: &Endpoint, extract: &[Extract], answer: &Answer, vars: 
     let expect = &endpoint.expect;
     expect.check_headers(|name| answer.header(name), vars)?;
     expect.check_bytes(answer.content_bytes().unwrap_or(answer.bytes()))?;
-    let looks_inside = expect.reads_body() || extract.iter().any(Extract::reads_body);
+    let looks_inside = expect.reads_body() || all_of(endpoint, extract).any(Extract::reads_body);
     if looks_inside && !answer.is_whole() {
         return Err(format!("the body is too long to look into: {} bytes", answer.bytes()));
     }
     expect.check_text(answer.body(), vars)?;
-    let parses = expect.reads_json() || extract.iter().any(Extract::reads_json);
+    let parses = expect.reads_json() || all_of(endpoint, extract).any(Extract::reads_json);
     let json = parses.then(|| parsed(answer)).transpose()?;
     if let Some(json) = &json {
         expect.check_json(json, vars)?;
     }
-    scenarios::keep(extract, &Found { answer, json }, vars).map_err(|what| format!("the answer has {what}"))
+    scenarios::keep(all_of(endpoint, extract), &Found { answer, json }, vars)
+        .map_err(|what| format!("the answer has {what}"))
+}
+
+/// What a step takes from its answer, and what the endpoint does wherever it is requested.
+fn all_of<'a>(endpoint: &'a Endpoint, of_step: &'a [Extract]) -> impl Iterator<Item = &'a Extract> {
+    of_step.iter().chain(&endpoint.extract)
 }
 
 fn parsed(answer: &Answer) -> Result<Value, String> {

@@ -296,8 +296,8 @@ registry! {
         "Mean size of a message to a client.";
     KAFKA_THROUGHPUT_MSGS_PER_S = "kafka.throughput_msgs_per_s", "Kafka throughput", MessagesPerSecond, Rate, Nothing,
         Higher, IfMeasured, "Messages that were produced and consumed.";
-    KAFKA_BYTES_PER_MESSAGE = "kafka.bytes_per_message", "Kafka message size", Bytes, Rate, Nothing, Lower, IfMeasured,
-        "Mean size of a message on the wire.";
+    KAFKA_BYTES_PER_MESSAGE = "kafka.bytes_per_message", "Kafka message size", Bytes, Ratio, Prometheus, Lower,
+        IfMeasured, "Bytes that the subject sent to Kafka, requests and all, by the messages in them.";
     KAFKA_LAG_P99_MS = "kafka.lag_p99_ms", "Kafka consumer lag, p99", Milliseconds, Percentile, Nothing, Lower,
         IfMeasured, "99 of 100 messages were consumed within this time.";
 

@@ -106,7 +106,7 @@ one:
 | level | the largest reading | each reading | their mean |
 | counter | its growth over the measured phase | the growth since the last reading | their mean |
 | rate | the mean of the measured phase | the mean since the last reading | their mean |
-| ratio | both counts of the measured phase | the share since the last reading | adding the counts |
+| ratio | both counts of the measured phase | their quotient since the last reading | adding the counts |
 | count per request | the count and the requests of the measured phase | | adding the counts |
 | cost per request | the cost by the request of the measured phase | | their mean |
 | percentile, constant | one value | | see docs/STATISTICS.md; the mean |",

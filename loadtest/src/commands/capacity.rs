@@ -24,6 +24,7 @@ use crate::{
     },
     error::HarnessError,
     request::{LimitArgs, RequestArgs},
+    say,
     subject::Subject,
 };
 
@@ -92,6 +93,9 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     let file = arguments.workload.as_deref();
     let workload = session::workload(file, &arguments.request, arguments.measured.path(), BLOCKS)?;
     let targets = goals(arguments, &workload)?;
+    if !workload.streams.is_empty() {
+        say::err("note: a search for the most requests watches no live streams; `run` and `compare` do");
+    }
     let settings = settings(arguments, &workload);
     let session = Session::open(&arguments.place, file)?;
     let subjects = session.subjects(arguments.measured.subject(), &workload).await?;
@@ -124,7 +128,7 @@ fn goals(arguments: &CapacityArgs, workload: &Workload) -> Result<Vec<TargetSpec
         return Ok(limits);
     }
     let names = workload.endpoint_names();
-    let items = files::targets(arguments.targets.as_deref(), &names)?.unwrap_or_default();
+    let items = files::targets(arguments.targets.as_deref(), &workload.counted_names())?.unwrap_or_default();
     let is_driven = |item: &TargetSpec| {
         let endpoint = item.endpoint.as_deref().unwrap_or(ALL_ENDPOINTS);
         endpoint == ALL_ENDPOINTS || names.contains(&endpoint)

@@ -57,7 +57,7 @@ pub(super) fn inputs(
     blocks: u32,
 ) -> Result<(Workload, Vec<TargetSpec>), HarnessError> {
     let workload = workload(arguments.workload.as_deref(), &arguments.request, path, blocks)?;
-    let targets = files::targets(arguments.targets.as_deref(), &workload.endpoint_names())?;
+    let targets = files::targets(arguments.targets.as_deref(), &workload.counted_names())?;
     Ok((workload, targets.unwrap_or_else(|| arguments.limits.targets())))
 }
 

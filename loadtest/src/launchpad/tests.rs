@@ -141,8 +141,8 @@ async fn a_subject_is_up_when_it_is_ready_and_gone_when_it_is_taken_down() {
     let resident = launchpad.bring_up(&subject, 3).await.unwrap();
     assert_eq!(resident.target.address(), place.ready);
     let access = resident.access(None);
-    let (target, path, _) = access.prometheus.unwrap();
-    assert_eq!((target.address(), path.as_str()), (place.ready, "/metrics"));
+    let page = access.prometheus.unwrap();
+    assert_eq!((page.target.address(), page.path.as_str()), (place.ready, "/metrics"));
     let pid = resident.pid().unwrap();
     assert!(Path::new(&format!("/proc/{pid}")).exists());
     resident.take_down().await.unwrap();

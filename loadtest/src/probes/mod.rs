@@ -21,7 +21,6 @@ mod sample;
 
 use std::{collections::BTreeMap, time::Instant};
 
-use load::Target;
 use measure::record::ProbeCost;
 
 use crate::error::HarnessError;
@@ -30,6 +29,7 @@ use self::{postgres::Database, process::Processes, prometheus::Page, redis::Redi
 
 pub(crate) use gauge::{Gauge, GaugeReading};
 pub(crate) use observation::{Observation, Observed};
+pub(crate) use prometheus::MetricsPage;
 
 /// Addresses of everything that can be read.
 #[derive(Debug, Default)]
@@ -37,8 +37,7 @@ pub(crate) struct Access {
     /// A database that is not under load, and the name of the one that is.
     pub(crate) postgres: Option<(String, String)>,
     pub(crate) redis: Option<String>,
-    /// Where there is a page in Prometheus' form, its path, and the metrics to keep.
-    pub(crate) prometheus: Option<(Target, String, Vec<String>)>,
+    pub(crate) prometheus: Option<MetricsPage>,
     /// Process of the subject.
     pub(crate) pid: Option<u32>,
     /// Whether every server of the stack was started by this process, so that the rest of the machine's work is not
@@ -72,8 +71,8 @@ impl Probes {
         if let Some(url) = &access.redis {
             list.push(Box::new(Redis::connect(url).await?));
         }
-        if let Some((target, path, keep)) = access.prometheus {
-            list.push(Box::new(Page::new(target, path, &keep)));
+        if let Some(page) = access.prometheus {
+            list.push(Box::new(Page::new(page)));
         }
         Ok(Self {
             list,

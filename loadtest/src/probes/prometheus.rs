@@ -1,44 +1,46 @@
 //! A page in Prometheus' text form: the subject's cache counters, and the metrics that the workload chose.
 
 use load::{Pages, Target};
-use measure::metrics::{self, Metric};
-use prometheus_parse::{Scrape, Value};
+use measure::metrics::Metric;
+use prometheus_parse::{Labels, Scrape, Value};
+use scenarios::{Quotient, Samples};
 
 use super::{Probe, sample::Sample};
 use crate::error::HarnessError;
 
-/// Lookups that a cache answered and that it did not, by the names that the reference service gives them.
-const HITS: &str = "cache_hits_total";
-const MISSES: &str = "cache_misses_total";
-
 /// 1 for each fault that the subject makes on purpose; kept always, so that nobody takes such figures for real ones.
 const FAULTS: &str = "fault_active";
+
+/// A page, and what to take from it.
+#[derive(Debug, Clone)]
+pub(crate) struct MetricsPage {
+    pub(crate) target: Target,
+    pub(crate) path: String,
+    /// Names of samples to keep as they are.
+    pub(crate) keep: Vec<String>,
+    pub(crate) quotients: Vec<Quotient>,
+}
 
 /// A page to read.
 pub(super) struct Page {
     path: String,
+    quotients: Vec<Quotient>,
     /// Names on the page, and the metrics under which they are kept.
     keep: Vec<(String, Metric)>,
     pages: Pages,
 }
 
 /// One moment of it.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct PageReading {
-    /// Lookups so far, all endpoints and tiers.
-    hits: u64,
-    misses: u64,
-    /// Sums over the labels, by the order of the names; none for absent ones.
-    kept: Vec<Option<f64>>,
-}
+struct PageReading(Scrape);
 
 impl Page {
-    pub(super) fn new(target: Target, path: String, keep: &[String]) -> Self {
-        let names = keep.iter().map(String::as_str).chain([FAULTS]);
+    pub(super) fn new(page: MetricsPage) -> Self {
+        let names = page.keep.iter().map(String::as_str).chain([FAULTS]);
         Self {
-            path,
+            path: page.path,
+            quotients: page.quotients,
             keep: names.map(|name| (name.to_owned(), Metric::of_page(name))).collect(),
-            pages: Pages::of(target),
+            pages: Pages::of(page.target),
         }
     }
 
@@ -56,11 +58,13 @@ impl Probe for Page {
     async fn read(&mut self, sample: &mut Sample) -> Result<(), HarnessError> {
         let text = self.pages.get(&self.path).await;
         let text = text.map_err(|why| self.unavailable(&why))?;
-        let names: Vec<&str> = self.keep.iter().map(|(name, _)| name.as_str()).collect();
-        let seen = reading(&text, &names).map_err(|error| self.unavailable(&error))?;
-        sample.part(&metrics::CACHE_HIT_RATIO, seen.hits, seen.hits + seen.misses);
-        for ((_, metric), value) in self.keep.iter().zip(seen.kept) {
-            if let Some(value) = value {
+        let seen = PageReading::parse(&text).map_err(|error| self.unavailable(&error))?;
+        for quotient in &self.quotients {
+            let (part, of) = seen.counts(quotient);
+            sample.part(quotient.metric, part, of);
+        }
+        for (name, metric) in &self.keep {
+            if let Some(value) = seen.sum(|sample, _| sample == name) {
                 sample.chosen(metric, value);
             }
         }
@@ -68,17 +72,26 @@ impl Probe for Page {
     }
 }
 
-fn reading(text: &str, names: &[&str]) -> Result<PageReading, std::io::Error> {
-    let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned())))?;
-    let sum = |name: &str| -> Option<f64> {
-        let samples = scrape.samples.iter().filter(|sample| sample.metric == name);
+impl PageReading {
+    fn parse(text: &str) -> Result<Self, std::io::Error> {
+        Ok(Self(Scrape::parse(text.lines().map(|line| Ok(line.to_owned())))?))
+    }
+
+    /// The sum of all samples that `counts` takes; none where there are none.
+    fn sum(&self, counts: impl Fn(&str, &Labels) -> bool) -> Option<f64> {
+        let samples = self
+            .0
+            .samples
+            .iter()
+            .filter(|sample| counts(&sample.metric, &sample.labels));
         samples.filter_map(|sample| number(&sample.value)).reduce(|a, b| a + b)
-    };
-    Ok(PageReading {
-        hits: whole(sum(HITS)),
-        misses: whole(sum(MISSES)),
-        kept: names.iter().map(|name| sum(name)).collect(),
-    })
+    }
+
+    /// Both counts of a quotient so far; what is not on the page has not happened yet.
+    fn counts(&self, quotient: &Quotient) -> (u64, u64) {
+        let count = |samples: &Samples| whole(self.sum(|name, labels| samples.include(name, labels)));
+        (count(&quotient.part), quotient.of.iter().map(count).sum())
+    }
 }
 
 #[expect(
@@ -115,25 +128,62 @@ cache_memory_bytes 1.5e3
 # EOF
 ";
 
+    fn page(more: &str) -> Page {
+        let file = format!("start = \"./shop --port {{port}}\"\n{more}");
+        let service = scenarios::Service::parse(std::path::Path::new("shop.toml"), &file).unwrap();
+        Page::new(MetricsPage {
+            target: Target::at("127.0.0.1:1".parse().unwrap()),
+            path: "/metrics".to_owned(),
+            keep: vec!["cache_memory_bytes".to_owned(), "not_there".to_owned()],
+            quotients: service.quotients,
+        })
+    }
+
+    fn counts(page: &Page, text: &str) -> Vec<(&'static str, u64, u64)> {
+        let seen = PageReading::parse(text).unwrap();
+        let counts = page.quotients.iter().map(|quotient| {
+            let (part, of) = seen.counts(quotient);
+            (quotient.metric.name(), part, of)
+        });
+        counts.collect()
+    }
+
     #[test]
     fn sums_over_labels_and_keeps_what_was_chosen() {
-        let seen = reading(OPENMETRICS, &["cache_memory_bytes", "not_there"]).unwrap();
-        assert_eq!((seen.hits, seen.misses), (42, 8));
-        assert_eq!(seen.kept, [Some(1500.0), None]);
+        let page = page("");
+        assert_eq!(counts(&page, OPENMETRICS), [("cache.hit_ratio", 42, 50)]);
+        let seen = PageReading::parse(OPENMETRICS).unwrap();
+        let kept = page.keep.iter().map(|(name, _)| seen.sum(|sample, _| sample == name));
+        assert_eq!(kept.collect::<Vec<_>>(), [Some(1500.0), None, None]);
+    }
+
+    #[test]
+    fn a_subject_file_says_what_its_page_calls_things() {
+        let page = page(
+            "[metrics]\n\
+             \"cache.hit_ratio\" = { part = \"lookups_total{result=\\\"hit\\\"}\", of = \"lookups_total\" }\n\
+             \"kafka.bytes_per_message\" = { part = \"sent_bytes_total\", of = \"sent_total\" }",
+        );
+        let text = "lookups_total{result=\"hit\",tier=\"l1\"} 4\nlookups_total{result=\"hit\",tier=\"l2\"} 2\n\
+                    lookups_total{result=\"miss\"} 3\nsent_bytes_total 900\nsent_total 6\n";
+        assert_eq!(
+            counts(&page, text),
+            [("cache.hit_ratio", 6, 9), ("kafka.bytes_per_message", 900, 6)]
+        );
     }
 
     #[test]
     fn a_subject_that_misbehaves_on_purpose_says_so_unasked() {
-        let target = Target::at("127.0.0.1:1".parse().unwrap());
-        let page = Page::new(target, "/metrics".to_owned(), &[]);
-        let kept: Vec<&str> = page.keep.iter().map(|(_, metric)| metric.name()).collect();
-        assert_eq!(kept, ["prometheus.fault_active"]);
+        let page = page("");
+        let (name, metric) = page.keep.last().unwrap();
+        assert_eq!(metric.name(), "prometheus.fault_active");
         let text = "fault_active{fault=\"sleep:risk:5ms\"} 1\nfault_active{fault=\"error:*:1/9\"} 1\n";
-        assert_eq!(reading(text, &[FAULTS]).unwrap().kept, [Some(2.0)]);
+        let seen = PageReading::parse(text).unwrap();
+        assert_eq!(seen.sum(|sample, _| sample == name), Some(2.0));
     }
 
     #[test]
     fn a_subject_without_a_cache_has_no_lookups() {
-        assert_eq!(reading("up 1\n", &[]).unwrap(), PageReading::default());
+        assert_eq!(counts(&page(""), "up 1\n"), [("cache.hit_ratio", 0, 0)]);
     }
 }

@@ -33,8 +33,8 @@ pub struct LiveConfig {
     /// `LIVE_SLOW_MS`, milliseconds, default 10000: a client that has taken nothing for so long while something is
     /// waiting is disconnected (code 4008).
     pub slow: Duration,
-    /// `LIVE_BATCH_MS`, milliseconds, default 2, 0 = no wait: how long an event waits for others that go into one frame
-    /// with it, while `LIVE_BATCHING` is on.
+    /// `LIVE_BATCH_MS`, milliseconds, default 2, 0 = no wait: frames of a client are so far apart, while
+    /// `LIVE_BATCHING` is on: events that come meanwhile share one, and one that comes alone waits for nothing.
     pub batch: Duration,
     /// `LIVE_PING_S`, seconds, default 25: each client is asked so often whether it is there; one that has said nothing
     /// for twice as long is disconnected.

@@ -123,8 +123,8 @@ pub struct Switches {
     pub query_cache: bool,
     /// `QUERIES`, `phase1` or `tuned`, default from the profile: which SQL the store runs.
     pub queries: Queries,
-    /// `KAFKA_BATCHING`, on or off, default from the profile (phase1 off, the others on): messages wait
-    /// `KAFKA_LINGER_MS` for company and go out together, or each at once and alone.
+    /// `KAFKA_BATCHING`, on or off, default from the profile (phase1 off, the others on): messages that
+    /// wait (`KAFKA_LINGER_MS`, or for the batch before them) go out together, or each at once and alone.
     pub kafka_batching: bool,
     /// `KAFKA_COMPRESSION`, `none`, `lz4` or `zstd`, default from the profile (phase1 `none`, the others `lz4`): how
     /// batches are packed.

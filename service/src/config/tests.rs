@@ -104,7 +104,7 @@ fn kafka_and_live_clients_have_documented_bounds() {
     } = config.kafka;
     assert_eq!(
         (linger_ms, queue_messages, queue_kib, outbox_max_rows, attempts),
-        (1, 10_000, 16_384, 100_000, 5)
+        (0, 10_000, 16_384, 100_000, 5)
     );
     assert_eq!(config.kafka.inbox_keep, Duration::from_hours(6));
     assert_eq!(config.kafka.group_protocol, GroupProtocol::Classic);

@@ -60,6 +60,8 @@ pub(super) struct Source {
     metrics: LiveMetrics,
     position: Position,
     names: Names,
+    /// When events went out last.
+    shown: Instant,
     looked: Instant,
     /// A look at the topic, beside the reading: it waits for the broker. Gives the number of partitions.
     looking: Option<JoinHandle<usize>>,
@@ -91,6 +93,7 @@ impl Source {
                 next: Vec::new(),
             },
             names: Names::default(),
+            shown: Instant::now(),
             looked: Instant::now(),
             looking: None,
         })
@@ -205,7 +208,8 @@ impl Source {
         history.advance(&self.position);
     }
 
-    /// The next events: all that are there, and those of the next few milliseconds.
+    /// The next events: all that are there, and those that come before the last ones were out for a few milliseconds.
+    /// So an event that comes alone waits for nothing, and under load as many as those milliseconds bring share a frame.
     pub(super) async fn next_batch(&mut self) -> Result<Batch, BegunAnew> {
         let (client, mut events) = (Arc::clone(&self.client), Vec::new());
         while events.is_empty() {
@@ -215,7 +219,7 @@ impl Source {
             }
         }
         if self.switches.live_batching {
-            let end = Instant::now() + self.live.batch;
+            let end = self.shown + self.live.batch;
             while events.len() < BATCH_MAX {
                 let received = match client.recv().now_or_never() {
                     Some(received) => received,
@@ -227,6 +231,7 @@ impl Source {
                 self.take_in(received, &mut events)?;
             }
         }
+        self.shown = Instant::now();
         Ok(Batch {
             events,
             position: self.position.clone(),
