@@ -134,7 +134,7 @@ fn the_schedules_are_the_planned_ones() {
         },
     )
     ");
-    assert!((workload.warm_up_think_scale - 0.02).abs() < f64::EPSILON);
+    assert!((workload.warm_up_think_scale - 0.005).abs() < f64::EPSILON);
     assert_eq!(
         workload.dataset.seed_command,
         ["seed", "--drivers", "10000", "--seed", "42"]

@@ -52,7 +52,7 @@ enum Command {
     /// Set up what is missing, run the before/after comparison and write the report
     #[command(after_help = "\
 Examples:
-  cargo xtask report --quick              about a minute measured, two with warm-up
+  cargo xtask report --quick              about three minutes measured, five with warm-up
   cargo xtask report                      the full settings of the workload
   cargo xtask report -- --seed 7          options after -- go to `loadtest compare`
 

@@ -15,6 +15,8 @@ fn phase2_is_ahead_of_phase1() {
     let targets = data("ratios.toml");
     let arguments = [
         "--quick",
+        "--for",
+        "8s",
         "--workload",
         workload.to_str().unwrap(),
         "--targets",
