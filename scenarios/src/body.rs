@@ -24,6 +24,14 @@ pub(crate) fn compile(body: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) -> Tem
     json
 }
 
+/// Compiles what is sent as a text where it is a string, and as JSON where it is anything else.
+pub(crate) fn compile_text_or_json(said: &Spanned<RawJson>, scope: &mut Scope<'_, '_>) -> Template {
+    match said.get_ref() {
+        RawJson::Text(text) => Template::compile(&Spanned::new(said.span(), text.clone()), Form::Plain, scope),
+        _ => compile(said, scope),
+    }
+}
+
 fn node(node: &Spanned<RawJson>, json: &mut Template, scope: &mut Scope<'_, '_>) {
     match node.get_ref() {
         RawJson::Scalar(value) => json.push_value(value, Form::Json),

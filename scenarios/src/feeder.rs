@@ -10,6 +10,7 @@ use rand_distr::{Distribution as _, Zipf};
 use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
+use uuid::Uuid;
 
 use crate::source::{Findings, Named, Source};
 use crate::table::Table;
@@ -32,6 +33,8 @@ enum Draw {
     Uniform { min: i64, max: i64 },
     /// `from`, `from + step`, `from + 2 step` and so on: no value twice in a round, whoever draws it.
     Sequence { from: i64, step: i64 },
+    /// A UUID of version 7, which holds the time: one that nobody has had before, in this round or another.
+    Uuid,
     /// A row of a table, which everything that reads it shares.
     Row { table: Arc<Table>, order: RowOrder },
 }
@@ -93,6 +96,8 @@ impl Feeder {
             }
             Draw::Uniform { min, max } => rng.random_range(*min..=*max).into(),
             Draw::Sequence { from, step } => nth(*from, *step, sequences.next(index)),
+            // Not of the seed: two rounds of one seed may meet in one database.
+            Draw::Uuid => Uuid::now_v7().to_string().into(),
             Draw::Row { table, order } => {
                 let row = match order {
                     RowOrder::Sequence => sequences.next(index) % table.len() as u64,
@@ -150,6 +155,7 @@ pub(crate) enum RawFeeder {
         /// 1 when absent.
         step: Option<Spanned<i64>>,
     },
+    Uuid {},
     Csv {
         /// Relative to the workload's own directory.
         file: Spanned<String>,
@@ -173,6 +179,7 @@ pub(crate) fn check(
             RawFeeder::Zipf { from, n, s } => zipf(from.unwrap_or(1), n, s, findings),
             RawFeeder::Uniform { min, max } => uniform(*min, max, findings),
             RawFeeder::Sequence { from, step } => sequence(from.unwrap_or(1), step.as_ref(), findings),
+            RawFeeder::Uuid {} => Some(Draw::Uuid),
             RawFeeder::Csv { file, numbers, order } => {
                 let table = table(file, numbers, source, &mut files, findings);
                 if table.is_none() {
@@ -283,6 +290,17 @@ mod tests {
     fn a_sequence_gives_each_value_once() {
         let steps = feeder(Draw::Sequence { from: 10, step: -5 });
         assert_eq!(draws(&steps, 1, 4), [10, 5, 0, -5]);
+    }
+
+    #[test]
+    fn a_uuid_is_another_each_time_whatever_the_seed() {
+        let drawn: std::collections::BTreeSet<String> = [1, 1]
+            .into_iter()
+            .flat_map(|seed| texts(&feeder(Draw::Uuid), seed, 500))
+            .collect();
+        assert_eq!(drawn.len(), 1_000);
+        let first = drawn.first().expect("one").trim_matches('"').to_owned();
+        assert_eq!(Uuid::parse_str(&first).expect("a UUID").get_version_num(), 7);
     }
 
     #[test]

@@ -295,7 +295,7 @@ impl RawRequest {
                 redirects.into_inner()
             }),
             timeout_ms: timeout_ms.map_or(DEFAULT_TIMEOUT_MS, |timeout_ms| {
-                check_timeout(timeout_ms, scope.findings)
+                check_timeout("timeout_ms", timeout_ms, scope.findings)
             }),
             extract: Vec::new(),
             feeders: Vec::new(),
@@ -303,11 +303,12 @@ impl RawRequest {
     }
 }
 
-pub(crate) fn check_timeout(timeout_ms: &Spanned<u64>, findings: &mut Findings<'_>) -> u64 {
+/// A time under the name `key` that must be above 0, and not longer than an hour.
+pub(crate) fn check_timeout(key: &str, timeout_ms: &Spanned<u64>, findings: &mut Findings<'_>) -> u64 {
     findings.require(*timeout_ms.get_ref() <= MAX_TIMEOUT_MS, &timeout_ms.span(), || {
-        format!("`timeout_ms` is {timeout_ms}: it must be at most {MAX_TIMEOUT_MS} (an hour)")
+        format!("`{key}` is {timeout_ms}: it must be at most {MAX_TIMEOUT_MS} (an hour)")
     });
-    findings.at_least_one("timeout_ms", timeout_ms)
+    findings.at_least_one(key, timeout_ms)
 }
 
 /// Headers that delimit the message: they follow from the body, so a workload cannot give them.

@@ -182,7 +182,8 @@ impl RawLiveStream {
         let connect_per_s = self.connect_per_s.as_ref();
         let connect_per_s = connect_per_s.map_or(DEFAULT_CONNECT_PER_S, |rate| findings.rate("connect_per_s", rate));
         let within_ms = self.within_ms.as_ref();
-        let within_ms = within_ms.map_or(DEFAULT_WITHIN_MS, |within| request::check_timeout(within, findings));
+        let within_ms = within_ms.map(|within| request::check_timeout("within_ms", within, findings));
+        let within_ms = within_ms.unwrap_or(DEFAULT_WITHIN_MS);
         let scope = &mut Scope {
             names: known.names,
             findings,
@@ -242,14 +243,8 @@ impl RawMessages {
     }
 }
 
-/// A string is sent as it is, everything else as JSON.
 fn texts(raw: &[Spanned<RawJson>], scope: &mut Scope<'_, '_>) -> Vec<Template> {
-    raw.iter()
-        .map(|one| match one.get_ref() {
-            RawJson::Text(text) => Template::compile(&Spanned::new(one.span(), text.clone()), Form::Plain, scope),
-            _ => body::compile(one, scope),
-        })
-        .collect()
+    raw.iter().map(|one| body::compile_text_or_json(one, scope)).collect()
 }
 
 fn follows(raw: Named<RawFollow>, known: &Known<'_>, scope: &mut Scope<'_, '_>) -> Vec<Follow> {

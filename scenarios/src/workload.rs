@@ -19,6 +19,7 @@ use crate::error::InputError;
 use crate::feeder::{self, Feeder, RawFeeder, Sequences};
 use crate::http::{Http, RawHttp, Secrets};
 use crate::journey::{self, Journey, RawJourney};
+use crate::kafka::{self, RawTopic, Topic};
 use crate::model::{Models, RawModels};
 use crate::payload::Body;
 use crate::rate::Rate;
@@ -66,6 +67,8 @@ pub struct Workload {
     pub journeys: Vec<Journey>,
     /// Live streams that clients watch meanwhile.
     pub streams: Vec<LiveStream>,
+    /// Topics of Kafka that are watched meanwhile, and written to.
+    pub topics: Vec<Topic>,
     /// Number of variables, extracted and drawn.
     pub(crate) slots: usize,
 }
@@ -140,10 +143,11 @@ impl Workload {
         self.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect()
     }
 
-    /// Names under which times are counted, so that a target can be about one: endpoints, then live streams.
+    /// Names under which times are counted, so that a target can be about one: endpoints, live streams, then topics.
     pub fn counted_names(&self) -> Vec<&str> {
         let streams = self.streams.iter().map(|stream| stream.name.as_str());
-        self.endpoint_names().into_iter().chain(streams).collect()
+        let topics = self.topics.iter().flat_map(Topic::counted_names);
+        self.endpoint_names().into_iter().chain(streams).chain(topics).collect()
     }
 
     /// Variables without values: the setup fills in its part, then each user takes a clone.
@@ -157,7 +161,7 @@ impl Workload {
     }
 
     /// Draws the variables of `feeders` (of [`Journey::feeders`] for a pass through a journey, of [`Endpoint::feeders`]
-    /// for a single request). Same generator state and sequences, same values.
+    /// for a single request). Same generator state and sequences, same values but for those of `uuid`.
     pub fn draw<R: Rng + ?Sized>(&self, feeders: &[usize], sequences: &Sequences, rng: &mut R, vars: &mut Vars) {
         for &index in feeders {
             self.feeders[index].draw(index, sequences, rng, vars);
@@ -213,6 +217,8 @@ struct RawWorkload {
     journeys: Named<RawJourney>,
     #[serde(default, deserialize_with = "named")]
     websocket: Named<RawLiveStream>,
+    #[serde(default, deserialize_with = "named")]
+    kafka: Named<RawTopic>,
 }
 
 #[derive(Default, Deserialize)]
@@ -281,6 +287,14 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
         names: &names,
     };
     let streams = websocket::check(raw.websocket, &streams, &mut findings);
+    let taken = endpoints.iter().map(|endpoint| endpoint.name.as_str());
+    let topics = kafka::Known {
+        endpoints: &endpoints,
+        feeders: &feeders,
+        names: &names,
+        taken: taken.chain(streams.iter().map(|stream| stream.name.as_str())).collect(),
+    };
+    let topics = kafka::check(raw.kafka, &topics, &mut findings);
     let workload = Workload {
         name: raw
             .name
@@ -305,6 +319,7 @@ fn check(raw: RawWorkload, source: &Source, mut findings: Findings<'_>) -> Resul
         endpoints,
         journeys,
         streams,
+        topics,
         slots: names.len(),
     };
     findings.finish(workload)
