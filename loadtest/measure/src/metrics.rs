@@ -59,6 +59,8 @@ pub enum Source {
     Versions,
     /// The load path, where clients watch live streams (`[websocket]` of a workload).
     Streams,
+    /// The load path, where topics of Kafka are watched and written to (`[kafka]` of a workload).
+    Topics,
     /// The probe of Postgres.
     Postgres,
     /// The probe of Redis.
@@ -134,7 +136,11 @@ impl Metric {
     /// Whether its probe keeps it over time, which reports draw as lines.
     pub fn is_over_time(&self) -> bool {
         let changes = matches!(self.kind, Kind::Level | Kind::Counter | Kind::Rate | Kind::Ratio);
-        changes && !matches!(self.source, Source::Load | Source::Versions | Source::Streams)
+        changes
+            && !matches!(
+                self.source,
+                Source::Load | Source::Versions | Source::Streams | Source::Topics
+            )
     }
 
     /// The metric under which the sample `name` of a Prometheus page is kept: [`PAGE_PREFIX`] and that name. Its kind
@@ -294,12 +300,27 @@ registry! {
         IfMeasured, "Messages of live streams that came behind a later one of their group; summed over rounds.";
     WS_BYTES_PER_MESSAGE = "ws.bytes_per_message", "WebSocket message size", Bytes, Rate, Nothing, Lower, IfMeasured,
         "Mean size of a message to a client.";
-    KAFKA_THROUGHPUT_MSGS_PER_S = "kafka.throughput_msgs_per_s", "Kafka throughput", MessagesPerSecond, Rate, Nothing,
-        Higher, IfMeasured, "Messages that were produced and consumed.";
+    KAFKA_THROUGHPUT_MSGS_PER_S = "kafka.throughput_msgs_per_s", "Kafka throughput", MessagesPerSecond, Rate, Topics,
+        Higher, IfMeasured,
+        "Messages of a backlog, from the first one sent to the last one committed by the group; mean of the rounds.";
+    KAFKA_PRODUCED_MSGS_PER_S = "kafka.produced_msgs_per_s", "Kafka messages produced", MessagesPerSecond, Rate, Topics,
+        Neither, IfMeasured,
+        "Messages of a backlog, from the first one sent to the last one acknowledged; mean of the rounds.";
     KAFKA_BYTES_PER_MESSAGE = "kafka.bytes_per_message", "Kafka message size", Bytes, Ratio, Prometheus, Lower,
         IfMeasured, "Bytes that the subject sent to Kafka, requests and all, by the messages in them.";
-    KAFKA_LAG_P99_MS = "kafka.lag_p99_ms", "Kafka consumer lag, p99", Milliseconds, Percentile, Nothing, Lower,
-        IfMeasured, "99 of 100 messages were consumed within this time.";
+    KAFKA_LAG_P99_MS = "kafka.lag_p99_ms", "Kafka consumer lag, p99", Milliseconds, Percentile, Topics, Lower,
+        IfMeasured,
+        "99 of 100 records were committed by the group within this time after the write was due; mean of the rounds.";
+    KAFKA_OFFSET_LAG = "kafka.offset_lag", "Kafka records not committed, most", Plain, Level, Topics, Lower, IfMeasured,
+        "Records of a topic that the group had not committed; the most that were seen at a time.";
+    KAFKA_MISSED_RECORDS = "kafka.missed_records", "Kafka records missed", Plain, Counter, Topics, Lower, IfMeasured,
+        "Records that were owed by writes and not found in the topic; summed over rounds.";
+    KAFKA_DOUBLED_RECORDS = "kafka.doubled_records", "Kafka records that came twice", Plain, Counter, Topics, Lower,
+        IfMeasured, "Records that were found in the topic again; summed over rounds.";
+    KAFKA_REORDERED_RECORDS = "kafka.reordered_records", "Kafka records out of order", Plain, Counter, Topics, Lower,
+        IfMeasured, "Records that came behind a later one of their group (mostly their key); summed over rounds.";
+    KAFKA_MISSED_EFFECTS = "kafka.missed_effects", "Kafka records never committed", Plain, Counter, Topics, Lower,
+        IfMeasured, "Records that were owed by writes and not committed by the group in time; summed over rounds.";
 
     HARNESS_CPU_PERCENT = "harness.cpu_percent", "generator CPU", Percent, Rate, Generator, Lower, IfMeasured,
         "CPU time of the generator, percent of all cores.";

@@ -17,6 +17,7 @@ mod flow;
 mod gate;
 mod series;
 mod stream;
+mod topic;
 mod transport;
 
 pub use baseline::{Baseline, BaselineEvidence, BaselineRun};
@@ -28,6 +29,7 @@ pub use flow::{Arrivals, Flow, LATE_US, PULSE_STEP_MS, Pauses, Pulse};
 pub use gate::{CANARY, FamilyVerdict, GateDecision, GateSlice, ResidentCpu};
 pub use series::{ProbeCost, Series};
 pub use stream::{Stream, StreamSummary};
+pub use topic::{Topic, TopicBacklog, TopicEffects, TopicProduced, TopicSummary};
 pub use transport::{Compressed, ConnectionSummary, Connections, Hops, StepTimes, Transport};
 
 /// Version of this format. A reader refuses a newer one.
@@ -335,6 +337,10 @@ pub struct Round {
     /// whole mix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub streams: BTreeMap<String, Stream>,
+    /// Topics of Kafka that were watched and written to, by name; their records, effects (`NAME.effect`) and produced
+    /// messages (`NAME.produced`) are judged as an endpoint's requests are, beside the whole mix.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topics: BTreeMap<String, Topic>,
     /// CPU time of the subject over a block of a gate; absent in other runs, and where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_cpu: Option<ResidentCpu>,
@@ -486,6 +492,9 @@ pub struct Summary {
     /// Live streams over all rounds, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub streams: BTreeMap<String, StreamSummary>,
+    /// Topics of Kafka over all rounds, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topics: BTreeMap<String, TopicSummary>,
     /// Failures of all rounds, warm-up and drain included, by endpoint and kind, with examples; most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureGroup>,

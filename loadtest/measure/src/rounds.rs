@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::histogram::{HistogramError, LatencyHistogram, MAX_US};
-use crate::record::{ALL_ENDPOINTS, EndpointCounts, Failures, PHASE_MEASURE, Phase, Round};
+use crate::record::{ALL_ENDPOINTS, EndpointCounts, Failures, PHASE_MEASURE, Phase, Round, Topic};
 
 /// A histogram of a round that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -186,6 +186,14 @@ impl MeasuredRound<'_> {
             let measured = Measured::decode(&stream.messages).map_err(|source| unreadable(round, name, source))?;
             endpoints.insert(name.clone(), measured);
         }
+        for (name, counts) in round
+            .topics
+            .iter()
+            .flat_map(|(name, topic)| counts_of_topic(name, topic))
+        {
+            let measured = Measured::decode(counts).map_err(|source| unreadable(round, &name, source))?;
+            endpoints.insert(name, measured);
+        }
         all.dropped = dropped;
         endpoints.insert(ALL_ENDPOINTS.to_owned(), all);
         let whole = |what: &str, hdr: Option<&String>| {
@@ -202,6 +210,16 @@ impl MeasuredRound<'_> {
             propagation: whole("propagation", versions.map(|versions| &versions.propagation_hdr))?,
         })
     }
+}
+
+/// Whatever of a topic is counted as requests are, by the names of targets and tables.
+fn counts_of_topic<'t>(name: &str, topic: &'t Topic) -> Vec<(String, &'t EndpointCounts)> {
+    let records = topic.records.as_ref().map(|records| (name.to_owned(), records));
+    let effects = topic.effects.as_ref();
+    let effects = effects.map(|effects| (format!("{name}.effect"), &effects.commits));
+    let produced = topic.produced.as_ref();
+    let produced = produced.map(|produced| (format!("{name}.produced"), &produced.acknowledgements));
+    records.into_iter().chain(effects).chain(produced).collect()
 }
 
 /// The part of `dropped` arrivals that would have been `sent` of `all_sent` requests.

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::figures::us_to_ms;
 use crate::histogram::LatencyHistogram;
 use crate::percentile;
-use crate::record::{EndpointSummary, FailureGroup, MetricSummary, Ratio, ServiceTimes, StreamSummary, Summary};
+use crate::record::{
+    EndpointSummary, FailureGroup, MetricSummary, Ratio, ServiceTimes, StreamSummary, Summary, TopicSummary,
+};
 use crate::rounds::{Measured, MeasuredRound};
 use crate::stats::cluster::ClusterRatio;
 use crate::stats::student;
@@ -31,6 +33,7 @@ pub fn summarise(rounds: &[MeasuredRound]) -> Summary {
         connections: connections::connections(rounds),
         consistency: load::consistency(rounds),
         streams: streams(rounds),
+        topics: topics(rounds),
         failures: failures(rounds),
     }
 }
@@ -46,6 +49,31 @@ fn streams(rounds: &[MeasuredRound]) -> BTreeMap<String, StreamSummary> {
         sum.reordered += stream.reordered;
         sum.came_back += stream.came_back;
         for (why, times) in &stream.reasons {
+            *sum.reasons.entry(why.clone()).or_default() += times;
+        }
+    }
+    sums
+}
+
+fn topics(rounds: &[MeasuredRound]) -> BTreeMap<String, TopicSummary> {
+    let mut sums: BTreeMap<String, TopicSummary> = BTreeMap::new();
+    for (name, topic) in rounds.iter().flat_map(|measured| &measured.round.topics) {
+        let sum = sums.entry(name.clone()).or_default();
+        sum.owed += topic.owed;
+        sum.missed += topic.missed;
+        sum.doubled += topic.doubled;
+        sum.reordered += topic.reordered;
+        if let Some(effects) = &topic.effects {
+            *sum.missed_effects.get_or_insert_default() += effects.missed;
+        }
+        sum.offset_lag_max = sum.offset_lag_max.max(topic.offset_lag_max);
+        if let Some(produced) = &topic.produced {
+            *sum.not_sent.get_or_insert_default() += produced.not_sent;
+        }
+        if let Some(backlog) = &topic.backlog {
+            sum.backlog.get_or_insert_default().follow_with(backlog);
+        }
+        for (why, times) in &topic.reasons {
             *sum.reasons.entry(why.clone()).or_default() += times;
         }
     }

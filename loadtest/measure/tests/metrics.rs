@@ -49,6 +49,7 @@ fn source(source: Source) -> &'static str {
         Source::Load => "load path",
         Source::Versions => "versions followed",
         Source::Streams => "live streams",
+        Source::Topics => "topics",
         Source::Postgres => "Postgres",
         Source::Redis => "Redis",
         Source::Prometheus => "metrics page",

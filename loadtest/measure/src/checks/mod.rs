@@ -49,6 +49,7 @@ pub(crate) fn of_rounds(rounds: &Rounds, judged: &str, specs: &[TargetSpec]) -> 
     ];
     checks.extend(generator_could_send(rounds.all));
     checks.extend(generator_kept_messages(rounds.all));
+    checks.extend(generator_sent_messages(rounds.all));
     checks.extend(few_were_sent_twice(rounds.of(judged), judged));
     checks
 }
@@ -80,13 +81,29 @@ fn generator_could_send(rounds: &[Round]) -> Option<Check> {
 /// There only where it failed: a message that the generator had no room for would count as missed.
 fn generator_kept_messages(rounds: &[Round]) -> Option<Check> {
     let streams = rounds.iter().flat_map(|round| round.streams.values());
-    let not_kept: u64 = streams.map(|stream| stream.not_kept).sum();
-    (not_kept > 0).then(|| {
+    let topics = rounds.iter().flat_map(|round| round.topics.values());
+    let to_clients: u64 = streams.map(|stream| stream.not_kept).sum();
+    let of_topics: u64 = topics.map(|topic| topic.not_kept).sum();
+    (to_clients + of_topics > 0).then(|| {
         let detail = format!(
-            "{not_kept} messages to clients of live streams found no room: measure for a shorter time, or let each \
-             client watch less"
+            "{to_clients} messages to clients of live streams and {of_topics} records of topics found no room: measure \
+             for a shorter time, or let each client watch less"
         );
         Check::new("the generator kept every message", false, detail)
+    })
+}
+
+/// There only where it failed: a message that was not sent has no time, however long it would have taken.
+fn generator_sent_messages(rounds: &[Round]) -> Option<Check> {
+    let topics = rounds.iter().flat_map(|round| round.topics.values());
+    let produced = topics.filter_map(|topic| topic.produced.as_ref());
+    let not_sent: u64 = produced.map(|produced| produced.not_sent).sum();
+    (not_sent > 0).then(|| {
+        let detail = format!(
+            "{not_sent} messages found no room in the generator's queue, or came too late to be sent: the broker takes \
+             fewer than the workload produces"
+        );
+        Check::new("the generator sent every message", false, detail)
     })
 }
 

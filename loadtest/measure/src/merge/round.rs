@@ -7,7 +7,7 @@ use super::{
 use crate::figures::us_to_ms;
 use crate::histogram::HistogramError;
 use crate::metrics::describe;
-use crate::record::{Connections, FailureGroup, Flow, Hops, Pulse, Stream};
+use crate::record::{Connections, FailureGroup, Flow, Hops, Pulse, Stream, Topic, TopicEffects, TopicProduced};
 
 /// The rounds of all records, which are known to be alike.
 pub(super) fn merge_all(records: &[Record]) -> Result<Vec<Round>, MergeError> {
@@ -103,6 +103,10 @@ fn add(sum: &mut Round, other: &Round) -> Result<(), Unreadable> {
         });
         add_stream(into, stream).map_err(|source| (format!("messages of {name}"), source))?;
     }
+    for (name, topic) in &other.topics {
+        let into = sum.topics.entry(name.clone()).or_default();
+        add_topic(into, topic).map_err(|source| (format!("records of {name}"), source))?;
+    }
     FailureGroup::merge(&mut sum.failures, &other.failures);
     match (&mut sum.consistency, &other.consistency) {
         (Some(sum), Some(other)) => {
@@ -186,6 +190,45 @@ fn add_stream(sum: &mut Stream, other: &Stream) -> Result<(), HistogramError> {
         *sum.reasons.entry(why.clone()).or_default() += count;
     }
     add_counts(&mut sum.messages, &other.messages)
+}
+
+/// Generators of one load watch the same topic and the same group, each for its own writes.
+fn add_topic(sum: &mut Topic, other: &Topic) -> Result<(), HistogramError> {
+    sum.partitions = sum.partitions.max(other.partitions);
+    sum.owed += other.owed;
+    sum.missed += other.missed;
+    sum.doubled += other.doubled;
+    sum.reordered += other.reordered;
+    sum.unexplained += other.unexplained;
+    sum.not_kept += other.not_kept;
+    sum.offset_lag_max = sum.offset_lag_max.max(other.offset_lag_max);
+    for (why, count) in &other.reasons {
+        *sum.reasons.entry(why.clone()).or_default() += count;
+    }
+    if let Some(records) = &other.records {
+        add_counts(sum.records.get_or_insert_with(|| empty(records)), records)?;
+    }
+    if let Some(effects) = &other.effects {
+        let into = sum.effects.get_or_insert_with(|| TopicEffects {
+            commits: empty(&effects.commits),
+            ..TopicEffects::default()
+        });
+        into.owed += effects.owed;
+        into.missed += effects.missed;
+        add_counts(&mut into.commits, &effects.commits)?;
+    }
+    if let Some(produced) = &other.produced {
+        let into = sum.produced.get_or_insert_with(|| TopicProduced {
+            acknowledgements: empty(&produced.acknowledgements),
+            ..TopicProduced::default()
+        });
+        into.not_sent += produced.not_sent;
+        add_counts(&mut into.acknowledgements, &produced.acknowledgements)?;
+    }
+    if let Some(backlog) = &other.backlog {
+        sum.backlog.get_or_insert_default().join(backlog);
+    }
+    Ok(())
 }
 
 fn added(one: &str, other: &str) -> Result<String, HistogramError> {

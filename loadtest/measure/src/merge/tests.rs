@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::judge::{Question, judge};
-use crate::record::{FailureClass, Model, Stream, Verdict};
+use crate::record::{FailureClass, Model, Stream, Topic, TopicBacklog, TopicEffects, TopicProduced, Verdict};
 use crate::recorder::{self, Request, RoundRecorder, Windows};
 use crate::testing::{record, some_time, subject};
 
@@ -294,4 +294,57 @@ fn messages_that_a_generator_had_no_room_for_make_a_run_invalid() {
     stream.not_kept = 3;
     record.rounds[0].streams = [("screens".to_owned(), stream)].into();
     assert!(failed(&mut record) && record.verdict == Verdict::Invalid);
+}
+
+/// Both generators watched the same topic, each for its own writes.
+#[test]
+fn topics_add_up() {
+    let with = |id: &str, owed: u64, missed: u64, took_s: f64| {
+        let mut record = recorded(id, &steady(500_000));
+        let counts = record.rounds[0].phases[1].endpoints["a"].clone();
+        let topic = Topic {
+            partitions: 4,
+            records: Some(counts.clone()),
+            owed,
+            missed,
+            effects: Some(TopicEffects {
+                commits: counts.clone(),
+                owed,
+                missed: missed + 1,
+            }),
+            offset_lag_max: Some(owed),
+            produced: Some(TopicProduced {
+                acknowledgements: counts,
+                not_sent: 2,
+            }),
+            backlog: Some(TopicBacklog {
+                messages: 100,
+                acknowledged: 100,
+                worked_off: 90,
+                produced_s: 1.0,
+                took_s,
+            }),
+            reasons: [("timed out".to_owned(), 1)].into(),
+            ..Topic::default()
+        };
+        record.rounds[0].topics = [("telemetry".to_owned(), topic)].into();
+        record
+    };
+    let mut merged = records(&[with("one", 400, 1, 5.0), with("two", 300, 0, 4.0)]).unwrap();
+    judge(&mut merged, &Question::default()).unwrap();
+    let summary = &merged.summary["s"];
+    let sums = &summary.topics["telemetry"];
+    assert_eq!(
+        (sums.owed, sums.missed, sums.missed_effects, sums.offset_lag_max),
+        (700, 1, Some(3), Some(400))
+    );
+    assert_eq!(sums.reasons["timed out"], 2);
+    let backlog = sums.backlog.clone().unwrap();
+    assert_eq!((backlog.messages, backlog.worked_off_per_s()), (200, Some(36.0)));
+    for name in ["telemetry", "telemetry.effect", "telemetry.produced", "all"] {
+        assert_eq!(summary.endpoints[name].count, 400, "{name}");
+    }
+    let failed = |name: &str| merged.checks.iter().any(|check| !check.ok && check.name == name);
+    assert!(failed("the generator sent every message") && merged.verdict == Verdict::Invalid);
+    assert!(!failed("the generator kept every message"));
 }
