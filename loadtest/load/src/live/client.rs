@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, Response};
-use scenarios::{Template, Vars};
+use scenarios::Vars;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::{
@@ -19,9 +19,11 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Hub, frame::Frame, ledger::Seen};
+use super::{Hub, frame::Frame};
 use crate::{
     dial::{DialError, Dialer},
+    ledger::Seen,
+    owed::text,
     stream::Stream,
 };
 
@@ -36,6 +38,8 @@ const CLOSING: Duration = Duration::from_millis(500);
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Nobody sends more in one message to a screen.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Messages kept per client: 1 GB of a thousand clients at the very most.
+const MAX_SEEN: usize = 65_536;
 
 type Socket = WebSocketStream<Stream>;
 
@@ -91,11 +95,11 @@ impl Client {
             .stream
             .watches
             .as_ref()
-            .map(|watches| hub.reader.hash(&text(watches, &vars)));
+            .map(|watches| hub.reader.names().hash(&text(watches, &vars)));
         Self {
             dialer: Dialer::offering(&hub.target, number, &[crate::Protocol::Http1]),
             vars: Mutex::new(vars),
-            seen: Mutex::new(Seen::watching(watches)),
+            seen: Mutex::new(Seen::watching(watches, MAX_SEEN)),
             hub: Arc::clone(hub),
         }
     }
@@ -265,12 +269,6 @@ impl Client {
     fn vars(&self) -> MutexGuard<'_, Vars> {
         self.vars.lock().expect("nothing panics while holding it")
     }
-}
-
-fn text(template: &Template, vars: &Vars) -> String {
-    let mut text = String::new();
-    template.render(vars, &mut text);
-    text
 }
 
 fn closed(frame: Option<CloseFrame>) -> Lost {

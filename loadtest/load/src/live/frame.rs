@@ -1,19 +1,13 @@
 //! Frames of a live stream, read as a workload describes them: where in a frame its messages stand, and what tells one
 //! message from another.
 
-use std::hash::{BuildHasher, RandomState};
-
 use scenarios::{FrameShape, Vars};
 use serde_json::Value;
 
-/// A message as far as it is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Message {
-    /// Hash of its id.
-    pub(super) id: u64,
-    /// Hash of its group, and its number there.
-    pub(super) order: Option<(u64, i64)>,
-}
+use crate::{
+    ledger::Message,
+    owed::{Names, text_of},
+};
 
 /// A frame as far as it is followed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,14 +16,13 @@ pub(super) struct Frame {
     pub(super) position: Option<String>,
 }
 
-/// Reads frames and names; the same text always has the same hash. Of a million ids two share one with a probability of
-/// 3 in 100 million.
+/// Reads frames.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     shape: FrameShape,
     /// A condition of a message speaks of none.
     no_vars: Vars,
-    hasher: RandomState,
+    names: Names,
 }
 
 impl Reader {
@@ -37,12 +30,13 @@ impl Reader {
         Self {
             shape,
             no_vars: Vars::default(),
-            hasher: RandomState::new(),
+            names: Names::default(),
         }
     }
 
-    pub(super) fn hash(&self, text: &str) -> u64 {
-        self.hasher.hash_one(text)
+    /// The hashes by which it knows ids.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The messages of a frame; none in one that is no JSON, as a greeting may be.
@@ -74,23 +68,15 @@ impl Reader {
             .filter(|_| is_meant)
             .filter(|id| !id.is_null())?;
         let number = |pointer: &String| message.pointer(pointer)?.as_i64();
-        let group = |pointer: &String| Some(self.hash(&text_of(message.pointer(pointer)?)));
+        let group = |pointer: &String| Some(self.names.hash(&text_of(message.pointer(pointer)?)));
         let order = self.shape.sequence.as_ref().and_then(number).map(|number| {
             let group = self.shape.group.as_ref().and_then(group);
             (group.unwrap_or_default(), number)
         });
         Some(Message {
-            id: self.hash(&text_of(id)),
+            id: self.names.hash(&text_of(id)),
             order,
         })
-    }
-}
-
-/// A string without its quotes; everything else as JSON writes it.
-pub(super) fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 
@@ -120,11 +106,11 @@ mod tests {
         assert_eq!(frame.position.as_deref(), Some("7.1"));
         let expected = [
             Message {
-                id: reader.hash("a"),
-                order: Some((reader.hash("3"), 5)),
+                id: reader.names.hash("a"),
+                order: Some((reader.names.hash("3"), 5)),
             },
             Message {
-                id: reader.hash("12"),
+                id: reader.names.hash("12"),
                 order: None,
             },
         ];

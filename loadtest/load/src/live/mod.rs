@@ -5,24 +5,20 @@
 
 mod client;
 mod frame;
-mod ledger;
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use measure::{
-    record::{EndpointCounts, FailureClass},
-    recorder::{Request, RequestEnd, RoundRecorder, Shard, Unfinished, Windows},
-};
+use measure::{record::EndpointCounts, recorder::Windows};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use scenarios::{LiveStream, Template, Vars, Workload};
+use scenarios::{LiveStream, Vars, Workload};
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc},
     task::JoinSet,
@@ -30,16 +26,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::ledger::Account;
 use self::{
     client::{Client, Lost},
     frame::Reader,
-    ledger::{Continuity, Owed, Write},
 };
-use crate::{Clock, LoadError, Target, timeline::micros};
-
-/// Different reasons of one stream that are kept.
-const MAX_REASONS: usize = 16;
+use crate::{
+    Clock, LoadError, Target,
+    ledger::{Account, Continuity, Owed},
+    owed::{Tally, Writes},
+    reasons::Reasons,
+};
 
 /// Between two looks at what is still owed at the end of a load.
 const LOOKING_AGAIN: Duration = Duration::from_millis(100);
@@ -52,26 +48,19 @@ struct Hub {
     /// Times count from here.
     start: Instant,
     closing: CancellationToken,
-    /// Acknowledged writes: 32 bytes for each request of an endpoint that the stream follows.
-    writes: Mutex<Vec<Write>>,
+    writes: Writes,
     /// Why connections ended or did not come about, and how often.
-    reasons: Mutex<BTreeMap<String, u64>>,
+    reasons: Reasons,
     came_back: AtomicU64,
 }
 
 impl Hub {
     fn now_us(&self) -> u64 {
-        micros(self.start.elapsed())
+        self.writes.now_us()
     }
 
     fn lost(&self, why: &Lost) {
-        let mut reasons = self.reasons.lock().expect("nothing panics while holding it");
-        let why = why.to_string();
-        if reasons.len() < MAX_REASONS || reasons.contains_key(&why) {
-            *reasons.entry(why).or_default() += 1;
-        } else {
-            *reasons.entry("others".to_owned()).or_default() += 1;
-        }
+        self.reasons.note(why);
     }
 
     fn came_back(&self) {
@@ -88,10 +77,6 @@ impl Hub {
         } else {
             Continuity::Resumes
         }
-    }
-
-    fn writes(&self) -> MutexGuard<'_, Vec<Write>> {
-        self.writes.lock().expect("nothing panics while holding it")
     }
 }
 
@@ -129,14 +114,15 @@ impl Watched {
         stream: &LiveStream,
         (target, globals, seed): (&Target, &Vars, u64),
     ) -> Result<Self, LoadError> {
+        let (reader, start) = (Reader::new(stream.frames.clone()), Instant::now());
         let hub = Arc::new(Hub {
-            reader: Reader::new(stream.frames.clone()),
+            writes: Writes::new(&stream.follows, reader.names().clone(), start),
+            reader,
             stream: stream.clone(),
             target: target.clone(),
-            start: Instant::now(),
+            start,
             closing: CancellationToken::new(),
-            writes: Mutex::default(),
-            reasons: Mutex::default(),
+            reasons: Reasons::default(),
             came_back: AtomicU64::new(0),
         });
         let (sequences, mut rng) = (workload.new_sequences(), ChaCha8Rng::seed_from_u64(seed));
@@ -152,37 +138,8 @@ impl Watched {
 
     /// Notes an acknowledged request of endpoint `endpoint`, if the stream follows it; `times_us` are those of `clock`:
     /// when it was meant to be sent, and when it was.
-    pub(crate) fn wrote(&self, endpoint: usize, vars: &Vars, (intended_us, sent_us): (u64, u64), clock: Clock) {
-        let follows = self
-            .hub
-            .stream
-            .follows
-            .iter()
-            .filter(|follow| follow.endpoint == endpoint);
-        for follow in follows {
-            let hash = |template: &Template| {
-                let mut text = String::new();
-                template.render(vars, &mut text);
-                self.hub.reader.hash(&text)
-            };
-            let write = Write {
-                id: hash(&follow.id),
-                about: follow.about.as_ref().map(hash),
-                intended_us: self.since_start(clock, intended_us),
-                sent_us: self.since_start(clock, sent_us),
-            };
-            self.hub.writes().push(write);
-        }
-    }
-
-    /// A time of `clock` on the clock of the stream, which began before it.
-    fn since_start(&self, clock: Clock, at_us: u64) -> u64 {
-        micros(
-            clock
-                .instant(at_us)
-                .into_std()
-                .saturating_duration_since(self.hub.start),
-        )
+    pub(crate) fn wrote(&self, endpoint: usize, vars: &Vars, times_us: (u64, u64), clock: Clock) {
+        self.hub.writes.acknowledged(endpoint, vars, times_us, clock);
     }
 
     /// Closes all connections, and waits for that.
@@ -194,9 +151,9 @@ impl Watched {
 
     /// Completes when every client has what it is owed, or when nothing more can come in time.
     pub(crate) async fn all_came(&self) {
-        let last_us = self.hub.writes().iter().map(|write| write.intended_us).max();
-        let Some(last_us) = last_us else { return };
-        let until = self.hub.start + Duration::from_micros(last_us + self.hub.within_us());
+        let Some(until) = self.hub.writes.last_due(self.hub.within_us()) else {
+            return;
+        };
         while Instant::now() < until && self.account(|_| {}).missed > 0 {
             sleep(LOOKING_AGAIN).await;
         }
@@ -206,30 +163,21 @@ impl Watched {
     pub(crate) fn settle(&self, clock: Clock, windows: Windows) -> StreamReport {
         let hub = &self.hub;
         let name = hub.stream.name.clone();
-        let recorder = RoundRecorder::new(vec![name.clone()], windows).with_late_answers();
-        let mut shard = recorder.shard();
-        let times = Times {
-            began: self.since_start(clock, 0),
-            now: clock.now_us(),
-            within: hub.within_us(),
-        };
-        let account = self.account(|owed| count(&mut shard, &owed, &times));
-        let phases = recorder.finish([&shard], times.now).phases.into_iter();
+        let mut tally = Tally::new(windows, clock, &hub.writes, hub.within_us());
+        let account = self.account(|owed| tally.count(&owed));
         StreamReport {
             clients: self.clients.len(),
-            phases: phases
-                .map(|mut phase| phase.endpoints.remove(&name).unwrap_or_default())
-                .collect(),
+            phases: tally.phases(),
             account,
             came_back: hub.came_back.load(Ordering::Relaxed),
-            reasons: hub.reasons.lock().expect("nothing panics while holding it").clone(),
+            reasons: hub.reasons.all(),
             name,
         }
     }
 
     fn account(&self, mut owed: impl FnMut(Owed)) -> Account {
         let mut account = Account::default();
-        let writes = self.hub.writes();
+        let writes = self.hub.writes.list();
         for client in &self.clients {
             let rules = (self.hub.continuity(), self.hub.within_us());
             client.seen().settle(&writes, rules, &mut account, &mut owed);
@@ -259,45 +207,4 @@ async fn all_connect(hub: &Arc<Hub>, clients: &[Arc<Client>]) -> Result<JoinSet<
         outcome.map_err(|why| LoadError::Setup(format!("client {number} of `{}`: {why}", hub.stream.name)))?;
     }
     Ok(tasks)
-}
-
-/// Times by which an account is settled, microseconds.
-struct Times {
-    /// When the round's clock began, on that of the stream.
-    began: u64,
-    /// Now, on the round's clock.
-    now: u64,
-    /// How long a message may take.
-    within: u64,
-}
-
-/// Counts one message that a client was owed: as answered when it came once and in time, as timed out when it came too
-/// late or should have come by now, as an unexpected answer for each time that it came again.
-fn count(shard: &mut Shard, owed: &Owed, times: &Times) {
-    let on_round = |at_us: u64| at_us.saturating_sub(times.began);
-    let (intended_us, sent_us) = (on_round(owed.write.intended_us), on_round(owed.write.sent_us));
-    let due_us = intended_us + times.within;
-    let ended = |ended_us: u64, outcome: RequestEnd| Request {
-        endpoint: 0,
-        intended_us,
-        sent_us,
-        ended_us: ended_us.max(sent_us),
-        waited_us: 0,
-        outcome,
-    };
-    let came_us = owed.came_us.map(on_round);
-    match came_us {
-        Some(came_us) if came_us <= due_us => shard.ended(ended(came_us, RequestEnd::Ok { bytes: 0 })),
-        None if due_us > times.now => shard.unfinished(Unfinished {
-            endpoint: 0,
-            intended_us,
-            sent_us,
-            given_up_us: times.now,
-        }),
-        _ => shard.ended(ended(due_us, RequestEnd::Failed(FailureClass::TimeOut))),
-    }
-    for _ in 0..owed.again {
-        let at_us = came_us.unwrap_or(due_us);
-        shard.ended(ended(at_us, RequestEnd::Failed(FailureClass::Unexpected)));
-    }
 }

@@ -1,4 +1,5 @@
-//! The account of a live stream: what was written, what each client was shown and when, and what follows of the two.
+//! The account of messages that are owed for writes: what was written, what each client of a live stream, or whoever
+//! watches a topic, was shown and when, and what follows of the two.
 //!
 //! A message is owed to a client when the write behind it was acknowledged, the client watches what was written, and it
 //! was connected. Whatever is owed and does not come is missed; what comes again is doubled; a number below one that
@@ -6,30 +7,33 @@
 
 use std::collections::HashMap;
 
-use super::frame::Message;
-
-/// Messages kept per client: 1 GB of a thousand clients at the very most. More are counted as `not_kept`, which makes
-/// the run invalid: they would seem to be missed.
-const MAX_SEEN: usize = 65_536;
-
-/// An acknowledged write whose message clients are owed; times in microseconds of the stream's clock.
+/// A message as far as it is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Write {
+pub(crate) struct Message {
     /// Hash of its id.
-    pub(super) id: u64,
+    pub(crate) id: u64,
+    /// Hash of its group, and its number there.
+    pub(crate) order: Option<(u64, i64)>,
+}
+
+/// An acknowledged write whose message is owed; times in microseconds of the clock of whoever watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Write {
+    /// Hash of its id.
+    pub(crate) id: u64,
     /// Hash of what it changed, which a client must watch; every client is owed it where absent.
-    pub(super) about: Option<u64>,
+    pub(crate) about: Option<u64>,
     /// When the schedule wanted it sent: a message's time counts from here.
-    pub(super) intended_us: u64,
+    pub(crate) intended_us: u64,
     /// When it was sent.
-    pub(super) sent_us: u64,
+    pub(crate) sent_us: u64,
 }
 
 /// Messages that one client was shown.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Hash of what it watches; everything where absent.
-    pub(super) watches: Option<u64>,
+    pub(crate) watches: Option<u64>,
     /// From when to when it was connected and had subscribed, in order; the last may be open.
     spans: Vec<(u64, Option<u64>)>,
     /// Hash of the id of each message, and when it came, in that order.
@@ -37,13 +41,16 @@ pub(super) struct Seen {
     /// The highest number of each group.
     newest: HashMap<u64, i64>,
     reordered: u64,
-    /// Beyond [`MAX_SEEN`].
+    /// Messages that are kept at most. More are counted as `not_kept`, which makes the run invalid: they would seem to
+    /// be missed.
+    room: usize,
+    /// Beyond `room`.
     not_kept: u64,
 }
 
 /// Whether a client that comes back is shown what it has not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Continuity {
+pub(crate) enum Continuity {
     /// It goes on from its position: everything since its first connection is owed.
     Resumes,
     /// Nobody owes it a message that was written while it was away.
@@ -52,15 +59,15 @@ pub(super) enum Continuity {
 
 /// A message that a client was owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Owed {
-    pub(super) write: Write,
+pub(crate) struct Owed {
+    pub(crate) write: Write,
     /// When it came; absent where it did not.
-    pub(super) came_us: Option<u64>,
+    pub(crate) came_us: Option<u64>,
     /// How often it came again.
-    pub(super) again: u64,
+    pub(crate) again: u64,
 }
 
-/// Sums over all clients of a stream.
+/// Sums over all clients of a stream, or of whoever watches a topic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Account {
     /// Messages that clients were owed.
@@ -78,26 +85,28 @@ pub struct Account {
 }
 
 impl Seen {
-    pub(super) fn watching(watches: Option<u64>) -> Self {
+    /// Of a client that watches what has this hash, with room for so many messages.
+    pub(crate) fn watching(watches: Option<u64>, room: usize) -> Self {
         Self {
             watches,
+            room,
             ..Self::default()
         }
     }
 
     /// It is connected and has subscribed.
-    pub(super) fn begins(&mut self, at_us: u64) {
+    pub(crate) fn begins(&mut self, at_us: u64) {
         self.spans.push((at_us, None));
     }
 
     /// Its connection is over.
-    pub(super) fn ends(&mut self, at_us: u64) {
+    pub(crate) fn ends(&mut self, at_us: u64) {
         if let Some((_, end @ None)) = self.spans.last_mut() {
             *end = Some(at_us);
         }
     }
 
-    pub(super) fn shows(&mut self, message: Message, at_us: u64) {
+    pub(crate) fn shows(&mut self, message: Message, at_us: u64) {
         if let Some((group, number)) = message.order {
             let newest = self.newest.entry(group).or_insert(number);
             if number < *newest {
@@ -105,7 +114,7 @@ impl Seen {
             }
             *newest = number.max(*newest);
         }
-        if self.messages.len() < MAX_SEEN {
+        if self.messages.len() < self.room {
             self.messages.push((message.id, at_us));
         } else {
             self.not_kept += 1;
@@ -133,7 +142,7 @@ impl Seen {
     }
 
     /// Calls `owed` with every message that it was owed, and adds up.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         &self,
         writes: &[Write],
         (continuity, within_us): (Continuity, u64),
@@ -173,6 +182,7 @@ mod tests {
     use super::*;
 
     const WITHIN_US: u64 = 1_000;
+    const ROOM: usize = 16;
 
     fn write(id: u64, sent_us: u64) -> Write {
         Write {
@@ -197,7 +207,7 @@ mod tests {
     }
 
     fn connected(watches: Option<u64>) -> Seen {
-        let mut seen = Seen::watching(watches);
+        let mut seen = Seen::watching(watches, ROOM);
         seen.begins(100);
         seen
     }
@@ -269,7 +279,7 @@ mod tests {
     #[test]
     fn what_is_beyond_the_bound_is_said() {
         let mut seen = connected(None);
-        for id in 0..MAX_SEEN as u64 + 3 {
+        for id in 0..ROOM as u64 + 3 {
             seen.shows(Message { id, order: None }, 200);
         }
         assert_eq!(settled(&seen, &[], Continuity::Resumes).0.not_kept, 3);
