@@ -256,6 +256,11 @@ impl Resident<'_> {
         }
     }
 
+    /// What its launch was told in a place; nothing for a subject that was up already.
+    pub(crate) fn place(&self, place: Placeholder) -> Option<String> {
+        self.room.as_ref()?.places().value(place)
+    }
+
     /// Completes when a process that was started here ends; never for a subject that was up already.
     pub(crate) async fn lost(&mut self, when: impl FnOnce() -> String) -> HarnessError {
         match &mut self.launched {

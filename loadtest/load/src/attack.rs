@@ -14,10 +14,11 @@ use scenarios::{OpenModel, Schedule, Sequences, Vars, Workload};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    LoadError, LoadModel, Shared, StreamReport, Target, Timeline, Watched,
+    BacklogReport, LoadError, LoadModel, Shared, StreamReport, Target, Timeline, TopicReport, Watched, WatchedTopic,
     clock::Clock,
     closed,
     failures::FailureExamples,
+    kafka,
     lag::Lag,
     open::{self, Paced, PacedLoad},
     versions::{Followed, Versions},
@@ -51,6 +52,8 @@ pub struct AttackSpec<'a> {
     pub requests: Option<u64>,
     /// Live streams whose clients are connected; the load closes them.
     pub streams: Vec<Watched>,
+    /// Topics of Kafka that are watched; whoever opened them may go on with their groups when the load is over.
+    pub topics: Vec<Arc<WatchedTopic>>,
     /// Rules of a slice of a gate; absent in an ordinary round.
     pub slice: Option<SliceRules>,
 }
@@ -82,6 +85,8 @@ pub struct LoadReport {
     pub followed: Option<Followed>,
     /// Live streams, with the messages that their clients were owed and shown.
     pub streams: Vec<StreamReport>,
+    /// Topics of Kafka, with the records that were owed and seen there.
+    pub topics: Vec<TopicReport>,
     /// Priority of the threads that sent, as the kernel counts it.
     pub sender_priority: Option<i32>,
     /// CPU time of the thread that paced the open model.
@@ -116,6 +121,7 @@ impl Attack {
             seed,
             requests,
             streams,
+            topics,
             slice,
         } = spec;
         let names = workload.endpoint_names().into_iter().map(str::to_owned).collect();
@@ -142,6 +148,7 @@ impl Attack {
             failures: FailureExamples::default(),
             versions: versions.map(|follow| Versions::new(follow.bound_ms, &follow.version_header)),
             streams,
+            topics,
             connections: SharedConnections::default(),
             requests_left: requests.map(AtomicU64::new),
             shards: (0..senders(model)).map(|_| Mutex::new(recorder.shard())).collect(),
@@ -196,23 +203,42 @@ impl Attack {
     /// # Errors
     /// When the generator itself cannot run; what the subject answers is counted, never an error.
     pub async fn run(&self) -> Result<LoadReport, LoadError> {
+        let producing = kafka::produce(&self.shared)?;
         match &self.model {
             LoadModel::Closed(model) => {
                 let priority = closed::run(Arc::clone(&self.shared), *model).await?;
-                self.end_streams().await;
+                producing.ended().await?;
+                self.end_watching().await;
                 Ok(self.finish(priority, None))
             }
             LoadModel::Open(model) => {
                 let paced = open::run(self.paced(model), None).await?;
-                self.end_streams().await;
+                producing.ended().await?;
+                self.end_watching().await;
                 Ok(self.finish_paced(paced))
             }
         }
     }
 
-    /// Waits for messages that are owed and may still come in time, then closes the streams. Whoever does not wait for
-    /// requests in flight does not wait for these.
-    async fn end_streams(&self) {
+    /// Produces the backlog of topic `index` and waits until its group has worked it off, or for as long as the
+    /// workload says; none where it asks for none. To be called when the load is over; it ends when it is dropped.
+    ///
+    /// # Errors
+    /// When the producer cannot be made.
+    pub async fn work_off_backlog(&self, index: usize) -> Result<Option<BacklogReport>, LoadError> {
+        kafka::work_off(&self.shared, index).await
+    }
+
+    /// Waits for messages that are owed and may still come in time, then closes streams and ends the reading of topics.
+    /// Whoever does not wait for requests in flight does not wait for these.
+    async fn end_watching(&self) {
+        for topic in &self.shared.topics {
+            tokio::select! {
+                () = topic.all_came() => (),
+                () = self.shared.abort.cancelled() => (),
+            }
+            topic.stop_reading().await;
+        }
         for stream in &self.shared.streams {
             tokio::select! {
                 () = stream.all_came() => (),
@@ -244,6 +270,11 @@ impl Attack {
                 .streams
                 .iter()
                 .map(|stream| stream.settle(shared.clock, shared.timeline.windows))
+                .collect(),
+            topics: shared
+                .topics
+                .iter()
+                .map(|topic| topic.settle(shared.clock, shared.timeline.windows))
                 .collect(),
             followed: shared.versions.as_ref().and_then(Versions::finish).map(|mut followed| {
                 for example in &mut followed.consistency.examples {

@@ -154,6 +154,9 @@ impl Caller {
             for stream in &shared.streams {
                 stream.wrote(due.endpoint, &self.vars, times_us, shared.clock);
             }
+            for topic in &shared.topics {
+                topic.wrote(due.endpoint, &self.vars, times_us, shared.clock);
+            }
         }
         if let (Ok(answer), Ok(()), Some(versions)) = (answered, &judged, &shared.versions) {
             let entity = rendered_entity(&mut self.entity, endpoint, &self.vars);

@@ -23,6 +23,7 @@ mod failures;
 mod get;
 mod globals;
 mod hop;
+mod kafka;
 mod lag;
 mod ledger;
 mod live;
@@ -59,6 +60,7 @@ pub use error::LoadError;
 pub use failures::printable;
 pub use get::Pages;
 pub use globals::fetch_globals;
+pub use kafka::{BacklogReport, EffectReport, ProducedReport, TopicPlace, TopicReport, WatchedTopic};
 use lag::Lag;
 pub use ledger::Account;
 pub use live::{StreamReport, Watched};
@@ -88,6 +90,8 @@ struct Shared {
     versions: Option<versions::Versions>,
     /// Live streams on which clients watch what is written.
     streams: Vec<Watched>,
+    /// Topics of Kafka in which records of what is written are looked for.
+    topics: Vec<Arc<WatchedTopic>>,
     /// Connections that users share, where HTTP/2 has several streams on each.
     connections: wire::SharedConnections,
     /// Requests of the measured phase that may still be sent; absent where nothing bounds their number.

@@ -101,6 +101,7 @@ impl<'a> SliceLoad<'a> {
         };
         let spec = AttackSpec {
             streams: vec![],
+            topics: vec![],
             workload: self.workload,
             model: &LoadModel::Open(self.model.clone()),
             schedule: &schedule,

@@ -211,6 +211,7 @@ async fn drive(workload: Workload, address: SocketAddr) -> LoadReport {
     };
     let spec = AttackSpec {
         streams: vec![watched(&workload, &target).await.unwrap()],
+        topics: vec![],
         workload: &workload,
         model: &LoadModel::Closed(workload.models.closed.unwrap()),
         schedule: &schedule,

@@ -97,6 +97,11 @@ pub(super) async fn compare(arguments: &CompareArgs) -> Result<u8, HarnessError>
             "[websocket]: a gate watches no live streams; give --model closed, or a workload without them".to_owned(),
         ));
     }
+    if is_gate && !workload.topics.is_empty() {
+        return Err(HarnessError::Usage(
+            "[kafka]: a gate watches no topics; give --model closed, or a workload without them".to_owned(),
+        ));
+    }
     let plan = Plan::new(workload, model, subjects, load);
     let plan = match features {
         Some(features) => session.outlasting_timeouts(plan.into_ablation(features)?),

@@ -22,6 +22,7 @@ use crate::{
         output::OutputDir,
         records::{self, ServerFacts},
         run::Run,
+        topics,
     },
     error::HarnessError,
     interrupt::Interrupt,
@@ -149,6 +150,7 @@ impl<'a> Session<'a> {
         announcement: &str,
         work: impl AsyncFnOnce(Surroundings<'_>) -> (Result<(), HarnessError>, T),
     ) -> Result<(Ended, T), HarnessError> {
+        topics::check(plan)?;
         let out = OutputDir::create(self.place.out.as_deref())?;
         limits::allow_connections(most_connections(plan))?;
         self.progress.line(announcement);

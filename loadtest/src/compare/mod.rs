@@ -10,5 +10,9 @@ pub(crate) mod records;
 mod round;
 pub(crate) mod run;
 mod streams;
+pub(crate) mod topics;
 
 pub(crate) use plan::{Plan, Purpose, command_line};
+
+/// Of the phases of a round: warm-up, measured phase, drain.
+const MEASURED: usize = 1;

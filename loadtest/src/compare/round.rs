@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{
     display::Display,
     plan::{Plan, PlannedLaunch},
-    streams,
+    streams, topics,
 };
 use crate::{
     error::HarnessError,
@@ -62,9 +62,12 @@ pub(super) async fn measure(
         .interrupt
         .unless_stopped(streams::connect(plan, &resident.target, &globals, launch))
         .await??;
+    let opening = topics::open(&plan.workload, resident);
+    let opened = around.interrupt.unless_stopped(opening).await??;
     let started_at = Utc::now();
     let spec = AttackSpec {
         streams: connected,
+        topics: opened.clone(),
         workload: &plan.workload,
         model: &plan.model(),
         schedule: &plan.schedule,
@@ -91,6 +94,17 @@ pub(super) async fn measure(
     let load = running.await.map_err(HarnessError::internal)??;
     // A signal during the drain ends the run as well.
     let watched = watched.and(around.interrupt.check());
+    let worked_off = match watched {
+        Ok(()) => topics::work_off(plan, &attack, around, resident).await,
+        Err(error) => Err(error),
+    };
+    for topic in &opened {
+        topic.close().await;
+    }
+    let (backlogs, watched) = match worked_off {
+        Ok(backlogs) => (backlogs, Ok(())),
+        Err(error) => (BTreeMap::new(), Err(error)),
+    };
     for group in load.failures.iter().take(SHOWN_FAILURES) {
         around.progress.line(&format!("  error: {}", group.describe()));
     }
@@ -100,6 +114,8 @@ pub(super) async fn measure(
         subject: resident.subject.name.clone(),
         ..to_round(started_at, load)
     };
+    topics::add_backlogs(&mut round.topics, &backlogs);
+    round.probes.append(&mut topics::metrics_of_backlogs(&backlogs));
     add_observed(&mut round, &observation, &probes);
     match watched {
         Ok(()) => Ok(round),
@@ -163,10 +179,12 @@ fn was_measured(round: &Round) -> bool {
 fn to_round(started_at: DateTime<Utc>, load: LoadReport) -> Round {
     let mut probes = own_metrics(&load);
     probes.append(&mut streams::metrics_of(&load.streams));
+    probes.append(&mut topics::metrics_of(&load.topics));
     Round {
         started_at,
         probes,
         streams: streams::to_record(load.streams),
+        topics: topics::to_record(load.topics),
         phases: load.recorded.phases,
         slices: load.recorded.slices,
         failures: load.failures,

@@ -6,10 +6,10 @@ use load::{Account, LoadError, StreamReport, Target, Watched};
 use measure::{metrics, record::Stream, rounds::Measured};
 use scenarios::Vars;
 
-use super::plan::{Plan, PlannedLaunch};
-
-/// Of the phases of a round: warm-up, measured phase, drain.
-const MEASURED: usize = 1;
+use super::{
+    MEASURED,
+    plan::{Plan, PlannedLaunch},
+};
 
 /// Connects the clients of all live streams of the workload.
 ///

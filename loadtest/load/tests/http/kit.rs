@@ -63,6 +63,7 @@ pub(crate) async fn drive_some(workload: Workload, model: &str, target: Target, 
     let globals = fetch_globals(&workload, &target).await.unwrap();
     let spec = AttackSpec {
         streams: vec![],
+        topics: vec![],
         workload: &workload,
         model: &model,
         schedule: &schedule,
