@@ -12,7 +12,7 @@ use crate::html::{
     capacity::facts,
     connections, failures,
     gate::{families, how},
-    streams,
+    streams, topics,
 };
 use crate::rows::Compared;
 use crate::view::View;
@@ -33,6 +33,7 @@ pub(crate) fn summary(record: &Record, report: Option<&str>) -> Vec<Block> {
     blocks.extend(failures(view));
     blocks.extend(connections(view));
     blocks.extend(streams(view));
+    blocks.extend(topics(view));
     blocks.extend(footer(view));
     blocks
 }
@@ -228,6 +229,13 @@ fn connections(view: View<'_>) -> Vec<Block> {
 fn streams(view: View<'_>) -> Vec<Block> {
     let table = streams::table(view).map(Block::Table);
     let heading = table.is_some().then(|| Block::Heading("Live streams".to_owned()));
+    heading.into_iter().chain(table).collect()
+}
+
+/// What was owed in topics of Kafka, and worked off; nothing without any.
+fn topics(view: View<'_>) -> Vec<Block> {
+    let table = topics::table(view).map(Block::Table);
+    let heading = table.is_some().then(|| Block::Heading("Topics".to_owned()));
     heading.into_iter().chain(table).collect()
 }
 

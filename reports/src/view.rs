@@ -6,7 +6,7 @@ use measure::figures;
 use measure::metrics::{self, METRICS, Metric, Shown};
 use measure::record::{
     ALL_ENDPOINTS, ArrivalSummary, Comparison, ConnectionSummary, ConsistencySummary, EndpointSummary, Family, Limit,
-    MetricSummary, Model, Record, StreamSummary, Subject, TargetResult, TargetVerdict, WorkloadId,
+    MetricSummary, Model, Record, StreamSummary, Subject, TargetResult, TargetVerdict, TopicSummary, WorkloadId,
 };
 
 use crate::rows::{Compared, Target, share};
@@ -117,6 +117,12 @@ impl<'a> View<'a> {
     pub(crate) fn streams(self, subject: &str) -> impl Iterator<Item = (&'a String, &'a StreamSummary)> {
         let summary = self.record.summary.get(subject);
         summary.into_iter().flat_map(|summary| &summary.streams)
+    }
+
+    /// Topics that were watched under the load of one subject, by name.
+    pub(crate) fn topics(self, subject: &str) -> impl Iterator<Item = (&'a String, &'a TopicSummary)> {
+        let summary = self.record.summary.get(subject);
+        summary.into_iter().flat_map(|summary| &summary.topics)
     }
 
     /// Names of the metrics that any round has over time, by name.

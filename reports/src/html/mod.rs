@@ -17,6 +17,7 @@ mod probes;
 mod resources;
 pub(crate) mod streams;
 mod targets;
+pub(crate) mod topics;
 pub(crate) mod trend;
 
 use askama::Template;
@@ -61,6 +62,8 @@ struct Page<'a> {
     consistency: Option<consistency::Consistency>,
     /// Absent where no live stream was watched.
     streams: Option<Table>,
+    /// Absent where no topic was watched.
+    topics: Option<Table>,
     /// Absent where no probe was kept over time.
     probes: Option<probes::Probes>,
     resources: resources::Resources<'a>,
@@ -99,6 +102,7 @@ pub(crate) fn page(record: &Record) -> Result<String, ReportError> {
         connections: connections::section(view),
         consistency: consistency::consistency(view)?,
         streams: streams::table(view),
+        topics: topics::table(view),
         probes: probes::probes(view)?,
         resources: resources::resources(view),
         checks: checks(record),

@@ -10,4 +10,5 @@ mod markdown;
 mod stored;
 mod streams;
 mod support;
+mod topics;
 mod trend;
