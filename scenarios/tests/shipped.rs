@@ -90,6 +90,18 @@ fn the_live_workload_follows_its_trips_to_the_screens() {
     assert!(stream.position_slot.is_some() && !stream.send_again.is_empty());
 }
 
+/// A trip is known by the number that its upload was given, whichever version of the events its record has.
+#[test]
+fn the_telemetry_workload_follows_its_trips_through_both_versions_of_the_events() {
+    let workload = Workload::load(&shipped("workloads/telemetry.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let topic = &workload.topics[0];
+    assert_eq!(workload.endpoints[topic.follows[0].endpoint].name, "trip_upload");
+    let schemas = topic.forms.iter().flat_map(|form| &form.when_headers);
+    let schemas: Vec<&str> = schemas.map(|(_, schema)| schema.as_str()).collect();
+    assert_eq!(schemas, ["trip-recorded/1+json", "event/2"]);
+    assert!(topic.group.is_some() && topic.backlog.is_some());
+}
+
 #[test]
 fn picked_journeys_give_the_write_share() {
     let workload = phase2_mix();

@@ -24,3 +24,4 @@ mod names;
 mod run;
 mod services;
 mod support;
+mod telemetry;
