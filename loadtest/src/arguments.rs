@@ -77,6 +77,9 @@ pub(crate) struct LoadArgs {
     /// The same with a unit: 500ms, 30s, 5m, 1h
     #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with = "measure_s")]
     pub(crate) for_s: Option<f64>,
+    /// How long each launch is warmed up instead of the workload's time: 500ms, 30s
+    #[arg(long = "warm-up", value_name = "TIME", value_parser = duration)]
+    pub(crate) warm_up_s: Option<f64>,
     /// Ends the measured phase of a launch after so many requests, where its time does not end before
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: Option<u64>,

@@ -62,6 +62,7 @@ impl Plan {
     pub(crate) fn new(workload: Workload, model: LoadModel, subjects: Vec<Subject>, arguments: &LoadArgs) -> Self {
         let mut schedule = workload.schedule(arguments.quick);
         schedule.blocks = arguments.blocks.unwrap_or(schedule.blocks);
+        schedule.warm_up_s = arguments.warm_up_s.unwrap_or(schedule.warm_up_s);
         schedule.measure_s = arguments.measure_s().unwrap_or(schedule.measure_s);
         Self {
             workload: Arc::new(workload),

@@ -8,7 +8,17 @@ use crate::support::{Finished, ThrowAway, Workplace, check, repository};
 /// Gates `AFTER` against `first` in the shortest blocks, with further arguments.
 fn gate(service: &ThrowAway, after: &str, arguments: &[&str]) -> (Finished, Record) {
     let place = Workplace::new();
-    let shortest = ["compare", "--model", "open", "--blocks", "8", "--measure-s", "0.1"];
+    let shortest = [
+        "compare",
+        "--model",
+        "open",
+        "--blocks",
+        "8",
+        "--measure-s",
+        "0.1",
+        "--warm-up",
+        "500ms",
+    ];
     let subjects = ["git:first", after];
     let finished = service
         .loadtest(&place, &[&shortest[..], arguments, &subjects].concat())
@@ -125,7 +135,7 @@ fn a_service_in_python_with_a_database_is_launched_and_taken_apart() {
         "--users",
         "5",
     ];
-    let short = ["--for", "2s", "--blocks", "2", "git:first"];
+    let short = ["--for", "2s", "--warm-up", "1s", "--blocks", "2", "git:first"];
     let finished = app.loadtest(&place, &[&ablate[..], &short].concat()).finish();
     place.assert_nothing_left(&finished);
     let record = place.record();
