@@ -194,9 +194,8 @@ fn limit(id: &Spanned<String>, raw: &RawTarget, is_share: bool, findings: &mut F
     .flatten()
     .collect();
     let [(limit, at)] = given.as_slice() else {
-        let what = format!(
-            "target `{id}` must give exactly one of `below`, `above`, `reduced_by`, `increased_by` and `multiplied_by`"
-        );
+        let what =
+            format!("target `{id}` gives not exactly one of: below, above, reduced_by, increased_by, multiplied_by");
         findings.add(&id.span(), what, None);
         return None;
     };

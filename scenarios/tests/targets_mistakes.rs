@@ -113,11 +113,11 @@ fn endpoints_where_there_are_none_and_none_where_they_are_needed() {
 fn limits_that_cannot_be_meant() {
     insta::assert_snapshot!(
         said("below = 10\n", ""),
-        @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by`, `increased_by` and `multiplied_by`"
+        @"w.toml:8: target `details` gives not exactly one of: below, above, reduced_by, increased_by, multiplied_by"
     );
     insta::assert_snapshot!(
         said("below = 10\n", "below = 10\nabove = 1\n"),
-        @"w.toml:8: target `details` must give exactly one of `below`, `above`, `reduced_by`, `increased_by` and `multiplied_by`"
+        @"w.toml:8: target `details` gives not exactly one of: below, above, reduced_by, increased_by, multiplied_by"
     );
     insta::assert_snapshot!(
         said("above = 0.8", "above = 80"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::reader::{Reader, one_of, whole_from_0, whole_from_1};
 
 /// The relay hands over whole batches, and what comes while one is on its way shares the next: a wait would add itself
-/// to the journey to a screen (5 ms), for 8 % fewer bytes at 50 events a second (docs/PHASE2-REPORT.md).
+/// to the journey to a screen (5 ms), for 4 % fewer bytes at 50 events a second (docs/PHASE2-REPORT.md).
 const DEFAULT_LINGER_MS: u64 = 0;
 /// Twenty times the relay's batch, so that its queue is never what fails first.
 const DEFAULT_QUEUE_MESSAGES: u64 = 10_000;

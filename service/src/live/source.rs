@@ -208,8 +208,8 @@ impl Source {
         history.advance(&self.position);
     }
 
-    /// The next events: all that are there, and those that come before the last ones were out for a few milliseconds.
-    /// So an event that comes alone waits for nothing, and under load as many as those milliseconds bring share a frame.
+    /// The next events: all that are there, and those that come before the last were out for a few milliseconds. An
+    /// event that comes alone waits for nothing, and under load as many as those milliseconds bring share a frame.
     pub(super) async fn next_batch(&mut self) -> Result<Batch, BegunAnew> {
         let (client, mut events) = (Arc::clone(&self.client), Vec::new());
         while events.is_empty() {
