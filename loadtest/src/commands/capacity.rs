@@ -24,7 +24,6 @@ use crate::{
     },
     error::HarnessError,
     request::{LimitArgs, RequestArgs},
-    say,
     subject::Subject,
 };
 
@@ -93,9 +92,6 @@ pub(super) async fn capacity(arguments: &CapacityArgs) -> Result<u8, HarnessErro
     let file = arguments.workload.as_deref();
     let workload = session::workload(file, &arguments.request, arguments.measured.path(), BLOCKS)?;
     let targets = goals(arguments, &workload)?;
-    if !workload.streams.is_empty() {
-        say::err("note: a search for the most requests watches no live streams; `run` and `compare` do");
-    }
     let settings = settings(arguments, &workload);
     let session = Session::open(&arguments.place, file)?;
     let subjects = session.subjects(arguments.measured.subject(), &workload).await?;

@@ -211,7 +211,7 @@ fn what_init_writes_of_a_repository_runs_as_it_is() {
     let variables = [
         ("BEFORE", "git:first"),
         ("AFTER", "git:same"),
-        ("OPTIONS", "--blocks 8 --measure-s 0.05 --rate 100"),
+        ("OPTIONS", "--blocks 8 --measure-s 0.05 --warm-up 500ms --rate 100"),
     ];
     let job = std::fs::read_to_string(shop.top().join("loadtest/github-actions.yml")).unwrap();
     for script in scripts(&job) {

@@ -145,7 +145,7 @@ pub struct Switches {
     /// `LIVE_DEDUPE`, on or off, default from the profile (phase2 on, the others off): an event that Kafka delivers
     /// twice is shown once.
     pub live_dedupe: bool,
-    /// `CACHE_WARM_DRIVERS`, drivers, default from the profile (phase1 0, planned 200, phase2 4000), 0 = off: how many
+    /// `CACHE_WARM_DRIVERS`, drivers, default from the profile (phase1 0, planned 200, phase2 10000), 0 = off: how many
     /// of the busiest drivers are loaded into the cache at start-up. Means nothing while the cache is off.
     pub warm_drivers: u32,
 }
@@ -198,7 +198,7 @@ impl Switches {
                 live_filtering: true,
                 live_batching: true,
                 live_dedupe: true,
-                warm_drivers: 4_000,
+                warm_drivers: 10_000,
             },
         }
     }
