@@ -120,7 +120,7 @@ fn open(record: &Record, beside: Vec<String>) -> Vec<String> {
     let mut open = binding(targets, |target| target.verdict == TargetVerdict::Inconclusive);
     open.extend(unmeasured(targets));
     let baseline = record.baseline.iter().flat_map(|baseline| &baseline.comparisons);
-    open.extend(undecided(&record.comparisons, |one| is_only_named(record.purpose, one)));
+    open.extend(undecided(&record.comparisons, |one| is_only_named(record, one)));
     open.extend(undecided(baseline, |_| false));
     open.extend(beside);
     open.extend(failed_checks(&record.checks, About::Figures));
@@ -230,9 +230,11 @@ fn undecided<'c>(
         .collect()
 }
 
-/// An endpoint of a report that too few requests ask for: the whole mix, which it is part of, is decided by itself.
-fn is_only_named(purpose: Purpose, one: &Comparison) -> bool {
-    purpose != Purpose::Gate && one.endpoint != ALL_ENDPOINTS && one.blocks as usize >= MIN_BLOCKS
+/// An endpoint of a report that too few requests ask for, in some blocks perhaps none: the whole mix, which it is part
+/// of, is decided by itself. Where the run has too few blocks, nothing is.
+fn is_only_named(record: &Record, one: &Comparison) -> bool {
+    let is_whole = |other: &Comparison| other.endpoint == ALL_ENDPOINTS && other.blocks as usize >= MIN_BLOCKS;
+    record.purpose != Purpose::Gate && one.endpoint != ALL_ENDPOINTS && record.comparisons.iter().any(is_whole)
 }
 
 /// What a pass says of the machine, where it was not left alone.
@@ -575,6 +577,22 @@ mod tests {
         let (verdict, reason) = of_report(&[], &[], &[comparison(Outcome::Pass), rare.clone()]);
         assert_eq!(verdict, Verdict::Pass);
         assert!(reason.ends_with("too few requests to compare: rare"), "{reason}");
+        let in_some_blocks = Comparison {
+            blocks: 2,
+            ..rare.clone()
+        };
+        assert_eq!(
+            of_report(&[], &[], &[comparison(Outcome::Pass), in_some_blocks.clone()]).0,
+            Verdict::Pass
+        );
+        let few_blocks = Comparison {
+            blocks: 3,
+            ..comparison(Outcome::Pass)
+        };
+        assert_eq!(
+            of_report(&[], &[], &[few_blocks, in_some_blocks]).0,
+            Verdict::Inconclusive
+        );
         assert_eq!(of_gate(&[], &[], &[rare]).0, Verdict::Inconclusive);
     }
 
