@@ -424,7 +424,7 @@ fn look_inside(endpoint: &Endpoint, extract: &[Extract], answer: &Answer, vars: 
         .map_err(|what| format!("the answer has {what}"))
 }
 
-/// What a step takes from its answer, and what the endpoint does wherever it is requested.
+/// Every variable that is taken from an answer: those of the step, then those of its endpoint.
 fn all_of<'a>(endpoint: &'a Endpoint, of_step: &'a [Extract]) -> impl Iterator<Item = &'a Extract> {
     of_step.iter().chain(&endpoint.extract)
 }

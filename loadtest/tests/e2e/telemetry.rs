@@ -92,18 +92,7 @@ fn every_trip_has_its_record_and_its_effect_before_and_after() {
 fn a_gate_says_that_it_watches_no_topics() {
     let place = Workplace::new_beside();
     let file = workload(&place);
-    let arguments = [
-        "compare",
-        "--workload",
-        file.to_str().unwrap(),
-        "--model",
-        "open",
-        "profile:phase1",
-        "profile:phase2",
-    ];
-    let finished = place.loadtest(&arguments).finish();
-    finished.assert_code(2);
-    finished.assert_says("a gate watches no topics");
+    place.assert_gate_refused(&file, "a gate watches no topics");
 }
 
 #[test]

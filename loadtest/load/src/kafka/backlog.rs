@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -14,7 +14,7 @@ use std::{
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use rdkafka::{
-    ClientContext, Message as _,
+    ClientContext, Message as _, Statistics,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
@@ -29,12 +29,18 @@ use super::{
     group::Group,
     produce::{Rendered, client},
 };
-use crate::{LoadError, Shared, owed::Writes, reasons::Reasons};
+use crate::{LoadError, Shared, owed::Writes, reasons::Reasons, timeline::micros};
 
 /// Stream of the seed for the values of a backlog, counted down from here by topic.
 const BACKLOG_STREAM: u64 = u64::MAX - 10_000;
 /// Between two attempts at a queue that is full, and two looks at the group.
 const LOOKING_AGAIN: Duration = Duration::from_millis(5);
+/// An idempotent producer is given its number by a broker before it can send. librdkafka asks for it half a second after
+/// its start, which is none of the consumer group's time.
+const STARTING: Duration = Duration::from_secs(10);
+/// How often the producer tells whether it has its number.
+const STATISTICS_MS: &str = "100";
+const HAS_NUMBER: &str = "Assigned";
 /// For being told of the messages that were given up.
 const GIVING_UP: Duration = Duration::from_secs(1);
 
@@ -51,7 +57,7 @@ pub struct BacklogReport {
     pub produced_s: f64,
     /// Seconds from the first message to the last commit; where something was left, until nobody waited any more.
     pub took_s: f64,
-    /// What brokers and clients said when something went wrong with the topic, the load before included.
+    /// Errors that brokers and clients told, each text with its count; those of the load before are among them.
     pub reasons: BTreeMap<String, u64>,
 }
 
@@ -64,6 +70,7 @@ struct Ears {
     writes: Arc<Writes>,
     reasons: Arc<Reasons>,
     last_us: AtomicU64,
+    may_send: AtomicBool,
 }
 
 impl ClientContext for Ears {
@@ -71,6 +78,12 @@ impl ClientContext for Ears {
 
     fn error(&self, error: KafkaError, _: &str) {
         self.reasons.note(&error);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let state = statistics.eos.map(|eos| eos.idemp_state);
+        self.may_send
+            .store(state.as_deref() == Some(HAS_NUMBER), Ordering::Relaxed);
     }
 }
 
@@ -135,6 +148,7 @@ impl Pile<'_> {
             writes: Arc::clone(&self.topic.writes),
             reasons: Arc::clone(&self.topic.reasons),
             last_us: AtomicU64::new(0),
+            may_send: AtomicBool::new(false),
         };
         // Settings for throughput: full batches, packed.
         let producer: ThreadedProducer<Ears> = client(&self.topic.place)
@@ -142,7 +156,12 @@ impl Pile<'_> {
             .set("batch.size", "1000000")
             .set("batch.num.messages", "10000")
             .set("compression.type", "lz4")
+            .set("statistics.interval.ms", STATISTICS_MS)
             .create_with_context(ears)?;
+        let started_by_us = self.topic.writes.now_us() + micros(STARTING);
+        while !producer.context().may_send.load(Ordering::Relaxed) && self.may_go_on(started_by_us) {
+            thread::park_timeout(LOOKING_AGAIN);
+        }
         let began_us = self.topic.writes.now_us();
         let until_us = began_us + within_us(self.backlog);
         self.produce(&producer, stream, until_us);

@@ -1,4 +1,4 @@
-//! What a consumer group has committed, and when: the effects of records, from outside.
+//! Commits of a consumer group. The first one behind a record is the record's effect, as far as it shows from outside.
 //!
 //! The group is asked every few milliseconds by a client that never joins it. A commit is seen when the answer is
 //! there, so that an effect is timed up to one such pause and one request too late, and never too early.

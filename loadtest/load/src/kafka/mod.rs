@@ -105,7 +105,7 @@ pub struct WatchedTopic {
     closing: CancellationToken,
     /// Held for as long as it takes to take them out.
     threads: Mutex<Threads>,
-    /// What was produced, once that is over.
+    /// Messages that were produced; absent until the producer has ended.
     produced: Mutex<Option<ProducedReport>>,
 }
 
@@ -133,7 +133,7 @@ pub struct TopicReport {
     pub offset_lag_max: Option<u64>,
     /// Messages that were produced; absent where the workload produces none.
     pub produced: Option<ProducedReport>,
-    /// What brokers and clients said when something went wrong, and how often.
+    /// Errors that brokers and clients told, each text with its count.
     pub reasons: BTreeMap<String, u64>,
 }
 
@@ -302,8 +302,8 @@ async fn joined(thread: Option<JoinHandle<()>>) {
     }
 }
 
-/// What is asked about a topic; one that was made just now is waited for, since brokers hear of it, and of who leads
-/// its partitions, one after the other.
+/// Asks something about a topic until it is answered. Brokers hear of a topic that was made just now, and of who leads
+/// its partitions, one after the other, and deny it before.
 fn of_new_topic<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
     let until = Instant::now() + NEW_TOPIC;
     loop {

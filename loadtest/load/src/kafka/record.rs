@@ -1,10 +1,11 @@
 //! Records of a topic, read as a workload describes them: by which id, number and group they are known.
 
-use std::{cell::OnceCell, fmt::Write as _};
+use std::cell::OnceCell;
 
 use rdkafka::message::Headers as _;
 use scenarios::{ProtobufRead, RecordForm, RecordPlace, Vars};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::protobuf::{self, Field};
 use crate::{
@@ -105,23 +106,9 @@ fn text_of_field(field: Field<'_>, read: ProtobufRead) -> Option<String> {
         // A negative number is written as the unsigned one of the same bits.
         (ProtobufRead::Number, Field::Number(number)) => Some(number.cast_signed().to_string()),
         (ProtobufRead::Text, Field::Bytes(bytes)) => String::from_utf8(bytes.to_owned()).ok(),
-        (ProtobufRead::Uuid, Field::Bytes(bytes)) => uuid_text(bytes),
+        (ProtobufRead::Uuid, Field::Bytes(bytes)) => Uuid::from_slice(bytes).ok().map(|uuid| uuid.to_string()),
         _ => None,
     }
-}
-
-/// Sixteen bytes as a UUID is written: groups of 8, 4, 4, 4 and 12 digits.
-fn uuid_text(bytes: &[u8]) -> Option<String> {
-    let bytes: &[u8; 16] = bytes.try_into().ok()?;
-    let mut text = String::with_capacity(36);
-    for (index, byte) in bytes.iter().enumerate() {
-        if [4, 6, 8, 10].contains(&index) {
-            text.push('-');
-        }
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    Some(text)
 }
 
 #[cfg(test)]

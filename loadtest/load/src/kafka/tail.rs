@@ -37,7 +37,7 @@ pub(super) struct RecordAt {
 pub(super) struct Shown {
     /// Their ids, and when they came.
     pub(super) seen: Seen,
-    /// The same records, and where they are.
+    /// Partition and offset of each of them.
     pub(super) places: Vec<RecordAt>,
 }
 

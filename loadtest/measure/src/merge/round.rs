@@ -1,5 +1,7 @@
 //! Adding the rounds of several generators, each to its counterpart.
 
+use std::collections::BTreeMap;
+
 use super::{
     Arrivals, Consistency, EndpointCounts, LatencyHistogram, MAX_STALE_EXAMPLES, MergeError, Phase, Record, Round,
     Slice, SliceHistogram,
@@ -186,9 +188,7 @@ fn add_stream(sum: &mut Stream, other: &Stream) -> Result<(), HistogramError> {
     sum.unexplained += other.unexplained;
     sum.not_kept += other.not_kept;
     sum.came_back += other.came_back;
-    for (why, count) in &other.reasons {
-        *sum.reasons.entry(why.clone()).or_default() += count;
-    }
+    add_reasons(&mut sum.reasons, &other.reasons);
     add_counts(&mut sum.messages, &other.messages)
 }
 
@@ -202,9 +202,7 @@ fn add_topic(sum: &mut Topic, other: &Topic) -> Result<(), HistogramError> {
     sum.unexplained += other.unexplained;
     sum.not_kept += other.not_kept;
     sum.offset_lag_max = sum.offset_lag_max.max(other.offset_lag_max);
-    for (why, count) in &other.reasons {
-        *sum.reasons.entry(why.clone()).or_default() += count;
-    }
+    add_reasons(&mut sum.reasons, &other.reasons);
     if let Some(records) = &other.records {
         add_counts(sum.records.get_or_insert_with(|| empty(records)), records)?;
     }
@@ -229,6 +227,12 @@ fn add_topic(sum: &mut Topic, other: &Topic) -> Result<(), HistogramError> {
         sum.backlog.get_or_insert_default().join(backlog);
     }
     Ok(())
+}
+
+fn add_reasons(sum: &mut BTreeMap<String, u64>, other: &BTreeMap<String, u64>) {
+    for (why, count) in other {
+        *sum.entry(why.clone()).or_default() += count;
+    }
 }
 
 fn added(one: &str, other: &str) -> Result<String, HistogramError> {

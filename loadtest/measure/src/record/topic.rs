@@ -32,7 +32,7 @@ pub struct TopicSummary {
     /// Backlogs; absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<TopicBacklog>,
-    /// What brokers and clients said when something went wrong, and how often.
+    /// Errors that brokers and clients told, each text with its count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, u64>,
 }
@@ -74,7 +74,7 @@ pub struct Topic {
     /// Messages that were worked off when the load was over; absent where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backlog: Option<TopicBacklog>,
-    /// What brokers and clients said when something went wrong, and how often.
+    /// Errors that brokers and clients told, each text with its count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, u64>,
 }

@@ -155,6 +155,17 @@ impl Workplace {
         self.start(Path::new(env!("CARGO_BIN_EXE_loadtest")), arguments)
     }
 
+    /// A gate of two profiles under this workload is refused as a usage error with these words.
+    pub(crate) fn assert_gate_refused(&self, workload: &Path, words: &str) {
+        let file = workload.to_str().unwrap();
+        let gate = ["compare", "--workload", file, "--model", "open"];
+        let finished = self
+            .loadtest(&[&gate[..], &["profile:phase1", "profile:phase2"]].concat())
+            .finish();
+        finished.assert_code(2);
+        finished.assert_says(words);
+    }
+
     /// Starts the release build, where what is tested depends on speed; `--out` is not given.
     pub(crate) fn release_loadtest<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Running {
         self.start(&bin_dir().join("loadtest"), arguments)
