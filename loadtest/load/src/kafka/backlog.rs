@@ -35,8 +35,8 @@ use crate::{LoadError, Shared, owed::Writes, reasons::Reasons, timeline::micros}
 const BACKLOG_STREAM: u64 = u64::MAX - 10_000;
 /// Between two attempts at a queue that is full, and two looks at the group.
 const LOOKING_AGAIN: Duration = Duration::from_millis(5);
-/// An idempotent producer is given its number by a broker before it can send. librdkafka asks for it half a second after
-/// its start, which is none of the consumer group's time.
+/// A broker gives an idempotent producer its number before it can send. librdkafka asks for it half a second after its
+/// start, which is none of the consumer group's time.
 const STARTING: Duration = Duration::from_secs(10);
 /// How often the producer tells whether it has its number.
 const STATISTICS_MS: &str = "100";

@@ -44,9 +44,10 @@ use crate::{
 
 /// Brokers answer at once or are not there.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A topic that is not there after this long is not there.
-const NEW_TOPIC: Duration = Duration::from_secs(5);
-/// Between two looks at a topic that is new, and at what is still owed at the end of a load.
+/// A topic that is not there after this long is not there. The first group that a broker has takes it seconds, since it
+/// makes the topic of all commits for it.
+const SETTLING: Duration = Duration::from_secs(10);
+/// Between two looks at a broker that settles, and at what is still owed at the end of a load.
 const LOOKING_AGAIN: Duration = Duration::from_millis(100);
 
 /// Where a topic is.
@@ -169,10 +170,10 @@ impl WatchedTopic {
         let reasons: Arc<Reasons> = Arc::default();
         let (read, closing) = (CancellationToken::new(), CancellationToken::new());
         let consumer = tail::consumer(&place, &reasons)?;
-        let partitions = of_new_topic(|| partitions(&consumer, &place.topic))?;
+        let partitions = once_settled(|| partitions(&consumer, &place.topic))?;
         let tail = if spec.follows_any() {
             let tail = Arc::new(Tail::new(reader, &writes, &reasons));
-            of_new_topic(|| tail.assign(&consumer, &place.topic, partitions))?;
+            once_settled(|| tail.assign(&consumer, &place.topic, partitions))?;
             Some(tail)
         } else {
             None
@@ -181,7 +182,7 @@ impl WatchedTopic {
         let group = match &place.group {
             Some(name) => {
                 let group = Arc::new(Group::new(&place.topic, partitions, &writes, &reasons));
-                threads.group = Some(of_new_topic(|| group.start(&place, name, closing.clone()))?);
+                threads.group = Some(once_settled(|| group.start(&place, name, closing.clone()))?);
                 Some(group)
             }
             None => None,
@@ -302,19 +303,19 @@ async fn joined(thread: Option<JoinHandle<()>>) {
     }
 }
 
-/// Asks something about a topic until it is answered. Brokers hear of a topic that was made just now, and of who leads
-/// its partitions, one after the other, and deny it before.
-fn of_new_topic<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
-    let until = Instant::now() + NEW_TOPIC;
+/// Asks until there is an answer. Brokers hear of a topic that was made just now, of who leads its partitions and of
+/// who keeps a group's commits one after the other, and deny it before.
+fn once_settled<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let until = Instant::now() + SETTLING;
     loop {
         match ask() {
-            Err(error) if is_of_new_topic(&error) && Instant::now() < until => thread::park_timeout(LOOKING_AGAIN),
+            Err(error) if is_settling(&error) && Instant::now() < until => thread::park_timeout(LOOKING_AGAIN),
             answer => return answer,
         }
     }
 }
 
-fn is_of_new_topic(error: &KafkaError) -> bool {
+fn is_settling(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(
@@ -322,6 +323,9 @@ fn is_of_new_topic(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::UnknownPartition
                 | RDKafkaErrorCode::NotLeaderForPartition
                 | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
         )
     )
 }
